@@ -1,0 +1,16 @@
+# What is needed besides Rust and Go. Sourced.
+
+install_packages() {
+    apt_install ca-certificates curl gcc libc6-dev make perl procps
+
+    # nginx to build against and to test on, with the Lua module that the Lua path needs.
+    apt_install libclang-dev libnginx-mod-http-lua libnginx-mod-http-ndk lua-cjson lua-resty-core lua-resty-lrucache \
+        nginx nginx-dev
+
+    # What Test::Nginx, or our runner of its language, is written with.
+    apt_install libipc-run-perl liblist-moreutils-perl libtest-base-perl libtest-longstring-perl libtext-diff-perl \
+        libwww-perl
+
+    # Linters. luajit2 is the LuaJIT that the Lua module is built on; Debian's luajit would remove that module.
+    apt_install luajit2 shellcheck
+}

@@ -1,0 +1,152 @@
+--- Proxy-Wasm plugins from Lua: what Apache APISIX calls.
+--
+-- The functions, their results and their errors are those of the C module's library of the same name, so that APISIX runs
+-- unmodified. Everything else happens in ngx_http_proxy_wasm_module.so, through symbols that no other module has.
+local ffi = require("ffi")
+local base = require("resty.core.base")
+
+base.allows_subsystem("http")
+
+local C = ffi.C
+local ffi_gc = ffi.gc
+local ffi_str = ffi.string
+local get_request = base.get_request
+local type = type
+local tonumber = tonumber
+local io_open = io.open
+local ngx = ngx
+local ngx_exit = ngx.exit
+local ngx_print = ngx.print
+
+ffi.cdef [[
+typedef struct ngx_http_request_s  ngx_http_request_t;
+
+void *ngx_http_proxy_wasm_load(const char *name, size_t name_len, const char *path, size_t path_len);
+void ngx_http_proxy_wasm_unload(void *plugin);
+void *ngx_http_proxy_wasm_on_configure(void *plugin, const char *conf, size_t conf_len);
+void ngx_http_proxy_wasm_delete_plugin_ctx(void *ctx);
+int ngx_http_proxy_wasm_on_http_request_headers(ngx_http_request_t *r, void *ctx);
+int ngx_http_proxy_wasm_on_http_response_headers(ngx_http_request_t *r, void *ctx);
+int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
+]]
+
+local OUTCOME_ERROR = -1
+local OUTCOME_CONTINUE = 0
+local OUTCOME_ANSWER = 1
+
+local body_out = ffi.new("const char *[1]")
+local body_len_out = ffi.new("size_t[1]")
+
+
+local _M = {}
+
+
+--- Loads a plugin.
+-- @param name its name, for the log and the properties `plugin_name` and `plugin_root_id`
+-- @param path the module, .wasm or .wat
+-- @return the plugin; or nil and an error
+function _M.load(name, path)
+    local file, err = io_open(path, "rb")
+    if not file then
+        return nil, err
+    end
+    file:close()
+
+    local plugin = C.ngx_http_proxy_wasm_load(name, #name, path, #path)
+    if plugin == nil then
+        return nil, "failed to load wasm plugin"
+    end
+
+    return ffi_gc(plugin, C.ngx_http_proxy_wasm_unload)
+end
+
+
+--- Makes a plugin context: one configuration of a plugin.
+-- @param plugin what `load` answered
+-- @param conf the configuration, a string that is not empty
+-- @return the plugin context; or nil and an error
+function _M.on_configure(plugin, conf)
+    if type(plugin) ~= "cdata" then
+        return nil, "bad plugin"
+    end
+
+    if type(conf) ~= "string" or conf == "" then
+        return nil, "bad conf"
+    end
+
+    local ctx = C.ngx_http_proxy_wasm_on_configure(plugin, conf, #conf)
+    if ctx == nil then
+        return nil, "failed to run proxy_on_configure"
+    end
+
+    return ffi_gc(ctx, C.ngx_http_proxy_wasm_delete_plugin_ctx)
+end
+
+
+-- Sends the answer that a plugin gave; does not return.
+local function send_local_response(r)
+    local code = C.ngx_http_proxy_wasm_local_response(r, body_out, body_len_out)
+    if code < 0 then
+        return nil, "failed to send local response"
+    end
+
+    ngx.status = code
+
+    local len = tonumber(body_len_out[0])
+    if len > 0 then
+        ngx_print(ffi_str(body_out[0], len))
+    end
+
+    return ngx_exit(code)
+end
+
+
+--- Runs `proxy_on_request_headers`.
+-- @param ctx what `on_configure` answered
+-- @return true; or nil and an error
+function _M.on_http_request_headers(ctx)
+    if type(ctx) ~= "cdata" then
+        return nil, "bad plugin ctx"
+    end
+
+    local r = get_request()
+    if not r then
+        return nil, "bad request"
+    end
+
+    local outcome = C.ngx_http_proxy_wasm_on_http_request_headers(r, ctx)
+    if outcome == OUTCOME_CONTINUE then
+        return true
+    end
+
+    if outcome == OUTCOME_ANSWER then
+        return send_local_response(r)
+    end
+
+    return nil, "failed to run proxy_on_http_request_headers"
+end
+
+
+--- Runs `proxy_on_response_headers`.
+-- @param ctx what `on_configure` answered
+-- @return true; or nil and an error
+function _M.on_http_response_headers(ctx)
+    if type(ctx) ~= "cdata" then
+        return nil, "bad plugin ctx"
+    end
+
+    local r = get_request()
+    if not r then
+        return nil, "bad request"
+    end
+
+    local outcome = C.ngx_http_proxy_wasm_on_http_response_headers(r, ctx)
+    if outcome == OUTCOME_ERROR then
+        return nil, "failed to run proxy_on_http_response_headers"
+    end
+
+    return true
+end
+
+
+return _M

@@ -1,0 +1,19 @@
+//! Tells the sources which nginx they are built on.
+
+use std::env;
+
+fn main() {
+    println!("cargo::rustc-check-cfg=cfg(nginx_linked_headers)");
+    println!("cargo::rustc-check-cfg=cfg(ngx_feature, values({}))", env::var("DEP_NGINX_FEATURES_CHECK").unwrap_or_default());
+    for feature in env::var("DEP_NGINX_FEATURES").unwrap_or_default().split(',').filter(|f| !f.is_empty()) {
+        println!("cargo::rustc-cfg=ngx_feature=\"{feature}\"");
+    }
+    let version: u32 = env::var("DEP_NGINX_VERSION_NUMBER")
+        .ok()
+        .and_then(|version| version.trim().parse().ok())
+        .expect("nginx-sys names the version of nginx");
+    // Since 1.23.0 repeated fields are linked by `next`; before, a few kinds had arrays.
+    if version >= 1_023_000 {
+        println!("cargo::rustc-cfg=nginx_linked_headers");
+    }
+}

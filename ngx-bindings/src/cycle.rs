@@ -1,0 +1,70 @@
+//! `ngx_cycle.h`, `ngx_process_cycle.h`: which process this is, and its log.
+
+use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_uint_t};
+
+use crate::Log;
+
+/// What kind of process nginx has made this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    /// `master_process off`.
+    Single,
+    /// The master, or the process that reads the configuration first.
+    Master,
+    /// A worker, which serves requests.
+    Worker,
+    /// A cache manager or loader, or OpenResty's privileged agent.
+    Helper,
+    /// `nginx -s`.
+    Signaller,
+}
+
+/// What kind of process this is.
+pub fn process() -> Process {
+    // SAFETY: a plain global of nginx.
+    match unsafe { sys::ngx_process } as u32 {
+        sys::NGX_PROCESS_SINGLE => Process::Single,
+        sys::NGX_PROCESS_WORKER => Process::Worker,
+        sys::NGX_PROCESS_HELPER => Process::Helper,
+        sys::NGX_PROCESS_SIGNALLER => Process::Signaller,
+        _ => Process::Master,
+    }
+}
+
+/// Whether the worker has been told to stop.
+pub fn exiting() -> bool {
+    // SAFETY: plain globals of nginx.
+    unsafe { sys::ngx_exiting != 0 || sys::ngx_terminate != 0 }
+}
+
+/// The log of the current cycle.
+pub fn log() -> Option<Log> {
+    // SAFETY: `ngx_cycle` is null or valid, and so is its log.
+    unsafe {
+        let cycle = *(&raw const sys::ngx_cycle);
+        if cycle.is_null() { None } else { Log::from_ptr((*cycle).log) }
+    }
+}
+
+/// The `http` configuration of a module in a cycle; null without an `http` block.
+///
+/// # Safety
+///
+/// `cycle` is valid, and `T` is what the module's `create_main_conf` answers.
+pub unsafe fn main_conf<T>(cycle: *mut ngx_cycle_t, module: *const ngx_module_t) -> *mut T {
+    // SAFETY: by this function's contract; `ngx_http_module`'s slot holds the `http` context or null.
+    unsafe {
+        let http = (*cycle).conf_ctx.add((*(&raw const sys::ngx_http_module)).index as usize);
+        let ctx: *mut ngx_http_conf_ctx_t = (*http).cast();
+        if ctx.is_null() {
+            return std::ptr::null_mut();
+        }
+        (*(*ctx).main_conf.add((*module).ctx_index as usize)).cast()
+    }
+}
+
+/// The number of worker processes that the configuration asks for is not known before it is read; a worker's own number is.
+pub fn worker() -> ngx_uint_t {
+    // SAFETY: a plain global of nginx.
+    unsafe { sys::ngx_worker }
+}

@@ -1,0 +1,67 @@
+//! `ngx_event.h`, `ngx_event_timer.h`, `ngx_event_posted.h`: to be called later.
+
+use nginx_sys::{self as sys, ngx_event_t, ngx_msec_t};
+
+use crate::Log;
+
+/// An event of our own: a timer, or something to do once nginx is back in its loop.
+///
+/// It must not move once armed: keep it boxed or in a pool. Dropping it disarms it.
+pub struct Event(ngx_event_t);
+
+impl Event {
+    /// An event that calls `handler`, with `data` in the event's `data`.
+    pub fn new(handler: unsafe extern "C" fn(*mut ngx_event_t), data: *mut std::ffi::c_void, log: Log) -> Self {
+        // SAFETY: all zero is nginx's own way to start an event.
+        let mut event: ngx_event_t = unsafe { std::mem::zeroed() };
+        event.handler = Some(handler);
+        event.data = data;
+        event.log = log.as_ptr();
+        Self(event)
+    }
+
+    /// Calls the handler in `milliseconds`, in place of an earlier time.
+    pub fn set_timer(&mut self, milliseconds: u32) {
+        // SAFETY: the event is initialized and, by this type's contract, does not move.
+        unsafe { sys::ngx_add_timer(&raw mut self.0, milliseconds as ngx_msec_t) }
+    }
+
+    /// Lets the event's timer not keep a worker from shutting down.
+    pub fn set_cancelable(&mut self) {
+        self.0.set_cancelable(1);
+    }
+
+    /// Forgets the timer.
+    pub fn cancel_timer(&mut self) {
+        if self.0.timer_set() != 0 {
+            // SAFETY: the event is in the timer tree.
+            unsafe { sys::ngx_del_timer(&raw mut self.0) }
+        }
+    }
+
+    /// Whether the timer was what called the handler.
+    pub fn timed_out(&self) -> bool {
+        self.0.timedout() != 0
+    }
+
+    /// Forgets that the timer ran out.
+    pub fn clear_timed_out(&mut self) {
+        self.0.set_timedout(0);
+    }
+
+    /// Calls the handler as soon as nginx is back in its event loop.
+    pub fn post(&mut self) {
+        // SAFETY: the event is initialized and does not move; the queue is nginx's.
+        unsafe { sys::ngx_post_event(&raw mut self.0, &raw mut sys::ngx_posted_events) }
+    }
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        self.cancel_timer();
+        if self.0.posted() != 0 {
+            // SAFETY: the event is in a queue of posted events.
+            unsafe { sys::ngx_delete_posted_event(&raw mut self.0) }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! `ngx_list.h` as nginx uses it for headers: parts of entries, whose addresses other fields keep.
+
+use nginx_sys::{
+    ngx_array_push, ngx_array_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_palloc, ngx_table_elt_t, ngx_uint_t,
+};
+
+use crate::pool::AllocError;
+use crate::{Pool, string};
+
+/// A list of header fields.
+///
+/// Two conventions meet in nginx: a response field with `hash` 0 counts as removed; request fields must really leave the list,
+/// because what sends them upstream does not look at `hash`.
+#[derive(Clone, Copy)]
+pub struct HeaderList(*mut ngx_list_t);
+
+/// One header field, where it stands in its list.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Field(*mut ngx_table_elt_t);
+
+impl Field {
+    /// The pointer that nginx's special fields keep.
+    pub fn as_ptr(self) -> *mut ngx_table_elt_t {
+        self.0
+    }
+
+    /// The name as it was received.
+    pub fn name<'a>(self) -> &'a [u8] {
+        // SAFETY: a field of a live list; its strings are in the request's pool.
+        unsafe { string::bytes((*self.0).key) }
+    }
+
+    /// The value.
+    pub fn value<'a>(self) -> &'a [u8] {
+        // SAFETY: as above.
+        unsafe { string::bytes((*self.0).value) }
+    }
+
+    /// The name in lower case, if nginx has made one.
+    pub fn lowcase_name<'a>(self) -> Option<&'a [u8]> {
+        // SAFETY: as above; `lowcase_key` is null or as long as the key.
+        unsafe {
+            let lowcase = (*self.0).lowcase_key;
+            if lowcase.is_null() { None } else { Some(std::slice::from_raw_parts(lowcase, (*self.0).key.len)) }
+        }
+    }
+
+    /// Whether the field is of that name, compared without case.
+    #[inline]
+    pub fn is(self, name: &[u8]) -> bool {
+        self.name().eq_ignore_ascii_case(name)
+    }
+
+    fn removed(self) -> bool {
+        // SAFETY: a field of a live list.
+        unsafe { (*self.0).hash == 0 }
+    }
+
+    /// Marks a response field as removed.
+    pub fn hide(self) {
+        // SAFETY: a field of a live list.
+        unsafe { (*self.0).hash = 0 }
+    }
+}
+
+impl HeaderList {
+    /// # Safety
+    ///
+    /// `list` is an initialized list of `ngx_table_elt_t` that outlives every use of the handle.
+    pub unsafe fn from_ptr(list: *mut ngx_list_t) -> Self {
+        Self(list)
+    }
+
+    /// The fields that are not marked as removed.
+    pub fn iter(self) -> impl Iterator<Item = Field> {
+        self.raw().filter(|field| !field.removed())
+    }
+
+    /// Every entry of the list.
+    fn raw(self) -> impl Iterator<Item = Field> {
+        // SAFETY: `part` walks the parts of a valid list, `i` stays below the part's length.
+        let mut part: *const ngx_list_part_t = unsafe { &raw const (*self.0).part };
+        let mut i = 0;
+        std::iter::from_fn(move || unsafe {
+            while !part.is_null() && i >= (*part).nelts {
+                part = (*part).next;
+                i = 0;
+            }
+            if part.is_null() {
+                return None;
+            }
+            i += 1;
+            Some(Field((*part).elts.cast::<ngx_table_elt_t>().add(i - 1)))
+        })
+    }
+
+    /// The first field of that name.
+    #[inline]
+    pub fn find(self, name: &[u8]) -> Option<Field> {
+        self.iter().find(|field| field.is(name))
+    }
+
+    /// Appends a field; name and value are copied into the pool.
+    pub fn push(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
+        let key = pool.copy(name)?;
+        let value = pool.copy(value)?;
+        let lowcase = pool.alloc_bytes(name.len().max(1))?;
+        // SAFETY: fresh memory of that size.
+        let lowcase_name = unsafe {
+            std::ptr::copy_nonoverlapping(name.as_ptr(), lowcase, name.len());
+            std::slice::from_raw_parts_mut(lowcase, name.len())
+        };
+        lowcase_name.make_ascii_lowercase();
+        // SAFETY: the list is valid; a pushed element is fresh memory, written whole.
+        unsafe {
+            let field: *mut ngx_table_elt_t = ngx_list_push(self.0).cast();
+            if field.is_null() {
+                return Err(AllocError);
+            }
+            field.write(ngx_table_elt_t {
+                hash: string::hash_key(lowcase_name).max(1) as ngx_uint_t,
+                key,
+                value,
+                lowcase_key: lowcase,
+                #[cfg(nginx_linked_headers)]
+                next: std::ptr::null_mut(),
+            });
+            Ok(Field(field))
+        }
+    }
+
+    /// Takes all fields of that name out of the list; the addresses of the others stay. Answers whether there were any.
+    pub fn take_out(self, pool: Pool, name: &[u8]) -> Result<bool, AllocError> {
+        let mut found = false;
+        while self.take_out_first(pool, name)? {
+            found = true;
+        }
+        if found {
+            self.seal()?;
+        }
+        Ok(found)
+    }
+
+    /// Takes everything out of the list.
+    pub fn clear(self) -> Result<(), AllocError> {
+        // SAFETY: the list is valid.
+        unsafe {
+            (*self.0).part.nelts = 0;
+            (*self.0).part.next = std::ptr::null_mut();
+            (*self.0).last = &raw mut (*self.0).part;
+        }
+        self.seal()
+    }
+
+    /// Lets nginx's own field at `slot` point at what the list holds of `name`: at the first field, from where nginx 1.23 and
+    /// newer link the others; or, where `repeated`, at an array of them.
+    ///
+    /// # Safety
+    ///
+    /// `slot` is such a field of the request: a pointer to a field, or if `repeated` an array of such pointers.
+    pub(crate) unsafe fn index(self, pool: Pool, name: &[u8], slot: *mut u8, repeated: bool) -> Result<(), AllocError> {
+        let fields = self.iter().filter(|field| field.is(name));
+        // SAFETY: by this function's contract.
+        unsafe {
+            if repeated { index_array(pool, fields, slot.cast()) } else { index_pointer(fields, slot.cast()) }
+        }
+    }
+
+    /// Cuts the part that holds the first field of that name into what stands before it and what stands behind.
+    fn take_out_first(self, pool: Pool, name: &[u8]) -> Result<bool, AllocError> {
+        // SAFETY: walks the parts of a valid list; what it links is fresh or part of the list.
+        unsafe {
+            let list = self.0;
+            let mut previous: *mut ngx_list_part_t = std::ptr::null_mut();
+            let mut part = &raw mut (*list).part;
+            while !part.is_null() {
+                let fields: *mut ngx_table_elt_t = (*part).elts.cast();
+                let count = (*part).nelts;
+                if let Some(i) = (0..count).find(|&i| Field(fields.add(i)).is(name)) {
+                    if i + 1 < count {
+                        let rest: *mut ngx_list_part_t = pool.alloc::<ngx_list_part_t>()?;
+                        rest.write(ngx_list_part_t {
+                            elts: fields.add(i + 1).cast(),
+                            nelts: count - i - 1,
+                            next: (*part).next,
+                        });
+                        (*part).next = rest;
+                        if (*list).last == part {
+                            (*list).last = rest;
+                        }
+                    }
+                    (*part).nelts = i;
+                    if i == 0 {
+                        self.unlink(previous, part);
+                    }
+                    return Ok(true);
+                }
+                previous = part;
+                part = (*part).next;
+            }
+            Ok(false)
+        }
+    }
+
+    /// Takes an empty part out of the chain: nginx's own loops do not expect one in the middle.
+    ///
+    /// # Safety
+    ///
+    /// `part` is a part of this list, `previous` the one before it or null.
+    unsafe fn unlink(self, previous: *mut ngx_list_part_t, part: *mut ngx_list_part_t) {
+        // SAFETY: by this function's contract.
+        unsafe {
+            let list = self.0;
+            let next = (*part).next;
+            if !previous.is_null() {
+                (*previous).next = next;
+                if (*list).last == part {
+                    (*list).last = previous;
+                }
+            } else if !next.is_null() {
+                (*list).part = *next;
+                if (*list).last == next {
+                    (*list).last = &raw mut (*list).part;
+                }
+            }
+        }
+    }
+
+    /// Makes the next push start a new part: a cut part has no room behind its last element.
+    fn seal(self) -> Result<(), AllocError> {
+        const ROOM: usize = 4;
+        // SAFETY: the list is valid; `nalloc` equal to the last part's length is how nginx knows a full part.
+        unsafe {
+            let list = self.0;
+            let last = (*list).last;
+            if (*last).nelts > 0 {
+                (*list).nalloc = (*last).nelts;
+                return Ok(());
+            }
+            let elts = ngx_palloc((*list).pool, ROOM * size_of::<ngx_table_elt_t>());
+            if elts.is_null() {
+                return Err(AllocError);
+            }
+            (*last).elts = elts;
+            (*list).nalloc = ROOM;
+            Ok(())
+        }
+    }
+}
+
+/// # Safety
+///
+/// `link` is a pointer of nginx to a field, or null.
+unsafe fn index_pointer(fields: impl Iterator<Item = Field>, mut link: *mut *mut ngx_table_elt_t) -> Result<(), AllocError> {
+    // SAFETY: by this function's contract; fields stay where they are.
+    unsafe {
+        *link = std::ptr::null_mut();
+        for field in fields {
+            *link = field.as_ptr();
+            if !advance(&mut link, field) {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Goes on to where the next field of the same name is linked; false where nginx keeps only the first.
+///
+/// # Safety
+///
+/// `field` is a field of a live list.
+unsafe fn advance(link: &mut *mut *mut ngx_table_elt_t, field: Field) -> bool {
+    #[cfg(nginx_linked_headers)]
+    // SAFETY: by this function's contract.
+    unsafe {
+        *link = &raw mut (*field.as_ptr()).next;
+        **link = std::ptr::null_mut();
+    }
+    let _ = (link, field);
+    cfg!(nginx_linked_headers)
+}
+
+/// # Safety
+///
+/// `array` is an array of pointers to fields, initialized or all zero.
+unsafe fn index_array(pool: Pool, fields: impl Iterator<Item = Field>, array: *mut ngx_array_t) -> Result<(), AllocError> {
+    // SAFETY: by this function's contract.
+    unsafe {
+        if (*array).elts.is_null() {
+            (*array).elts = pool.alloc::<*mut ngx_table_elt_t>()?.cast();
+            (*array).size = size_of::<*mut ngx_table_elt_t>();
+            (*array).nalloc = 1;
+            (*array).pool = pool.as_ptr();
+        }
+        (*array).nelts = 0;
+        for field in fields {
+            let entry: *mut *mut ngx_table_elt_t = ngx_array_push(array).cast();
+            if entry.is_null() {
+                return Err(AllocError);
+            }
+            *entry = field.as_ptr();
+        }
+    }
+    Ok(())
+}

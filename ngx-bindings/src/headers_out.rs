@@ -1,0 +1,132 @@
+//! `ngx_http_headers_out_t`: the fields of the response, those that nginx keeps apart from the list among them.
+
+use std::mem::offset_of;
+
+use nginx_sys::{ngx_http_headers_out_t as HeadersOut, ngx_str_t};
+
+use crate::headers::HeaderList;
+use crate::pool::AllocError;
+use crate::{Request, string};
+
+/// Names for which nginx keeps a pointer to the field: it then writes none of its own, or reads it in a filter.
+const POINTERS: &[(&[u8], usize)] = &[
+    (b"server", offset_of!(HeadersOut, server)),
+    (b"date", offset_of!(HeadersOut, date)),
+    (b"content-encoding", offset_of!(HeadersOut, content_encoding)),
+    (b"location", offset_of!(HeadersOut, location)),
+    (b"refresh", offset_of!(HeadersOut, refresh)),
+    (b"last-modified", offset_of!(HeadersOut, last_modified)),
+    (b"content-range", offset_of!(HeadersOut, content_range)),
+    (b"accept-ranges", offset_of!(HeadersOut, accept_ranges)),
+    (b"www-authenticate", offset_of!(HeadersOut, www_authenticate)),
+    (b"expires", offset_of!(HeadersOut, expires)),
+    (b"etag", offset_of!(HeadersOut, etag)),
+    (b"cache-control", offset_of!(HeadersOut, cache_control)),
+    (b"link", offset_of!(HeadersOut, link)),
+];
+
+impl Request {
+    /// The response's header fields, without those that nginx keeps elsewhere (status, content type and length, connection).
+    pub fn headers_out(self) -> HeaderList {
+        // SAFETY: a request's list is initialized before any module sees the request.
+        unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_out.headers) }
+    }
+
+    /// Appends a response field.
+    pub fn add_header_out(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
+        self.headers_out().push(self.pool(), name, value)?;
+        self.index_header_out(name)
+    }
+
+    /// Removes all response fields of that name.
+    pub fn remove_header_out(self, name: &[u8]) -> Result<(), AllocError> {
+        let mut found = false;
+        for field in self.headers_out().iter().filter(|field| field.is(name)) {
+            field.hide();
+            found = true;
+        }
+        if found { self.index_header_out(name) } else { Ok(()) }
+    }
+
+    /// Removes all response fields of the list.
+    pub fn clear_headers_out(self) -> Result<(), AllocError> {
+        for field in self.headers_out().iter() {
+            field.hide();
+        }
+        POINTERS.iter().try_for_each(|(name, _)| self.index_header_out(name))
+    }
+
+    /// Lets nginx's own field for `name` point at what the list holds now.
+    fn index_header_out(self, name: &[u8]) -> Result<(), AllocError> {
+        let Some((known, offset)) = POINTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
+            return Ok(());
+        };
+        let repeated = cfg!(not(nginx_linked_headers)) && matches!(*known, b"cache-control" | b"link");
+        // SAFETY: the offset is that of a field of `headers_out` of the kind said.
+        unsafe {
+            let headers_out = &raw mut (*self.as_ptr()).headers_out;
+            self.headers_out().index(self.pool(), name, headers_out.cast::<u8>().add(*offset), repeated)?;
+            if *known == b"last-modified" {
+                (*headers_out).last_modified_time = -1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The status code that will be, or was, sent.
+    pub fn status(self) -> u32 {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).headers_out.status as u32 }
+    }
+
+    /// Sets the status code.
+    pub fn set_status(self, status: u32) {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe {
+            let out = &raw mut (*self.as_ptr()).headers_out;
+            (*out).status = status as _;
+            (*out).status_line = ngx_str_t::empty();
+        }
+    }
+
+    /// The content type, with its parameters.
+    pub fn content_type<'a>(self) -> &'a [u8] {
+        // SAFETY: the request is valid, the string in its pool.
+        unsafe { string::bytes((*self.as_ptr()).headers_out.content_type) }
+    }
+
+    /// Sets the content type; empty for none. nginx adds no charset of its own to it.
+    pub fn set_content_type(self, value: &[u8]) -> Result<(), AllocError> {
+        let content_type = self.pool().copy(value)?;
+        let bare = value.iter().position(|&c| c == b';').unwrap_or(value.len());
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe {
+            let out = &raw mut (*self.as_ptr()).headers_out;
+            (*out).content_type = content_type;
+            (*out).content_type_len = value[..bare].trim_ascii_end().len();
+            (*out).content_type_lowcase = std::ptr::null_mut();
+            (*out).content_type_hash = 0;
+            (*out).charset = ngx_str_t::empty();
+        }
+        Ok(())
+    }
+
+    /// The length of the body, if it is known.
+    pub fn content_length(self) -> Option<u64> {
+        // SAFETY: the request is valid by the handle's contract.
+        u64::try_from(unsafe { (*self.as_ptr()).headers_out.content_length_n }).ok()
+    }
+
+    /// Sets or forgets the length of the body.
+    pub fn set_content_length(self, length: Option<u64>) {
+        // SAFETY: the request is valid by the handle's contract; a hidden field stays in the list.
+        unsafe {
+            let out = &raw mut (*self.as_ptr()).headers_out;
+            (*out).content_length_n = length.map_or(-1, |n| n as _);
+            if !(*out).content_length.is_null() {
+                (*(*out).content_length).hash = 0;
+                (*out).content_length = std::ptr::null_mut();
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! nginx as this module sees it, in files named after nginx's own headers.
+//!
+//! The only crate that names nginx-sys. Handles such as [`Request`] are plain pointers: whoever makes one from nginx's
+//! pointer promises that nginx keeps the thing alive while the handle is used, and everything after that is safe to call.
+//! nginx runs a worker in one thread; no handle may leave it.
+
+pub mod conf;
+pub mod cycle;
+pub mod event;
+pub mod filter;
+pub mod headers;
+pub mod headers_in;
+pub mod headers_out;
+pub mod log;
+pub mod module;
+pub mod phase;
+pub mod pool;
+pub mod request;
+pub mod string;
+pub mod variables;
+
+pub use nginx_sys as sys;
+
+pub use conf::Conf;
+pub use log::Log;
+pub use pool::Pool;
+pub use request::Request;
+
+/// nginx's return codes, as the `ngx_int_t` that its functions pass around.
+pub mod rc {
+    use crate::sys::{self, ngx_int_t};
+
+    /// The call succeeded; a phase: the request may pass.
+    pub const OK: ngx_int_t = sys::NGX_OK as ngx_int_t;
+    /// The call failed.
+    pub const ERROR: ngx_int_t = sys::NGX_ERROR as ngx_int_t;
+    /// Come back later.
+    pub const AGAIN: ngx_int_t = sys::NGX_AGAIN as ngx_int_t;
+    /// Somebody else goes on with the request.
+    pub const DONE: ngx_int_t = sys::NGX_DONE as ngx_int_t;
+    /// Not for me.
+    pub const DECLINED: ngx_int_t = sys::NGX_DECLINED as ngx_int_t;
+    /// 503.
+    pub const SERVICE_UNAVAILABLE: ngx_int_t = sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
+    /// 500.
+    pub const INTERNAL_SERVER_ERROR: ngx_int_t = sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
+}

@@ -1,0 +1,71 @@
+//! `ngx_log.h`: the error log of a cycle, a connection or a configuration.
+
+use std::fmt;
+use std::ptr::NonNull;
+
+use nginx_sys::{self as sys, ngx_log_error_core, ngx_log_t, ngx_uint_t};
+
+/// nginx's levels, most severe first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Level {
+    Emerg = sys::NGX_LOG_EMERG as u8,
+    Alert = sys::NGX_LOG_ALERT as u8,
+    Crit = sys::NGX_LOG_CRIT as u8,
+    Error = sys::NGX_LOG_ERR as u8,
+    Warn = sys::NGX_LOG_WARN as u8,
+    Notice = sys::NGX_LOG_NOTICE as u8,
+    Info = sys::NGX_LOG_INFO as u8,
+    Debug = sys::NGX_LOG_DEBUG as u8,
+}
+
+/// An error log.
+#[derive(Clone, Copy, Debug)]
+pub struct Log(NonNull<ngx_log_t>);
+
+impl Log {
+    /// # Safety
+    ///
+    /// `log` is a log of nginx that outlives every use of the handle.
+    pub unsafe fn from_ptr(log: *mut ngx_log_t) -> Option<Self> {
+        NonNull::new(log).map(Self)
+    }
+
+    /// The pointer that nginx's functions take.
+    pub fn as_ptr(self) -> *mut ngx_log_t {
+        self.0.as_ptr()
+    }
+
+    /// The least severe level that is written, as nginx's number.
+    pub fn level(self) -> ngx_uint_t {
+        // SAFETY: the log is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).log_level }
+    }
+
+    /// Whether lines of this level are written.
+    #[inline]
+    pub fn enabled(self, level: Level) -> bool {
+        self.level() >= level as ngx_uint_t
+    }
+
+    /// Writes one line; nginx cuts it at about 2,000 bytes.
+    pub fn write(self, level: Level, message: &[u8]) {
+        if self.enabled(level) {
+            // SAFETY: the log is valid, and `%*s` takes a length and that many bytes.
+            unsafe {
+                ngx_log_error_core(level as ngx_uint_t, self.as_ptr(), 0, c"%*s".as_ptr(), message.len(), message.as_ptr());
+            }
+        }
+    }
+
+    /// Writes one formatted line; nothing is formatted below the log's level.
+    pub fn print(self, level: Level, message: fmt::Arguments<'_>) {
+        if self.enabled(level) {
+            match message.as_str() {
+                Some(text) => self.write(level, text.as_bytes()),
+                None => self.write(level, message.to_string().as_bytes()),
+            }
+        }
+    }
+}

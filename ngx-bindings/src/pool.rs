@@ -1,0 +1,104 @@
+//! `ngx_palloc.h`: memory that lives as long as a request, a connection or a configuration.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+
+use nginx_sys::{ngx_int_t, ngx_palloc, ngx_pnalloc, ngx_pool_cleanup_add, ngx_pool_t, ngx_str_t};
+
+/// The pool could not give memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllocError;
+
+/// A pool of nginx.
+#[derive(Clone, Copy, Debug)]
+pub struct Pool(NonNull<ngx_pool_t>);
+
+impl Pool {
+    /// # Safety
+    ///
+    /// `pool` is a pool of nginx that outlives every use of the handle.
+    pub unsafe fn from_ptr(pool: *mut ngx_pool_t) -> Option<Self> {
+        NonNull::new(pool).map(Self)
+    }
+
+    /// The pointer that nginx's functions take.
+    pub fn as_ptr(self) -> *mut ngx_pool_t {
+        self.0.as_ptr()
+    }
+
+    /// Copies bytes into the pool.
+    pub fn copy(self, bytes: &[u8]) -> Result<ngx_str_t, AllocError> {
+        if bytes.is_empty() {
+            return Ok(ngx_str_t::empty());
+        }
+        let data = self.alloc_bytes(bytes.len())?;
+        // SAFETY: `data` points at `bytes.len()` fresh bytes.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len()) };
+        Ok(ngx_str_t { len: bytes.len(), data })
+    }
+
+    /// `size` bytes, unaligned and not initialized.
+    pub fn alloc_bytes(self, size: usize) -> Result<*mut u8, AllocError> {
+        // SAFETY: the pool is valid by the handle's contract.
+        let data: *mut u8 = unsafe { ngx_pnalloc(self.as_ptr(), size) }.cast();
+        if data.is_null() { Err(AllocError) } else { Ok(data) }
+    }
+
+    /// Room for a `T`, aligned and not initialized. Nothing will drop it.
+    pub fn alloc<T>(self) -> Result<*mut T, AllocError> {
+        const { assert!(align_of::<T>() <= nginx_sys::NGX_ALIGNMENT) };
+        // SAFETY: the pool is valid by the handle's contract.
+        let data: *mut T = unsafe { ngx_palloc(self.as_ptr(), size_of::<T>()) }.cast();
+        if data.is_null() { Err(AllocError) } else { Ok(data) }
+    }
+
+    /// Moves a value into the pool, to be dropped when the pool is destroyed.
+    pub fn own<T>(self, value: T) -> Result<NonNull<T>, AllocError> {
+        extern "C" fn drop_value<T>(data: *mut c_void) {
+            // SAFETY: `own` wrote a `T` there, and nginx runs a cleanup once.
+            unsafe { data.cast::<T>().drop_in_place() }
+        }
+        let data = self.alloc::<T>()?;
+        self.on_destroy(drop_value::<T>, data.cast())?;
+        // SAFETY: fresh, aligned memory of the right size.
+        unsafe { data.write(value) };
+        // SAFETY: `alloc` answers no null pointer.
+        Ok(unsafe { NonNull::new_unchecked(data) })
+    }
+
+    /// Has `handler` called with `data` when the pool is destroyed; the last added is called first.
+    pub fn on_destroy(self, handler: extern "C" fn(*mut c_void), data: *mut c_void) -> Result<(), AllocError> {
+        // SAFETY: the pool is valid by the handle's contract.
+        let cleanup = unsafe { ngx_pool_cleanup_add(self.as_ptr(), 0) };
+        if cleanup.is_null() {
+            return Err(AllocError);
+        }
+        // SAFETY: nginx answered a cleanup that lives in the pool.
+        unsafe {
+            (*cleanup).handler = Some(handler);
+            (*cleanup).data = data;
+        }
+        Ok(())
+    }
+
+    /// The data that was registered with `handler`.
+    pub fn find_on_destroy(self, handler: extern "C" fn(*mut c_void)) -> Option<NonNull<c_void>> {
+        // SAFETY: walks the list of a valid pool.
+        unsafe {
+            let mut cleanup = (*self.as_ptr()).cleanup;
+            while !cleanup.is_null() {
+                if (*cleanup).handler.is_some_and(|other| other as usize == handler as usize) {
+                    return NonNull::new((*cleanup).data);
+                }
+                cleanup = (*cleanup).next;
+            }
+        }
+        None
+    }
+}
+
+impl From<AllocError> for ngx_int_t {
+    fn from(_: AllocError) -> Self {
+        crate::rc::ERROR
+    }
+}

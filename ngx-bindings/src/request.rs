@@ -1,0 +1,319 @@
+//! `ngx_http_request.h`: one request.
+
+use std::ptr::NonNull;
+
+use nginx_sys::{
+    self as sys, ngx_buf_t, ngx_chain_t, ngx_http_core_main_conf_t, ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_str_t,
+};
+
+use crate::pool::AllocError;
+use crate::{Log, Pool, rc, string};
+
+/// One request of nginx.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request(NonNull<ngx_http_request_t>);
+
+impl Request {
+    /// # Safety
+    ///
+    /// `r` is a request of nginx, used only in nginx's thread and not after nginx freed it.
+    pub unsafe fn from_ptr(r: *mut ngx_http_request_t) -> Option<Self> {
+        NonNull::new(r).map(Self)
+    }
+
+    /// The pointer that nginx's functions take.
+    #[inline]
+    pub fn as_ptr(self) -> *mut ngx_http_request_t {
+        self.0.as_ptr()
+    }
+
+    /// The pool that lives as long as the request.
+    #[inline]
+    pub fn pool(self) -> Pool {
+        // SAFETY: a live request has a pool.
+        unsafe { Pool::from_ptr((*self.as_ptr()).pool).unwrap_unchecked() }
+    }
+
+    /// The log of the request's connection.
+    #[inline]
+    pub fn log(self) -> Log {
+        // SAFETY: a live request has a connection, and that a log.
+        unsafe { Log::from_ptr((*(*self.as_ptr()).connection).log).unwrap_unchecked() }
+    }
+
+    /// The request that the client sent, of which this may be a subrequest.
+    pub fn main(self) -> Self {
+        // SAFETY: `r->main` is never null.
+        unsafe { Self(NonNull::new_unchecked((*self.as_ptr()).main)) }
+    }
+
+    /// Whether nginx made this request inside another.
+    #[inline]
+    pub fn is_subrequest(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).main != self.as_ptr() }
+    }
+
+    /// Whether nginx itself redirected the request (`error_page`, `try_files`, `index`).
+    pub fn is_internal(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).internal() != 0 }
+    }
+
+    /// The module's own data of this request.
+    ///
+    /// # Safety
+    ///
+    /// `T` is what the module stored with [`Self::set_module_ctx`].
+    #[inline]
+    pub unsafe fn module_ctx<T>(self, module: *const ngx_module_t) -> *mut T {
+        // SAFETY: a module's `ctx_index` is a valid index of `r->ctx`.
+        unsafe { (*(*self.as_ptr()).ctx.add((*module).ctx_index as usize)).cast() }
+    }
+
+    /// Stores the module's own data of this request; nginx forgets it on an internal redirect.
+    pub fn set_module_ctx<T>(self, module: *const ngx_module_t, ctx: *mut T) {
+        // SAFETY: as above.
+        unsafe { *(*self.as_ptr()).ctx.add((*module).ctx_index as usize) = ctx.cast() }
+    }
+
+    /// The module's configuration of the location that the request is in.
+    ///
+    /// # Safety
+    ///
+    /// `T` is what the module's `create_loc_conf` answers.
+    #[inline]
+    pub unsafe fn loc_conf<T>(self, module: *const ngx_module_t) -> *mut T {
+        // SAFETY: a module's `ctx_index` is a valid index of `r->loc_conf`.
+        unsafe { (*(*self.as_ptr()).loc_conf.add((*module).ctx_index as usize)).cast() }
+    }
+
+    /// The module's configuration of `http`.
+    ///
+    /// # Safety
+    ///
+    /// `T` is what the module's `create_main_conf` answers.
+    #[inline]
+    pub unsafe fn main_conf<T>(self, module: *const ngx_module_t) -> *mut T {
+        // SAFETY: a module's `ctx_index` is a valid index of `r->main_conf`.
+        unsafe { (*(*self.as_ptr()).main_conf.add((*module).ctx_index as usize)).cast() }
+    }
+
+    pub(crate) fn core_main_conf(self) -> *mut ngx_http_core_main_conf_t {
+        // SAFETY: `T` is the type of that module's configuration.
+        unsafe { self.main_conf(&raw const sys::ngx_http_core_module) }
+    }
+
+    /// The method as the client wrote it.
+    pub fn method<'a>(self) -> &'a [u8] {
+        // SAFETY: the request is valid, the string in its buffers.
+        unsafe { string::bytes((*self.as_ptr()).method_name) }
+    }
+
+    /// Sets the method; nginx's own number follows.
+    pub fn set_method(self, name: &[u8]) -> Result<(), AllocError> {
+        let number = METHODS.iter().find(|(known, _)| *known == name).map_or(sys::NGX_HTTP_UNKNOWN, |(_, number)| *number);
+        let name = self.pool().copy(name)?;
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe {
+            (*self.as_ptr()).method_name = name;
+            (*self.as_ptr()).method = number as _;
+        }
+        Ok(())
+    }
+
+    /// Whether only the response's header is wanted.
+    pub fn header_only(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).header_only() != 0 }
+    }
+
+    /// `https` or `http`.
+    pub fn scheme(self) -> &'static [u8] {
+        // SAFETY: a live request has a connection.
+        #[cfg(ngx_feature = "http_ssl")]
+        if unsafe { !(*(*self.as_ptr()).connection).ssl.is_null() } {
+            return b"https";
+        }
+        b"http"
+    }
+
+    /// The path and arguments as the client wrote them, or as [`Self::set_path`] left them.
+    pub fn unparsed_uri<'a>(self) -> &'a [u8] {
+        // SAFETY: the request is valid, the string in its buffers.
+        unsafe { string::bytes((*self.as_ptr()).unparsed_uri) }
+    }
+
+    /// The path, decoded.
+    pub fn uri<'a>(self) -> &'a [u8] {
+        // SAFETY: as above.
+        unsafe { string::bytes((*self.as_ptr()).uri) }
+    }
+
+    /// The arguments, without the question mark.
+    pub fn args<'a>(self) -> &'a [u8] {
+        // SAFETY: as above.
+        unsafe { string::bytes((*self.as_ptr()).args) }
+    }
+
+    /// Sets path and arguments; false if nginx finds the path unsafe.
+    pub fn set_path(self, path: &[u8]) -> Result<bool, AllocError> {
+        let unparsed = self.pool().copy(path)?;
+        let mut uri = self.pool().copy(path)?;
+        let mut args = ngx_str_t::empty();
+        let mut flags: sys::ngx_uint_t = 0;
+        let r = self.as_ptr();
+        // SAFETY: the request is valid; the strings are copies in its pool that nginx may decode in place.
+        unsafe {
+            if sys::ngx_http_parse_unsafe_uri(r, &raw mut uri, &raw mut args, &raw mut flags) != rc::OK {
+                return Ok(false);
+            }
+            (*r).uri = uri;
+            (*r).args = args;
+            (*r).unparsed_uri = unparsed;
+            (*r).set_valid_unparsed_uri(1);
+            sys::ngx_http_set_exten(r);
+        }
+        Ok(true)
+    }
+
+    /// The host the client asked for, without the port; empty if it named none.
+    pub fn host<'a>(self) -> &'a [u8] {
+        // SAFETY: the request is valid, the string in its pool.
+        unsafe { string::bytes((*self.as_ptr()).headers_in.server) }
+    }
+
+    /// Whether the request has a body to come.
+    pub fn has_body(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe {
+            let r = self.as_ptr();
+            (*r).headers_in.content_length_n > 0 || (*r).headers_in.chunked() != 0 || self.http2_body_to_come()
+        }
+    }
+
+    /// An HTTP/2 request without a length says by its stream whether a body follows.
+    #[cfg(ngx_feature = "http_v2")]
+    unsafe fn http2_body_to_come(self) -> bool {
+        // SAFETY: `r->stream` is null or valid.
+        unsafe {
+            let stream = (*self.as_ptr()).stream;
+            !stream.is_null() && (*stream).in_closed() == 0 && (*self.as_ptr()).headers_in.content_length_n < 0
+        }
+    }
+
+    #[cfg(not(ngx_feature = "http_v2"))]
+    unsafe fn http2_body_to_come(self) -> bool {
+        false
+    }
+
+    /// Whether the response's header is already on its way.
+    pub fn header_sent(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).header_sent() != 0 }
+    }
+
+    /// Whether the client's connection stays open after the response.
+    pub fn keepalive(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).keepalive() != 0 }
+    }
+
+    /// Lets nginx close the client's connection after the response, or not.
+    pub fn set_keepalive(self, keepalive: bool) {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).set_keepalive(keepalive.into()) }
+    }
+
+    /// Whether the response is sent in chunks.
+    pub fn chunked(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).chunked() != 0 }
+    }
+
+    /// Drops what is left of the request's body.
+    pub fn discard_body(self) -> ngx_int_t {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { sys::ngx_http_discard_request_body(self.as_ptr()) }
+    }
+
+    /// Sends the response's header.
+    pub fn send_header(self) -> ngx_int_t {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { sys::ngx_http_send_header(self.as_ptr()) }
+    }
+
+    /// Sends a whole body, or the end of an empty one.
+    pub fn send_body(self, body: &[u8]) -> Result<ngx_int_t, AllocError> {
+        let text = self.pool().copy(body)?;
+        let buf = self.pool().alloc::<ngx_buf_t>()?;
+        let chain = self.pool().alloc::<ngx_chain_t>()?;
+        // SAFETY: fresh memory of the right size; the bytes are in the pool.
+        unsafe {
+            buf.write(std::mem::zeroed());
+            if !body.is_empty() {
+                (*buf).start = text.data;
+                (*buf).pos = text.data;
+                (*buf).end = text.data.add(text.len);
+                (*buf).last = (*buf).end;
+                (*buf).set_memory(1);
+            }
+            (*buf).set_last_buf((!self.is_subrequest()).into());
+            (*buf).set_last_in_chain(1);
+            chain.write(ngx_chain_t { buf, next: std::ptr::null_mut() });
+            Ok(sys::ngx_http_output_filter(self.as_ptr(), chain))
+        }
+    }
+
+    /// Hands the request back to nginx with a result.
+    pub fn finalize(self, rc: ngx_int_t) {
+        // SAFETY: the request is valid; nginx may free it here, so the handle is not used again.
+        unsafe { sys::ngx_http_finalize_request(self.as_ptr(), rc) }
+    }
+
+    /// Suspends the request in a phase handler of ours, while nginx goes on noticing that the client leaves.
+    pub fn watch_client(self) {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe {
+            (*self.as_ptr()).read_event_handler = Some(sys::ngx_http_test_reading);
+            (*self.as_ptr()).write_event_handler = Some(sys::ngx_http_request_empty_handler);
+        }
+    }
+
+    /// Lets the phases go on at the handler that suspended them. Only from an event of nginx's loop: the request may be gone after.
+    pub fn resume_phases(self) {
+        let r = self.as_ptr();
+        // SAFETY: the request is valid and suspended; its connection outlives it.
+        unsafe {
+            let connection = (*r).connection;
+            (*r).read_event_handler = Some(sys::ngx_http_block_reading);
+            (*r).write_event_handler = Some(sys::ngx_http_core_run_phases);
+            sys::ngx_http_core_run_phases(r);
+            sys::ngx_http_run_posted_requests(connection);
+        }
+    }
+
+    /// In a header filter: drops the response and answers with nginx's page for `status` instead; `module` keeps its context.
+    pub fn replace_response(self, module: *const ngx_module_t, status: ngx_int_t) -> ngx_int_t {
+        // SAFETY: the request is valid; nginx only reads the module's index.
+        unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), module.cast_mut(), status) }
+    }
+}
+
+const METHODS: &[(&[u8], u32)] = &[
+    (b"GET", sys::NGX_HTTP_GET),
+    (b"HEAD", sys::NGX_HTTP_HEAD),
+    (b"POST", sys::NGX_HTTP_POST),
+    (b"PUT", sys::NGX_HTTP_PUT),
+    (b"DELETE", sys::NGX_HTTP_DELETE),
+    (b"MKCOL", sys::NGX_HTTP_MKCOL),
+    (b"COPY", sys::NGX_HTTP_COPY),
+    (b"MOVE", sys::NGX_HTTP_MOVE),
+    (b"OPTIONS", sys::NGX_HTTP_OPTIONS),
+    (b"PROPFIND", sys::NGX_HTTP_PROPFIND),
+    (b"PROPPATCH", sys::NGX_HTTP_PROPPATCH),
+    (b"LOCK", sys::NGX_HTTP_LOCK),
+    (b"UNLOCK", sys::NGX_HTTP_UNLOCK),
+    (b"PATCH", sys::NGX_HTTP_PATCH),
+    (b"TRACE", sys::NGX_HTTP_TRACE),
+];

@@ -1,0 +1,103 @@
+//! `ngx_http_variables.h`: nginx's variables by name.
+
+use nginx_sys::{self as sys, ngx_hash_find, ngx_http_variable_t, ngx_http_variable_value_t};
+
+use crate::{Request, string};
+
+/// Why a variable was not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetError {
+    /// There is none of that name.
+    NotFound,
+    /// nginx does not let it be set.
+    NotChangeable,
+    /// Out of memory.
+    Alloc,
+}
+
+impl Request {
+    /// The value of a variable; `None` if there is none, or it has no value now.
+    pub fn variable<'a>(self, name: &[u8]) -> Option<&'a [u8]> {
+        // Nearly all names are in lower case already; nginx's own loop lowers them when it hashes.
+        let mut small = [0; 64];
+        let mut large = Vec::new();
+        let lowcase = lowercase(name, &mut small, &mut large);
+        let mut key = string::borrowed(lowcase);
+        // SAFETY: the request is valid; nginx only reads the name; a value lives in the request's pool or longer.
+        unsafe {
+            let value = sys::ngx_http_get_variable(self.as_ptr(), &raw mut key, string::hash_key(lowcase) as _);
+            if value.is_null() || (*value).not_found() != 0 || (*value).valid() == 0 {
+                return None;
+            }
+            Some(value_bytes(value))
+        }
+    }
+
+    /// Sets a variable that the configuration, or a module, has declared as changeable.
+    pub fn set_variable(self, name: &[u8], value: &[u8]) -> Result<(), SetError> {
+        let mut small = [0; 64];
+        let mut large = Vec::new();
+        let lowcase = lowercase(name, &mut small, &mut large);
+        let r = self.as_ptr();
+        // SAFETY: the request is valid, the hash was built with the configuration, an indexed variable's slot exists.
+        unsafe {
+            let core = self.core_main_conf();
+            let variable: *const ngx_http_variable_t = ngx_hash_find(
+                &raw mut (*core).variables_hash,
+                string::hash_key(lowcase) as _,
+                lowcase.as_mut_ptr(),
+                lowcase.len(),
+            )
+            .cast();
+            let Some(variable) = variable.as_ref() else {
+                return Err(SetError::NotFound);
+            };
+            if variable.flags as u32 & sys::NGX_HTTP_VAR_CHANGEABLE == 0 {
+                return Err(SetError::NotChangeable);
+            }
+            let text = self.pool().copy(value).map_err(|_| SetError::Alloc)?;
+            let into: *mut ngx_http_variable_value_t = if variable.set_handler.is_some() {
+                let into = self.pool().alloc::<ngx_http_variable_value_t>().map_err(|_| SetError::Alloc)?;
+                into.write(std::mem::zeroed());
+                into
+            } else if variable.flags as u32 & sys::NGX_HTTP_VAR_INDEXED != 0 {
+                (*r).variables.add(variable.index as usize)
+            } else {
+                return Err(SetError::NotChangeable);
+            };
+            (*into).set_valid(1);
+            (*into).set_not_found(0);
+            (*into).set_no_cacheable(0);
+            (*into).set_len(text.len as u32);
+            (*into).data = text.data;
+            if let Some(set) = variable.set_handler {
+                set(r, into, variable.data);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// # Safety
+///
+/// `value` is a valid value of a variable.
+unsafe fn value_bytes<'a>(value: *const ngx_http_variable_value_t) -> &'a [u8] {
+    // SAFETY: by this function's contract.
+    unsafe { string::bytes(sys::ngx_str_t { len: (*value).len() as usize, data: (*value).data }) }
+}
+
+/// `name` in lower case, in `small` if it fits.
+fn lowercase<'a>(name: &[u8], small: &'a mut [u8; 64], large: &'a mut Vec<u8>) -> &'a mut [u8] {
+    let into = match small.get_mut(..name.len()) {
+        Some(into) => {
+            into.copy_from_slice(name);
+            into
+        }
+        None => {
+            large.extend_from_slice(name);
+            &mut large[..]
+        }
+    };
+    into.make_ascii_lowercase();
+    into
+}

@@ -1,0 +1,161 @@
+//! What an operator can set per plugin: limits and policy, each by a directive of `http` and by `option=value` of `wasm_plugin`.
+
+use std::time::Duration;
+
+use super::units::{parse_size, parse_time};
+use super::{Error, Result};
+
+/// Every limit of a plugin that nobody set otherwise.
+mod limits {
+    use std::time::Duration;
+
+    /// `wasm_memory_limit`: a WAF in Go takes 60 MB to start, so this leaves room and still bounds a leak.
+    pub const MEMORY: usize = 256 << 20;
+    /// `wasm_callback_timeout`: a callback holds its worker, and every request in it, for as long as it runs.
+    pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(1);
+    /// `wasm_start_timeout`: Go's start and a rule set's configuration take seconds on a slow machine.
+    pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+    /// `wasm_body_buffer_size`: how much of a body waits in memory for a paused plugin.
+    pub const BODY_BUFFER: usize = 8 << 20;
+}
+
+/// What happens to a request whose plugin failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailurePolicy {
+    /// It is answered 503.
+    #[default]
+    Closed,
+    /// It goes on without the plugin.
+    Open,
+}
+
+/// The limits and the policy of one plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes of memory an instance may have.
+    pub memory_limit: usize,
+    /// How long a callback may run; `None` for as long as it likes.
+    pub callback_timeout: Option<Duration>,
+    /// How long start and configure may run; `None` for as long as they like.
+    pub start_timeout: Option<Duration>,
+    /// What happens to a request whose plugin failed.
+    pub failure: FailurePolicy,
+    /// Bytes of a body that are kept for a paused plugin.
+    pub body_buffer_size: usize,
+    /// The whole environment the plugin sees.
+    pub env: Vec<(String, String)>,
+    /// The host functions the plugin may use; `None` for all.
+    pub capabilities: Option<Vec<String>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            memory_limit: limits::MEMORY,
+            callback_timeout: Some(limits::CALLBACK_TIMEOUT),
+            start_timeout: Some(limits::START_TIMEOUT),
+            failure: FailurePolicy::default(),
+            body_buffer_size: limits::BODY_BUFFER,
+            env: Vec::new(),
+            capabilities: None,
+        }
+    }
+}
+
+/// A time that may be switched off; the outer `None` leaves it as it was.
+type TimeoutOverride = Option<Option<Duration>>;
+
+/// What one level of the configuration says of the [`Options`]: those of `http`, or those of one `wasm_plugin` line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    memory_limit: Option<usize>,
+    callback_timeout: TimeoutOverride,
+    start_timeout: TimeoutOverride,
+    failure: Option<FailurePolicy>,
+    body_buffer_size: Option<usize>,
+    env: Vec<(String, String)>,
+    capabilities: Option<Vec<String>>,
+}
+
+impl Overrides {
+    /// Sets one option by the name it has in `wasm_plugin`; its directive in `http` is the same with `wasm_` before it.
+    ///
+    /// # Errors
+    /// For a name that is no option, one that is set already, or a value that is none of its kind.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        match name {
+            "memory_limit" => once(&mut self.memory_limit, name, parse_size(value)?),
+            "callback_timeout" => once(&mut self.callback_timeout, name, parse_timeout(value)?),
+            "start_timeout" => once(&mut self.start_timeout, name, parse_timeout(value)?),
+            "failure" => once(&mut self.failure, name, parse_failure(value)?),
+            "body_buffer_size" => once(&mut self.body_buffer_size, name, parse_size(value)?),
+            "env" => add_variable(&mut self.env, value),
+            "capabilities" => once(&mut self.capabilities, name, parse_list(value)),
+            _ => Err(Error::new(format!(
+                "has no option \"{name}\"; there are priority, phase, memory_limit, callback_timeout, start_timeout, \
+                 failure, body_buffer_size, env and capabilities"
+            ))),
+        }
+    }
+
+    /// These options over those of the level above. Only `env` adds up: a name set here hides the one above.
+    pub fn over(&self, above: &Options) -> Options {
+        let inherited = above.env.iter().filter(|(name, _)| !self.env.iter().any(|(ours, _)| ours == name));
+        Options {
+            memory_limit: self.memory_limit.unwrap_or(above.memory_limit),
+            callback_timeout: self.callback_timeout.unwrap_or(above.callback_timeout),
+            start_timeout: self.start_timeout.unwrap_or(above.start_timeout),
+            failure: self.failure.unwrap_or(above.failure),
+            body_buffer_size: self.body_buffer_size.unwrap_or(above.body_buffer_size),
+            env: inherited.chain(&self.env).cloned().collect(),
+            capabilities: self.capabilities.clone().or_else(|| above.capabilities.clone()),
+        }
+    }
+
+    /// Whether this level switches the deadline of callbacks off: in `http` that lets the engine compile without checks.
+    pub fn callback_timeout_is_off(&self) -> bool {
+        self.callback_timeout == Some(None)
+    }
+}
+
+/// nginx's rule for directives and parameters: a second one is a mistake.
+fn once<T>(option: &mut Option<T>, name: &str, value: T) -> Result<()> {
+    match option.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Error::new(format!("sets \"{name}\" twice"))),
+    }
+}
+
+fn parse_timeout(value: &str) -> Result<Option<Duration>> {
+    match value {
+        "off" => Ok(None),
+        _ => match parse_time(value)? {
+            Duration::ZERO => Err(Error::new("a timeout of 0 fails every callback; write off for no timeout")),
+            time => Ok(Some(time)),
+        },
+    }
+}
+
+fn parse_failure(value: &str) -> Result<FailurePolicy> {
+    match value {
+        "closed" => Ok(FailurePolicy::Closed),
+        "open" => Ok(FailurePolicy::Open),
+        _ => Err(Error::new(format!("\"{value}\" is no failure policy; write closed or open"))),
+    }
+}
+
+fn add_variable(env: &mut Vec<(String, String)>, value: &str) -> Result<()> {
+    match value.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            env.retain(|(known, _)| known != name);
+            env.push((name.to_owned(), value.to_owned()));
+            Ok(())
+        }
+        _ => Err(Error::new(format!("\"{value}\" is no environment variable; write NAME=VALUE"))),
+    }
+}
+
+/// Names separated by commas; an empty list allows nothing.
+fn parse_list(value: &str) -> Vec<String> {
+    value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}

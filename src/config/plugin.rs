@@ -1,0 +1,88 @@
+//! The declaration of one plugin: `wasm_plugin NAME FILE [priority=N] [phase=access|rewrite] [option=value…];`.
+
+use super::{Error, Overrides, Result};
+
+/// The nginx phase in which a plugin sees the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// After rewriting, where access is decided.
+    #[default]
+    Access,
+    /// Before the location's rewrites have ended.
+    Rewrite,
+}
+
+impl Phase {
+    /// The phase of that name.
+    pub fn parse(name: &str) -> Result<Self> {
+        match name {
+            "access" => Ok(Self::Access),
+            "rewrite" => Ok(Self::Rewrite),
+            _ => Err(Error::new(format!("\"{name}\" is no phase; write access or rewrite"))),
+        }
+    }
+}
+
+/// A plugin the operator declared, not yet read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginDeclaration {
+    /// What `proxy_wasm` and APISIX's routes call it.
+    pub name: String,
+    /// The module, `.wasm` or `.wat`; relative to the nginx prefix.
+    pub file: String,
+    /// High runs first.
+    pub priority: i64,
+    /// Where it sees the request.
+    pub phase: Phase,
+    /// What differs from the options of `http`.
+    pub overrides: Overrides,
+}
+
+impl PluginDeclaration {
+    /// Reads the arguments behind `wasm_plugin`.
+    ///
+    /// # Errors
+    /// For what is missing, said twice or not understood.
+    pub fn parse(arguments: &[&[u8]]) -> Result<Self> {
+        let mut arguments = arguments.iter().map(|argument| text(argument));
+        let name = arguments.next().unwrap_or_else(|| Err(Error::new("has no name")))?;
+        let file = arguments.next().unwrap_or_else(|| Err(Error::new(format!("\"{name}\" has no file"))))?;
+        if name.is_empty() {
+            return Err(Error::new("has an empty name"));
+        }
+        if file.is_empty() {
+            return Err(Error::new(format!("\"{name}\" has an empty file name")));
+        }
+
+        let (mut priority, mut phase, mut overrides) = (None, None, Overrides::default());
+        for argument in arguments {
+            let argument = argument?;
+            let (option, value) = argument
+                .split_once('=')
+                .ok_or_else(|| Error::new(format!("has no parameter \"{argument}\"; write option=value")))?;
+            match option {
+                "priority" if priority.is_none() => priority = Some(parse_priority(value)?),
+                "phase" if phase.is_none() => phase = Some(Phase::parse(value)?),
+                "priority" | "phase" => return Err(Error::new(format!("sets \"{option}\" twice"))),
+                _ => overrides.set(option, value)?,
+            }
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            file: file.to_owned(),
+            priority: priority.unwrap_or_default(),
+            phase: phase.unwrap_or_default(),
+            overrides,
+        })
+    }
+}
+
+fn parse_priority(value: &str) -> Result<i64> {
+    value.parse().map_err(|_| Error::new(format!("\"{value}\" is no priority; write a whole number")))
+}
+
+/// nginx's arguments are bytes; ours are names and numbers.
+fn text(argument: &[u8]) -> Result<&str> {
+    std::str::from_utf8(argument)
+        .map_err(|_| Error::new(format!("\"{}\" is not UTF-8", String::from_utf8_lossy(argument))))
+}

@@ -1,0 +1,21 @@
+//! A Proxy-Wasm host for nginx and Apache APISIX.
+//!
+//! The house, one line per room; each room may use what stands below it, never above:
+//!
+//! | room | what it is |
+//! |---|---|
+//! | [`nginx`] | what nginx and Lua call: modules, directives, phases, filters, and the host traits on a request |
+//! | [`config`] | directives and APISIX's `config.yaml` as plain structs |
+//! | [`proxy_wasm`] | the ABI: contexts, callbacks, host functions, the traits a host implements |
+//! | [`wasm`] | run one module: engine, cache, instance, limits, WASI |
+//! | [`error`] | one error, and the one mapping from it to a Proxy-Wasm status |
+//!
+//! `proxy_wasm` and `wasm` know nothing of nginx: they build, test and fuzz with `--no-default-features`.
+
+pub mod config;
+pub mod error;
+#[cfg(feature = "nginx")]
+#[allow(unsafe_code)]
+pub mod nginx;
+pub mod proxy_wasm;
+pub mod wasm;

@@ -1,0 +1,27 @@
+//! What nginx calls. The only room that speaks to nginx, through `ngx-bindings`.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `module` | the two modules and the tables that nginx looks for |
+//! | `directives` | `cmd_*`: one function per directive |
+//! | `configuration` | what the directives leave behind, and how levels merge |
+//! | `worker` | the VMs and PluginContexts of one process |
+//! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
+//! | `phases` | rewrite, access and log phase handlers |
+//! | `filters` | header and body filter |
+//! | `host` | the traits of [`crate::proxy_wasm::host`] on a worker and a request |
+//! | `lua` | C functions behind `resty.proxy-wasm` |
+//! | `log` | `tracing` to nginx's error log |
+//! | `guard` | no panic crosses into C |
+
+mod configuration;
+mod directives;
+mod filters;
+mod guard;
+mod host;
+mod log;
+mod lua;
+mod module;
+mod phases;
+mod request;
+mod worker;

@@ -1,0 +1,234 @@
+//! What the directives leave behind: the plugins of `http`, and for each location the PluginContexts that its requests meet.
+
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ngx_bindings::Conf;
+
+use super::host::NginxHost;
+use super::worker::Worker;
+use crate::config::{FailurePolicy, Options, Overrides, Phase, PluginDeclaration};
+use crate::proxy_wasm::{Identity, Plugin, PluginOptions};
+use crate::wasm::{Cache, Engine, EngineConfig, Module};
+
+/// The configuration of `http`.
+#[derive(Default)]
+pub struct MainConf {
+    /// `wasm_vm`, or any directive that implies it.
+    pub enabled: bool,
+    /// `wasm_cache`.
+    pub cache: CacheSetting,
+    /// Limits and policy set in `http`.
+    pub overrides: Overrides,
+    /// Every `wasm_plugin` line and every plugin of a `wasm_config` file.
+    pub declared: Vec<Declared>,
+    /// Every `proxy_wasm` line: each is one PluginContext.
+    pub attachments: Vec<Attachment>,
+    /// What the declarations became, in their order; filled when all of `http` has been read.
+    pub plugins: Vec<DeclaredPlugin>,
+    runtime: Option<Runtime>,
+    worker: OnceCell<Worker>,
+}
+
+/// `wasm_cache PATH|off`.
+#[derive(Default)]
+pub enum CacheSetting {
+    /// Not said: `wasm_cache` under nginx's prefix.
+    #[default]
+    Default,
+    /// No cache.
+    Off,
+    /// That folder.
+    Path(PathBuf),
+}
+
+/// A declaration, and where it stands.
+pub struct Declared {
+    pub plugin: PluginDeclaration,
+    pub path: PathBuf,
+    /// The directive's name, for errors.
+    pub directive: &'static str,
+    pub place: String,
+}
+
+/// One `proxy_wasm` line.
+pub struct Attachment {
+    pub name: String,
+    pub configuration: Arc<[u8]>,
+    pub in_location: bool,
+    pub place: String,
+    /// Index into `plugins`; set when all of `http` has been read.
+    pub plugin: usize,
+}
+
+/// A plugin that was read, checked and compiled.
+pub struct DeclaredPlugin {
+    pub plugin: Arc<Plugin<NginxHost>>,
+    pub priority: i64,
+    pub phase: Phase,
+    pub failure: FailurePolicy,
+}
+
+/// What plugins run on; also those that Lua loads.
+pub struct Runtime {
+    pub engine: Engine,
+    pub cache: Option<Cache>,
+    /// The options of plugins that say nothing else.
+    pub options: Options,
+}
+
+/// What stops nginx's start: the message, and where the cause stands.
+pub struct Fault {
+    pub message: String,
+    pub place: String,
+}
+
+impl MainConf {
+    /// Reads, checks and compiles what was declared; nginx calls this when it has read all of `http`.
+    pub fn load(&mut self, cf: Conf) -> Result<(), Fault> {
+        if !self.enabled {
+            return Ok(());
+        }
+        let options = self.overrides.over(&Options::default());
+        let engine = Engine::new(&EngineConfig { deadlines: !self.overrides.callback_timeout_is_off() })
+            .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
+        let runtime = Runtime { engine, cache: self.open_cache(cf), options };
+
+        for (index, declared) in self.declared.iter().enumerate() {
+            let name = &declared.plugin.name;
+            if let Some(first) = self.declared[..index].iter().find(|other| other.plugin.name == *name) {
+                return Err(declared.fault(format!("\"{name}\" is declared already{}", first.place)));
+            }
+            let options = declared.plugin.overrides.over(&runtime.options);
+            let plugin = runtime
+                .load(name, &declared.path, &options)
+                .map_err(|error| declared.fault(format!("\"{name}\" at {} {error}", declared.path.display())))?;
+            self.plugins.push(DeclaredPlugin {
+                plugin,
+                priority: declared.plugin.priority,
+                phase: declared.plugin.phase,
+                failure: options.failure,
+            });
+        }
+        for attachment in &mut self.attachments {
+            let name = &attachment.name;
+            attachment.plugin = self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
+                message: format!("\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"),
+                place: attachment.place.clone(),
+            })?;
+        }
+        self.runtime = Some(runtime);
+        Ok(())
+    }
+
+    /// What plugins run on; none without `wasm_vm`.
+    pub fn runtime(&self) -> Option<&Runtime> {
+        self.runtime.as_ref()
+    }
+
+    /// The VMs and PluginContexts of this process.
+    pub fn worker(&self) -> &Worker {
+        self.worker.get_or_init(|| Worker::new(self))
+    }
+
+    /// As [`Self::worker`], if this process has come to need them.
+    pub fn started_worker(&mut self) -> Option<Worker> {
+        self.worker.take()
+    }
+
+    /// The plugin of an attachment.
+    pub fn plugin_of(&self, attachment: usize) -> &DeclaredPlugin {
+        &self.plugins[self.attachments[attachment].plugin]
+    }
+
+    fn open_cache(&self, cf: Conf) -> Option<Cache> {
+        let path = match &self.cache {
+            CacheSetting::Off => return None,
+            CacheSetting::Default => cf.full_path(b"wasm_cache")?,
+            CacheSetting::Path(path) => path.clone(),
+        };
+        match Cache::open(&path) {
+            Ok(cache) => {
+                // nginx gives the folder to the user that its workers run as.
+                let _ = cf.add_path(&path);
+                Some(cache)
+            }
+            Err(error) => {
+                tracing::warn!("proxy_wasm: no cache of compiled modules at {}: {error}", path.display());
+                None
+            }
+        }
+    }
+}
+
+impl Declared {
+    fn fault(&self, reason: String) -> Fault {
+        Fault { message: format!("\"{}\": {reason}", self.directive), place: self.place.clone() }
+    }
+}
+
+impl Runtime {
+    /// Reads and checks one plugin.
+    pub fn load(&self, name: &str, path: &std::path::Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
+        let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
+        let module = Module::load(&self.engine, self.cache.as_ref(), &bytes).map_err(|error| error.to_string())?;
+        let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
+        let options = PluginOptions {
+            memory_limit: options.memory_limit,
+            callback_timeout: options.callback_timeout,
+            start_timeout: options.start_timeout,
+            env: options.env.clone(),
+            capabilities: options.capabilities.clone(),
+        };
+        Plugin::new(&self.engine, &module, identity, options).map_err(|error| error.to_string())
+    }
+}
+
+/// The system's words alone, without Rust's `(os error 2)`.
+pub fn io_reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// The configuration of a location (and of `server` and `http` above it).
+#[derive(Default)]
+pub struct LocConf {
+    /// `proxy_wasm off` at this level.
+    pub off: bool,
+    /// Attachments written at this level.
+    pub own: Vec<usize>,
+    /// The lines that requests here meet, in the order they run.
+    pub attachments: Vec<Attached>,
+}
+
+/// A `proxy_wasm` line, with what a request needs to know of its plugin.
+#[derive(Clone, Copy)]
+pub struct Attached {
+    /// Index into [`MainConf::attachments`].
+    pub index: usize,
+    pub phase: Phase,
+    pub failure: FailurePolicy,
+}
+
+impl LocConf {
+    /// Adds what stands at this level to what the level above has.
+    pub fn merge(&mut self, above: &Self, main: &MainConf) {
+        let attached = |&index: &usize| {
+            let plugin = main.plugin_of(index);
+            Attached { index, phase: plugin.phase, failure: plugin.failure }
+        };
+        if !self.off {
+            self.attachments.extend_from_slice(&above.attachments);
+            // `http` has nothing above it and is never merged itself.
+            if above.attachments.is_empty() {
+                self.attachments.extend(above.own.iter().map(attached));
+            }
+        }
+        self.attachments.extend(self.own.iter().map(attached));
+        self.attachments.sort_by_key(|&Attached { index, .. }| {
+            (main.attachments[index].in_location, Reverse(main.plugin_of(index).priority))
+        });
+    }
+}

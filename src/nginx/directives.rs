@@ -1,0 +1,127 @@
+//! `cmd_*`: one function per directive. Each only writes down what was said; [`MainConf::load`] acts on it.
+
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
+use ngx_bindings::module::{location_directive, main_directive};
+use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
+
+use super::configuration::{Attachment, CacheSetting, Declared, LocConf, MainConf, io_reason};
+use super::guard::guard;
+use super::module;
+use crate::config::{PluginDeclaration, config_yaml};
+
+/// The directives, in the order of the documentation.
+pub static mut COMMANDS: [ngx_command_t; 6] = [
+    main_directive("wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
+    main_directive("wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
+    main_directive("wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
+    location_directive("proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
+    main_directive("wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
+    ngx_command_t::empty(),
+];
+
+/// What a handler does once C's pointers are references: an error is a line for the operator, without the directive's name.
+type Handled = Result<(), String>;
+
+/// Runs a handler on the configuration of `http`, of which any directive switches the module on.
+fn main_handler(cf: *mut ngx_conf_t, conf: *mut c_void, body: impl FnOnce(Conf, &[&[u8]], &mut MainConf) -> Handled) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes its parser and, for a main directive, what `create_main_conf` answered.
+        let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
+        let args = cf.args();
+        main.enabled = true;
+        match body(cf, &args[1..], main) {
+            Ok(()) => CONF_OK,
+            Err(reason) => cf.error(format_args!("\"{}\": {reason}", args[0].escape_ascii())),
+        }
+    })
+}
+
+extern "C" fn cmd_wasm_vm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, _| match args[0] {
+        b"wasmtime" => Ok(()),
+        other => Err(format!("\"{}\" is not a VM of this module; write wasmtime", other.escape_ascii())),
+    })
+}
+
+extern "C" fn cmd_wasm_plugin(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        let plugin = PluginDeclaration::parse(args).map_err(|error| error.to_string())?;
+        declare(cf, main, plugin, "wasm_plugin")
+    })
+}
+
+extern "C" fn cmd_wasm_config(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        let path = cf.full_path(args[0]).ok_or("out of memory")?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{} cannot be read: {}", path.display(), io_reason(&error)))?;
+        let plugins = config_yaml::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        plugins.into_iter().try_for_each(|plugin| declare(cf, main, plugin, "wasm_config"))
+    })
+}
+
+fn declare(cf: Conf, main: &mut MainConf, plugin: PluginDeclaration, directive: &'static str) -> Handled {
+    let path = cf.full_path(plugin.file.as_bytes()).ok_or("out of memory")?;
+    main.declared.push(Declared { plugin, path, directive, place: cf.place() });
+    Ok(())
+}
+
+extern "C" fn cmd_wasm_cache(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        if !matches!(main.cache, CacheSetting::Default) {
+            return Err("is duplicate".to_owned());
+        }
+        main.cache = match args[0] {
+            b"off" => CacheSetting::Off,
+            path => CacheSetting::Path(cf.full_path(path).ok_or("out of memory")?),
+        };
+        Ok(())
+    })
+}
+
+extern "C" fn cmd_proxy_wasm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes its parser, inside `http`, and what `create_loc_conf` answered for this level.
+        let (cf, main, loc) = unsafe {
+            let cf = Conf::from_ptr(cf);
+            (cf, &mut *cf.main_conf::<MainConf>(module::main_module()), &mut *conf.cast::<LocConf>())
+        };
+        main.enabled = true;
+        match attach(cf, &cf.args()[1..], main, loc) {
+            Ok(()) => CONF_OK,
+            Err(reason) => cf.error(format_args!("\"proxy_wasm\": {reason}")),
+        }
+    })
+}
+
+/// `proxy_wasm NAME [CONF | conf_file=PATH];` or `proxy_wasm off;`.
+fn attach(cf: Conf, args: &[&[u8]], main: &mut MainConf, loc: &mut LocConf) -> Handled {
+    let (name, configuration) = match *args {
+        [b"off"] => {
+            loc.off = true;
+            return Ok(());
+        }
+        [name] => (name, Vec::new()),
+        [name, conf] => match conf.strip_prefix(b"conf_file=") {
+            Some(path) => {
+                let path = cf.full_path(path).ok_or("out of memory")?;
+                let read = std::fs::read(&path);
+                (name, read.map_err(|error| format!("{} cannot be read: {}", path.display(), io_reason(&error)))?)
+            }
+            None => (name, conf.to_vec()),
+        },
+        _ => return Err("takes a name and a configuration".to_owned()),
+    };
+    loc.own.push(main.attachments.len());
+    main.attachments.push(Attachment {
+        name: String::from_utf8_lossy(name).into_owned(),
+        configuration: Arc::from(configuration),
+        in_location: cf.block() & sys::NGX_HTTP_LOC_CONF != 0,
+        place: cf.place(),
+        plugin: usize::MAX,
+    });
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! Spec, "HTTP fields": the maps of the request and the response.
+//!
+//! Request: the list, with names in lower case, then `:scheme`, `:path`, `:method`, `:authority`. Response: the list, then what
+//! nginx keeps elsewhere (`content-type`, `content-length`, `connection`, `transfer-encoding`), then `:status`.
+
+use std::borrow::Cow;
+
+use ngx_bindings::Request;
+use ngx_bindings::headers::Field;
+use ngx_bindings::log::Level;
+use ngx_bindings::pool::AllocError;
+
+use super::RequestStream;
+use crate::proxy_wasm::abi::{MapType, Status};
+use crate::proxy_wasm::host::{HeaderMaps, Result};
+use crate::proxy_wasm::pairs::Pairs;
+
+/// How many fields a map has, pseudo headers among them: `num_headers` of the callbacks.
+pub fn header_count(request: Request, map: MapType) -> u32 {
+    let mut count = 0;
+    // Only the two maps of the callbacks are asked for, and those can always be walked.
+    let _ = each(request, map, &mut |_, _| count += 1);
+    count
+}
+
+impl HeaderMaps for RequestStream {
+    fn for_each_header(&self, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> Result {
+        each(self.request(), map, field)
+    }
+
+    fn header(&self, map: MapType, name: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
+        let request = self.request();
+        match map {
+            MapType::HttpRequestHeaders => Ok(request_field(request, name).map(Cow::Borrowed)),
+            MapType::HttpResponseHeaders => Ok(response_field(request, name)),
+            _ => Err(Status::NotFound),
+        }
+    }
+
+    fn add_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result {
+        match map {
+            MapType::HttpRequestHeaders if is_single(name) => set_request(self.request(), name, value),
+            MapType::HttpRequestHeaders => Ok(self.request().add_header_in(name, value)?),
+            MapType::HttpResponseHeaders => Ok(add_response(self.request(), name, value)?),
+            _ => Err(Status::NotFound),
+        }
+    }
+
+    fn replace_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result {
+        match map {
+            MapType::HttpRequestHeaders => set_request(self.request(), name, value),
+            MapType::HttpResponseHeaders => set_response(self.request(), name, value),
+            _ => Err(Status::NotFound),
+        }
+    }
+
+    fn remove_header(&mut self, map: MapType, name: &[u8]) -> Result {
+        let request = self.request();
+        match map {
+            MapType::HttpRequestHeaders if name.starts_with(b":") => Err(refuse(request, "request", name, "can't remove pseudo header")),
+            MapType::HttpResponseHeaders if name.starts_with(b":") => Err(refuse(request, "response", name, "can't remove pseudo header")),
+            MapType::HttpRequestHeaders => Ok(request.remove_header_in(name)?),
+            MapType::HttpResponseHeaders => remove_response(request, name),
+            _ => Err(Status::NotFound),
+        }
+    }
+
+    fn set_headers(&mut self, map: MapType, pairs: Pairs<'_>) -> Result {
+        let request = self.request();
+        match map {
+            MapType::HttpRequestHeaders => {
+                let names: Vec<_> = request.headers_in().iter().map(Field::name).collect();
+                names.into_iter().try_for_each(|name| request.remove_header_in(name))?;
+                for (name, value) in pairs.iter() {
+                    match name {
+                        b":scheme" => {}
+                        _ if is_single(name) => set_request(request, name, value)?,
+                        _ => request.add_header_in(name, value)?,
+                    }
+                }
+            }
+            MapType::HttpResponseHeaders => {
+                request.clear_headers_out()?;
+                request.set_content_type(b"")?;
+                for (name, value) in pairs.iter() {
+                    match name {
+                        b":status" => set_response(request, name, value)?,
+                        _ => add_response(request, name, value)?,
+                    }
+                }
+            }
+            _ => return Err(Status::NotFound),
+        }
+        Ok(())
+    }
+}
+
+impl From<AllocError> for Status {
+    fn from(_: AllocError) -> Self {
+        Self::InternalFailure
+    }
+}
+
+fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> Result {
+    match map {
+        MapType::HttpRequestHeaders => {
+            for header in request.headers_in().iter() {
+                with_lowcase_name(header, |name| field(name, header.value()));
+            }
+            for name in [&b":scheme"[..], b":path", b":method", b":authority"] {
+                if let Some(value) = request_field(request, name) {
+                    field(name, value);
+                }
+            }
+            Ok(())
+        }
+        MapType::HttpResponseHeaders => {
+            for header in request.headers_out().iter() {
+                with_lowcase_name(header, |name| field(name, header.value()));
+            }
+            for name in [&b"content-type"[..], b"content-length", b"connection", b"transfer-encoding", b":status"] {
+                if let Some(value) = special_response_field(request, name) {
+                    field(name, &value);
+                }
+            }
+            Ok(())
+        }
+        _ => Err(Status::NotFound),
+    }
+}
+
+/// nginx has most names in lower case already, but not those that modules add to the response.
+fn with_lowcase_name(header: Field, body: impl FnOnce(&[u8])) {
+    if let Some(name) = header.lowcase_name() {
+        return body(name);
+    }
+    let name = header.name();
+    let mut small = [0; 64];
+    match small.get_mut(..name.len()) {
+        Some(lowcase) => {
+            lowcase.copy_from_slice(name);
+            lowcase.make_ascii_lowercase();
+            body(lowcase);
+        }
+        None => body(&name.to_ascii_lowercase()),
+    }
+}
+
+pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
+    if !name.starts_with(b":") {
+        return request.headers_in().find(name).map(Field::value);
+    }
+    match name {
+        b":scheme" => Some(request.scheme()),
+        b":path" => Some(request.unparsed_uri()),
+        b":method" => Some(request.method()),
+        // HTTP/1.0 may come without.
+        b":authority" => request.headers_in().find(b"host").map(Field::value).or_else(|| Some(request.host()).filter(|h| !h.is_empty())),
+        _ => None,
+    }
+}
+
+/// Names that a request has once.
+fn is_single(name: &[u8]) -> bool {
+    name.starts_with(b":") || [&b"host"[..], b"content-length", b"content-type"].iter().any(|single| single.eq_ignore_ascii_case(name))
+}
+
+fn set_request(request: Request, name: &[u8], value: &[u8]) -> Result {
+    let refuse = |reason: &str| Err(refuse(request, "request", name, reason));
+    match name {
+        b":scheme" => refuse("read only"),
+        b":method" => match value.iter().find(|c| !c.is_ascii_alphabetic()) {
+            Some(&invalid) => refuse(&format!("invalid char \"{}\"", [invalid].escape_ascii())),
+            None if value.is_empty() => refuse("empty value"),
+            None => Ok(request.set_method(value)?),
+        },
+        b":path" => {
+            if let Some(&invalid) = value.iter().find(|&&c| c <= b' ' || c == 0x7f) {
+                return refuse(&format!("invalid char \"{}\"", [invalid].escape_ascii()));
+            }
+            if !value.starts_with(b"/") || !request.set_path(value)? {
+                return refuse("invalid value");
+            }
+            Ok(())
+        }
+        b":authority" => Ok(request.set_header_in(b"host", value)?),
+        _ if name.starts_with(b":") => refuse("unknown pseudo header"),
+        _ => Ok(request.set_header_in(name, value)?),
+    }
+}
+
+pub fn response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+    match request.headers_out().find(name) {
+        Some(field) => Some(Cow::Borrowed(field.value())),
+        None => special_response_field(request, name),
+    }
+}
+
+/// Fields that nginx keeps outside the list.
+fn special_response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+    let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
+    let number = |n: u64| Some(Cow::Owned(n.to_string().into_bytes()));
+    match name.len() {
+        7 if is(b":status") => number(request.status().into()),
+        10 if is(b"connection") => Some(Cow::Borrowed(connection(request))),
+        12 if is(b"content-type") => Some(Cow::Borrowed(request.content_type())).filter(|value| !value.is_empty()),
+        14 if is(b"content-length") => number(request.content_length()?),
+        17 if is(b"transfer-encoding") && request.chunked() => Some(Cow::Borrowed(b"chunked")),
+        _ => None,
+    }
+}
+
+fn connection(request: Request) -> &'static [u8] {
+    if request.status() == 101 {
+        b"upgrade"
+    } else if request.keepalive() {
+        b"keep-alive"
+    } else {
+        b"close"
+    }
+}
+
+/// Appends a response field; those that a response has once are set.
+pub fn add_response(request: Request, name: &[u8], value: &[u8]) -> std::result::Result<(), AllocError> {
+    match set_special_response(request, name, value) {
+        Some(result) => result,
+        None => request.add_header_out(name, value),
+    }
+}
+
+fn set_response(request: Request, name: &[u8], value: &[u8]) -> Result {
+    if name == b":status" {
+        return match std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) {
+            Some(status @ 100..=999) => {
+                request.set_status(status);
+                Ok(())
+            }
+            _ => Err(refuse(request, "response", name, "invalid value")),
+        };
+    }
+    if name.starts_with(b":") {
+        return Err(refuse(request, "response", name, "unknown pseudo header"));
+    }
+    request.remove_header_out(name)?;
+    Ok(add_response(request, name, value)?)
+}
+
+/// Sets a field that nginx keeps outside the list; `None` if it is none of those.
+fn set_special_response(request: Request, name: &[u8], value: &[u8]) -> Option<std::result::Result<(), AllocError>> {
+    let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
+    match name.len() {
+        12 if is(b"content-type") => return Some(request.set_content_type(value)),
+        // What nginx could not send is better left out: it then frames the body itself.
+        14 if is(b"content-length") => {
+            request.set_content_length(std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()));
+        }
+        10 if is(b"connection") => request.set_keepalive(!value.eq_ignore_ascii_case(b"close") && request.keepalive()),
+        // How the body is framed is nginx's to say.
+        17 if is(b"transfer-encoding") => {}
+        _ => return None,
+    }
+    Some(Ok(()))
+}
+
+fn remove_response(request: Request, name: &[u8]) -> Result {
+    if name.eq_ignore_ascii_case(b"content-type") {
+        request.set_content_type(b"")?;
+    } else if name.eq_ignore_ascii_case(b"content-length") {
+        request.set_content_length(None);
+    }
+    Ok(request.remove_header_out(name)?)
+}
+
+/// Says in the request's log why a field was not changed.
+fn refuse(request: Request, of: &str, name: &[u8], reason: &str) -> Status {
+    request.log().print(Level::Error, format_args!("failed to set {of} header {}: {reason}", name.escape_ascii()));
+    Status::BadArgument
+}

@@ -1,0 +1,32 @@
+//! Spec, "Logging" and "Clocks".
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ngx_bindings::{Log, cycle};
+
+use super::super::log::{nginx_level, proxy_wasm_level};
+use super::{NginxHost, RequestStream};
+use crate::proxy_wasm::abi::LogLevel;
+use crate::proxy_wasm::host::{Clocks, Logging};
+
+impl Logging<RequestStream> for NginxHost {
+    fn log_level(&self, stream: Option<&RequestStream>) -> LogLevel {
+        log_of(stream).map_or(LogLevel::Critical, |log| proxy_wasm_level(log.level()))
+    }
+
+    fn log(&self, stream: Option<&RequestStream>, level: LogLevel, message: &[u8]) {
+        if let Some(log) = log_of(stream) {
+            log.write(nginx_level(level), message);
+        }
+    }
+}
+
+fn log_of(stream: Option<&RequestStream>) -> Option<Log> {
+    stream.map_or_else(cycle::log, |stream| Some(stream.request().log()))
+}
+
+impl Clocks for NginxHost {
+    fn now(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64)
+    }
+}

@@ -1,0 +1,177 @@
+//! The two modules of this library and the tables that nginx looks for.
+//!
+//! Two, because of what nginx makes of their order. The first has the directives and the phase handlers, and stands before
+//! APISIX's `ngx_http_wasm_module`, so that `wasm_vm` is ours. The second has the filters, and stands before
+//! `ngx_http_copy_filter_module`: earlier, nginx's own filters would overwrite ours; later, bodies would come as file buffers.
+
+use std::ffi::{c_char, c_void};
+use std::ptr;
+
+use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
+use ngx_bindings::cycle::{self, Process};
+use ngx_bindings::rc;
+use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t};
+
+use super::configuration::{LocConf, MainConf};
+use super::guard::guard;
+use super::{directives, filters, log, lua, phases};
+
+static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
+    preconfiguration: None,
+    postconfiguration: Some(postconfiguration),
+    create_main_conf: Some(create_main_conf),
+    init_main_conf: Some(init_main_conf),
+    create_srv_conf: None,
+    merge_srv_conf: None,
+    create_loc_conf: Some(create_loc_conf),
+    merge_loc_conf: Some(merge_loc_conf),
+};
+
+static FILTER_MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
+    preconfiguration: None,
+    postconfiguration: Some(filter_postconfiguration),
+    create_main_conf: None,
+    init_main_conf: None,
+    create_srv_conf: None,
+    merge_srv_conf: None,
+    create_loc_conf: None,
+    merge_loc_conf: None,
+};
+
+/// Directives, phases, processes.
+#[allow(non_upper_case_globals)]
+static mut ngx_http_proxy_wasm_module: ngx_module_t = ngx_module_t {
+    ctx: (&raw const MODULE_CTX).cast_mut().cast(),
+    commands: (&raw mut directives::COMMANDS).cast(),
+    type_: sys::NGX_HTTP_MODULE as ngx_uint_t,
+    init_process: Some(init_process),
+    exit_process: Some(exit_process),
+    ..ngx_module_t::default()
+};
+
+/// Header and body filter.
+#[allow(non_upper_case_globals)]
+static mut ngx_http_proxy_wasm_filter_module: ngx_module_t = ngx_module_t {
+    ctx: (&raw const FILTER_MODULE_CTX).cast_mut().cast(),
+    type_: sys::NGX_HTTP_MODULE as ngx_uint_t,
+    ..ngx_module_t::default()
+};
+
+/// The module whose index requests and locations keep our data under.
+pub fn main_module() -> *const ngx_module_t {
+    &raw const ngx_http_proxy_wasm_module
+}
+
+/// The tables that `load_module` reads. Written by hand: the order has a line per module.
+#[cfg(not(test))]
+mod exports {
+    use super::*;
+
+    /// A table of pointers that C reads.
+    #[repr(transparent)]
+    pub struct Table<T, const N: usize>([*const T; N]);
+    // SAFETY: nginx reads the tables in one thread.
+    unsafe impl<T, const N: usize> Sync for Table<T, N> {}
+
+    #[unsafe(no_mangle)]
+    pub static ngx_modules: Table<ngx_module_t, 3> =
+        Table([&raw const ngx_http_proxy_wasm_module, &raw const ngx_http_proxy_wasm_filter_module, ptr::null()]);
+
+    #[unsafe(no_mangle)]
+    pub static ngx_module_names: Table<c_char, 3> =
+        Table([c"ngx_http_proxy_wasm_module".as_ptr(), c"ngx_http_proxy_wasm_filter_module".as_ptr(), ptr::null()]);
+
+    #[unsafe(no_mangle)]
+    pub static ngx_module_order: Table<c_char, 5> = Table([
+        c"ngx_http_proxy_wasm_module".as_ptr(),
+        c"ngx_http_wasm_module".as_ptr(),
+        c"ngx_http_proxy_wasm_filter_module".as_ptr(),
+        c"ngx_http_copy_filter_module".as_ptr(),
+        ptr::null(),
+    ]);
+}
+
+extern "C" fn create_main_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    guard(ptr::null_mut(), || create_conf(cf, MainConf::default()))
+}
+
+extern "C" fn create_loc_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    guard(ptr::null_mut(), || create_conf(cf, LocConf::default()))
+}
+
+fn create_conf<T>(cf: *mut ngx_conf_t, conf: T) -> *mut c_void {
+    log::init();
+    // SAFETY: nginx passes its parser.
+    let pool = unsafe { Conf::from_ptr(cf) }.pool();
+    pool.own(conf).map_or(ptr::null_mut(), |conf| conf.as_ptr().cast())
+}
+
+extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes its parser and what `create_main_conf` answered.
+        let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
+        match main.load(cf) {
+            Ok(()) => CONF_OK,
+            Err(fault) => cf.error_at(fault.message, &fault.place),
+        }
+    })
+}
+
+extern "C" fn merge_loc_conf(cf: *mut ngx_conf_t, above: *mut c_void, conf: *mut c_void) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes its parser, inside `http`, and two of what `create_loc_conf` answered.
+        unsafe {
+            let main = &*Conf::from_ptr(cf).main_conf::<MainConf>(main_module());
+            (*conf.cast::<LocConf>()).merge(&*above.cast::<LocConf>(), main);
+        }
+        CONF_OK
+    })
+}
+
+extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+    guard(rc::ERROR, || {
+        // SAFETY: nginx passes its parser, inside `http`.
+        let (cf, main) = unsafe {
+            let cf = Conf::from_ptr(cf);
+            (cf, cf.main_conf::<MainConf>(main_module()))
+        };
+        lua::set_configuration(cf, main);
+        phases::register(cf)
+    })
+}
+
+extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
+    guard(rc::ERROR, || {
+        filters::register();
+        rc::OK
+    })
+}
+
+/// The VMs of attached plugins start with the worker, so that ticks run and a refused configuration is logged without traffic.
+extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    guard(rc::OK, || {
+        log::init();
+        // SAFETY: nginx passes a valid cycle.
+        let main: *mut MainConf = unsafe { cycle::main_conf(cycle, main_module()) };
+        lua::set_current(main);
+        if !matches!(cycle::process(), Process::Worker | Process::Single) {
+            return rc::OK;
+        }
+        // SAFETY: null, or what `create_main_conf` answered.
+        if let Some(main) = unsafe { main.as_ref() }
+            && !main.attachments.is_empty()
+        {
+            main.worker().start();
+        }
+        rc::OK
+    })
+}
+
+extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
+    guard((), || {
+        // SAFETY: nginx passes a valid cycle; null, or what `create_main_conf` answered.
+        if let Some(main) = unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_mut() } {
+            drop(main.started_worker());
+        }
+    });
+}

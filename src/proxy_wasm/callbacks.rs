@@ -1,0 +1,217 @@
+//! The callbacks, `proxy_on_*`: their names, their types, and those a plugin exports.
+//!
+//! Spec v0.2.1, "Callbacks exposed by the Wasm module". All are optional. Those of TCP streams are not here: this host gives
+//! plugins HTTP streams only.
+
+use std::fmt;
+
+use wasmtime::{ExternType, FuncType, Instance, Module, Store, TypedFunc, ValType, WasmParams, WasmResults};
+
+use crate::error::Error;
+
+/// Declares every callback once: the enum that names it, and the export as a typed function of an instance.
+macro_rules! callbacks {
+    ($($(#[$doc:meta])* $variant:ident $field:ident $name:literal: $type:ty,)*) => {
+        /// A callback of the ABI.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Callback { $($(#[$doc])* $variant,)* }
+
+        impl Callback {
+            /// As the plugin exports it.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+
+        impl CallbackSet {
+            /// The callbacks that a module exports.
+            ///
+            /// # Errors
+            /// When one is no function, or of a type that the ABI does not have.
+            pub fn of(module: &Module) -> Result<Self, Error> {
+                let mut set = Self::default();
+                $(if let Some(export) = module.get_export($name) {
+                    check_type($name, &export, <$type>::TYPES)?;
+                    set.insert(Callback::$variant);
+                })*
+                Ok(set)
+            }
+        }
+
+        /// The callbacks of an instance, found once so that no call looks up a name.
+        pub(crate) struct Callbacks { $(pub $field: $type,)* }
+
+        impl Callbacks {
+            pub fn of<T>(instance: &Instance, store: &mut Store<T>) -> Self {
+                Self { $($field: <$type>::find(instance, store, $name),)* }
+            }
+        }
+    };
+}
+
+callbacks! {
+    /// "Context lifecycle": a context comes to be.
+    OnContextCreate on_context_create "proxy_on_context_create": Export<(u32, u32), ()>,
+    /// "Context lifecycle": the host is done with a context.
+    OnDone on_done "proxy_on_done": Export<u32, u32>,
+    /// "Context lifecycle": what happened can be logged.
+    OnLog on_log "proxy_on_log": Export<u32, ()>,
+    /// "Context lifecycle": a context goes.
+    OnDelete on_delete "proxy_on_delete": Export<u32, ()>,
+    /// "Configuration": the VM starts.
+    OnVmStart on_vm_start "proxy_on_vm_start": Export<(u32, u32), u32>,
+    /// "Configuration": the plugin starts.
+    OnConfigure on_configure "proxy_on_configure": Export<(u32, u32), u32>,
+    /// "Timers".
+    OnTick on_tick "proxy_on_tick": Export<u32, ()>,
+    /// "HTTP streams": request headers.
+    OnRequestHeaders on_request_headers "proxy_on_request_headers": HeadersExport,
+    /// "HTTP streams": a part of the request body.
+    OnRequestBody on_request_body "proxy_on_request_body": Export<(u32, u32, u32), i32>,
+    /// "HTTP streams": request trailers.
+    OnRequestTrailers on_request_trailers "proxy_on_request_trailers": Export<(u32, u32), i32>,
+    /// "HTTP streams": response headers.
+    OnResponseHeaders on_response_headers "proxy_on_response_headers": HeadersExport,
+    /// "HTTP streams": a part of the response body.
+    OnResponseBody on_response_body "proxy_on_response_body": Export<(u32, u32, u32), i32>,
+    /// "HTTP streams": response trailers.
+    OnResponseTrailers on_response_trailers "proxy_on_response_trailers": Export<(u32, u32), i32>,
+    /// "HTTP calls".
+    OnHttpCallResponse on_http_call_response "proxy_on_http_call_response": Export<(u32, u32, u32, u32, u32), ()>,
+    /// "gRPC calls": initial metadata.
+    OnGrpcReceiveInitialMetadata on_grpc_receive_initial_metadata
+        "proxy_on_grpc_receive_initial_metadata": Export<(u32, u32, u32), ()>,
+    /// "gRPC calls": a message.
+    OnGrpcReceive on_grpc_receive "proxy_on_grpc_receive": Export<(u32, u32, u32), ()>,
+    /// "gRPC calls": trailing metadata.
+    OnGrpcReceiveTrailingMetadata on_grpc_receive_trailing_metadata
+        "proxy_on_grpc_receive_trailing_metadata": Export<(u32, u32, u32), ()>,
+    /// "gRPC calls": the end.
+    OnGrpcClose on_grpc_close "proxy_on_grpc_close": Export<(u32, u32, u32), ()>,
+    /// "Shared Queues".
+    OnQueueReady on_queue_ready "proxy_on_queue_ready": Export<(u32, u32), ()>,
+    /// "Foreign function interface".
+    OnForeignFunction on_foreign_function "proxy_on_foreign_function": Export<(u32, u32, u32), ()>,
+}
+
+/// Which callbacks a plugin has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallbackSet(u32);
+
+impl CallbackSet {
+    /// Whether this one is there.
+    #[inline]
+    pub fn contains(self, callback: Callback) -> bool {
+        self.0 & (1 << callback as u32) != 0
+    }
+
+    fn insert(&mut self, callback: Callback) {
+        self.0 |= 1 << callback as u32;
+    }
+}
+
+impl fmt::Display for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A callback as the instance has it, or not.
+pub(crate) struct Export<P, R>(Option<TypedFunc<P, R>>);
+
+impl<P: WasmParams + Arity, R: WasmResults + Arity> Export<P, R> {
+    /// A callback's types are its numbers of parameters and results: all are `i32`.
+    const TYPES: &[(usize, usize)] = &[(P::ARITY, R::ARITY)];
+
+    fn find<T>(instance: &Instance, store: &mut Store<T>, name: &str) -> Self {
+        Self(instance.get_typed_func(store, name).ok())
+    }
+
+    /// Calls it; `missing` is what its absence means.
+    #[inline]
+    pub fn call<T>(&self, store: &mut Store<T>, params: P, missing: R) -> wasmtime::Result<R> {
+        match &self.0 {
+            Some(function) => function.call(store, params),
+            None => Ok(missing),
+        }
+    }
+}
+
+/// `proxy_on_request_headers` and `proxy_on_response_headers`: ABI 0.1.0 has them without `end_of_stream`.
+pub(crate) enum HeadersExport {
+    WithoutEnd(Export<(u32, u32), i32>),
+    WithEnd(Export<(u32, u32, u32), i32>),
+}
+
+impl HeadersExport {
+    const TYPES: &[(usize, usize)] = &[(3, 1), (2, 1)];
+
+    fn find<T>(instance: &Instance, store: &mut Store<T>, name: &str) -> Self {
+        match Export::find(instance, store, name) {
+            Export(None) => Self::WithoutEnd(Export::find(instance, store, name)),
+            found => Self::WithEnd(found),
+        }
+    }
+
+    #[inline]
+    pub fn call<T>(&self, store: &mut Store<T>, params: (u32, u32, u32), missing: i32) -> wasmtime::Result<i32> {
+        match self {
+            Self::WithEnd(export) => export.call(store, params, missing),
+            Self::WithoutEnd(export) => export.call(store, (params.0, params.1), missing),
+        }
+    }
+}
+
+/// How many values a parameter or result type of Rust is in WebAssembly.
+pub(crate) trait Arity {
+    const ARITY: usize;
+}
+
+macro_rules! arity {
+    ($($type:ty => $arity:literal,)*) => { $(impl Arity for $type { const ARITY: usize = $arity; })* };
+}
+
+arity! {
+    () => 0,
+    u32 => 1,
+    i32 => 1,
+    (u32, u32) => 2,
+    (u32, u32, u32) => 3,
+    (u32, u32, u32, u32, u32) => 5,
+}
+
+fn check_type(name: &str, export: &ExternType, types: &[(usize, usize)]) -> Result<(), Error> {
+    let Some(function) = export.func() else {
+        return Err(Error::Plugin(format!("exports {name}, but not as a function")));
+    };
+    if types.iter().any(|(params, results)| is_of(function, *params, *results)) {
+        return Ok(());
+    }
+    let expected: Vec<_> = types.iter().map(|(params, results)| signature("i32", *params, *results)).collect();
+    Err(Error::Plugin(format!("exports {name} with type {}, not {}", Signature(function), expected.join(" or "))))
+}
+
+fn is_of(function: &FuncType, params: usize, results: usize) -> bool {
+    let mut types = function.params().chain(function.results());
+    function.params().len() == params && function.results().len() == results && types.all(|ty| matches!(ty, ValType::I32))
+}
+
+fn signature(ty: &str, params: usize, results: usize) -> String {
+    format!("({}) -> {}", vec![ty; params].join(", "), if results == 0 { "()" } else { ty })
+}
+
+/// A function's type as an operator reads it: `(i32, i32) -> i32`.
+pub(crate) struct Signature<'a>(pub &'a FuncType);
+
+impl fmt::Display for Signature<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let params: Vec<_> = self.0.params().map(|ty| ty.to_string()).collect();
+        let results: Vec<_> = self.0.results().map(|ty| ty.to_string()).collect();
+        write!(f, "({}) -> ", params.join(", "))?;
+        match results.as_slice() {
+            [] => f.write_str("()"),
+            [one] => f.write_str(one),
+            many => write!(f, "({})", many.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Why a callback gave no answer, what is written about it, and how soon its plugin is tried again.
+
+use std::fmt::{self, Write as _};
+use std::time::{Duration, Instant};
+
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::callbacks::Callback;
+use crate::error::OneLine;
+
+/// Why a callback gave no answer. What it means for a request is the host's policy (`wasm_failure`); what it means for the
+/// instance is decided here: one that was interrupted is never used again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The guest, or a host function in it, trapped: the cause, and the guest's backtrace.
+    Trap(String),
+    /// It ran past its deadline.
+    Timeout,
+    /// It called `proc_exit`.
+    Exit(i32),
+    /// No instance could be made.
+    Start(String),
+    /// The plugin refused its configuration, or that of its VM.
+    Refused(Callback),
+    /// It returned a number that is no `proxy_action_t`.
+    BadAction(i32),
+    /// The instance that the context lived in failed in another call.
+    Gone,
+    /// The plugin failed again and again, and is not tried for this long.
+    Unavailable {
+        /// Until the next attempt.
+        retry_in: Duration,
+    },
+    /// It is called from within one of its own calls.
+    Reentrant,
+}
+
+impl Failure {
+    /// Whether the instance cannot be used any more.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Trap(_) | Self::Timeout | Self::Exit(_) | Self::Start(_) | Self::Refused(Callback::OnVmStart))
+    }
+
+    /// What wasmtime says of a call that did not return.
+    pub(crate) fn of(error: &wasmtime::Error) -> Self {
+        if let Some(I32Exit(code)) = error.downcast_ref() {
+            return Self::Exit(*code);
+        }
+        if let Some(Trap::Interrupt) = error.downcast_ref() {
+            return Self::Timeout;
+        }
+        // The backtrace is a context of the error, on top of its cause, and has a line per frame.
+        let mut text = match error.downcast_ref::<Trap>() {
+            Some(trap) => format!("wasm trap: {trap}"),
+            None => error.root_cause().to_string(),
+        };
+        if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+            let lines = backtrace.to_string();
+            for (index, frame) in lines.lines().skip(1).enumerate() {
+                // A String takes whatever is written to it.
+                let _ = write!(text, "{} {}", if index == 0 { ", backtrace:" } else { "," }, frame.trim());
+            }
+        }
+        Self::Trap(text)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Trap(cause) => f.write_str(cause),
+            Self::Timeout => f.write_str("it ran past its timeout"),
+            Self::Exit(code) => write!(f, "it exited with code {code}"),
+            Self::Start(cause) => write!(f, "no instance could be made: {cause}"),
+            Self::Refused(callback) => write!(f, "{callback} refused the configuration"),
+            Self::BadAction(value) => write!(f, "it returned {value}, which is no action"),
+            Self::Gone => f.write_str("its instance failed in another call"),
+            Self::Unavailable { retry_in } => write!(f, "it failed again and again, next attempt in {retry_in:.1?}"),
+            Self::Reentrant => f.write_str("it was called from within one of its own calls"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl Failure {
+    /// For an instance that was not made.
+    pub(crate) fn start(error: &wasmtime::Error) -> Self {
+        match Self::of(error) {
+            // Without a guest on the stack it did not come to run: a limit, or the machine.
+            Self::Trap(_) if error.downcast_ref::<WasmBacktrace>().is_none() => Self::Start(OneLine(error).to_string()),
+            failure => failure,
+        }
+    }
+}
+
+/// The error line for a call that did not return.
+pub(crate) struct CallFailed<'a> {
+    pub plugin: &'a str,
+    pub function: &'a str,
+    pub context: u32,
+    pub failure: &'a Failure,
+}
+
+impl fmt::Display for CallFailed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { plugin, function, context, failure } = self;
+        write!(f, "failed to call function: {function} of plugin \"{plugin}\" in context {context}: {failure}")
+    }
+}
+
+/// An instance that lived this long without failing was healthy: the next may start at once.
+const HEALTHY: Duration = Duration::from_secs(10);
+
+/// The longest wait between attempts.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+/// When the next instance may start: at once after a healthy one, then after 1 s, doubling.
+#[derive(Debug, Default)]
+pub(crate) struct Backoff {
+    /// In a row.
+    failures: u32,
+    started: Option<Instant>,
+    not_before: Option<Instant>,
+}
+
+impl Backoff {
+    /// To be asked before an instance is made.
+    pub fn start(&mut self, now: Instant) -> Result<(), Failure> {
+        match self.not_before {
+            Some(time) if time > now => Err(Failure::Unavailable { retry_in: time - now }),
+            _ => {
+                self.started = Some(now);
+                Ok(())
+            }
+        }
+    }
+
+    /// The instance failed.
+    pub fn failed(&mut self, now: Instant) {
+        if self.started.is_some_and(|started| now - started >= HEALTHY) {
+            self.failures = 0;
+        }
+        self.not_before = (self.failures > 0).then(|| now + delay(self.failures));
+        self.failures += 1;
+    }
+}
+
+/// After so many failures in a row, the first not counted.
+fn delay(failures: u32) -> Duration {
+    Duration::from_secs(1 << (failures - 1).min(6)).min(LONGEST_DELAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_restarts_at_once_and_the_next_wait_longer_and_longer() {
+        let mut backoff = Backoff::default();
+        let mut now = Instant::now();
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            let wait = match backoff.start(now) {
+                Ok(()) => Duration::ZERO,
+                Err(Failure::Unavailable { retry_in }) => retry_in,
+                Err(other) => panic!("{other}"),
+            };
+            now += wait;
+            assert_eq!(backoff.start(now), Ok(()));
+            backoff.failed(now);
+            waits.push(wait.as_secs());
+        }
+        assert_eq!(waits, [0, 0, 1, 2, 4, 8, 16, 32, 60]);
+    }
+
+    #[test]
+    fn an_instance_that_lived_long_starts_the_count_anew() {
+        let mut backoff = Backoff::default();
+        let now = Instant::now();
+        for _ in 0..3 {
+            backoff.failed(now);
+        }
+        let later = now + Duration::from_secs(60);
+        assert_eq!(backoff.start(later), Ok(()));
+        backoff.failed(later + HEALTHY);
+        assert_eq!(backoff.start(later + HEALTHY), Ok(()));
+    }
+}

@@ -1,0 +1,80 @@
+//! What may stand in an HTTP field: nothing that could end a line, or begin another field, on the wire.
+
+use crate::proxy_wasm::abi::Status;
+use crate::proxy_wasm::pairs::Pairs;
+
+/// Checks one field. A name may begin with the colon of a pseudo header.
+///
+/// # Errors
+/// `BadArgument` for a name that is empty or holds a control character, a space or another colon, and for a value that holds
+/// CR, LF or NUL.
+pub fn check(name: &[u8], value: &[u8]) -> Result<(), Status> {
+    check_name(name)?;
+    check_value(value)
+}
+
+/// Checks all fields of a map.
+pub fn check_all(fields: Pairs<'_>) -> Result<(), Status> {
+    fields.iter().try_for_each(|(name, value)| check(name, value))
+}
+
+/// Checks gRPC metadata, where the values of names in `-bin` are bytes, to be encoded on the wire.
+pub fn check_metadata(metadata: Pairs<'_>) -> Result<(), Status> {
+    metadata.iter().try_for_each(|(name, value)| match name.ends_with(b"-bin") {
+        true => check_name(name),
+        false => check(name, value),
+    })
+}
+
+/// Checks a name.
+pub fn check_name(name: &[u8]) -> Result<(), Status> {
+    let word = name.strip_prefix(b":").unwrap_or(name);
+    let forbidden = |&byte: &u8| byte <= b' ' || byte == b':' || byte == 0x7f;
+    match word.is_empty() || word.iter().any(forbidden) {
+        true => Err(Status::BadArgument),
+        false => Ok(()),
+    }
+}
+
+fn check_value(value: &[u8]) -> Result<(), Status> {
+    match value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')) {
+        true => Err(Status::BadArgument),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy_wasm::pairs::PairsBuf;
+
+    #[test]
+    fn fields_of_http_pass() {
+        for (name, value) in [
+            (&b"x-api"[..], &b"a b\tc"[..]),
+            (b"X_API!#$", b""),
+            (b":path", b"/a?b=c:d"),
+            (b"caf\xc3\xa9", b"\xff\x80"),
+        ] {
+            assert_eq!(check(name, value), Ok(()), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_would_split_a_message_does_not() {
+        for name in [&b""[..], b":", b"a b", b"a\r\nb", b"a\nb", b"a\0", b"a:b", b"::a", b" a", b"a\t", b"a\x7f"] {
+            assert_eq!(check(name, b"v"), Err(Status::BadArgument), "{name:?}");
+        }
+        for value in [&b"a\r"[..], b"a\nb: c", b"\0", b"\r\n\r\n"] {
+            assert_eq!(check(b"a", value), Err(Status::BadArgument), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn binary_metadata_may_hold_any_byte() {
+        let metadata = |name: &str| PairsBuf::from_iter([(name, b"\0\r\n")]);
+        assert_eq!(check_metadata(metadata("trace-bin").as_pairs()), Ok(()));
+        assert_eq!(check_metadata(metadata("trace").as_pairs()), Err(Status::BadArgument));
+        assert_eq!(check_metadata(metadata("tr ace-bin").as_pairs()), Err(Status::BadArgument));
+    }
+}

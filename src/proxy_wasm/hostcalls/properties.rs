@@ -1,0 +1,51 @@
+//! Spec v0.2.1, "Properties".
+
+use wasmtime::Linker;
+
+use crate::proxy_wasm::abi::Status;
+use crate::proxy_wasm::host::{Host, Properties};
+use crate::proxy_wasm::memory::{Guest, Result, ReturnBytes};
+use crate::proxy_wasm::property::PropertyPath;
+use crate::proxy_wasm::state::{Identity, VmState};
+use crate::wasm::memory::GuestBytes;
+
+pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
+    hostcalls! { linker:
+        "proxy_get_property" (path: u32, path_size: u32, data: u32, size: u32)
+            => get_property(GuestBytes { address: path, size: path_size }, ReturnBytes { data, size });
+        "proxy_set_property" (path: u32, path_size: u32, value: u32, value_size: u32)
+            => set_property(
+                GuestBytes { address: path, size: path_size },
+                GuestBytes { address: value, size: value_size }
+            );
+    }
+    Ok(())
+}
+
+fn get_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, out: ReturnBytes) -> Result {
+    guest.check_return(out)?;
+    guest.give_copy(out, |value, memory, state| {
+        let path = PropertyPath::new(memory.bytes(path)?);
+        match own_property(&state.plugin, path) {
+            Some(own) => value.extend_from_slice(own),
+            None => value.extend_from_slice(&state.stream()?.property(path)?.ok_or(Status::NotFound)?),
+        }
+        Ok(())
+    })
+}
+
+fn set_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, value: GuestBytes) -> Result {
+    let (memory, state) = guest.split();
+    let path = PropertyPath::new(memory.bytes(path)?);
+    let value = memory.bytes(value)?;
+    Ok(state.stream()?.set_property(path, value)?)
+}
+
+/// What a plugin can ask of itself, with or without a request. One plugin has one root, so its root id is its name.
+fn own_property<'a>(plugin: &'a Identity, path: PropertyPath<'_>) -> Option<&'a [u8]> {
+    match path.as_bytes() {
+        b"plugin_name" | b"plugin_root_id" => Some(plugin.name.as_bytes()),
+        b"plugin_vm_id" => Some(plugin.vm_id.as_bytes()),
+        _ => None,
+    }
+}

@@ -1,0 +1,21 @@
+//! What compilers import from `env` beside the ABI: found in real plugins, defined by the reference host or by their own runtime.
+
+use wasmtime::{Caller, Linker, bail};
+
+use crate::proxy_wasm::host::Host;
+use crate::proxy_wasm::state::VmState;
+
+pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
+    // Emscripten's libc++ compares threads, of which there is one.
+    linker.func_wrap("env", "pthread_equal", |left: i32, right: i32| i32::from(left == right))?;
+    // Emscripten tells its JavaScript that memory has moved; we look anew anyway.
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: i32| {})?;
+    linker.func_wrap("env", "abort", abort::<H>)?;
+    Ok(())
+}
+
+/// AssemblyScript's `abort(message, file, line, column)`, when a plugin is not built with `--use abort=…`. Its texts are
+/// UTF-16 in a heap whose layout depends on the compiler's version; the place says enough.
+fn abort<H: Host>(_: Caller<'_, VmState<H>>, _message: u32, _file: u32, line: u32, column: u32) -> wasmtime::Result<()> {
+    bail!("abort at line {line}, column {column}")
+}

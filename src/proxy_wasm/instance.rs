@@ -1,0 +1,95 @@
+//! One running instance of a plugin: its store, its exports, and how it comes up.
+
+use wasmtime::{Memory, Store};
+use wasmtime_wasi::I32Exit;
+
+use super::callbacks::Callbacks;
+use super::context::{ContextKey, Contexts};
+use super::failure::Failure;
+use super::host::Host;
+use super::plugin::Plugin;
+use super::state::{GuestExports, VmState};
+
+pub(crate) struct Instance<H: Host> {
+    pub store: Store<VmState<H>>,
+    pub callbacks: Callbacks,
+    /// `proxy_on_vm_start` was called; it is called once, with the first plugin context.
+    pub vm_started: bool,
+}
+
+/// An instance that did not come up.
+pub(crate) struct NotStarted<S> {
+    /// The function it failed in.
+    pub function: &'static str,
+    pub failure: Failure,
+    /// For the next one.
+    pub contexts: Contexts<S>,
+}
+
+impl<H: Host> Instance<H> {
+    /// Makes an instance and runs its start functions.
+    pub fn start(plugin: &Plugin<H>, host: H, contexts: Contexts<H::Stream>) -> Result<Self, NotStarted<H::Stream>> {
+        let mut store = Store::new(plugin.engine().wasmtime(), VmState::new(plugin, host, contexts));
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(plugin.start_ticks());
+        match initialize(plugin, &mut store) {
+            Ok(callbacks) => Ok(Self { store, callbacks, vm_started: false }),
+            Err((function, failure)) => Err(NotStarted { function, failure, contexts: store.into_data().contexts }),
+        }
+    }
+
+    /// What every callback begins with: its context is effective, and its time starts to run.
+    #[inline]
+    pub fn enter(&mut self, effective: ContextKey, ticks: u64) {
+        self.store.set_epoch_deadline(ticks);
+        self.store.data_mut().contexts.enter(effective);
+    }
+
+    #[inline]
+    pub fn contexts(&mut self) -> &mut Contexts<H::Stream> {
+        &mut self.store.data_mut().contexts
+    }
+
+    /// Bytes of linear memory.
+    pub fn memory_size(&self) -> usize {
+        self.store.data().guest.as_ref().map_or(0, |guest| guest.memory.data_size(&self.store))
+    }
+
+    /// Ends the instance; its contexts outlive it.
+    pub fn into_contexts(self) -> Contexts<H::Stream> {
+        self.store.into_data().contexts
+    }
+}
+
+/// Spec, "Integration": `_initialize`, and then `main`, if there is one; else `_start`. A start section runs before all of them.
+fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<Callbacks, (&'static str, Failure)> {
+    let instantiated = plugin.instance_pre().instantiate(&mut *store);
+    let instance = instantiated.map_err(|error| ("the start section", Failure::start(&error)))?;
+
+    let export: Option<Memory> = instance.get_memory(&mut *store, "memory");
+    let Some(memory) = export else {
+        return Err(("the start section", Failure::Start("it exports no memory".into())));
+    };
+    let mut allocator = |name| instance.get_typed_func(&mut *store, name).ok();
+    let allocate = allocator("proxy_on_memory_allocate").or_else(|| allocator("malloc"));
+    store.data_mut().guest = Some(GuestExports { memory, allocate });
+
+    if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
+        started("_initialize", initialize.call(&mut *store, ()))?;
+        if let Ok(main) = instance.get_typed_func::<(u32, u32), u32>(&mut *store, "main") {
+            started("main", main.call(&mut *store, (0, 0)))?;
+        }
+    } else if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, "_start") {
+        started("_start", start.call(&mut *store, ()))?;
+    }
+    Ok(Callbacks::of(&instance, store))
+}
+
+/// A start function may leave by `proc_exit(0)`, as a command of WASI does when its `main` is over.
+fn started<R>(function: &'static str, result: wasmtime::Result<R>) -> Result<(), (&'static str, Failure)> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => Ok(()),
+        Err(error) => Err((function, Failure::of(&error))),
+    }
+}

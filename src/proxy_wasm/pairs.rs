@@ -1,0 +1,251 @@
+//! The wire format of header maps: spec v0.2.1, "Serialization".
+//!
+//! Little-endian: the number of pairs, the length of each name and value, then the names and values, each followed by a NUL.
+//! Lengths and texts lie apart, and so they do here: a map is two slices, nothing is parsed twice and nothing copied.
+
+use super::abi::Status;
+
+/// The lengths of one name and its value.
+type Lengths = [u8; 8];
+
+/// Bytes of the number of pairs.
+const COUNT: usize = size_of::<u32>();
+
+/// Names and values as they came from a plugin, checked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pairs<'a> {
+    lengths: &'a [Lengths],
+    text: &'a [u8],
+}
+
+impl<'a> Pairs<'a> {
+    /// Reads a serialized map. An empty one may also be no bytes at all, or a single zero.
+    ///
+    /// # Errors
+    /// `BadArgument` when the counts and lengths do not add up to just these bytes, or a text does not end in NUL.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Status> {
+        if matches!(bytes, [] | [0]) {
+            return Ok(Self::default());
+        }
+        Self::split(bytes).filter(Self::is_well_formed).ok_or(Status::BadArgument)
+    }
+
+    fn split(bytes: &'a [u8]) -> Option<Self> {
+        let (count, rest) = bytes.split_first_chunk::<COUNT>()?;
+        let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+        let (lengths, text) = rest.split_at_checked(count.checked_mul(size_of::<Lengths>())?)?;
+        Some(Self { lengths: lengths.as_chunks().0, text })
+    }
+
+    /// Whether each length leads to a NUL, and the last one to the end.
+    fn is_well_formed(&self) -> bool {
+        let mut pairs = self.iter();
+        (&mut pairs).count() == self.len() && pairs.text.is_empty()
+    }
+
+    /// The number of pairs.
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+
+    /// Names and values, in order.
+    pub fn iter(&self) -> Iter<'a> {
+        Iter { lengths: self.lengths, text: self.text }
+    }
+
+    /// The first value of `name`, compared without case.
+    pub fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+impl<'a> IntoIterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// The names and values of [`Pairs`].
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    lengths: &'a [Lengths],
+    text: &'a [u8],
+}
+
+impl<'a> Iter<'a> {
+    /// The next `length` bytes, and past the NUL behind them; `None` where there is none.
+    fn take_text(&mut self, length: [u8; 4]) -> Option<&'a [u8]> {
+        let (text, rest) = self.text.split_at_checked(usize::try_from(u32::from_le_bytes(length)).ok()?)?;
+        self.text = rest.strip_prefix(b"\0")?;
+        Some(text)
+    }
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let ([n0, n1, n2, n3, v0, v1, v2, v3], rest) = self.lengths.split_first()?;
+        let name = self.take_text([*n0, *n1, *n2, *n3])?;
+        let value = self.take_text([*v0, *v1, *v2, *v3])?;
+        self.lengths = rest;
+        Some((name, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.lengths.len()))
+    }
+}
+
+/// Names and values that the host keeps for a plugin to read.
+#[derive(Clone, Debug, Default)]
+pub struct PairsBuf {
+    lengths: Vec<Lengths>,
+    text: Vec<u8>,
+}
+
+impl PairsBuf {
+    /// An empty map.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends a pair. Name and value must each be shorter than 4 GB, as everything a plugin can read.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.lengths.push(lengths(name, value));
+        for text in [name, value] {
+            self.text.extend_from_slice(text);
+            self.text.push(0);
+        }
+    }
+
+    /// The same map, borrowed.
+    pub fn as_pairs(&self) -> Pairs<'_> {
+        Pairs { lengths: &self.lengths, text: &self.text }
+    }
+
+    /// Names and values, in order.
+    pub fn iter(&self) -> Iter<'_> {
+        self.as_pairs().iter()
+    }
+
+    /// The number of pairs.
+    pub fn len(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Whether there is no pair.
+    pub fn is_empty(&self) -> bool {
+        self.lengths.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a PairsBuf {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for PairsBuf {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        let mut map = Self::new();
+        for (name, value) in pairs {
+            map.push(name.as_ref(), value.as_ref());
+        }
+        map
+    }
+}
+
+/// How large a map will be when serialized: the first of two walks over it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measure {
+    count: usize,
+    text: usize,
+}
+
+impl Measure {
+    /// Counts a pair in.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        self.count += 1;
+        self.text += name.len() + 1 + value.len() + 1;
+    }
+
+    /// Bytes of the serialized map, which are at least those of its count.
+    pub fn size(&self) -> usize {
+        COUNT + self.count * size_of::<Lengths>() + self.text
+    }
+}
+
+/// Serializes a map in place: the second walk.
+///
+/// It writes only what was measured. The guest's allocator ran between the two walks and may have changed the map; what no
+/// longer fits is found out by [`Encoder::finish`].
+pub struct Encoder<'a> {
+    lengths: &'a mut [Lengths],
+    text: &'a mut [u8],
+    fits: bool,
+}
+
+impl<'a> Encoder<'a> {
+    /// Begins in `out`, which is as large as `measure` says.
+    ///
+    /// # Errors
+    /// `SerializationFailure` when it is not.
+    pub fn new(out: &'a mut [u8], measure: Measure) -> Result<Self, Status> {
+        Self::split(out, measure).ok_or(Status::SerializationFailure)
+    }
+
+    fn split(out: &'a mut [u8], measure: Measure) -> Option<Self> {
+        let (count, rest) = out.split_first_chunk_mut::<COUNT>()?;
+        *count = u32::try_from(measure.count).ok()?.to_le_bytes();
+        let (lengths, text) = rest.split_at_mut_checked(measure.count * size_of::<Lengths>())?;
+        Some(Self { lengths: lengths.as_chunks_mut().0, text, fits: true })
+    }
+
+    /// Writes the next pair.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.fits &= self.put_pair(name, value).is_some();
+    }
+
+    fn put_pair(&mut self, name: &[u8], value: &[u8]) -> Option<()> {
+        *self.lengths.split_off_first_mut()? = lengths(name, value);
+        self.put_text(name)?;
+        self.put_text(value)
+    }
+
+    fn put_text(&mut self, text: &[u8]) -> Option<()> {
+        self.text.split_off_mut(..text.len())?.copy_from_slice(text);
+        *self.text.split_off_first_mut()? = 0;
+        Some(())
+    }
+
+    /// Ends the map.
+    ///
+    /// # Errors
+    /// `SerializationFailure` when the map is not the one that was measured.
+    pub fn finish(self) -> Result<(), Status> {
+        if self.fits && self.lengths.is_empty() && self.text.is_empty() {
+            Ok(())
+        } else {
+            Err(Status::SerializationFailure)
+        }
+    }
+}
+
+/// Lengths past 4 GB cannot be said to a guest; no memory of one could hold them, so cutting them here is never seen.
+fn lengths(name: &[u8], value: &[u8]) -> Lengths {
+    let [n0, n1, n2, n3] = (name.len() as u32).to_le_bytes();
+    let [v0, v1, v2, v3] = (value.len() as u32).to_le_bytes();
+    [n0, n1, n2, n3, v0, v1, v2, v3]
+}

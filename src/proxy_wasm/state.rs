@@ -1,0 +1,102 @@
+//! What the store of one running instance holds: the host, the contexts, and what the running callback may read.
+
+use std::sync::Arc;
+
+use wasmtime::{Memory, StoreLimits, TypedFunc};
+
+use super::abi::Status;
+use super::context::Contexts;
+use super::host::{Host, Origin};
+use super::pairs::PairsBuf;
+use super::plugin::Plugin;
+use crate::wasm::limits;
+use crate::wasm::wasi::Wasi;
+
+/// Which plugin runs here; the same in every instance of it.
+#[derive(Debug)]
+pub struct Identity {
+    /// The name the plugin was declared with: `plugin_name`, `plugin_root_id`.
+    pub name: String,
+    /// The spec's `vm_id`: the scope of shared data and queues.
+    pub vm_id: String,
+    /// Read by `proxy_on_vm_start`.
+    pub vm_configuration: Vec<u8>,
+}
+
+/// The data of the store of one instance.
+pub struct VmState<H: Host> {
+    /// The host this instance calls.
+    pub host: H,
+    /// Which plugin this is.
+    pub plugin: Arc<Identity>,
+    /// Every context of this instance, and which one is effective.
+    pub contexts: Contexts<H::Stream>,
+    /// What only the running callback may read.
+    pub incoming: Incoming,
+    /// Resolved once the instance exists.
+    pub(crate) guest: Option<GuestExports>,
+    /// For values on their way from the host into the guest; kept to keep its capacity.
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) limits: StoreLimits,
+    pub(crate) wasi: Wasi,
+}
+
+/// What host functions need of the guest.
+pub(crate) struct GuestExports {
+    pub memory: Memory,
+    /// `proxy_on_memory_allocate`, else `malloc`.
+    pub allocate: Option<TypedFunc<u32, u32>>,
+}
+
+/// Maps and buffers that exist only during one callback (`proxy_on_http_call_response`, `proxy_on_grpc_*`,
+/// `proxy_on_foreign_function`).
+#[derive(Debug, Default)]
+pub struct Incoming {
+    /// The response of an HTTP call.
+    pub http_call: Option<HttpCallResponse>,
+    /// Initial or trailing metadata of a gRPC call.
+    pub grpc_metadata: Option<PairsBuf>,
+    /// A gRPC message.
+    pub grpc_message: Option<Vec<u8>>,
+    /// The arguments of a foreign function.
+    pub foreign_arguments: Option<Vec<u8>>,
+    /// The last status and its message, for `proxy_get_status`.
+    pub status: Option<(u32, Vec<u8>)>,
+}
+
+/// The response of an HTTP call; empty when the call failed.
+#[derive(Debug, Default)]
+pub struct HttpCallResponse {
+    /// Lower-case names, `:status` among them.
+    pub headers: PairsBuf,
+    /// The whole body.
+    pub body: Vec<u8>,
+    /// Trailer fields.
+    pub trailers: PairsBuf,
+}
+
+impl<H: Host> VmState<H> {
+    /// For an instance that is about to be made.
+    pub(crate) fn new(plugin: &Plugin<H>, host: H, contexts: Contexts<H::Stream>) -> Self {
+        Self {
+            host,
+            plugin: Arc::clone(plugin.identity()),
+            contexts,
+            incoming: Incoming::default(),
+            guest: None,
+            scratch: Vec::new(),
+            limits: limits::limits(plugin.options().memory_limit),
+            wasi: Wasi::new(&plugin.options().env),
+        }
+    }
+
+    /// The request of the effective context.
+    pub fn stream(&mut self) -> Result<&mut H::Stream, Status> {
+        self.contexts.effective_stream_mut().ok_or(Status::NotFound)
+    }
+
+    /// The host, and who calls it.
+    pub fn host_and_origin(&mut self) -> (&mut H, Origin<'_, H::Stream>) {
+        (&mut self.host, self.contexts.origin())
+    }
+}

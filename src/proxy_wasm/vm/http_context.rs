@@ -1,0 +1,139 @@
+//! One request, and the callbacks of its phases.
+
+use std::rc::Rc;
+
+use super::PluginContext;
+use super::machine::Ending;
+use crate::proxy_wasm::abi::Action;
+use crate::proxy_wasm::callbacks::Callback;
+use crate::proxy_wasm::context::ContextKey;
+use crate::proxy_wasm::failure::Failure;
+use crate::proxy_wasm::host::Host;
+use crate::proxy_wasm::instance::Instance;
+
+/// What a callback that the plugin does not have would return.
+const CONTINUE: i32 = Action::Continue as i32;
+
+/// One request as one PluginContext sees it. Spec v0.2.1, "HTTP streams".
+///
+/// Every callback here answers what the plugin returned, or [`Action::Continue`] if it has no such callback.
+pub struct HttpContext<H: Host> {
+    plugin: Rc<PluginContext<H>>,
+    index: usize,
+    id: u32,
+    generation: u32,
+    finished: bool,
+}
+
+impl<H: Host> HttpContext<H> {
+    pub(super) fn new(plugin: Rc<PluginContext<H>>, index: usize, id: u32, generation: u32) -> Self {
+        Self { plugin, index, id, generation, finished: false }
+    }
+
+    /// Its id. Unique among the living contexts of its VM.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// The PluginContext it belongs to.
+    pub fn plugin_context(&self) -> &Rc<PluginContext<H>> {
+        &self.plugin
+    }
+
+    /// `proxy_on_request_headers`.
+    ///
+    /// # Errors
+    /// When the guest did not return or returned no action, or the context is [`Failure::Gone`].
+    pub fn on_request_headers(&mut self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        self.callback(Callback::OnRequestHeaders, |instance, id| {
+            let callback = &instance.callbacks.on_request_headers;
+            callback.call(&mut instance.store, (id, num_headers, end_of_stream.into()), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_request_body`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_request_body(&mut self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        self.callback(Callback::OnRequestBody, |instance, id| {
+            let callback = &instance.callbacks.on_request_body;
+            callback.call(&mut instance.store, (id, body_size, end_of_stream.into()), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_request_trailers`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_request_trailers(&mut self, num_trailers: u32) -> Result<Action, Failure> {
+        self.callback(Callback::OnRequestTrailers, |instance, id| {
+            instance.callbacks.on_request_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_response_headers`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_response_headers(&mut self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        self.callback(Callback::OnResponseHeaders, |instance, id| {
+            let callback = &instance.callbacks.on_response_headers;
+            callback.call(&mut instance.store, (id, num_headers, end_of_stream.into()), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_response_body`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_response_body(&mut self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        self.callback(Callback::OnResponseBody, |instance, id| {
+            let callback = &instance.callbacks.on_response_body;
+            callback.call(&mut instance.store, (id, body_size, end_of_stream.into()), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_response_trailers`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_response_trailers(&mut self, num_trailers: u32) -> Result<Action, Failure> {
+        self.callback(Callback::OnResponseTrailers, |instance, id| {
+            instance.callbacks.on_response_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
+        })
+    }
+
+    /// The request is over: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. If the plugin says that it is not done, the
+    /// last two wait for its `proxy_done`, and the request is out of its reach from here on. Dropping the context does the same.
+    pub fn finish(&mut self) {
+        if !self.finished {
+            self.finished = true;
+            self.plugin.vm().end(Ending::Http { index: self.index, generation: self.generation });
+        }
+    }
+
+    #[inline]
+    fn callback(
+        &mut self,
+        callback: Callback,
+        call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<i32>,
+    ) -> Result<Action, Failure> {
+        if !self.plugin.plugin().has(callback) {
+            return Ok(Action::Continue);
+        }
+        let result = self.plugin.vm().enter(|machine| {
+            if self.finished || machine.generation() != self.generation {
+                return Err(Failure::Gone);
+            }
+            machine.call(ContextKey::Http(self.index), callback, |instance| call(instance, self.id))
+        })?;
+        Action::try_from(result).map_err(|_| Failure::BadAction(result))
+    }
+}
+
+impl<H: Host> Drop for HttpContext<H> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

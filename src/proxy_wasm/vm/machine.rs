@@ -1,0 +1,304 @@
+//! The running instance, how it comes and goes, and how contexts begin and end in it.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{error, info};
+
+use super::VmStatus;
+use crate::proxy_wasm::callbacks::Callback;
+use crate::proxy_wasm::context::{ContextKey, Contexts, Stage};
+use crate::proxy_wasm::failure::{Backoff, CallFailed, Failure};
+use crate::proxy_wasm::host::Host;
+use crate::proxy_wasm::instance::{Instance, NotStarted};
+use crate::proxy_wasm::plugin::Plugin;
+use crate::wasm::wasi;
+
+/// `bool` of the ABI.
+const FALSE: u32 = 0;
+const TRUE: u32 = 1;
+
+/// What is behind a VmContext while nobody calls it.
+pub(super) struct Machine<H: Host> {
+    pub plugin: Arc<Plugin<H>>,
+    make_host: Box<dyn Fn() -> H>,
+    instance: Option<Instance<H>>,
+    /// Where the contexts are while there is no instance.
+    idle: Contexts<H::Stream>,
+    /// Counts the instances: contexts of an earlier one are gone.
+    generation: u32,
+    backoff: Backoff,
+    starts: u64,
+    failures: u64,
+}
+
+/// A context that its owner let go of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ending {
+    Plugin(usize),
+    Http { index: usize, generation: u32 },
+}
+
+impl<H: Host> Machine<H> {
+    pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>) -> Self {
+        Self {
+            plugin,
+            make_host,
+            instance: None,
+            idle: Contexts::default(),
+            generation: 0,
+            backoff: Backoff::default(),
+            starts: 0,
+            failures: 0,
+        }
+    }
+
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    #[inline]
+    pub fn contexts(&mut self) -> &mut Contexts<H::Stream> {
+        match &mut self.instance {
+            Some(instance) => instance.contexts(),
+            None => &mut self.idle,
+        }
+    }
+
+    pub fn status(&mut self) -> VmStatus {
+        let (plugin_contexts, http_contexts) = self.contexts().count();
+        VmStatus {
+            running: self.instance.is_some(),
+            failures: self.failures,
+            starts: self.starts,
+            memory_size: self.instance.as_ref().map_or(0, Instance::memory_size),
+            plugin_contexts,
+            http_contexts,
+        }
+    }
+
+    /// Calls the guest in a context. A call that does not return is the end of the instance.
+    #[inline]
+    pub fn call<R>(
+        &mut self,
+        effective: ContextKey,
+        callback: Callback,
+        call: impl FnOnce(&mut Instance<H>) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
+        instance.enter(effective, self.plugin.ticks(callback));
+        let result = call(instance);
+        wasi::flush(instance.store.data_mut());
+        match result {
+            Ok(result) => Ok(result),
+            Err(error) => Err(self.fail(callback, effective, &error)),
+        }
+    }
+
+    /// Brings a plugin context up: an instance if there is none, and the context in it.
+    #[inline]
+    pub fn start(&mut self, plugin: usize) -> Result<(), Failure> {
+        match self.contexts().stage(ContextKey::Plugin(plugin)) {
+            Stage::Open => Ok(()),
+            Stage::Refused => Err(Failure::Refused(Callback::OnConfigure)),
+            _ => self.create_plugin_context(plugin),
+        }
+    }
+
+    #[cold]
+    fn create_plugin_context(&mut self, plugin: usize) -> Result<(), Failure> {
+        self.start_instance()?;
+        let key = ContextKey::Plugin(plugin);
+        let contexts = self.contexts();
+        contexts.set_stage(key, Stage::Open);
+        let id = contexts.id(key);
+        let configuration_size = size(contexts.configuration(plugin));
+
+        self.call(key, Callback::OnContextCreate, |instance| {
+            instance.callbacks.on_context_create.call(&mut instance.store, (id, 0), ())
+        })
+        .inspect_err(|_| error!("failed to create context {id}, rc: -1"))?;
+        self.start_vm(key, id)?;
+        let configured = self
+            .call(key, Callback::OnConfigure, |instance| {
+                instance.callbacks.on_configure.call(&mut instance.store, (id, configuration_size), TRUE)
+            })
+            .inspect_err(|_| error!("failed to configure plugin context {id}, rc: -1"))?;
+        if configured == FALSE {
+            error!("failed to configure plugin context {id}, rc: 0");
+            self.contexts().set_stage(key, Stage::Refused);
+            return Err(Failure::Refused(Callback::OnConfigure));
+        }
+        info!("create plugin context {id}");
+        Ok(())
+    }
+
+    fn start_instance(&mut self) -> Result<(), Failure> {
+        if self.instance.is_some() {
+            return Ok(());
+        }
+        self.backoff.start(Instant::now())?;
+        match Instance::start(&self.plugin, (self.make_host)(), mem::take(&mut self.idle)) {
+            Ok(instance) => {
+                self.instance = Some(instance);
+                self.starts += 1;
+                Ok(())
+            }
+            Err(NotStarted { function, failure, contexts }) => {
+                self.idle = contexts;
+                self.report(function, 0, &failure);
+                self.count_failure();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Once per instance, with its first plugin context.
+    fn start_vm(&mut self, key: ContextKey, id: u32) -> Result<(), Failure> {
+        if self.instance.as_ref().is_none_or(|instance| instance.vm_started) {
+            return Ok(());
+        }
+        let size = size(&self.plugin.identity().vm_configuration);
+        let started = self.call(key, Callback::OnVmStart, |instance| {
+            instance.vm_started = true;
+            instance.callbacks.on_vm_start.call(&mut instance.store, (id, size), TRUE)
+        })?;
+        if started == FALSE {
+            let failure = Failure::Refused(Callback::OnVmStart);
+            error!("failed to start the VM of plugin \"{}\": {failure}", self.plugin.name());
+            self.drop_instance();
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Makes the context of a request, and tells its index and id.
+    pub fn open(&mut self, plugin: usize, stream: H::Stream) -> Result<(usize, u32), Failure> {
+        self.start(plugin)?;
+        let contexts = self.contexts();
+        let index = contexts.open(plugin, stream);
+        let key = ContextKey::Http(index);
+        let (id, parent) = (contexts.id(key), contexts.id(ContextKey::Plugin(plugin)));
+        self.call(key, Callback::OnContextCreate, |instance| {
+            instance.callbacks.on_context_create.call(&mut instance.store, (id, parent), ())
+        })
+        .inspect_err(|_| error!("failed to create context {id}, rc: -1"))?;
+        info!("create http context {id}");
+        Ok((index, id))
+    }
+
+    /// The owner of a context let go of it.
+    pub fn end(&mut self, ending: Ending) {
+        match ending {
+            // Ended with its instance.
+            Ending::Http { generation, .. } if generation != self.generation => {}
+            Ending::Http { index, .. } => self.finish(ContextKey::Http(index)),
+            Ending::Plugin(index) => {
+                if self.contexts().retire(index) {
+                    self.finish(ContextKey::Plugin(index));
+                }
+            }
+        }
+    }
+
+    /// Spec, "Context lifecycle": `proxy_on_done`, and if that agrees, `proxy_on_log` and `proxy_on_delete`.
+    fn finish(&mut self, key: ContextKey) {
+        let contexts = self.contexts();
+        let id = contexts.id(key);
+        if contexts.stage(key) == Stage::Registered {
+            return self.release(key);
+        }
+        let done = self.call(key, Callback::OnDone, |instance| {
+            instance.callbacks.on_done.call(&mut instance.store, id, TRUE)
+        });
+        match done {
+            Ok(FALSE) => self.contexts().suspend(key),
+            Ok(_) => self.delete(key),
+            Err(_) => error!("failed to mark context {id} as done, rc: -1"),
+        }
+    }
+
+    fn delete(&mut self, key: ContextKey) {
+        let id = self.contexts().id(key);
+        let logged =
+            self.call(key, Callback::OnLog, |instance| instance.callbacks.on_log.call(&mut instance.store, id, ()));
+        // Where it failed, the instance is gone, and the context with it.
+        if logged.is_err() {
+            return;
+        }
+        let deleted = self
+            .call(key, Callback::OnDelete, |instance| instance.callbacks.on_delete.call(&mut instance.store, id, ()));
+        match deleted {
+            Ok(()) => self.release(key),
+            Err(_) => error!("failed to delete context {id}, rc: -1"),
+        }
+    }
+
+    fn release(&mut self, key: ContextKey) {
+        match key {
+            ContextKey::Plugin(index) => self.contexts().release_plugin(index),
+            ContextKey::Http(index) => {
+                if let Some(plugin) = self.contexts().release_http(index) {
+                    self.finish(ContextKey::Plugin(plugin));
+                }
+            }
+        }
+    }
+
+    /// Whether there are contexts for [`Machine::delete_ended`].
+    #[inline]
+    pub fn any_ended(&mut self) -> bool {
+        self.contexts().any_ended()
+    }
+
+    /// Logs and deletes the contexts that called `proxy_done`.
+    pub fn delete_ended(&mut self) {
+        while let Some(key) = self.contexts().next_ended() {
+            self.delete(key);
+        }
+    }
+
+    /// Ends every context that waits for a `proxy_done` which will not come any more.
+    pub fn end_all(&mut self) {
+        for key in self.contexts().living() {
+            // One that ended meanwhile, with another or with the instance, is not asked again.
+            if self.contexts().stage(key) == Stage::Pending {
+                error!("failed to mark context {} as done, rc: 0", self.contexts().id(key));
+                self.delete(key);
+            }
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, callback: Callback, context: ContextKey, error: &wasmtime::Error) -> Failure {
+        let failure = Failure::of(error);
+        let id = self.contexts().id(context);
+        self.report(callback.name(), id, &failure);
+        self.drop_instance();
+        failure
+    }
+
+    fn report(&self, function: &str, context: u32, failure: &Failure) {
+        error!("{}", CallFailed { plugin: self.plugin.name(), function, context, failure });
+    }
+
+    fn drop_instance(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.idle = instance.into_contexts();
+            self.idle.forget_instance();
+        }
+        self.generation = self.generation.wrapping_add(1);
+        self.count_failure();
+    }
+
+    fn count_failure(&mut self) {
+        self.failures += 1;
+        self.backoff.failed(Instant::now());
+    }
+}
+
+/// As the ABI counts bytes; nginx reads no configuration of 4 GiB.
+fn size(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,107 @@
+//! The one engine: how code is compiled, and the clock that deadlines are measured by.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use wasmtime::{Config, WasmBacktraceDetails};
+
+use super::module::{Compiled, Hash};
+use super::ticker::Ticker;
+use crate::error::Error;
+
+/// Frames in the backtrace of a trap: it goes into one line of nginx's error log, which holds 2048 bytes.
+const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+
+/// What is decided once for all plugins.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// Compile the checks that deadlines need. Without them a plugin can hang its worker, and no timeout applies.
+    pub epoch_interruption: bool,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self { epoch_interruption: true }
+    }
+}
+
+impl EngineConfig {
+    fn wasmtime(self) -> Config {
+        let mut config = Config::new();
+        config.epoch_interruption(self.epoch_interruption);
+        // Function names only: line numbers would mean reading DWARF while a worker should serve, and whether they are there
+        // must not hang on a variable in nginx's environment.
+        config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+        config.wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES));
+        // The ABI's addresses are 32 bits wide. With 4 GiB reserved per memory (wasmtime's default; address space, not memory)
+        // a plugin's loads and stores need no bounds check and its memory never moves. The guard stays behind it alone: the one
+        // in front is for faults of the code generator itself, and costs as much address space again.
+        config.wasm_memory64(false);
+        config.memory_may_move(false);
+        config.guard_before_linear_memory(false);
+        // Nothing unwinds through a guest's frames but wasmtime, which does it by frame pointers.
+        config.native_unwind_info(false);
+        config
+    }
+}
+
+/// A wasmtime engine with the modules it compiled. Cheap to clone; every clone is the same engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+struct Shared {
+    wasmtime: wasmtime::Engine,
+    ticker: Ticker,
+    modules: Mutex<HashMap<Hash, Weak<Compiled>>>,
+}
+
+impl Engine {
+    /// Makes the engine. No thread is started.
+    ///
+    /// # Errors
+    /// When wasmtime does not support this machine.
+    pub fn new(config: &EngineConfig) -> Result<Self, Error> {
+        let wasmtime = wasmtime::Engine::new(&config.wasmtime()).map_err(Error::Engine)?;
+        let ticker = Ticker::new(wasmtime.weak());
+        Ok(Self(Arc::new(Shared { wasmtime, ticker, modules: Mutex::default() })))
+    }
+
+    /// Lets time pass for deadlines, from a thread that no signal reaches. For a worker, when its first instance is about to
+    /// start; it does nothing when time passes already, and never outlives a fork.
+    ///
+    /// # Errors
+    /// When no thread can be made.
+    pub fn start_ticker(&self) -> std::io::Result<()> {
+        self.0.ticker.start()
+    }
+
+    /// Ends the thread of [`Engine::start_ticker`].
+    pub fn stop_ticker(&self) {
+        self.0.ticker.stop();
+    }
+
+    /// How many ticks of the epoch a guest may run that has this much time; for `Store::set_epoch_deadline`.
+    pub fn ticks(&self, timeout: Option<Duration>) -> u64 {
+        self.0.ticker.ticks(timeout)
+    }
+
+    /// Wasmtime's own engine.
+    pub fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    /// A module of that content that is still in use.
+    pub(super) fn loaded(&self, hash: &Hash) -> Option<Arc<Compiled>> {
+        self.0.modules.lock().get(hash)?.upgrade()
+    }
+
+    /// Remembers a module for as long as it is in use.
+    pub(super) fn remember(&self, module: &Arc<Compiled>) {
+        let mut modules = self.0.modules.lock();
+        modules.retain(|_, known| known.strong_count() > 0);
+        modules.insert(module.hash, Arc::downgrade(module));
+    }
+}

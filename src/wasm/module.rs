@@ -1,0 +1,97 @@
+//! A plugin's file, compiled.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::{Cache, Engine};
+use crate::error::Error;
+
+/// SHA-256 of the bytes of a plugin's file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Hash([u8; 32]);
+
+impl Hash {
+    fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The hash's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A compiled module. Clones share it, and so does every plugin whose file has the same content.
+#[derive(Clone)]
+pub struct Module(Arc<Compiled>);
+
+pub(super) struct Compiled {
+    pub(super) hash: Hash,
+    size: usize,
+    from_cache: bool,
+    wasmtime: wasmtime::Module,
+}
+
+impl Module {
+    /// Makes a module of a `.wasm` file, or of the `.wat` text of one. Compiling it takes seconds for a large one; it is spared
+    /// when the engine has a module of that content already, or the cache does.
+    ///
+    /// # Errors
+    /// When `bytes` are no WebAssembly, or of a kind the engine does not run.
+    pub fn load(engine: &Engine, cache: Option<&Cache>, bytes: &[u8]) -> Result<Self, Error> {
+        let hash = Hash::of(bytes);
+        if let Some(known) = engine.loaded(&hash) {
+            return Ok(Self(known));
+        }
+        if !looks_like_wasm(bytes) {
+            return Err(Error::NotWasm);
+        }
+        let compile = || wasmtime::Module::new(engine.wasmtime(), bytes).map_err(Error::Compile);
+        let (wasmtime, from_cache) = match cache {
+            Some(cache) => cache.load_or_compile(engine, &hash, compile)?,
+            None => (compile()?, false),
+        };
+        let compiled = Arc::new(Compiled { hash, size: bytes.len(), from_cache, wasmtime });
+        engine.remember(&compiled);
+        Ok(Self(compiled))
+    }
+
+    /// Of the file's content.
+    pub fn hash(&self) -> Hash {
+        self.0.hash
+    }
+
+    /// Bytes in the file.
+    pub fn size(&self) -> usize {
+        self.0.size
+    }
+
+    /// Whether compiling was spared by the cache.
+    pub fn from_cache(&self) -> bool {
+        self.0.from_cache
+    }
+
+    /// Wasmtime's own module.
+    pub fn wasmtime(&self) -> &wasmtime::Module {
+        &self.0.wasmtime
+    }
+}
+
+/// Whether the bytes are worth a compiler's error message: a binary by its magic number, or a text by its first character.
+fn looks_like_wasm(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\0asm") || matches!(bytes.trim_ascii_start().first(), Some(b'(' | b';'))
+}

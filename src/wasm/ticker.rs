@@ -1,0 +1,116 @@
+//! Time for deadlines: a thread that advances the engine's epoch.
+//!
+//! A tick of the epoch is always one millisecond, but the thread wakes no oftener than a tenth of the shortest timeout in use,
+//! and then advances several at once. A deadline is therefore granted a tenth more than its timeout. A worker that the machine
+//! starved or stopped is not held against its plugins: a wake-up counts for the sleep it asked for, not for the time that passed.
+
+use std::io;
+use std::mem;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, SigmaskHow};
+use parking_lot::Mutex;
+use wasmtime::EngineWeak;
+
+/// The longest sleep, in milliseconds: what a worker without any short timeout pays is one wake-up a second.
+const LONGEST_SLEEP: u64 = 1000;
+
+/// For a guest without a deadline: some hundred million years, and far from overflow when added to the present epoch.
+const NEVER: u64 = u64::MAX >> 1;
+
+pub(super) struct Ticker {
+    engine: EngineWeak,
+    /// Milliseconds from wake-up to wake-up.
+    sleep: Arc<AtomicU64>,
+    thread: Mutex<Option<Thread>>,
+}
+
+struct Thread {
+    /// Where it runs: a fork copies this note, but not the thread.
+    process: u32,
+    /// Wakes it to look at the sleep again; dropped, it ends the thread.
+    wake: Sender<()>,
+    handle: JoinHandle<()>,
+}
+
+impl Ticker {
+    pub(super) fn new(engine: EngineWeak) -> Self {
+        Self { engine, sleep: Arc::new(AtomicU64::new(LONGEST_SLEEP)), thread: Mutex::new(None) }
+    }
+
+    /// The ticks that stand for a timeout; from now on the thread wakes often enough for it.
+    pub(super) fn ticks(&self, timeout: Option<Duration>) -> u64 {
+        let Some(timeout) = timeout else { return NEVER };
+        let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(NEVER).clamp(1, NEVER / 2);
+        let sleep = (milliseconds / 10).clamp(1, LONGEST_SLEEP);
+        if self.sleep.fetch_min(sleep, Ordering::Relaxed) > sleep
+            && let Some(thread) = &*self.thread.lock()
+        {
+            // A thread that is not there, being another process's, need not be woken.
+            let _ = thread.wake.send(());
+        }
+        milliseconds + milliseconds / 10 + 1
+    }
+
+    pub(super) fn start(&self) -> io::Result<()> {
+        let mut thread = self.thread.lock();
+        match thread.take() {
+            Some(running) if running.process == process::id() => *thread = Some(running),
+            inherited => {
+                // Neither joined nor detached: there is no such thread in this process.
+                mem::forget(inherited);
+                *thread = Some(self.spawn()?);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop(&self) {
+        match self.thread.lock().take() {
+            Some(thread) if thread.process == process::id() => {
+                drop(thread.wake);
+                // It cannot panic, and there is nothing to be done if it did.
+                let _ = thread.handle.join();
+            }
+            inherited => mem::forget(inherited),
+        }
+    }
+
+    fn spawn(&self) -> io::Result<Thread> {
+        let (wake, woken) = mpsc::channel();
+        let engine = self.engine.clone();
+        let sleep = Arc::clone(&self.sleep);
+        // nginx's signal handlers expect to run on its only thread, and a signal that this one takes does not interrupt the
+        // main thread's epoll_wait. A thread inherits the mask, so it is set before there is one.
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+        let spawned = Builder::new().name("wasm-ticker".into()).spawn(move || tick(&engine, &sleep, &woken));
+        mask.thread_set_mask()?;
+        Ok(Thread { process: process::id(), wake, handle: spawned? })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn tick(engine: &EngineWeak, sleep: &AtomicU64, woken: &Receiver<()>) {
+    loop {
+        let milliseconds = sleep.load(Ordering::Relaxed);
+        match woken.recv_timeout(Duration::from_millis(milliseconds)) {
+            Ok(()) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let Some(engine) = engine.upgrade() else { return };
+        for _ in 0..milliseconds {
+            engine.increment_epoch();
+        }
+    }
+}

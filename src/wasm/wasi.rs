@@ -1,0 +1,114 @@
+//! The little of WASI that a plugin sees: its environment, the clocks, randomness, and two streams that end in the log.
+//!
+//! wasmtime-wasi's preview 1 serves what needs nothing but memory. Everything that its synchronous linker would run on a tokio
+//! runtime is defined here again: that runtime has threads, which must not exist in a master that forks, nor beside nginx's
+//! event loop. What is defined here is short, for there is no file, directory or socket behind it.
+//!
+//! The same functions are offered as `wasi_unstable`, preview 0, which the AssemblyScript SDK imports.
+
+use wasmtime::{Caller, Linker, Memory};
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder, p0, p1};
+
+use self::stdio::LineBuffer;
+use super::memory::{LinearMemory, OutOfBounds};
+
+mod files;
+mod poll;
+mod stdio;
+
+pub use self::stdio::{Output, flush};
+
+/// What a store's data must have for WASI.
+pub trait WasiHost: Send + 'static {
+    /// What [`Wasi::new`] made.
+    fn wasi(&mut self) -> &mut Wasi;
+    /// The instance's memory; `None` while its start section runs.
+    fn memory(&self) -> Option<Memory>;
+    /// Writes one line that the guest wrote, without its newline.
+    fn log_line(&mut self, output: Output, line: &[u8]);
+}
+
+/// One instance's WASI.
+pub struct Wasi {
+    ctx: WasiP1Ctx,
+    stdout: LineBuffer,
+    stderr: LineBuffer,
+}
+
+impl Wasi {
+    /// A guest sees these variables, and no others; it has no arguments.
+    pub fn new(env: &[(String, String)]) -> Self {
+        Self {
+            ctx: WasiCtxBuilder::new().envs(env).build_p1(),
+            stdout: LineBuffer::default(),
+            stderr: LineBuffer::default(),
+        }
+    }
+}
+
+/// The two versions of WASI that plugins import; to us they differ in the layout of two records.
+#[derive(Clone, Copy)]
+struct Version {
+    /// The module that the functions are imported from.
+    module: &'static str,
+    /// Bytes of a `filestat`: its `nlink` has 32 bits in preview 0.
+    filestat_size: u32,
+    /// Bytes of a `subscription`: that to a clock has an identifier in preview 0.
+    subscription_size: u32,
+}
+
+const PREVIEW_0: Version = Version { module: "wasi_unstable", filestat_size: 56, subscription_size: 56 };
+const PREVIEW_1: Version = Version { module: "wasi_snapshot_preview1", filestat_size: 64, subscription_size: 48 };
+
+/// `errno`, with the numbers of both versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+enum Errno {
+    Success = 0,
+    Badf = 8,
+    Fault = 21,
+    Inval = 28,
+    Spipe = 70,
+}
+
+impl From<OutOfBounds> for Errno {
+    fn from(_: OutOfBounds) -> Self {
+        Self::Fault
+    }
+}
+
+/// What a function of WASI comes to.
+type Result<T = ()> = std::result::Result<T, Errno>;
+
+/// Defines both versions.
+///
+/// # Errors
+/// When the linker has one of these names already.
+pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    p0::add_to_linker_sync(linker, |state| &mut state.wasi().ctx)?;
+    p1::add_to_linker_sync(linker, |state| &mut state.wasi().ctx)?;
+    linker.allow_shadowing(true);
+    for version in [PREVIEW_0, PREVIEW_1] {
+        files::add_to_linker(linker, version)?;
+        poll::add_to_linker(linker, version)?;
+        stdio::add_to_linker(linker, version)?;
+        // wasmtime-wasi takes codes from 126 on for a fault of its caller; AssemblyScript exits with 255.
+        linker.func_wrap(version.module, "proc_exit", |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) })?;
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Runs one function on memory and state, and answers the guest.
+fn answer<T: WasiHost>(mut caller: Caller<'_, T>, call: impl FnOnce(LinearMemory<'_>, &mut T) -> Result) -> i32 {
+    let memory = caller.data().memory().or_else(|| caller.get_export("memory")?.into_memory());
+    let done = match memory {
+        Some(memory) => {
+            let (bytes, state) = memory.data_and_store_mut(&mut caller);
+            call(LinearMemory::new(bytes), state)
+        }
+        None => Err(Errno::Fault),
+    };
+    done.err().unwrap_or(Errno::Success) as i32
+}

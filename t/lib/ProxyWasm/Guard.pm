@@ -1,0 +1,38 @@
+package ProxyWasm::Guard;
+
+# What must never be in a log, whatever a test is about: lines of nginx's three
+# worst levels, workers killed by a signal, panics of the host, reports of a
+# sanitizer or of valgrind. A test that expects one says so in its error_log.
+
+use strict;
+use warnings;
+use ProxyWasm::Log;
+
+use Exporter 'import';
+our @EXPORT_OK = qw(bad_lines);
+
+my $BAD = qr{
+      \[(?:alert|crit|emerg)\]
+    | \bexited\ on\ signal\b
+    | ^thread\ '[^']*'(?:\ \(\d+\))?\ panicked\ at
+    | \bERROR:\ \w+Sanitizer\b
+    | ^==\d+==
+}x;
+
+# Those of @$lines that no pattern of @$allowed asks for. A pattern that names a
+# level, "[alert", asks for all lines of that level, as under Test::Nginx.
+sub bad_lines {
+    my ($lines, $allowed) = @_;
+    my %level;
+    for my $pattern (@$allowed) {
+        $level{$1} = 1 while $pattern =~ /\[(alert|crit|emerg)/g;
+    }
+    return grep {
+        my $line = $_;
+        $line =~ $BAD
+            && !($line =~ /\[(alert|crit|emerg)\]/ && $level{$1})
+            && !grep { ProxyWasm::Log::line_matches($line, $_) } @$allowed;
+    } @$lines;
+}
+
+1;

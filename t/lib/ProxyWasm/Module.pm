@@ -1,0 +1,73 @@
+package ProxyWasm::Module;
+
+# What the module under test adds to a configuration: load_module lines (ours, and
+# Debian's Lua modules when Lua is used), lua_package_path, the shared wasm_cache,
+# temporary paths inside the server root. One function, used for blocks under either
+# runner and for start_nginx.
+
+use strict;
+use warnings;
+use Cwd ();
+use File::Basename qw(dirname);
+use ProxyWasm::Skip qw(nginx_info);
+
+use Exporter 'import';
+our @EXPORT_OK = qw(preamble repository target_dir);
+
+# Give all tests one directory of compiled modules. Off until there is a wasm_cache
+# directive.
+our $SHARED_WASM_CACHE = 0;
+
+my $USES_LUA  = qr/\b(?:\w+_by_lua\w*|lua_\w+)\b/;
+my $USES_WASM = qr/\b(?:wasm_\w+|proxy_wasm)\b/;
+
+sub repository {
+    return Cwd::realpath(dirname(__FILE__) . '/../../..');
+}
+
+sub target_dir {
+    my $dir = $ENV{CARGO_TARGET_DIR} // 'target';
+    return $dir =~ m{^/} ? $dir : repository() . "/$dir";
+}
+
+# (lines for main, lines for http{}), given {main_config, http_config, config, lua,
+# no_module}.
+sub preamble {
+    my (%block) = @_;
+    my $text = join "\n", map { $_ // '' } @block{qw(main_config http_config config)};
+    my $lua  = $block{lua} || $text =~ $USES_LUA;
+    my (@main, @http);
+
+    push @main, map { "load_module $_;" } _lua_modules() if $lua;
+    push @main, 'load_module ' . _module() . ';' if !$block{no_module} && length _module();
+
+    for my $temp (qw(client_body proxy fastcgi uwsgi scgi)) {
+        push @http, "${temp}_temp_path ${temp}_temp;" if $text !~ /\b${temp}_temp_path\b/;
+    }
+    push @http, 'lua_package_path "' . repository() . '/lib/?.lua;;";'
+        if $lua && $text !~ /\blua_package_path\b/;
+    push @http, 'wasm_cache ' . target_dir() . '/wasm-cache;'
+        if $SHARED_WASM_CACHE && !$block{no_module} && $text !~ /\bwasm_cache\b/
+        && ($lua || $text =~ $USES_WASM);
+
+    return (join('', map { "$_\n" } @main), join '', map { "$_\n" } @http);
+}
+
+# Empty for an nginx that has the module linked in.
+sub _module {
+    my $path = $ENV{TEST_NGINX_MODULE}
+        // target_dir() . '/release/libngx_http_proxy_wasm_module.so';
+    die "$path is not there: build it, or set TEST_NGINX_MODULE\n" if length $path && !-e $path;
+    return $path;
+}
+
+# ndk before Lua, from TEST_NGINX_LUA_MODULES or nginx's own modules directory; none
+# where Lua is linked in, as in OpenResty.
+sub _lua_modules {
+    return split ' ', $ENV{TEST_NGINX_LUA_MODULES} if defined $ENV{TEST_NGINX_LUA_MODULES};
+    my ($dir) = nginx_info()->{configure} =~ /--modules-path=(\S+)/;
+    return grep { -e } map { ($dir // '/usr/lib/nginx/modules') . "/$_" }
+        qw(ndk_http_module.so ngx_http_lua_module.so);
+}
+
+1;

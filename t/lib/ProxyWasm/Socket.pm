@@ -1,0 +1,271 @@
+package ProxyWasm::Socket;
+
+# Our own runner for suites written for Test::Nginx::Socket, used where that one is
+# not installed: Test::Base reads the blocks, this file takes each of them through
+# start, requests, checks and stop. Results are meant to be those of Test::Nginx;
+# each part is in a file of its own beside this one.
+
+use strict;
+use warnings;
+use Test::Base -base;
+use Test::More ();
+use List::Util ();
+use Time::HiRes qw(sleep);
+use ProxyWasm::Checks qw(check_response same_string add_response_body_check);
+use ProxyWasm::Client qw(exchange);
+use ProxyWasm::Conf qw(expand_env make_root write_conf write_user_files);
+use ProxyWasm::Curl qw(wants_http2 curl_command curl);
+use ProxyWasm::Guard qw(bad_lines);
+use ProxyWasm::Log;
+use ProxyWasm::LogChecks qw(patterns check_error_log check_access_log check_shutdown_log);
+use ProxyWasm::Mock;
+use ProxyWasm::Process;
+use ProxyWasm::Request qw(requests_of);
+use ProxyWasm::Response qw(parse_response);
+use ProxyWasm::Settings;
+use ProxyWasm::Skip qw(skip_of);
+
+our @EXPORT = (
+    qw(run_tests run_test is_str bail_out add_block_preprocessor add_cleanup_handler
+        add_response_body_check ),
+    @ProxyWasm::Settings::EXPORT,
+);
+
+my (@preprocessors, @cleanup, $nginx, $error_log, $access_log, $previous);
+
+sub add_block_preprocessor (&) { unshift @preprocessors, shift }
+sub add_cleanup_handler ($)    { unshift @cleanup, shift }
+sub is_str (@)                 { same_string(@_) }
+sub bail_out (@)               { Test::More::BAIL_OUT(@_) }
+
+sub run_tests () {
+    my @blocks = Test::Base::blocks();
+    @blocks = List::Util::shuffle(@blocks) if !$ProxyWasm::Settings::NoShuffle;
+    for my $block (@blocks) {
+        # A block without a config of its own goes on with the nginx of the one before.
+        _finish($previous) if $previous && defined $block->config;
+        run_test($block);
+    }
+    _finish($previous) if $previous;
+    $_->() for @cleanup;
+}
+
+sub run_test ($) {
+    my ($block) = @_;
+    my $name = "$0 " . $block->name;
+    my $ok = eval {
+        $_->($block) for @preprocessors;
+        return 1 if defined $block->SKIP;
+        $block->set_value(name => $name);
+        local $ProxyWasm::Settings::LogLevel = $block->log_level || $ProxyWasm::Settings::LogLevel;
+        _run($block);
+        1;
+    };
+    if (!$ok) {
+        chomp(my $error = $@);
+        Test::More::fail("$name - $error");
+        Test::More::diag($error);
+        _finish($block);
+    }
+}
+
+sub _run {
+    my ($block) = @_;
+    my $name = $block->name;
+
+    if (my ($tests, $reason) = skip_of($block)) {
+        SKIP: { Test::More::skip("$name - $reason", $tests) }
+        return;
+    }
+
+    my $ports  = {};
+    my $expand = sub { expand_env($_[0], {}, $ports) };
+    if (!$ProxyWasm::Settings::NoManager && defined $block->config) {
+        return if !_start($block, $expand);
+    }
+    elsif (!$ProxyWasm::Settings::NoManager && !$nginx) {
+        die "no --- config, and no nginx of an earlier block\n";
+    }
+    $previous = $block;
+
+    if (defined $block->init) {
+        eval 'package main; ' . $block->init . '; 1' or die "init failed: $@";
+    }
+    for my $repeat (0 .. $ProxyWasm::Settings::RepeatEach - 1) {
+        write_user_files(server_root(), scalar $block->user_files, $expand) if $repeat;
+        my %mock = map { ($_ => scalar ProxyWasm::Mock->start($_, $block, \&_seconds)) } qw(tcp udp);
+        my $ok = eval { _requests($block, $repeat); 1 };
+        my $error = $@;
+        _check_mock($block, $_, $mock{$_}) for grep { $mock{$_} } qw(tcp udp);
+        die $error if !$ok;
+    }
+}
+
+# True when nginx is up for the block's requests.
+sub _start {
+    my ($block, $expand) = @_;
+    my $root = server_root();
+    make_root($root);
+    write_user_files($root, scalar $block->user_files, $expand);
+    my $conf = write_conf({
+        ProxyWasm::Settings::conf_options(),
+        (map { ($_ => $expand->(scalar $block->$_)) }
+            qw(main_config http_config config post_main_config)),
+        server_name    => $block->server_name // $ProxyWasm::Settings::ServerName,
+        error_log_file => scalar $block->error_log_file,
+        listen_options => wants_http2($block) ? ' http2' : '',
+    });
+
+    $nginx = ProxyWasm::Process->new(
+        binary => $ProxyWasm::Settings::Binary, root => $root, conf => $conf);
+    $error_log  = ProxyWasm::Log->new($nginx->log_file);
+    $access_log = ProxyWasm::Log->new("$root/logs/access.log");
+
+    if (defined $block->must_die) {
+        _must_die($block) for 1 .. $ProxyWasm::Settings::RepeatEach;
+        undef $nginx;
+        return 0;
+    }
+    return 1 if $nginx->start;
+    my $said = join '', @{ ProxyWasm::Log->new($nginx->stderr_file)->read_lines };
+    undef $nginx;
+    die "nginx did not start: $said\n";
+}
+
+sub _must_die {
+    my ($block) = @_;
+    my $name    = $block->name;
+    my $started = $nginx->start;
+    my $status  = $started ? 0 : $nginx->{status};
+
+    if ($status & 127) {
+        Test::More::fail("$name - nginx was killed by signal " . ($status & 127));
+    }
+    elsif ($block->must_die =~ /^\d+$/) {
+        Test::More::is($status >> 8, $block->must_die, "$name - die with the expected exit code");
+    }
+    else {
+        Test::More::isnt($status, 0, "$name - die as expected");
+    }
+    $nginx->stop(ProxyWasm::Settings::timeout()) if $started;
+    check_error_log({ block => $block, name => $name, repeat => 0 }, $error_log, sub { });
+}
+
+# Takes the nginx of a block down, then looks at what only then is in its log.
+sub _finish {
+    my ($block) = @_;
+    undef $previous;
+    return if !$nginx;
+    my $name  = $block->name;
+    my $clean = $nginx->stop(ProxyWasm::Settings::timeout());
+    Test::More::diag("$name - nginx did not stop by itself within "
+        . ProxyWasm::Settings::timeout() . ' s and was killed') if !$clean;
+
+    check_shutdown_log({ block => $block, name => $name }, $error_log)
+        if defined $block->shutdown_error_log || defined $block->no_shutdown_error_log;
+
+    my @allowed = map { patterns(scalar $block->$_) }
+        qw(error_log no_error_log grep_error_log shutdown_error_log no_shutdown_error_log);
+    my @lines = map { @{ ProxyWasm::Log->new($_)->read_lines } }
+        $nginx->log_file, $nginx->stderr_file;
+    if (my @bad = bad_lines(\@lines, \@allowed)) {
+        Test::More::fail("$name - lines in error.log that the block did not ask for");
+        Test::More::diag(@bad);
+    }
+    undef $nginx;
+}
+
+sub _requests {
+    my ($block, $repeat) = @_;
+    my $name      = $block->name;
+    my @requests  = requests_of($block);
+    my $pipelined = $block->pipelined_requests;
+    my $responses = $pipelined ? @$pipelined : @requests;
+    my %at = (block => $block, name => $name, repeat => $repeat, many => $responses > 1 || $pipelined);
+
+    Test::More::diag('# ', join ' ', map { /[^\w.:\/=-]/ ? "'$_'" : $_ }
+        curl_command($block, $requests[0])) if defined $block->curl;
+
+    my ($bytes, $head);
+    for my $i (0 .. $responses - 1) {
+        $at{index} = $i;
+        ($bytes, $head) = _send($block, $requests[$i]) if !$pipelined || $i == 0;
+        my $rest = defined $block->ignore_response ? undef : _check(\%at, $bytes, $head);
+        if ($pipelined && $i < $#$pipelined) {
+            $bytes = $rest // '';
+        }
+        elsif (defined $rest && length $rest) {
+            $rest =~ s/([^\x20-\x7e])/sprintf '\x%02x', ord $1/ge;
+            Test::More::diag("$name - unexpected bytes after the response: $rest");
+        }
+
+        sleep $block->wait if $block->wait;
+        $error_log->{pos} = 0 if $ProxyWasm::Settings::AccumLog;
+        check_error_log(\%at, $error_log, sub { $nginx->settle });
+        check_access_log(\%at, $access_log) if !defined $block->ignore_response;
+    }
+}
+
+sub _send {
+    my ($block, $packets) = @_;
+    my $name = $block->name;
+    my $head = join('', map { $_->{value} } @$packets) =~ /^\s*HEAD\s/;
+
+    if (wants_http2($block)) {
+        my ($out, $err) = curl($block, $packets);
+        Test::More::fail("$name - curl: $err") if length $err && !length $out;
+        Test::More::diag("$name - curl: $err") if length $err && length $out;
+        return ($out, $head);
+    }
+
+    my $shutdown = $block->shutdown;
+    my $result = exchange(
+        address      => $block->server_addr_for_client // $ProxyWasm::Settings::ServerAddr,
+        port         => $ProxyWasm::Settings::ClientPort,
+        packets      => $packets,
+        middle_delay => scalar $block->raw_request_middle_delay,
+        timeout      => _seconds(scalar $block->timeout) // $ProxyWasm::Settings::Timeout,
+        shutdown     => !defined $shutdown ? undef : $shutdown =~ /^\d+$/ ? $shutdown : 1,
+    );
+    Test::More::fail("ERROR: client socket timed out - $name")
+        if $result->{timed_out} && !defined $block->abort;
+    Test::More::diag("$name - $result->{error}") if $result->{error};
+    Test::More::diag("$name - received:\n$result->{data}") if $ProxyWasm::Settings::Verbose;
+    return ($result->{data}, $head);
+}
+
+# Checks one response and returns the bytes that follow it.
+sub _check {
+    my ($at, $bytes, $head) = @_;
+    my ($res, $raw_headers, $rest);
+    if (defined $at->{block}->http09) {
+        ($res, $raw_headers) = (HTTP::Response->new(200, 'OK', [], $bytes), '');
+    }
+    else {
+        ($res, $raw_headers, $rest) = parse_response($bytes, $head,
+            sub { Test::More::diag("$at->{name} - $_[0]") });
+    }
+    check_response($at, $res, $raw_headers);
+    return $rest;
+}
+
+sub _check_mock {
+    my ($block, $kind, $mock) = @_;
+    my $name  = $block->name;
+    my $want  = $block->${ \"${kind}_query" };
+    my $query = $mock->query;
+    $mock->stop;
+    same_string($query, $want, "$name - ${kind}_query ok") if defined $want;
+    Test::More::is(length $query, $block->tcp_query_len, "$name - TCP query length ok")
+        if $kind eq 'tcp' && defined $block->tcp_query_len;
+}
+
+# "300ms", "2s", "0.5"
+sub _seconds {
+    my ($text) = @_;
+    return undef if !defined $text;
+    return $text =~ /^\s*([\d.]+)ms\s*$/ ? $1 / 1000 : $text =~ /^\s*([\d.]+)s?\s*$/ ? $1
+        : die "not a time: $text\n";
+}
+
+1;

@@ -1,0 +1,55 @@
+package ProxyWasm::TestNginx;
+
+# What the real Test::Nginx::Socket lacks for our suites, put on top of it: bad lines
+# in the log fail the block, and lines of a start that fails land in the log even
+# where nginx was compiled to write them elsewhere. Not used with our own runner.
+
+use strict;
+use warnings;
+use File::Path qw(make_path);
+use Test::More ();
+use ProxyWasm::Guard qw(bad_lines);
+use ProxyWasm::Log;
+use ProxyWasm::LogChecks qw(patterns);
+use ProxyWasm::Skip qw(nginx_info);
+
+# Variables of the real runner, which is not loaded when this file is compiled alone.
+no warnings 'once';
+
+use Exporter 'import';
+our @EXPORT_OK = qw(amend);
+
+sub amend {
+    my ($root) = @_;
+    _guard_log();
+    $Test::Nginx::Util::NginxBinary = _wrapper($root, $Test::Nginx::Util::NginxBinary)
+        if nginx_info()->{configure} =~ m{--error-log-path=(?:stderr|/)};
+}
+
+sub _guard_log {
+    my $helper = $Test::Nginx::Util::RunTestHelper;
+    $Test::Nginx::Util::RunTestHelper = sub {
+        my ($block) = @_;
+        $helper->(@_);
+        my @allowed = map { patterns(scalar $block->$_) }
+            qw(error_log no_error_log grep_error_log shutdown_error_log);
+        my $lines = ProxyWasm::Log->new($Test::Nginx::Util::ErrLogFile)->read_lines;
+        my @bad   = bad_lines($lines, \@allowed) or return;
+        Test::More::fail($block->name . ' - lines in error.log that the block did not ask for');
+        Test::More::diag(@bad);
+    };
+}
+
+# An nginx that is told by -e where to log from the first line on.
+sub _wrapper {
+    my ($root, $binary) = @_;
+    make_path("$root-bin");
+    my $path = "$root-bin/nginx";
+    open my $out, '>', $path or die "$path: $!\n";
+    print {$out} "#!/bin/sh\nexec '$binary' -e '$root/logs/error.log' \"\$\@\"\n";
+    close $out;
+    chmod 0755, $path;
+    return $path;
+}
+
+1;
