@@ -14,11 +14,11 @@ use crate::config::{PluginDeclaration, config_yaml};
 
 /// The directives, in the order of the documentation.
 pub static mut COMMANDS: [ngx_command_t; 6] = [
-    main_directive("wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
-    main_directive("wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
-    main_directive("wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
-    location_directive("proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
-    main_directive("wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
+    main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
+    main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
+    main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
+    location_directive(c"proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
+    main_directive(c"wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
     ngx_command_t::empty(),
 ];
 

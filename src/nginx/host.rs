@@ -6,6 +6,7 @@ mod local_response;
 mod log;
 mod pending;
 mod properties;
+mod streams;
 
 use std::ptr::NonNull;
 
