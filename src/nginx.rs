@@ -9,6 +9,7 @@
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
 //! | `filters`, `response` | header and body filter: the response's way |
+//! | `unsent` | what plugins made of the response, until the client has it |
 //! | `body` | a body as a callback sees it |
 //! | `pause` | requests and responses that a plugin holds |
 //! | `host` | the traits of [`crate::proxy_wasm::host`] on a worker and a request |
@@ -29,4 +30,5 @@ mod pause;
 mod phases;
 mod request;
 mod response;
+mod unsent;
 mod worker;

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ngx_bindings::log::Level;
 use ngx_bindings::pool::AllocError;
@@ -21,7 +22,7 @@ use super::pause::Pause;
 use super::response::Response;
 use crate::config::FailurePolicy;
 use crate::proxy_wasm::abi::Action;
-use crate::proxy_wasm::{Callback, Failure, HttpContext, PluginContext};
+use crate::proxy_wasm::{Callback, Failure, HttpContext, Plugin, PluginContext};
 
 /// What a request's plugins want of nginx, after some callbacks of theirs ran.
 #[derive(Debug)]
@@ -47,6 +48,15 @@ pub enum Source {
     Lua(usize),
 }
 
+/// Which of a request's two bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyOf {
+    /// What the client sends.
+    Request,
+    /// What it gets.
+    Response,
+}
+
 /// The HttpContexts of one request.
 pub struct RequestContext {
     request: Request,
@@ -55,6 +65,8 @@ pub struct RequestContext {
     answer: RefCell<Option<Answer>>,
     /// A plugin closed the stream.
     closed: Cell<bool>,
+    /// A callback of the request runs; what it leaves to be done is looked at when it has returned.
+    running: Cell<bool>,
     /// The request's body, for as long as plugins may see it.
     pub request_body: RefCell<Option<Body>>,
     /// nginx has read the request's body.
@@ -67,6 +79,7 @@ pub struct RequestContext {
 
 struct Slot {
     source: Source,
+    plugin: Arc<Plugin<NginxHost>>,
     policy: Policy,
     /// None while its callback runs; and when the plugin failed and the request goes on without it.
     http: Option<HttpContext<NginxHost>>,
@@ -112,6 +125,7 @@ impl RequestContext {
                 slots: RefCell::default(),
                 answer: RefCell::default(),
                 closed: Cell::default(),
+                running: Cell::default(),
                 request_body: RefCell::default(),
                 body_read: Cell::default(),
                 pause: Pause::default(),
@@ -154,6 +168,7 @@ impl RequestContext {
         let slot = self.len();
         self.slots.borrow_mut().push(Slot {
             source,
+            plugin: Arc::clone(plugin.plugin()),
             policy,
             http: None,
             request_body_seen: false,
@@ -180,7 +195,10 @@ impl RequestContext {
         let Some(mut http) = self.slots.borrow_mut()[slot].http.take() else {
             return Verdict::Continue;
         };
-        let action = match callback(&mut http) {
+        self.running.set(true);
+        let result = callback(&mut http);
+        self.running.set(false);
+        let action = match result {
             Ok(action) => action,
             Err(failure) => {
                 let policy = self.slots.borrow()[slot].policy;
@@ -220,7 +238,7 @@ impl RequestContext {
         !slot.request_body_seen
             && slot.has(Callback::OnRequestBody)
             && match mode {
-                BodyMode::Always => self.body_read.get() || self.request().has_body() || slot.wants_request_body,
+                BodyMode::Always => self.request().has_body() || slot.wants_request_body,
                 BodyMode::Property => slot.wants_request_body,
                 BodyMode::Never => false,
             }
@@ -244,16 +262,20 @@ impl RequestContext {
     }
 
     /// What the plugin of a slot said by APISIX's properties.
-    pub fn ask_for_body(&self, slot: usize, response: bool, wanted: bool) {
+    pub fn ask_for_body(&self, slot: usize, body: BodyOf, wanted: bool) {
         let slot = &mut self.slots.borrow_mut()[slot];
-        if response {
-            slot.wants_response_body = wanted;
-        } else {
-            slot.wants_request_body = wanted;
+        match body {
+            BodyOf::Request => slot.wants_request_body = wanted,
+            BodyOf::Response => slot.wants_response_body = wanted,
         }
     }
 
-    /// How much of a body may wait for a slot's plugin.
+    /// The name of the plugin of a slot, for the error log.
+    pub fn plugin_name(&self, slot: usize) -> String {
+        self.slots.borrow()[slot].plugin.name().to_owned()
+    }
+
+    /// How much of a body may wait for a slot's plugin, or be what it made of it.
     pub fn body_buffer_size(&self, slot: usize) -> usize {
         self.slots.borrow()[slot].policy.body_buffer_size
     }
@@ -261,17 +283,24 @@ impl RequestContext {
     /// Whether the plugin of a slot has the means to change a body.
     pub fn may_change_body(&self, slot: usize) -> bool {
         let slots = self.slots.borrow();
-        slots[slot].http.as_ref().is_some_and(|http| http.plugin_context().plugin().imports("proxy_set_buffer_bytes"))
+        slots[slot].http.is_some() && slots[slot].plugin.imports("proxy_set_buffer_bytes")
     }
 
     /// What a plugin wants sent; the first answer stands.
     pub fn set_answer(&self, answer: Answer) {
         self.answer.borrow_mut().get_or_insert(answer);
+        self.after_callback();
     }
 
     /// Closes the stream, once the guest has returned.
     pub fn close(&self) {
         self.closed.set(true);
+        self.after_callback();
+    }
+
+    /// Whether one of its own callbacks runs.
+    pub fn is_running(&self) -> bool {
+        self.running.get()
     }
 
     /// Whether a plugin closed the stream.
@@ -302,7 +331,7 @@ impl RequestContext {
 
 impl Slot {
     fn has(&self, callback: Callback) -> bool {
-        self.http.as_ref().is_some_and(|http| http.plugin_context().plugin().has(callback))
+        self.http.is_some() && self.plugin.has(callback)
     }
 }
 
