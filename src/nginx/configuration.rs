@@ -132,10 +132,13 @@ impl MainConf {
         }
         for attachment in &mut self.attachments {
             let name = &attachment.name;
-            attachment.plugin = self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
-                message: format!("\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"),
-                place: attachment.place.clone(),
-            })?;
+            attachment.plugin =
+                self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
+                    message: format!(
+                        "\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"
+                    ),
+                    place: attachment.place.clone(),
+                })?;
         }
         self.runtime = Some(runtime);
         Ok(())
@@ -176,7 +179,10 @@ impl MainConf {
         match made {
             Ok(()) => Some(Cache::new(path)),
             Err(reason) => {
-                tracing::warn!("proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}", path.display());
+                tracing::warn!(
+                    "proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}",
+                    path.display()
+                );
                 None
             }
         }

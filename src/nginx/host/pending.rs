@@ -3,7 +3,8 @@
 use super::{NginxHost, RequestStream};
 use crate::proxy_wasm::abi::{MetricType, Status};
 use crate::proxy_wasm::host::{
-    ForeignFunctions, GrpcCall, GrpcCalls, HttpCall, HttpCalls, Metrics, Origin, Result, SharedData, SharedQueues, Timers,
+    ForeignFunctions, GrpcCall, GrpcCalls, HttpCall, HttpCalls, Metrics, Origin, Result, SharedData, SharedQueues,
+    Timers,
 };
 
 impl Timers for NginxHost {
