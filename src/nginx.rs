@@ -5,6 +5,8 @@
 //! | `module` | the two modules and the tables that nginx looks for |
 //! | `directives` | `cmd_*`: one function per directive |
 //! | `configuration` | what the directives leave behind, and how levels merge |
+//! | `vm` | one plugin in this process |
+//! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
 //! | `phases` | rewrite, access and log phase handlers |
@@ -14,6 +16,7 @@
 //! | `log` | `tracing` to nginx's error log |
 //! | `guard` | no panic crosses into C |
 
+mod calls;
 mod configuration;
 mod directives;
 mod filters;
@@ -24,4 +27,5 @@ mod lua;
 mod module;
 mod phases;
 mod request;
+mod vm;
 mod worker;

@@ -20,7 +20,8 @@ use super::host::{Answer, NginxHost, header_count};
 use super::request::{RequestContext, Source, Verdict};
 use crate::config::FailurePolicy;
 use crate::proxy_wasm::abi::{Action, MapType};
-use crate::proxy_wasm::{Failure, HttpContext, PluginContext, VmContext};
+use super::vm::Vm;
+use crate::proxy_wasm::{Failure, HttpContext, PluginContext};
 
 /// The configuration of `http` that this process reads, or runs on. In `init_by_lua` there is no other way to it.
 static CURRENT: AtomicPtr<MainConf> = AtomicPtr::new(ptr::null_mut());
@@ -42,7 +43,7 @@ pub fn set_current(main: *mut MainConf) {
 
 /// A plugin that Lua loaded.
 pub struct LuaPlugin {
-    vm: Rc<VmContext<NginxHost>>,
+    vm: Vm,
     failure: FailurePolicy,
 }
 
@@ -73,13 +74,14 @@ unsafe extern "C" fn ngx_http_proxy_wasm_load(name: *const c_char, name_len: usi
 
 fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
     // SAFETY: null, or a configuration that forgets itself when it goes.
-    let Some(runtime) = (unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }).and_then(MainConf::runtime) else {
+    let main = unsafe { CURRENT.load(Ordering::Relaxed).as_ref() };
+    let Some((main, runtime)) = main.and_then(|main| Some((main, main.runtime()?))) else {
         tracing::error!("miss wasm_vm configuration");
         return None;
     };
     let (name, path) = (String::from_utf8_lossy(name), String::from_utf8_lossy(path));
     match runtime.load(&name, Path::new(&*path), &runtime.options) {
-        Ok(plugin) => Some(LuaPlugin { vm: VmContext::new(plugin, NginxHost::factory()), failure: runtime.options.failure }),
+        Ok(plugin) => Some(LuaPlugin { vm: Vm::new(plugin, main.client()), failure: runtime.options.failure }),
         Err(error) => {
             tracing::error!("failed to load wasm plugin \"{name}\" at {path}: {error}");
             None

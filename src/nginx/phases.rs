@@ -50,6 +50,9 @@ fn request_headers(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     if ctx.is_paused() {
         return rc::DONE;
     }
+    if let Some(decision) = ctx.take_decision() {
+        return phase_result(ctx, decision);
+    }
     for attached in loc.attachments.iter().filter(|attached| attached.phase == phase) {
         let source = Source::Directive(attached.index);
         if ctx.has(source) {

@@ -44,6 +44,21 @@ pub struct RequestContext {
     wakeup: RefCell<Option<Box<Event>>>,
     /// The response callbacks have run.
     responded: Cell<bool>,
+    /// A callback outside the phases failed, and that fails the request.
+    failed: Cell<bool>,
+    handle: RequestHandle,
+}
+
+/// The way to a request from what may outlive it.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHandle(Rc<Cell<Option<NonNull<RequestContext>>>>);
+
+impl RequestHandle {
+    /// The request, if its contexts have not finished.
+    pub fn get(&self) -> Option<&RequestContext> {
+        // SAFETY: `create` stores the context, and `finish` forgets it before it goes.
+        self.0.get().map(|ctx| unsafe { &*ctx.as_ptr() })
+    }
 }
 
 /// Where a context of the request comes from.
@@ -98,6 +113,8 @@ impl RequestContext {
                 paused: Cell::default(),
                 wakeup: RefCell::default(),
                 responded: Cell::default(),
+                failed: Cell::default(),
+                handle: RequestHandle(Rc::new(Cell::new(NonNull::new(ctx)))),
             });
             request.pool().on_destroy(destroy, ctx.cast())?;
             request.set_module_ctx(module::main_module(), ctx);
@@ -109,6 +126,36 @@ impl RequestContext {
     #[inline]
     pub fn request(&self) -> Request {
         self.request.get()
+    }
+
+    /// The way here, for what may outlive the request.
+    pub fn handle(&self) -> RequestHandle {
+        self.handle.clone()
+    }
+
+    /// Runs a callback of a slot outside the request's phases, and acts on what it left for a request that waits. The request may
+    /// be gone after.
+    pub fn call_back(&self, slot: usize, callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<(), Failure>) {
+        // Out of its slot while it runs, as in the phases.
+        let Some(http) = self.slots.borrow_mut()[slot].http.take() else { return };
+        if let Err(failure) = callback(&http) {
+            if let Verdict::Fail = self.failed(&failure, self.policy(slot)) {
+                self.failed.set(true);
+            }
+            return self.resume(slot);
+        }
+        self.slots.borrow_mut()[slot].http = Some(http);
+        if self.answer.borrow().is_some() && self.paused.take().is_some() {
+            self.wake();
+        }
+    }
+
+    /// What callbacks outside the phases decided while the request waited.
+    pub fn take_decision(&self) -> Option<Verdict> {
+        match self.failed.take() {
+            true => Some(Verdict::Fail),
+            false => self.answer.take().map(Verdict::Answer),
+        }
     }
 
     /// Whether a context of that source has been made.
@@ -220,17 +267,22 @@ impl RequestContext {
     pub fn resume(&self, slot: usize) {
         if self.paused.get() == Some(slot) {
             self.paused.set(None);
-            if let Some(event) = self.wakeup.borrow_mut().as_mut() {
-                event.post();
-            }
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(event) = self.wakeup.borrow_mut().as_mut() {
+            event.post();
         }
     }
 
     /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
     pub fn finish(&self) {
+        self.handle.0.set(None);
         *self.wakeup.borrow_mut() = None;
         for slot in self.slots.borrow_mut().iter_mut() {
-            if let Some(http) = slot.http.take() {
+            if let Some(mut http) = slot.http.take() {
                 http.finish();
             }
         }

@@ -85,7 +85,7 @@ impl Client {
                 }
             }
         }
-        Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(call.uri().to_owned())))
+        Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(call.target.to_string())))
     }
 
     async fn connect(&self, call: &Outgoing, address: &Address) -> Result<ngx_bindings::connection::Connection, CallError> {

@@ -66,6 +66,6 @@ fn of_http(f: &mut fmt::Formatter<'_>, error: &hyper::Error) -> fmt::Result {
             Some(cause) => of_system(f, cause),
             None => write!(f, "{error}: {cause}"),
         },
-        None => error.fmt(f),
+        None => write!(f, "{error}"),
     }
 }

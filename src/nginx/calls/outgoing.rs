@@ -85,7 +85,7 @@ impl Outgoing {
         headers.insert(header::HOST, HeaderValue::from_bytes(authority).map_err(|_| bad(":authority"))?);
         let trailers = fields(call.trailers)?;
         for name in trailers.keys() {
-            headers.append(header::TRAILER, name.into());
+            headers.append(header::TRAILER, name.clone().into());
         }
         Ok(Self {
             tls_name: tls.then(|| tls_name(&target, authority)),

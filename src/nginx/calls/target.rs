@@ -1,5 +1,6 @@
 //! Where a call goes, as plugins write it: `host`, `host:port`, an IP address, `unix:/path`, or the name of an `upstream` block.
 
+use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ngx_bindings::inet::Address;
@@ -44,6 +45,17 @@ impl Target {
             Self::Ip(ip, port) => Some(Address::Ip((*ip, port.unwrap_or(default_port)).into())),
             Self::Unix(path) => Some(Address::Unix(path.clone())),
             Self::Upstream(_) | Self::Host(..) => None,
+        }
+    }
+}
+
+/// Without the port.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Upstream(name) | Self::Host(name, _) => f.write_str(name),
+            Self::Ip(ip, _) => write!(f, "{ip}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.escape_ascii()),
         }
     }
 }

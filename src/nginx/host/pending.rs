@@ -3,20 +3,8 @@
 use super::{NginxHost, RequestStream};
 use crate::proxy_wasm::abi::{MetricType, Status};
 use crate::proxy_wasm::host::{
-    ForeignFunctions, GrpcCall, GrpcCalls, HttpCall, HttpCalls, Metrics, Origin, Result, SharedData, SharedQueues, Timers,
+    ForeignFunctions, GrpcCall, GrpcCalls, Metrics, Origin, Result, SharedData, SharedQueues,
 };
-
-impl Timers for NginxHost {
-    fn set_tick_period(&mut self, _: u32, _: u32) -> Result {
-        Err(Status::Unimplemented)
-    }
-}
-
-impl HttpCalls<RequestStream> for NginxHost {
-    fn http_call(&mut self, _: Origin<'_, RequestStream>, _: HttpCall<'_>) -> Result<u32> {
-        Err(Status::Unimplemented)
-    }
-}
 
 impl GrpcCalls<RequestStream> for NginxHost {
     fn grpc_call(&mut self, _: Origin<'_, RequestStream>, _: GrpcCall<'_>, _: &[u8], _: u32) -> Result<u32> {
