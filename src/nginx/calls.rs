@@ -9,7 +9,8 @@
 //! | `transport` | nginx's connection as hyper reads and writes one |
 //! | `outgoing`, `target`, `body` | a call as the plugin described it |
 //! | `connect`, `balancer` | from a target to a connection |
-//! | `client`, `pool` | the HTTP client of a worker, and its idle connections |
+//! | `client`, `pool`, `http2` | the client of a worker, and its connections |
+//! | `grpc` | gRPC over HTTP/2 |
 //! | `caller` | whom the outcome of a call is told |
 //! | `error`, `limits` | what can go wrong, and what is too much |
 
@@ -20,6 +21,8 @@ mod client;
 mod connect;
 mod error;
 mod executor;
+mod grpc;
+mod http2;
 mod limits;
 mod outgoing;
 mod pool;
@@ -27,10 +30,11 @@ mod target;
 mod timer;
 mod transport;
 
-pub use caller::{Caller, Calls};
+pub use caller::{Caller, Calls, Kind};
 pub use client::Client;
 pub use error::CallError;
 pub use executor::{Task, shut_down, spawn};
+pub use grpc::{BadGrpcCall, NotSent, Outbox, OutgoingGrpc};
 pub use limits::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use outgoing::{BadCall, Outgoing};
 pub use timer::{OnQuit, Sleep};

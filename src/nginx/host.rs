@@ -1,6 +1,8 @@
 //! The traits of [`crate::proxy_wasm::host`] on a worker and a request, one file per chapter of the spec.
 
 mod buffers;
+mod foreign_functions;
+mod grpc_calls;
 mod headers;
 mod http_calls;
 mod local_response;

@@ -10,16 +10,39 @@ use ngx_bindings::cycle;
 use super::super::host::{NginxHost, RequestStream};
 use super::super::request::RequestHandle;
 use super::executor::Task;
+use super::grpc::Outbox;
 use crate::proxy_wasm::{Failure, HttpContext, PluginContext};
 
 /// The calls that a request, or an instance, has under way. Dropping them cancels them.
 #[derive(Debug, Default)]
-pub struct Calls(Rc<RefCell<HashMap<u32, Task>>>);
+pub struct Calls(Rc<RefCell<HashMap<u32, (Kind, Task)>>>);
+
+/// What a call is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// An HTTP call.
+    Http,
+    /// A gRPC call of one message.
+    Unary,
+    /// A gRPC stream, and what is to be sent on it.
+    Stream(Outbox),
+}
 
 impl Calls {
     /// Keeps a call until it is over.
-    pub fn insert(&self, id: u32, task: Task) {
-        self.0.borrow_mut().insert(id, task);
+    pub fn insert(&self, id: u32, kind: Kind, task: Task) {
+        self.0.borrow_mut().insert(id, (kind, task));
+    }
+
+    /// What the call of that id is, if it is under way.
+    pub fn kind(&self, id: u32) -> Option<Kind> {
+        self.0.borrow().get(&id).map(|(kind, _)| kind.clone())
+    }
+
+    /// Ends a call; nothing more is told of it.
+    pub fn cancel(&self, id: u32) {
+        let call = self.0.borrow_mut().remove(&id);
+        drop(call);
     }
 
     /// How many there are.
@@ -39,7 +62,7 @@ impl Drop for Calls {
 /// The context that made a call.
 pub struct Caller {
     context: Context,
-    calls: Weak<RefCell<HashMap<u32, Task>>>,
+    calls: Weak<RefCell<HashMap<u32, (Kind, Task)>>>,
 }
 
 enum Context {
@@ -71,11 +94,16 @@ impl Caller {
     /// The call is over: from here on its task runs to its end, whatever becomes of who made it.
     pub fn finish(&self, id: u32) {
         if let Some(calls) = self.calls.upgrade() {
-            let task = calls.borrow_mut().remove(&id);
-            if let Some(task) = task {
+            let call = calls.borrow_mut().remove(&id);
+            if let Some((_, task)) = call {
                 task.detach();
             }
         }
+    }
+
+    /// Whether the call is still under way: neither over, nor cancelled.
+    pub fn holds(&self, id: u32) -> bool {
+        self.calls.upgrade().is_some_and(|calls| calls.borrow().contains_key(&id))
     }
 
     /// Runs a callback of the PluginContext, in which the HttpContext is the effective one; and lets its request go on with what

@@ -1,4 +1,4 @@
-//! The HTTP client of a worker.
+//! The client of a worker: HTTP/1.1 for HTTP calls, HTTP/2 for gRPC.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -8,14 +8,17 @@ use std::rc::Rc;
 
 use http::{HeaderMap, Response};
 use hyper::body::{Body, Incoming};
+use ngx_bindings::connection::Connection;
 use ngx_bindings::inet::Address;
 use ngx_bindings::resolver::Resolver;
-use ngx_bindings::ssl::Tls;
+use ngx_bindings::ssl::{self, Tls};
 use ngx_bindings::upstream;
 
 use super::balancer::Balancer;
 use super::connect::{Candidates, Secure, connect};
 use super::error::CallError;
+use super::grpc::Service;
+use super::http2::{Http2, Http2Pool};
 use super::outgoing::Outgoing;
 use super::pool::{Http1, Key, Pool};
 use super::target::Target;
@@ -29,6 +32,7 @@ pub struct Client {
     tls: Option<Rc<Tls>>,
     response_limit: usize,
     pool: Rc<Pool>,
+    http2: Rc<Http2Pool>,
     /// By name of `upstream` block.
     balancers: RefCell<HashMap<String, Rc<Balancer>>>,
     next_id: Cell<u32>,
@@ -37,7 +41,7 @@ pub struct Client {
 impl Client {
     /// A client without connections.
     pub fn new(tls: Option<Rc<Tls>>, response_limit: usize) -> Self {
-        Self { tls, response_limit, pool: Rc::default(), balancers: RefCell::default(), next_id: Cell::new(0) }
+        Self { tls, response_limit, pool: Rc::default(), http2: Rc::default(), balancers: RefCell::default(), next_id: Cell::new(0) }
     }
 
     /// The number of a new call: they count per worker, from 0.
@@ -50,17 +54,44 @@ impl Client {
         timeout(call.timeout, self.try_servers(call, resolver)).await.unwrap_or(Err(CallError::Timeout))
     }
 
-    /// The servers that may answer.
-    pub async fn candidates(&self, target: &Target, port: u16, resolver: Option<Resolver>) -> Result<Candidates, CallError> {
+    /// Bytes of a response's body, or of a message of gRPC.
+    pub fn response_limit(&self) -> usize {
+        self.response_limit
+    }
+
+    /// A connection of HTTP/2 to a service.
+    pub async fn http2(&self, service: &Service, resolver: Option<Resolver>) -> Result<Rc<Http2>, CallError> {
+        let default_port = if service.tls_name.is_some() { 443 } else { 80 };
+        let mut candidates = self.candidates(&service.target, default_port, resolver).await?;
+        let mut last_error = None;
+        while let Some(address) = candidates.next() {
+            let key = Key { address, tls_name: service.tls_name.clone() };
+            if let Some(connection) = self.http2.get(&key) {
+                return Ok(connection);
+            }
+            match self.connect(key.tls_name.as_deref(), &key.address, b"\x02h2").await {
+                Ok(connection) => {
+                    candidates.report(true);
+                    if key.tls_name.is_some() && ssl::alpn_selected(&connection) != b"h2" {
+                        return Err(CallError::NoHttp2);
+                    }
+                    let connection = Http2::over(Transport(connection)).await.map_err(CallError::Http)?;
+                    return Ok(self.http2.put(key, connection));
+                }
+                Err(error) => {
+                    candidates.report(false);
+                    last_error = Some(error);
+                }
+            }
+        }
+        Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(service.target.to_string())))
+    }
+
+    async fn candidates(&self, target: &Target, port: u16, resolver: Option<Resolver>) -> Result<Candidates, CallError> {
         match target {
             Target::Upstream(name) => Ok(Candidates::Balanced(self.balancer(name), Vec::new())),
             _ => Candidates::of(target, port, resolver).await,
         }
-    }
-
-    /// What certificates are checked by.
-    pub fn tls(&self) -> Option<&Tls> {
-        self.tls.as_deref()
     }
 
     /// The next server is tried where there was no connection to the one before: a request that was sent may have had its effect.
@@ -72,7 +103,7 @@ impl Client {
             if let Some(response) = self.reuse(call, &key).await? {
                 return Ok(response);
             }
-            match self.connect(call, &key.address).await {
+            match self.connect(key.tls_name.as_deref(), &key.address, b"").await {
                 Ok(connection) => {
                     candidates.report(true);
                     let mut connection = Http1::over(Transport(connection)).await.map_err(CallError::Http)?;
@@ -88,8 +119,8 @@ impl Client {
         Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(call.target.to_string())))
     }
 
-    async fn connect(&self, call: &Outgoing, address: &Address) -> Result<ngx_bindings::connection::Connection, CallError> {
-        let secure = call.tls_name.as_deref().map(|name| Secure { tls: self.tls(), name, protocols: b"" });
+    async fn connect(&self, tls_name: Option<&str>, address: &Address, protocols: &[u8]) -> Result<Connection, CallError> {
+        let secure = tls_name.map(|name| Secure { tls: self.tls.as_deref(), name, protocols });
         connect(address, secure).await
     }
 
@@ -136,7 +167,7 @@ impl Client {
 }
 
 /// Adds all fields; the names are in lower case.
-pub fn push_fields(pairs: &mut PairsBuf, fields: &HeaderMap) {
+fn push_fields(pairs: &mut PairsBuf, fields: &HeaderMap) {
     for (name, value) in fields {
         pairs.push(name.as_str().as_bytes(), value.as_bytes());
     }

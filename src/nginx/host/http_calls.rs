@@ -7,7 +7,7 @@ use ngx_bindings::resolver::Resolver;
 use ngx_bindings::{Log, cycle, event};
 
 use super::{NginxHost, RequestStream};
-use crate::nginx::calls::{BadCall, CallError, Caller, Calls, MAX_CALLS, Outgoing, Task, spawn};
+use crate::nginx::calls::{BadCall, CallError, Caller, Calls, Kind, MAX_CALLS, Outgoing, spawn};
 use crate::proxy_wasm::abi::Status;
 use crate::proxy_wasm::host::{HttpCall, HttpCalls, Origin, Result};
 use crate::proxy_wasm::state::HttpCallResponse;
@@ -28,7 +28,7 @@ impl HttpCalls<RequestStream> for NginxHost {
             let result = client.call(&outgoing, resolver).await;
             answer(&caller, id, plugin, &outgoing, result);
         });
-        self.keep(stream, id, task);
+        self.calls_of(stream).insert(id, Kind::Http, task);
         Ok(id)
     }
 }
@@ -54,12 +54,8 @@ impl NginxHost {
         }
     }
 
-    /// Keeps a call for as long as there is somebody to be told of it: its request, or else this instance.
-    pub(super) fn keep(&self, stream: Option<&RequestStream>, id: u32, task: Task) {
-        self.calls_of(stream).insert(id, task);
-    }
-
-    fn calls_of<'a>(&'a self, stream: Option<&'a RequestStream>) -> &'a Calls {
+    /// What keeps the calls made now, for as long as there is somebody to be told of them: the request, or else this instance.
+    pub(super) fn calls_of<'a>(&'a self, stream: Option<&'a RequestStream>) -> &'a Calls {
         stream.map_or(&self.calls, RequestStream::calls)
     }
 }
