@@ -9,13 +9,16 @@
 //! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
-//! | `phases` | rewrite, access and log phase handlers |
-//! | `filters` | header and body filter |
+//! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
+//! | `filters`, `response` | header and body filter: the response's way |
+//! | `body` | a body as a callback sees it |
+//! | `pause` | requests and responses that a plugin holds |
 //! | `host` | the traits of [`crate::proxy_wasm::host`] on a worker and a request |
 //! | `lua` | C functions behind `resty.proxy-wasm` |
 //! | `log` | `tracing` to nginx's error log |
 //! | `guard` | no panic crosses into C |
 
+mod body;
 mod calls;
 mod configuration;
 mod directives;
@@ -25,7 +28,9 @@ mod host;
 mod log;
 mod lua;
 mod module;
+mod pause;
 mod phases;
 mod request;
+mod response;
 mod vm;
 mod worker;

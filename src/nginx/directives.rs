@@ -14,15 +14,15 @@ use crate::config::{PluginDeclaration, config_yaml, units};
 
 /// The directives, in the order of the documentation.
 pub static mut COMMANDS: [ngx_command_t; 10] = [
-    main_directive("wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
-    main_directive("wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
-    main_directive("wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
-    location_directive("proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
-    main_directive("wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
-    main_directive("wasm_ssl_trusted_certificate", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_trusted_certificate),
-    main_directive("wasm_ssl_verify", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify),
-    main_directive("wasm_ssl_verify_depth", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify_depth),
-    main_directive("wasm_call_response_limit", sys::NGX_CONF_TAKE1, cmd_wasm_call_response_limit),
+    main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
+    main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
+    main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
+    location_directive(c"proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
+    main_directive(c"wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
+    main_directive(c"wasm_ssl_trusted_certificate", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_trusted_certificate),
+    main_directive(c"wasm_ssl_verify", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify),
+    main_directive(c"wasm_ssl_verify_depth", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify_depth),
+    main_directive(c"wasm_call_response_limit", sys::NGX_CONF_TAKE1, cmd_wasm_call_response_limit),
     ngx_command_t::empty(),
 ];
 

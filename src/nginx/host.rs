@@ -9,6 +9,7 @@ mod local_response;
 mod log;
 mod pending;
 mod properties;
+mod streams;
 mod timers;
 
 use std::collections::HashMap;
@@ -54,6 +55,8 @@ impl Host for NginxHost {
 pub struct RequestStream {
     ctx: NonNull<RequestContext>,
     slot: usize,
+    /// For the last word on it.
+    handle: RequestHandle,
     /// Calls made for the request: they end with it.
     calls: Calls,
 }
@@ -63,8 +66,8 @@ unsafe impl Send for RequestStream {}
 
 impl RequestStream {
     /// The stream of a slot; it is used until the slot's HttpContext has finished, which the request's end waits for.
-    pub fn new(ctx: NonNull<RequestContext>, slot: usize) -> Self {
-        Self { ctx, slot, calls: Calls::default() }
+    pub fn new(ctx: &RequestContext, slot: usize) -> Self {
+        Self { ctx: NonNull::from(ctx), slot, handle: ctx.handle(), calls: Calls::default() }
     }
 
     fn ctx(&self) -> &RequestContext {
@@ -74,7 +77,7 @@ impl RequestStream {
 
     /// The way back to the request, from what may outlive it.
     pub fn handle(&self) -> RequestHandle {
-        self.ctx().handle()
+        self.handle.clone()
     }
 
     /// Which of the request's HttpContexts this is.
@@ -89,6 +92,17 @@ impl RequestStream {
     #[inline]
     fn request(&self) -> Request {
         self.ctx().request()
+    }
+}
+
+impl Drop for RequestStream {
+    /// While the request lives, its instance is what goes: there will be no answer to the calls that the request may wait for.
+    fn drop(&mut self) {
+        if self.calls.len() > 0
+            && let Some(ctx) = self.handle.get()
+        {
+            ctx.fail_waiting(self.slot);
+        }
     }
 }
 

@@ -63,11 +63,12 @@ impl OutgoingGrpc {
     pub async fn call(self, client: Rc<Client>, caller: Caller, id: u32) {
         let exchange = timeout(self.timeout.unwrap_or(limits::DEFAULT_TIMEOUT), async {
             let mut message = None;
-            let status = self.exchange(&client, &caller, id, &mut |received| {
+            let mut received = |received| {
                 message = Some(received);
                 Ok(())
-            });
-            (status.await, message)
+            };
+            let status = self.exchange(&client, &caller, id, &mut received).await;
+            (status, message)
         });
         let (status, message) = match exchange.await {
             None => (Ok(Status::deadline_exceeded()), None),
@@ -84,8 +85,9 @@ impl OutgoingGrpc {
 
     /// Opens a stream, and tells the plugin of all that comes on it.
     pub async fn stream(self, client: Rc<Client>, caller: Caller, id: u32) {
-        let received = &mut |message| tell(&caller, id, |caller| caller.call(|plugin, http| plugin.on_grpc_receive(http, id, message)));
-        if let Ok(status) = self.exchange(&client, &caller, id, received).await {
+        let mut received =
+            |message| tell(&caller, id, |caller| caller.call(|plugin, http| plugin.on_grpc_receive(http, id, message)));
+        if let Ok(status) = self.exchange(&client, &caller, id, &mut received).await {
             caller.finish(id);
             close(&caller, id, status);
         }
