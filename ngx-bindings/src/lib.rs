@@ -10,18 +10,23 @@
 pub mod body;
 pub mod chain;
 pub mod conf;
+pub mod connection;
 pub mod cycle;
 pub mod event;
 pub mod filter;
 pub mod headers;
 pub mod headers_in;
 pub mod headers_out;
+pub mod inet;
 pub mod log;
 pub mod module;
 pub mod phase;
 pub mod pool;
 pub mod request;
+pub mod resolver;
+pub mod ssl;
 pub mod string;
+pub mod upstream;
 pub mod variables;
 
 pub use nginx_sys as sys;

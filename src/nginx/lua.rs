@@ -22,9 +22,10 @@ use ngx_bindings::conf::Conf;
 use ngx_bindings::string;
 use ngx_bindings::sys::ngx_str_t;
 
-use super::configuration::{MainConf, Policy, Runtime};
+use super::configuration::{MainConf, Policy};
 use super::host::NginxHost;
-use crate::proxy_wasm::{PluginContext, VmContext};
+use super::vm::Vm;
+use crate::proxy_wasm::PluginContext;
 
 /// The configuration of `http` that this process reads, or runs on. In `init_by_lua` there is no other way to it.
 static CURRENT: AtomicPtr<MainConf> = AtomicPtr::new(ptr::null_mut());
@@ -44,15 +45,15 @@ pub fn set_current(main: *mut MainConf) {
     CURRENT.store(main, Ordering::Relaxed);
 }
 
-/// What plugins run on here; none without `wasm_vm`.
-fn runtime<'a>() -> Option<&'a Runtime> {
+/// The configuration that this process reads, or runs on.
+fn current<'a>() -> Option<&'a MainConf> {
     // SAFETY: null, or a configuration that forgets itself when it goes.
-    unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }?.runtime()
+    unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
 }
 
 /// A plugin that Lua loaded.
 struct LuaPlugin {
-    vm: Rc<VmContext<NginxHost>>,
+    vm: Vm,
     policy: Policy,
 }
 

@@ -6,7 +6,8 @@ use ngx_bindings::cycle::serves;
 
 use super::configuration::{Attachment, MainConf};
 use super::host::NginxHost;
-use crate::proxy_wasm::{PluginContext, VmContext};
+use super::vm::Vm;
+use crate::proxy_wasm::PluginContext;
 use crate::wasm::Engine;
 
 /// What the native path runs on. A worker of nginx has one thread, and so one of these.
@@ -18,8 +19,7 @@ pub struct Worker {
 impl Worker {
     /// Makes the contexts; nothing of a guest runs before [`Self::start`] or the first request.
     pub fn new(main: &MainConf) -> Self {
-        let vms: Vec<_> =
-            main.plugins.iter().map(|declared| VmContext::new(declared.plugin.clone(), NginxHost::factory())).collect();
+        let vms: Vec<_> = main.plugins.iter().map(|declared| Vm::new(declared.plugin.clone(), main.client())).collect();
         let context = |attachment: &Attachment| vms[attachment.plugin].plugin_context(attachment.configuration.clone());
         Self { contexts: main.attachments.iter().map(context).collect() }
     }

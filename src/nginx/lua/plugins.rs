@@ -5,12 +5,11 @@ use std::path::Path;
 use std::ptr;
 use std::sync::Arc;
 
-use super::{LuaPlugin, LuaPluginContext, bytes, runtime};
+use super::{LuaPlugin, LuaPluginContext, bytes, current};
 use crate::nginx::configuration::Policy;
 use crate::nginx::guard::guard;
-use crate::nginx::host::NginxHost;
+use crate::nginx::vm::Vm;
 use crate::nginx::worker;
-use crate::proxy_wasm::VmContext;
 
 /// Loads a plugin; null, and a line in the error log, if that fails.
 #[unsafe(no_mangle)]
@@ -26,15 +25,13 @@ unsafe extern "C" fn ngx_http_proxy_wasm_load(
 }
 
 fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
-    let Some(runtime) = runtime() else {
+    let Some((main, runtime)) = current().and_then(|main| Some((main, main.runtime()?))) else {
         tracing::error!("miss wasm_vm configuration");
         return None;
     };
     let (name, path) = (String::from_utf8_lossy(name), String::from_utf8_lossy(path));
     match runtime.load(&name, Path::new(&*path), &runtime.options) {
-        Ok(plugin) => {
-            Some(LuaPlugin { vm: VmContext::new(plugin, NginxHost::factory()), policy: Policy::from(&runtime.options) })
-        }
+        Ok(plugin) => Some(LuaPlugin { vm: Vm::new(plugin, main.client()), policy: Policy::from(&runtime.options) }),
         Err(error) => {
             tracing::error!("failed to load wasm plugin \"{name}\" at {path}: {error}");
             None
@@ -60,7 +57,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(
     let (plugin, conf) = unsafe { (&*plugin, bytes(conf, conf_len)) };
     guard(ptr::null_mut(), || {
         let context = plugin.vm.plugin_context(Arc::from(conf));
-        match worker::with_deadlines(plugin.vm.plugin().engine(), || context.start()) {
+        match worker::with_deadlines(context.plugin().engine(), || context.start()) {
             Ok(()) => Box::into_raw(Box::new(LuaPluginContext { context, policy: plugin.policy })),
             Err(failure) => {
                 if !failure.is_reported() {
