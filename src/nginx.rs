@@ -5,6 +5,9 @@
 //! | `module` | the two modules and the tables that nginx looks for |
 //! | `directives` | `cmd_*`: one function per directive |
 //! | `configuration` | what the directives leave behind, and how levels merge |
+//! | `shared` | the zones of [`crate::shared`], and what wakes workers for their queues |
+//! | `status` | pages for the operator: metrics, status |
+//! | `vm` | one plugin in this process |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
 //! | `phases` | rewrite, access and log phase handlers |
@@ -24,4 +27,7 @@ mod lua;
 mod module;
 mod phases;
 mod request;
+mod shared;
+mod status;
+mod vm;
 mod worker;

@@ -4,6 +4,7 @@
 //! pointer promises that nginx keeps the thing alive while the handle is used, and everything after that is safe to call.
 //! nginx runs a worker in one thread; no handle may leave it.
 
+pub mod channel;
 pub mod conf;
 pub mod cycle;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod module;
 pub mod phase;
 pub mod pool;
 pub mod request;
+pub mod shm;
 pub mod string;
 pub mod variables;
 
@@ -40,6 +42,8 @@ pub mod rc {
     pub const DONE: ngx_int_t = sys::NGX_DONE as ngx_int_t;
     /// Not for me.
     pub const DECLINED: ngx_int_t = sys::NGX_DECLINED as ngx_int_t;
+    /// 405.
+    pub const NOT_ALLOWED: ngx_int_t = sys::NGX_HTTP_NOT_ALLOWED as ngx_int_t;
     /// 503.
     pub const SERVICE_UNAVAILABLE: ngx_int_t = sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
     /// 500.

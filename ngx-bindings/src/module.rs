@@ -20,6 +20,11 @@ pub const fn location_directive(name: &'static str, args: u32, set: Setter) -> n
     directive(name, anywhere | args, sys::NGX_HTTP_LOC_CONF_OFFSET, set)
 }
 
+/// A directive of `location` alone.
+pub const fn content_directive(name: &'static str, set: Setter) -> ngx_command_t {
+    directive(name, sys::NGX_HTTP_LOC_CONF | sys::NGX_CONF_NOARGS, sys::NGX_HTTP_LOC_CONF_OFFSET, set)
+}
+
 const fn directive(name: &'static str, kind: u32, conf: usize, set: Setter) -> ngx_command_t {
     ngx_command_t {
         name: ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() },

@@ -1,13 +1,16 @@
 //! What the directives leave behind: the plugins of `http`, and for each location the PluginContexts that its requests meet.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ngx_bindings::Conf;
 
 use super::host::NginxHost;
+use super::shared::counters::count_load;
+use super::shared::{Settings, Shared};
 use super::worker::Worker;
 use crate::config::{FailurePolicy, Options, Overrides, Phase, PluginDeclaration};
 use crate::proxy_wasm::{Identity, Plugin, PluginOptions};
@@ -28,6 +31,10 @@ pub struct MainConf {
     pub attachments: Vec<Attachment>,
     /// What the declarations became, in their order; filled when all of `http` has been read.
     pub plugins: Vec<DeclaredPlugin>,
+    /// Sizes of the zones.
+    pub shared_settings: Settings,
+    /// What all workers share.
+    pub shared: Rc<Shared>,
     runtime: Option<Runtime>,
     worker: OnceCell<Worker>,
 }
@@ -77,6 +84,8 @@ pub struct Runtime {
     pub cache: Option<Cache>,
     /// The options of plugins that say nothing else.
     pub options: Options,
+    /// Plugins that were loaded and not yet counted, and whether they came from the cache.
+    loads: RefCell<Vec<(String, bool)>>,
 }
 
 /// What stops nginx's start: the message, and where the cause stands.
@@ -94,7 +103,8 @@ impl MainConf {
         let options = self.overrides.over(&Options::default());
         let engine = Engine::new(&EngineConfig { deadlines: !self.overrides.callback_timeout_is_off() })
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
-        let runtime = Runtime { engine, cache: self.open_cache(cf), options };
+        let runtime = Runtime { engine, cache: self.open_cache(cf), options, loads: RefCell::default() };
+        self.shared.declare(cf, &self.shared_settings).map_err(|message| Fault { message, place: String::new() })?;
 
         for (index, declared) in self.declared.iter().enumerate() {
             let name = &declared.plugin.name;
@@ -126,6 +136,13 @@ impl MainConf {
     /// What plugins run on; none without `wasm_vm`.
     pub fn runtime(&self) -> Option<&Runtime> {
         self.runtime.as_ref()
+    }
+
+    /// Counts what was loaded; while nginx reads its configuration there is nothing to count in.
+    pub fn count_loads(&self) {
+        if let Some((runtime, stores)) = self.runtime.as_ref().zip(self.shared.stores()) {
+            runtime.loads.take().iter().for_each(|(plugin, from_cache)| count_load(stores, plugin, *from_cache));
+        }
     }
 
     /// The VMs and PluginContexts of this process.
@@ -174,6 +191,7 @@ impl Runtime {
     pub fn load(&self, name: &str, path: &std::path::Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
         let module = Module::load(&self.engine, self.cache.as_ref(), &bytes).map_err(|error| error.to_string())?;
+        self.loads.borrow_mut().push((name.to_owned(), module.from_cache()));
         let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
         let options = PluginOptions {
             memory_limit: options.memory_limit,

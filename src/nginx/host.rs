@@ -4,10 +4,15 @@ mod buffers;
 mod headers;
 mod local_response;
 mod log;
+mod metrics;
 mod pending;
 mod properties;
+mod shared_data;
+mod shared_queues;
 
 use std::ptr::NonNull;
+use std::rc::Rc;
+use std::time::Instant;
 
 use ngx_bindings::Request;
 
@@ -15,20 +20,66 @@ pub use headers::header_count;
 pub use local_response::Answer;
 
 use super::request::RequestContext;
+use super::shared::counters::Counters;
+use super::shared::{Shared, queue_events};
+use super::vm::Roots;
 use crate::proxy_wasm::host::{Host, Stream};
 
-/// What a VM of this worker can call.
-pub struct NginxHost;
+/// What an instance of a VM of this worker can call, and what it has under way: that ends with the instance.
+pub struct NginxHost {
+    roots: Rc<Roots>,
+    plugin: String,
+    shared: Rc<Shared>,
+    counters: Counters,
+    /// When the running callback began, if it is one to be timed.
+    begin: Option<Instant>,
+    /// The instance came up: it had a callback.
+    is_up: bool,
+}
+
+// SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
+unsafe impl Send for NginxHost {}
 
 impl NginxHost {
-    /// Makes the host of each instance of a VM.
-    pub fn factory() -> Box<dyn Fn() -> Self> {
-        Box::new(|| Self)
+    /// The host of an instance that is about to be made.
+    pub fn new(roots: Rc<Roots>, plugin: &str, shared: Rc<Shared>, counters: Counters) -> Self {
+        Self { roots, plugin: plugin.to_owned(), shared, counters, begin: None, is_up: false }
     }
 }
 
 impl Host for NginxHost {
     type Stream = RequestStream;
+
+    fn stream_opened(&mut self) {
+        self.counters.request();
+    }
+
+    #[inline]
+    fn guest_entered(&mut self) {
+        self.is_up = true;
+        self.begin = self.counters.callback();
+    }
+
+    #[inline]
+    fn guest_left(&mut self, returned: bool, memory_size: usize) {
+        if let Some(begin) = self.begin.take() {
+            self.counters.timed(begin, memory_size);
+        }
+        if !returned {
+            self.counters.failure();
+        }
+    }
+}
+
+impl Drop for NginxHost {
+    fn drop(&mut self) {
+        queue_events::forget(&self.roots);
+        if self.is_up {
+            self.counters.end();
+        } else {
+            self.counters.failure();
+        }
+    }
 }
 
 /// One HttpContext's way to its request: a slot of the request's [`RequestContext`].

@@ -3,6 +3,7 @@
 //! Lua holds plugins and plugin contexts as pointers to boxes of ours and frees them by its garbage collector, which may be after
 //! `exit_process`; requests know a plugin context by the address of its box.
 
+use std::cell::RefCell;
 use std::ffi::{c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
@@ -18,9 +19,11 @@ use super::configuration::MainConf;
 use super::guard::guard;
 use super::host::{Answer, NginxHost, header_count};
 use super::request::{RequestContext, Source, Verdict};
+use super::status;
 use crate::config::FailurePolicy;
 use crate::proxy_wasm::abi::{Action, MapType};
-use crate::proxy_wasm::{Failure, HttpContext, PluginContext, VmContext};
+use super::vm::Vm;
+use crate::proxy_wasm::{Failure, HttpContext, PluginContext};
 
 /// The configuration of `http` that this process reads, or runs on. In `init_by_lua` there is no other way to it.
 static CURRENT: AtomicPtr<MainConf> = AtomicPtr::new(ptr::null_mut());
@@ -40,9 +43,14 @@ pub fn set_current(main: *mut MainConf) {
     CURRENT.store(main, Ordering::Relaxed);
 }
 
+thread_local! {
+    /// What `ngx_http_proxy_wasm_metrics` answered last.
+    static PAGE: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
 /// A plugin that Lua loaded.
 pub struct LuaPlugin {
-    vm: Rc<VmContext<NginxHost>>,
+    vm: Vm,
     failure: FailurePolicy,
 }
 
@@ -73,13 +81,17 @@ unsafe extern "C" fn ngx_http_proxy_wasm_load(name: *const c_char, name_len: usi
 
 fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
     // SAFETY: null, or a configuration that forgets itself when it goes.
-    let Some(runtime) = (unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }).and_then(MainConf::runtime) else {
+    let main = unsafe { CURRENT.load(Ordering::Relaxed).as_ref() };
+    let Some((main, runtime)) = main.and_then(|main| Some((main, main.runtime()?))) else {
         tracing::error!("miss wasm_vm configuration");
         return None;
     };
     let (name, path) = (String::from_utf8_lossy(name), String::from_utf8_lossy(path));
     match runtime.load(&name, Path::new(&*path), &runtime.options) {
-        Ok(plugin) => Some(LuaPlugin { vm: VmContext::new(plugin, NginxHost::factory()), failure: runtime.options.failure }),
+        Ok(plugin) => {
+            main.count_loads();
+            Some(LuaPlugin { vm: Vm::new(plugin, &main.shared), failure: runtime.options.failure })
+        }
         Err(error) => {
             tracing::error!("failed to load wasm plugin \"{name}\" at {path}: {error}");
             None
@@ -215,4 +227,24 @@ fn prepare(request: Request, answer: &Answer) -> Result<(*const c_char, usize), 
 unsafe fn bytes<'a>(data: *const c_char, len: usize) -> &'a [u8] {
     // SAFETY: by this function's contract.
     unsafe { string::bytes(ngx_bindings::sys::ngx_str_t { len, data: data.cast_mut().cast() }) }
+}
+
+/// The page of [`status::metrics`], which stays as it is until the next call; Lua copies it.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ngx_http_proxy_wasm_metrics(text: *mut *const c_char, len: *mut usize) -> c_int {
+    guard(-1, || {
+        // SAFETY: null, or a configuration that forgets itself when it goes.
+        let Some(page) = unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }.and_then(status::metrics) else {
+            return -1;
+        };
+        PAGE.with_borrow_mut(|kept| {
+            *kept = page;
+            // SAFETY: Lua passes places for both.
+            unsafe {
+                *text = kept.as_ptr().cast();
+                *len = kept.len();
+            }
+        });
+        0
+    })
 }

@@ -14,6 +14,7 @@ use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_in
 
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
+use super::shared::queue_events;
 use super::{directives, filters, log, lua, phases};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
@@ -44,6 +45,7 @@ static mut ngx_http_proxy_wasm_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const MODULE_CTX).cast_mut().cast(),
     commands: (&raw mut directives::COMMANDS).cast(),
     type_: sys::NGX_HTTP_MODULE as ngx_uint_t,
+    init_module: Some(init_module),
     init_process: Some(init_process),
     exit_process: Some(exit_process),
     ..ngx_module_t::default()
@@ -147,6 +149,21 @@ extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
     })
 }
 
+/// The zones are there now, and the workers are not yet.
+extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    guard(rc::ERROR, || {
+        // SAFETY: nginx passes a valid cycle; null, or what `create_main_conf` answered.
+        let Some(main) = (unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_ref() }) else {
+            return rc::OK;
+        };
+        if main.enabled {
+            queue_events::prepare();
+            main.count_loads();
+        }
+        rc::OK
+    })
+}
+
 /// The VMs of attached plugins start with the worker, so that ticks run and a refused configuration is logged without traffic.
 extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guard(rc::OK, || {
@@ -173,5 +190,6 @@ extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
         if let Some(main) = unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_mut() } {
             drop(main.started_worker());
         }
+        queue_events::stop();
     });
 }

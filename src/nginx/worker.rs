@@ -4,7 +4,8 @@ use std::rc::Rc;
 
 use super::configuration::{Attachment, MainConf};
 use super::host::NginxHost;
-use crate::proxy_wasm::{PluginContext, VmContext};
+use super::vm::Vm;
+use crate::proxy_wasm::PluginContext;
 
 /// What the native path runs on. A worker of nginx has one thread, and so one of these.
 pub struct Worker {
@@ -15,8 +16,7 @@ pub struct Worker {
 impl Worker {
     /// Makes the contexts; nothing of a guest runs before [`Self::start`] or the first request.
     pub fn new(main: &MainConf) -> Self {
-        let vms: Vec<_> =
-            main.plugins.iter().map(|declared| VmContext::new(declared.plugin.clone(), NginxHost::factory())).collect();
+        let vms: Vec<_> = main.plugins.iter().map(|declared| Vm::new(declared.plugin.clone(), &main.shared)).collect();
         let context = |attachment: &Attachment| vms[attachment.plugin].plugin_context(attachment.configuration.clone());
         Self { contexts: main.attachments.iter().map(context).collect() }
     }

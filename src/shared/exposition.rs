@@ -9,6 +9,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Write};
+use std::time::Duration;
 
 use self::name::Name;
 use super::metrics::{BUCKETS, Kind, Sample};
@@ -16,21 +17,30 @@ use super::metrics::{BUCKETS, Kind, Sample};
 /// What a page of this text is served as.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// What the page says of a metric of the host's own.
+pub struct Own {
+    /// The text of its HELP line.
+    pub help: &'static str,
+    /// It counts nanoseconds, and is to be told in seconds, Prometheus' unit of time.
+    pub nanoseconds: bool,
+}
+
 /// One metric of Prometheus: samples of one kind that differ in their labels.
 struct Family {
     kind: Kind,
     help: String,
+    nanoseconds: bool,
     series: BTreeMap<String, Vec<u64>>,
 }
 
-/// The page of all samples. `help` knows what the host's own metrics mean.
-pub fn text(samples: &[Sample], help: impl Fn(&str) -> Option<&'static str>) -> String {
+/// The page of all samples. `describe` knows the host's own metrics.
+pub fn text(samples: &[Sample], describe: impl Fn(&str) -> Option<Own>) -> String {
     let mut families = BTreeMap::new();
     let mut order: Vec<_> = samples.iter().collect();
     // The host's own come first, so that a plugin cannot take their names.
     order.sort_unstable_by(|a, b| (&a.scope, &a.name).cmp(&(&b.scope, &b.name)));
     for sample in order {
-        add(&mut families, sample, &help);
+        add(&mut families, sample, &describe);
     }
     let mut page = String::new();
     for (name, family) in &families {
@@ -40,16 +50,20 @@ pub fn text(samples: &[Sample], help: impl Fn(&str) -> Option<&'static str>) -> 
     page
 }
 
-fn add(families: &mut BTreeMap<String, Family>, sample: &Sample, help: impl Fn(&str) -> Option<&'static str>) {
+fn add(families: &mut BTreeMap<String, Family>, sample: &Sample, describe: impl Fn(&str) -> Option<Own>) {
     let Name { name, mut labels } = Name::parse(&sample.name, sample.scope.is_empty());
     if !sample.scope.is_empty() {
         labels.insert("plugin".to_owned(), String::from_utf8_lossy(&sample.scope).into_owned());
     }
     let name = free_name(families, name, sample.kind);
-    let family = families.entry(name).or_insert_with_key(|name| Family {
-        kind: sample.kind,
-        help: help(name).map_or_else(|| format!("{}, of a plugin", Escaped(&sample.name, false)), str::to_owned),
-        series: BTreeMap::new(),
+    let family = families.entry(name).or_insert_with_key(|name| {
+        let own = describe(name).filter(|_| sample.scope.is_empty());
+        Family {
+            kind: sample.kind,
+            nanoseconds: own.as_ref().is_some_and(|own| own.nanoseconds),
+            help: own.map_or_else(|| format!("{}, of a plugin", Escaped(&sample.name, false)), |own| own.help.to_owned()),
+            series: BTreeMap::new(),
+        }
     });
     // Names that differ only in what Prometheus does not allow are told apart by a label.
     if family.series.contains_key(&render(&labels)) {
@@ -96,6 +110,9 @@ fn write_family(page: &mut String, name: &str, family: &Family) -> fmt::Result {
     writeln!(page, "# HELP {name} {}\n# TYPE {name} {kind}", family.help)?;
     for (labels, values) in &family.series {
         match (family.kind, &values[..]) {
+            (Kind::Counter, [value, ..]) if family.nanoseconds => {
+                write_sample(page, name, "", labels, &Duration::from_nanos(*value).as_secs_f64())?;
+            }
             (Kind::Counter, [value, ..]) => write_sample(page, name, "", labels, value)?,
             (Kind::Gauge, [value, ..]) => write_sample(page, name, "", labels, &(*value as i64))?,
             (Kind::Histogram, [sum, counts @ ..]) => write_histogram(page, name, labels, *sum, counts)?,

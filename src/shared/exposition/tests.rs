@@ -13,8 +13,13 @@ fn families_stand_together_with_help_and_type() {
         sample("", Kind::Gauge, "plugin=.=a;.;host_memory", &[9]),
         sample("a", Kind::Counter, "hits", &[1]),
         sample("a", Kind::Gauge, "level", &[-3i64 as u64]),
+        sample("", Kind::Counter, "plugin=.=a;.;host_seconds_total", &[1_250_000_000]),
     ];
-    let page = text(&samples, |name| (name == "host_memory").then_some("Memory."));
+    let page = text(&samples, |name| match name {
+        "host_memory" => Some(Own { help: "Memory.", nanoseconds: false }),
+        "host_seconds_total" => Some(Own { help: "Time.", nanoseconds: true }),
+        _ => None,
+    });
     let expected = "\
 # HELP hits hits, of a plugin
 # TYPE hits counter
@@ -23,6 +28,9 @@ hits{plugin=\"b\"} 2
 # HELP host_memory Memory.
 # TYPE host_memory gauge
 host_memory{plugin=\"a\"} 9
+# HELP host_seconds_total Time.
+# TYPE host_seconds_total counter
+host_seconds_total{plugin=\"a\"} 1.25
 # HELP level level, of a plugin
 # TYPE level gauge
 level{plugin=\"a\"} -3
