@@ -28,6 +28,7 @@ void ngx_http_proxy_wasm_delete_plugin_ctx(void *ctx);
 int ngx_http_proxy_wasm_on_http_request_headers(ngx_http_request_t *r, void *ctx);
 int ngx_http_proxy_wasm_on_http_response_headers(ngx_http_request_t *r, void *ctx);
 int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
+int ngx_http_proxy_wasm_metrics(const char **text, size_t *len);
 ]]
 
 local OUTCOME_ERROR = -1
@@ -146,6 +147,17 @@ function _M.on_http_response_headers(ctx)
     end
 
     return true
+end
+
+
+--- The metrics of all workers, as `wasm_metrics` serves them: for APISIX's own metrics page.
+-- @return Prometheus' text; or nil and an error
+function _M.metrics()
+    if C.ngx_http_proxy_wasm_metrics(body_out, body_len_out) ~= 0 then
+        return nil, "no metrics: miss wasm_vm configuration"
+    end
+
+    return ffi_str(body_out[0], body_len_out[0])
 end
 
 
