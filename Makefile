@@ -16,7 +16,8 @@ override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS
 
 MODULE := $(CARGO_TARGET_DIR)/release/libngx_http_proxy_wasm_module.so
-PLUGIN_WORKSPACES := examples/plugins t/plugins
+
+.NOTPARALLEL:
 
 .PHONY: all
 all: ## build the module (the default)
@@ -57,7 +58,8 @@ demo-check: deps plugins all ## the same, but run what the demo says to try, and
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf $(CARGO_TARGET_DIR) t/servroot*
+	cargo clean
+	rm -rf t/servroot*
 
 .PHONY: help
 help: ## this list

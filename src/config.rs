@@ -1,6 +1,8 @@
-//! What operators write, as plain structs: the arguments of our directives and `wasm.plugins` of APISIX's `config.yaml`.
+//! What operators write, as plain structs: the arguments of our directives and `wasm.plugins` of APISIX's
+//! `config.yaml`.
 //!
-//! Nothing of nginx is named here: a directive's handler gives its arguments and turns an [`Error`] into nginx's `[emerg]` line.
+//! Nothing of nginx is named here: a directive's handler gives its arguments and turns an [`Error`] into nginx's
+//! `[emerg]` line.
 
 use std::fmt;
 

@@ -23,9 +23,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Engine(error) => write!(f, "cannot run: wasmtime does not work on this machine: {}", OneLine(error)),
+            Self::Engine(error) => write!(f, "cannot run: wasmtime does not work on this machine: {}", one_line(error)),
             Self::NotWasm => f.write_str("is not a WebAssembly module"),
-            Self::Compile(error) => write!(f, "is not a valid WebAssembly module: {}", OneLine(error)),
+            Self::Compile(error) => write!(f, "is not a valid WebAssembly module: {}", one_line(error)),
             Self::Plugin(fault) => f.write_str(fault),
         }
     }
@@ -41,15 +41,11 @@ impl From<Error> for Status {
 }
 
 /// An error of wasmtime with its causes, as one line of a log: that of a text module comes with the lines it is about.
-pub(crate) struct OneLine<'a>(pub &'a wasmtime::Error);
+pub(crate) fn one_line(error: &wasmtime::Error) -> String {
+    single_spaced(&format!("{error:#}"))
+}
 
-impl fmt::Display for OneLine<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = format!("{:#}", self.0);
-        for (index, word) in text.split_whitespace().enumerate() {
-            let separator = if index == 0 { "" } else { " " };
-            write!(f, "{separator}{word}")?;
-        }
-        Ok(())
-    }
+/// A text without line breaks and indentation.
+pub(crate) fn single_spaced(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -10,13 +10,16 @@
 //! | `vm` | one plugin in this process |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
-//! | `phases` | rewrite, access and log phase handlers |
-//! | `filters` | header and body filter |
+//! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
+//! | `filters`, `response` | header and body filter: the response's way |
+//! | `body` | a body as a callback sees it |
+//! | `pause` | requests and responses that a plugin holds |
 //! | `host` | the traits of [`crate::proxy_wasm::host`] on a worker and a request |
 //! | `lua` | C functions behind `resty.proxy-wasm` |
 //! | `log` | `tracing` to nginx's error log |
 //! | `guard` | no panic crosses into C |
 
+mod body;
 mod configuration;
 mod directives;
 mod filters;
@@ -25,8 +28,10 @@ mod host;
 mod log;
 mod lua;
 mod module;
+mod pause;
 mod phases;
 mod request;
+mod response;
 mod shared;
 mod status;
 mod vm;

@@ -17,7 +17,7 @@ missing() {
 
 apt_updated=
 apt_update() {
-    [ -n "$apt_updated" ] || as_root apt-get update -qq
+    [ -n "$apt_updated" ] || apt_get update
     apt_updated=yes
 }
 
@@ -32,8 +32,13 @@ apt_install() {
     [ ${#packages[@]} -gt 0 ] || return 0
     say "installing ${packages[*]}"
     apt_update
+    apt_get install --no-install-recommends "${packages[@]}"
+}
+
+# apt-get without questions or chatter.
+apt_get() {
     start_no_services as_root env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null
+        apt-get -y -qq -o Dpkg::Use-Pty=0 "$@" </dev/null >/dev/null
 }
 
 # The version apt would install; empty if none.

@@ -33,7 +33,7 @@ install_wasm_target() {
     if has rustup && rustup target add wasm32-wasip1 && has_wasm_std; then
         return
     fi
-    say "no ready-made standard library for wasm32-wasip1: it will be built from Debian's source"
+    # To build it along, from Debian's source.
     apt_install cargo-web lld-19 rust-web-src rustc-web wasi-libc
 }
 

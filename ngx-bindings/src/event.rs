@@ -39,14 +39,11 @@ impl Event {
         }
     }
 
-    /// Whether the timer was what called the handler.
-    pub fn timed_out(&self) -> bool {
-        self.0.timedout() != 0
-    }
-
-    /// Forgets that the timer ran out.
-    pub fn clear_timed_out(&mut self) {
+    /// Whether the timer ran out since this was last asked.
+    pub fn take_timed_out(&mut self) -> bool {
+        let timed_out = self.0.timedout() != 0;
         self.0.set_timedout(0);
+        timed_out
     }
 
     /// Calls the handler as soon as nginx is back in its event loop.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use nginx_sys::{self as sys, ngx_chain_t, ngx_http_request_t, ngx_int_t};
 
+use crate::chain::Chain;
 use crate::{Request, rc};
 
 /// A header filter.
@@ -50,10 +51,10 @@ impl Next {
 
     /// Runs the body filters after ours.
     #[inline]
-    pub fn body(&self, request: Request, chain: *mut ngx_chain_t) -> ngx_int_t {
+    pub fn body(&self, request: Request, chain: Chain) -> ngx_int_t {
         match self.body.get() {
             // SAFETY: a filter of nginx, on a valid request and what the filter before passed.
-            Some(next) => unsafe { next(request.as_ptr(), chain) },
+            Some(next) => unsafe { next(request.as_ptr(), chain.as_ptr()) },
             None => rc::ERROR,
         }
     }

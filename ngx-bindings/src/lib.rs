@@ -4,6 +4,8 @@
 //! pointer promises that nginx keeps the thing alive while the handle is used, and everything after that is safe to call.
 //! nginx runs a worker in one thread; no handle may leave it.
 
+pub mod body;
+pub mod chain;
 pub mod channel;
 pub mod conf;
 pub mod cycle;
@@ -46,6 +48,10 @@ pub mod rc {
     pub const NOT_ALLOWED: ngx_int_t = sys::NGX_HTTP_NOT_ALLOWED as ngx_int_t;
     /// 503.
     pub const SERVICE_UNAVAILABLE: ngx_int_t = sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
+    /// 444: nginx closes the connection without an answer.
+    pub const CLOSE: ngx_int_t = sys::NGX_HTTP_CLOSE as ngx_int_t;
+    /// 504.
+    pub const GATEWAY_TIME_OUT: ngx_int_t = sys::NGX_HTTP_GATEWAY_TIME_OUT as ngx_int_t;
     /// 500.
     pub const INTERNAL_SERVER_ERROR: ngx_int_t = sys::NGX_HTTP_INTERNAL_SERVER_ERROR as ngx_int_t;
 }

@@ -1,5 +1,7 @@
 //! `ngx_module.h`, `ngx_http_config.h`: what a dynamic module exports.
 
+use std::ffi::CStr;
+
 use nginx_sys::{self as sys, ngx_command_t, ngx_str_t, ngx_uint_t};
 
 /// Signature of a directive handler.
@@ -10,24 +12,25 @@ pub type Setter = unsafe extern "C" fn(
 ) -> *mut std::ffi::c_char;
 
 /// A directive whose handler gets the `http` configuration of the module.
-pub const fn main_directive(name: &'static str, args: u32, set: Setter) -> ngx_command_t {
+pub const fn main_directive(name: &'static CStr, args: u32, set: Setter) -> ngx_command_t {
     directive(name, sys::NGX_HTTP_MAIN_CONF | args, sys::NGX_HTTP_MAIN_CONF_OFFSET, set)
 }
 
 /// A directive of `http`, `server` and `location`, whose handler gets the configuration of that block.
-pub const fn location_directive(name: &'static str, args: u32, set: Setter) -> ngx_command_t {
+pub const fn location_directive(name: &'static CStr, args: u32, set: Setter) -> ngx_command_t {
     let anywhere = sys::NGX_HTTP_MAIN_CONF | sys::NGX_HTTP_SRV_CONF | sys::NGX_HTTP_LOC_CONF;
     directive(name, anywhere | args, sys::NGX_HTTP_LOC_CONF_OFFSET, set)
 }
 
 /// A directive of `location` alone.
-pub const fn content_directive(name: &'static str, set: Setter) -> ngx_command_t {
+pub const fn content_directive(name: &'static CStr, set: Setter) -> ngx_command_t {
     directive(name, sys::NGX_HTTP_LOC_CONF | sys::NGX_CONF_NOARGS, sys::NGX_HTTP_LOC_CONF_OFFSET, set)
 }
 
-const fn directive(name: &'static str, kind: u32, conf: usize, set: Setter) -> ngx_command_t {
+const fn directive(name: &'static CStr, kind: u32, conf: usize, set: Setter) -> ngx_command_t {
     ngx_command_t {
-        name: ngx_str_t { len: name.len(), data: name.as_ptr().cast_mut() },
+        // nginx compares to the terminating zero.
+        name: ngx_str_t { len: name.count_bytes(), data: name.as_ptr().cast_mut().cast() },
         type_: kind as ngx_uint_t,
         set: Some(set),
         conf: conf as ngx_uint_t,

@@ -293,6 +293,68 @@ impl Request {
         }
     }
 
+    /// Lets the phases go on from inside an event of nginx's that takes care of what is posted.
+    pub fn run_phases(self) {
+        let r = self.as_ptr();
+        // SAFETY: the request is valid and suspended in a phase handler of ours.
+        unsafe {
+            (*r).set_preserve_body(1);
+            (*r).write_event_handler = Some(sys::ngx_http_core_run_phases);
+            sys::ngx_http_core_run_phases(r);
+        }
+    }
+
+    /// As [`Self::finalize`], from an event of nginx's loop.
+    pub fn finalize_in_event(self, rc: ngx_int_t) {
+        let r = self.as_ptr();
+        // SAFETY: the request is valid; its connection outlives it.
+        unsafe {
+            let connection = (*r).connection;
+            sys::ngx_http_finalize_request(r, rc);
+            sys::ngx_http_run_posted_requests(connection);
+        }
+    }
+
+    /// Lets nginx go on sending the response, from an event of its loop. The request may be gone after.
+    pub fn resume_writing(self) {
+        let r = self.as_ptr();
+        // SAFETY: the request is valid; its connection outlives it.
+        unsafe {
+            let connection = (*r).connection;
+            if let Some(handler) = (*r).write_event_handler {
+                handler(r);
+            }
+            sys::ngx_http_run_posted_requests(connection);
+        }
+    }
+
+    /// Whether a response of that status, to this request, has a body.
+    pub fn expects_body(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        let head = unsafe { (*self.as_ptr()).method as u32 == sys::NGX_HTTP_HEAD };
+        !head && !self.header_only() && self.status() >= 200 && !matches!(self.status(), 204 | 304)
+    }
+
+    /// Tells nginx that a filter of ours holds part of the response, so that it does not take it for sent.
+    pub fn set_buffered(self, buffered: bool) {
+        // One of the four bits that `ngx_http_request_t` has; nginx's image filter uses it, too.
+        const BIT: u32 = 0x08;
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe {
+            let other = (*self.as_ptr()).buffered() as u32 & !BIT;
+            (*self.as_ptr()).set_buffered((other | if buffered { BIT } else { 0 }) as _);
+        }
+    }
+
+    /// Lets no range of the response be cut out: its bytes are not what the client knows.
+    pub fn forbid_ranges(self) {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe {
+            (*self.as_ptr()).set_allow_ranges(0);
+            (*self.as_ptr()).set_single_range(0);
+        }
+    }
+
     /// In a header filter: drops the response and answers with nginx's page for `status` instead; `module` keeps its context.
     pub fn replace_response(self, module: *const ngx_module_t, status: ngx_int_t) -> ngx_int_t {
         // SAFETY: the request is valid; nginx only reads the module's index.

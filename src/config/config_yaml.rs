@@ -108,14 +108,17 @@ plugins: [key-auth, wasm_log]
 
     #[test]
     fn a_file_without_plugins_declares_none() {
-        for text in ["", "# nothing\n", "apisix: {}", "wasm:", "wasm: {}", "wasm:\n  plugins:\n", "wasm:\n  plugins: []"] {
+        for text in
+            ["", "# nothing\n", "apisix: {}", "wasm:", "wasm: {}", "wasm:\n  plugins:\n", "wasm:\n  plugins: []"]
+        {
             assert_eq!(parse(text), Ok(Vec::new()), "{text}");
         }
     }
 
     #[test]
     fn a_syntax_error_has_its_line() {
-        assert!(refusal("wasm:\n  plugins:\n    - name: [\n").contains("line 4"), "{}", refusal("wasm:\n  plugins:\n    - name: [\n"));
+        let reason = refusal("wasm:\n  plugins:\n    - name: a\n   file: a.wasm\n");
+        assert!(reason.contains("line 4"), "{reason}");
     }
 
     #[test]
@@ -127,7 +130,9 @@ plugins: [key-auth, wasm_log]
 
     #[test]
     fn what_apisix_requires_is_required() {
-        let with = |entry: &str| refusal(&format!("wasm:\n  plugins:\n    - {{name: x, priority: 1, file: x.wasm}}\n    - {{{entry}}}"));
+        let with = |entry: &str| {
+            refusal(&format!("wasm:\n  plugins:\n    - {{name: x, priority: 1, file: x.wasm}}\n    - {{{entry}}}"))
+        };
         assert_eq!(with("priority: 1, file: y.wasm"), "plugin 2 has no \"name\"");
         assert_eq!(with("name: y, file: y.wasm"), "plugin 2 (\"y\") has no \"priority\"");
         assert_eq!(with("name: y, priority: 1"), "plugin 2 (\"y\") has no \"file\"");

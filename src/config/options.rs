@@ -1,4 +1,5 @@
-//! What an operator can set per plugin: limits and policy, each by a directive of `http` and by `option=value` of `wasm_plugin`.
+//! What an operator can set per plugin: limits and policy, each by a directive of `http` and by `option=value` of
+//! `wasm_plugin`.
 
 use std::time::Duration;
 
@@ -112,7 +113,8 @@ impl Overrides {
         }
     }
 
-    /// Whether this level switches the deadline of callbacks off: in `http` that lets the engine compile without checks.
+    /// Whether this level switches the deadline of callbacks off: in `http` that lets the engine compile without
+    /// checks.
     pub fn callback_timeout_is_off(&self) -> bool {
         self.callback_timeout == Some(None)
     }
@@ -158,4 +160,73 @@ fn add_variable(env: &mut Vec<(String, String)>, value: &str) -> Result<()> {
 /// Names separated by commas; an empty list allows nothing.
 fn parse_list(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overrides(options: &[(&str, &str)]) -> Result<Overrides> {
+        let mut overrides = Overrides::default();
+        options.iter().try_for_each(|(name, value)| overrides.set(name, value)).map(|()| overrides)
+    }
+
+    #[test]
+    fn what_is_not_set_is_inherited() {
+        let http = overrides(&[("memory_limit", "64m"), ("failure", "open")]).unwrap().over(&Options::default());
+        let plugin = overrides(&[("memory_limit", "32m"), ("callback_timeout", "off")]).unwrap().over(&http);
+        assert_eq!(plugin.memory_limit, 32 << 20);
+        assert_eq!(plugin.callback_timeout, None);
+        assert_eq!(plugin.start_timeout, Options::default().start_timeout);
+        assert_eq!(plugin.failure, FailurePolicy::Open);
+        assert_eq!(plugin.capabilities, None);
+    }
+
+    #[test]
+    fn every_option_has_a_parser() {
+        let options = overrides(&[
+            ("memory_limit", "1g"),
+            ("callback_timeout", "500ms"),
+            ("start_timeout", "2m"),
+            ("failure", "closed"),
+            ("body_buffer_size", "64k"),
+            ("env", "A=1"),
+            ("capabilities", "proxy_log, proxy_get_property,"),
+        ]);
+        let expected = Options {
+            memory_limit: 1 << 30,
+            callback_timeout: Some(Duration::from_millis(500)),
+            start_timeout: Some(Duration::from_secs(120)),
+            failure: FailurePolicy::Closed,
+            body_buffer_size: 64 << 10,
+            env: vec![("A".into(), "1".into())],
+            capabilities: Some(vec!["proxy_log".into(), "proxy_get_property".into()]),
+        };
+        assert_eq!(options.unwrap().over(&Options::default()), expected);
+    }
+
+    #[test]
+    fn variables_add_up_and_hide_each_other() {
+        let http = overrides(&[("env", "A=1"), ("env", "B=x=y"), ("env", "A=2")]).unwrap().over(&Options::default());
+        let plugin = overrides(&[("env", "B="), ("env", "C=3")]).unwrap().over(&http);
+        let env: Vec<String> = plugin.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(env, ["A=2", "B=", "C=3"]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for (options, reason) in [
+            (&[("memory", "1m")][..], "has no option \"memory\""),
+            (&[("memory_limit", "1x")], "\"1x\" is not a size"),
+            (&[("memory_limit", "1m"), ("memory_limit", "2m")], "sets \"memory_limit\" twice"),
+            (&[("callback_timeout", "soon")], "\"soon\" is not a time"),
+            (&[("callback_timeout", "0")], "write off for no timeout"),
+            (&[("failure", "maybe")], "\"maybe\" is no failure policy"),
+            (&[("env", "A")], "write NAME=VALUE"),
+            (&[("env", "=1")], "write NAME=VALUE"),
+        ] {
+            let error = overrides(options).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
 }

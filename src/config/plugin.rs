@@ -86,3 +86,49 @@ fn text(argument: &[u8]) -> Result<&str> {
     std::str::from_utf8(argument)
         .map_err(|_| Error::new(format!("\"{}\" is not UTF-8", String::from_utf8_lossy(argument))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{FailurePolicy, Options};
+
+    fn parse(line: &str) -> Result<PluginDeclaration> {
+        PluginDeclaration::parse(&line.split_whitespace().map(str::as_bytes).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn name_and_file_are_enough() {
+        let plugin = parse("auth conf/auth.wasm").unwrap();
+        assert_eq!((&*plugin.name, &*plugin.file), ("auth", "conf/auth.wasm"));
+        assert_eq!((plugin.priority, plugin.phase, plugin.overrides), (0, Phase::Access, Overrides::default()));
+    }
+
+    #[test]
+    fn parameters_come_in_any_order() {
+        let plugin = parse("auth a.wasm failure=open phase=rewrite env=A=b priority=-7 memory_limit=1m").unwrap();
+        assert_eq!((plugin.priority, plugin.phase), (-7, Phase::Rewrite));
+        let options = plugin.overrides.over(&Options::default());
+        assert_eq!((options.failure, options.memory_limit), (FailurePolicy::Open, 1 << 20));
+        assert_eq!(options.env, [("A".into(), "b".into())]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, reason) in [
+            ("", "has no name"),
+            ("auth", "\"auth\" has no file"),
+            ("auth a.wasm fast", "has no parameter \"fast\""),
+            ("auth a.wasm speed=1", "has no option \"speed\""),
+            ("auth a.wasm priority=high", "\"high\" is no priority"),
+            ("auth a.wasm priority=99999999999999999999", "is no priority"),
+            ("auth a.wasm priority=1 priority=2", "sets \"priority\" twice"),
+            ("auth a.wasm phase=log", "\"log\" is no phase"),
+        ] {
+            let error = parse(line).unwrap_err().to_string();
+            assert!(error.contains(reason), "{line}: {error}");
+        }
+        assert!(PluginDeclaration::parse(&[b"", b"a.wasm"]).is_err());
+        assert!(PluginDeclaration::parse(&[b"auth", b""]).is_err());
+        assert!(PluginDeclaration::parse(&[b"auth", b"\xff"]).is_err());
+    }
+}

@@ -20,8 +20,9 @@ pub fn parse_size(text: &str) -> Result<usize> {
 
 /// `ngx_parse_time`: seconds, or numbers with a unit behind each, from large to small: `1m30s`, `500ms`.
 pub fn parse_time(text: &str) -> Result<Duration> {
-    sum_of_units(text)
-        .ok_or_else(|| Error::new(format!("\"{text}\" is not a time; write seconds, or a number with ms, s, m, h, d or w")))
+    sum_of_units(text).ok_or_else(|| {
+        Error::new(format!("\"{text}\" is not a time; write seconds, or a number with ms, s, m, h, d or w"))
+    })
 }
 
 /// Units in milliseconds, in the order they may follow each other.
@@ -85,7 +86,9 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_refused() {
-        for text in ["", "s", "1x", "30s1m", "1s1s", "1 s", "-1", "+1", "99999999999999999999", "18446744073709551615w", "1µ"] {
+        for text in
+            ["", "s", "1x", "30s1m", "1s1s", "1 s", "-1", "+1", "99999999999999999999", "18446744073709551615w", "1µ"]
+        {
             assert!(parse_time(text).is_err(), "{text}");
         }
     }

@@ -2,7 +2,10 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::cmp::Reverse;
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -75,7 +78,22 @@ pub struct DeclaredPlugin {
     pub plugin: Arc<Plugin<NginxHost>>,
     pub priority: i64,
     pub phase: Phase,
+    pub policy: Policy,
+}
+
+/// What the operator decided about a plugin that concerns its requests, not its VM.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// What happens to a request whose plugin failed.
     pub failure: FailurePolicy,
+    /// Bytes of a body that may wait for the plugin.
+    pub body_buffer_size: usize,
+}
+
+impl From<&Options> for Policy {
+    fn from(options: &Options) -> Self {
+        Self { failure: options.failure, body_buffer_size: options.body_buffer_size }
+    }
 }
 
 /// What plugins run on; also those that Lua loads.
@@ -101,7 +119,7 @@ impl MainConf {
             return Ok(());
         }
         let options = self.overrides.over(&Options::default());
-        let engine = Engine::new(&EngineConfig { deadlines: !self.overrides.callback_timeout_is_off() })
+        let engine = Engine::new(&EngineConfig { epoch_interruption: !self.overrides.callback_timeout_is_off() })
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
         let runtime = Runtime { engine, cache: self.open_cache(cf), options, loads: RefCell::default() };
         self.shared.declare(cf, &self.shared_settings).map_err(|message| Fault { message, place: String::new() })?;
@@ -119,7 +137,7 @@ impl MainConf {
                 plugin,
                 priority: declared.plugin.priority,
                 phase: declared.plugin.phase,
-                failure: options.failure,
+                policy: Policy::from(&options),
             });
         }
         for attachment in &mut self.attachments {
@@ -166,14 +184,16 @@ impl MainConf {
             CacheSetting::Default => cf.full_path(b"wasm_cache")?,
             CacheSetting::Path(path) => path.clone(),
         };
-        match Cache::open(&path) {
-            Ok(cache) => {
-                // nginx gives the folder to the user that its workers run as.
-                let _ = cf.add_path(&path);
-                Some(cache)
-            }
-            Err(error) => {
-                tracing::warn!("proxy_wasm: no cache of compiled modules at {}: {error}", path.display());
+        // nginx makes its paths after it has read the configuration, and gives them to the user that its workers run as; the
+        // cache is needed before.
+        let made = match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io_reason(&error)),
+            _ => cf.add_path(&path).map_err(|_| "out of memory".to_owned()),
+        };
+        match made {
+            Ok(()) => Some(Cache::new(path)),
+            Err(reason) => {
+                tracing::warn!("proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}", path.display());
                 None
             }
         }
@@ -188,7 +208,7 @@ impl Declared {
 
 impl Runtime {
     /// Reads and checks one plugin.
-    pub fn load(&self, name: &str, path: &std::path::Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
+    pub fn load(&self, name: &str, path: &Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
         let module = Module::load(&self.engine, self.cache.as_ref(), &bytes).map_err(|error| error.to_string())?;
         self.loads.borrow_mut().push((name.to_owned(), module.from_cache()));
@@ -219,7 +239,27 @@ pub struct LocConf {
     pub own: Vec<usize>,
     /// The lines that requests here meet, in the order they run.
     pub attachments: Vec<Attached>,
+    /// `wasm_request_body`, if it stands here or above.
+    pub request_body: Option<BodyMode>,
+    /// `wasm_response_body`, if it stands here or above.
+    pub response_body: Option<BodyMode>,
+    /// `wasm_pause_timeout` in milliseconds, if it stands here or above.
+    pub pause_timeout: Option<u32>,
 }
+
+/// When a plugin's body callback runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyMode {
+    /// Whenever there is a body: the spec.
+    Always,
+    /// When the plugin asked by `wasm_process_req_body` or `wasm_process_resp_body`: APISIX's rule.
+    Property,
+    /// Never.
+    Never,
+}
+
+/// `wasm_pause_timeout` where nothing is said: 60 seconds, as nginx's own timeouts.
+const PAUSE_TIMEOUT: u32 = 60_000;
 
 /// A `proxy_wasm` line, with what a request needs to know of its plugin.
 #[derive(Clone, Copy)]
@@ -227,7 +267,7 @@ pub struct Attached {
     /// Index into [`MainConf::attachments`].
     pub index: usize,
     pub phase: Phase,
-    pub failure: FailurePolicy,
+    pub policy: Policy,
 }
 
 impl LocConf {
@@ -235,8 +275,11 @@ impl LocConf {
     pub fn merge(&mut self, above: &Self, main: &MainConf) {
         let attached = |&index: &usize| {
             let plugin = main.plugin_of(index);
-            Attached { index, phase: plugin.phase, failure: plugin.failure }
+            Attached { index, phase: plugin.phase, policy: plugin.policy }
         };
+        self.request_body = self.request_body.or(above.request_body);
+        self.response_body = self.response_body.or(above.response_body);
+        self.pause_timeout = self.pause_timeout.or(above.pause_timeout);
         if !self.off {
             self.attachments.extend_from_slice(&above.attachments);
             // `http` has nothing above it and is never merged itself.
@@ -248,5 +291,20 @@ impl LocConf {
         self.attachments.sort_by_key(|&Attached { index, .. }| {
             (main.attachments[index].in_location, Reverse(main.plugin_of(index).priority))
         });
+    }
+
+    /// When `proxy_on_request_body` runs.
+    pub fn request_body(&self) -> BodyMode {
+        self.request_body.unwrap_or(BodyMode::Always)
+    }
+
+    /// When `proxy_on_response_body` runs.
+    pub fn response_body(&self) -> BodyMode {
+        self.response_body.unwrap_or(BodyMode::Always)
+    }
+
+    /// How long a plugin may hold a request or a response, in milliseconds.
+    pub fn pause_timeout(&self) -> u32 {
+        self.pause_timeout.unwrap_or(PAUSE_TIMEOUT)
     }
 }

@@ -15,16 +15,16 @@ use crate::config::{PluginDeclaration, config_yaml};
 
 /// The directives, in the order of the documentation.
 pub static mut COMMANDS: [ngx_command_t; 11] = [
-    main_directive("wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
-    main_directive("wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
-    main_directive("wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
-    location_directive("proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
-    main_directive("wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
-    main_directive("wasm_shared_data", sys::NGX_CONF_TAKE12, cmd_wasm_shared_data),
-    main_directive("wasm_shared_queue", sys::NGX_CONF_TAKE1, cmd_wasm_shared_queue),
-    main_directive("wasm_metrics_zone", sys::NGX_CONF_TAKE1, cmd_wasm_metrics_zone),
-    content_directive("wasm_metrics", cmd_wasm_metrics),
-    content_directive("wasm_status", cmd_wasm_status),
+    main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
+    main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
+    main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
+    location_directive(c"proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
+    main_directive(c"wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
+    main_directive(c"wasm_shared_data", sys::NGX_CONF_TAKE12, cmd_wasm_shared_data),
+    main_directive(c"wasm_shared_queue", sys::NGX_CONF_TAKE1, cmd_wasm_shared_queue),
+    main_directive(c"wasm_metrics_zone", sys::NGX_CONF_TAKE1, cmd_wasm_metrics_zone),
+    content_directive(c"wasm_metrics", cmd_wasm_metrics),
+    content_directive(c"wasm_status", cmd_wasm_status),
     ngx_command_t::empty(),
 ];
 

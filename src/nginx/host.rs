@@ -9,6 +9,7 @@ mod pending;
 mod properties;
 mod shared_data;
 mod shared_queues;
+mod streams;
 
 use std::ptr::NonNull;
 use std::rc::Rc;

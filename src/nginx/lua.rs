@@ -15,14 +15,13 @@ use ngx_bindings::conf::Conf;
 use ngx_bindings::sys::ngx_http_request_t;
 use ngx_bindings::{Request, string};
 
-use super::configuration::MainConf;
+use super::configuration::{MainConf, Policy};
 use super::guard::guard;
 use super::host::{Answer, NginxHost, header_count};
 use super::request::{RequestContext, Source, Verdict};
 use super::status;
-use crate::config::FailurePolicy;
-use crate::proxy_wasm::abi::{Action, MapType};
 use super::vm::Vm;
+use crate::proxy_wasm::abi::{Action, MapType};
 use crate::proxy_wasm::{Failure, HttpContext, PluginContext};
 
 /// The configuration of `http` that this process reads, or runs on. In `init_by_lua` there is no other way to it.
@@ -51,13 +50,13 @@ thread_local! {
 /// A plugin that Lua loaded.
 pub struct LuaPlugin {
     vm: Vm,
-    failure: FailurePolicy,
+    policy: Policy,
 }
 
 /// A configuration of it.
 pub struct LuaPluginContext {
     context: Rc<PluginContext<NginxHost>>,
-    failure: FailurePolicy,
+    policy: Policy,
 }
 
 /// What a callback wants Lua to do.
@@ -90,7 +89,7 @@ fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
     match runtime.load(&name, Path::new(&*path), &runtime.options) {
         Ok(plugin) => {
             main.count_loads();
-            Some(LuaPlugin { vm: Vm::new(plugin, &main.shared), failure: runtime.options.failure })
+            Some(LuaPlugin { vm: Vm::new(plugin, &main.shared), policy: Policy::from(&runtime.options) })
         }
         Err(error) => {
             tracing::error!("failed to load wasm plugin \"{name}\" at {path}: {error}");
@@ -114,7 +113,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(plugin: *const LuaPlugin, 
     guard(ptr::null_mut(), || {
         let context = plugin.vm.plugin_context(Arc::from(conf));
         match context.start() {
-            Ok(()) => Box::into_raw(Box::new(LuaPluginContext { context, failure: plugin.failure })),
+            Ok(()) => Box::into_raw(Box::new(LuaPluginContext { context, policy: plugin.policy })),
             Err(failure) => {
                 tracing::error!("{failure}");
                 ptr::null_mut()
@@ -176,20 +175,16 @@ fn call(request: Request, plugin: &LuaPluginContext, callback: impl FnOnce(&mut 
     let source = Source::Lua(ptr::from_ref(plugin) as usize);
     let slot = match ctx.position(source) {
         Some(slot) => Ok(slot),
-        None => ctx.open(source, &plugin.context, plugin.failure),
+        None => ctx.open(source, &plugin.context, plugin.policy),
     };
-    match slot.and_then(|slot| ctx.call(slot, callback)) {
-        Ok(Verdict::Continue) => Outcome::Continue,
-        Ok(Verdict::Pause) => Outcome::Pause,
-        Ok(Verdict::Fail) => Outcome::Error,
-        Ok(Verdict::Answer(answer)) => {
+    match slot.map_or_else(|verdict| verdict, |slot| ctx.call(slot, callback)) {
+        Verdict::Continue => Outcome::Continue,
+        Verdict::Pause => Outcome::Pause,
+        Verdict::Fail | Verdict::Close => Outcome::Error,
+        Verdict::Answer(answer) => {
             ctx.set_answer(answer);
             Outcome::Answer
         }
-        Err(failure) => match ctx.failed(&failure, plugin.failure) {
-            Verdict::Continue => Outcome::Continue,
-            _ => Outcome::Error,
-        },
     }
 }
 

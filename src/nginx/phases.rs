@@ -5,6 +5,7 @@ use ngx_bindings::phase::{self, Phase as NginxPhase};
 use ngx_bindings::sys::{ngx_http_request_t, ngx_int_t};
 use ngx_bindings::{Request, rc};
 
+use super::body::Body;
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
 use super::host::header_count;
@@ -38,39 +39,113 @@ fn handle(r: *mut ngx_http_request_t, phase: Phase) -> ngx_int_t {
     if loc.attachments.is_empty() || request.is_subrequest() {
         return rc::DECLINED;
     }
-    guard(rc::ERROR, || request_headers(request, loc, phase))
+    guard(rc::ERROR, || run(request, loc, phase))
 }
 
-/// `proxy_on_request_headers` of the plugins of this phase that have not seen the request yet.
-fn request_headers(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
+/// The plugins of this phase, from where they stopped.
+fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     let ctx = match RequestContext::of_or_new(request) {
         Ok(ctx) => ctx,
         Err(error) => return error.into(),
     };
-    if ctx.is_paused() {
+    // An answer may have come while the request waited.
+    if let Some(answer) = ctx.take_answer() {
+        return phase_result(ctx, Verdict::Answer(answer));
+    }
+    if ctx.is_closed() {
+        return rc::CLOSE;
+    }
+    if ctx.pause.holds_request() {
         return rc::DONE;
     }
+    match request_headers(ctx, loc, phase) {
+        Verdict::Continue => {}
+        verdict => return phase_result(ctx, verdict),
+    }
+    let Some(slot) = next_for_body(ctx, loc, phase) else {
+        return keep_body(ctx);
+    };
+    if !ctx.body_read.get() && request.has_body() {
+        return request.read_body(on_body_read);
+    }
+    request_body(ctx, loc, phase, slot)
+}
+
+/// `proxy_on_request_headers` of the plugins of this phase that have not seen the request yet.
+fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict {
+    let request = ctx.request();
     for attached in loc.attachments.iter().filter(|attached| attached.phase == phase) {
         let source = Source::Directive(attached.index);
-        if ctx.has(source) {
+        if ctx.position(source).is_some() {
             continue;
         }
         let plugin = main_conf(request).worker().context(attached.index);
-        let called = ctx.open(source, plugin, attached.failure).and_then(|slot| {
-            let count = header_count(request, MapType::HttpRequestHeaders);
-            let end_of_stream = !request.has_body();
-            Ok((slot, ctx.call(slot, |http| http.on_request_headers(count, end_of_stream))?))
-        });
-        let verdict = match called {
-            Ok((slot, Verdict::Pause)) => ctx.pause(slot).map_or(Verdict::Fail, |()| Verdict::Pause),
-            Ok((_, verdict)) => verdict,
-            Err(failure) => ctx.failed(&failure, attached.failure),
+        let slot = match ctx.open(source, plugin, attached.policy) {
+            Ok(slot) => slot,
+            Err(Verdict::Continue) => continue,
+            Err(verdict) => return verdict,
         };
-        if !matches!(verdict, Verdict::Continue) {
-            return phase_result(ctx, verdict);
+        let count = header_count(request, MapType::HttpRequestHeaders);
+        match ctx.call(slot, |http| http.on_request_headers(count, !request.has_body())) {
+            Verdict::Continue => {}
+            Verdict::Pause => {
+                ctx.pause_request(slot);
+                return Verdict::Pause;
+            }
+            verdict => return verdict,
         }
     }
-    rc::DECLINED
+    Verdict::Continue
+}
+
+/// The next slot of this phase that is to see the body.
+fn next_for_body(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Option<usize> {
+    let attached = loc.attachments.iter().filter(|attached| attached.phase == phase);
+    let mut slots = attached.filter_map(|attached| ctx.position(Source::Directive(attached.index)));
+    slots.find(|&slot| ctx.wants_request_body(slot, loc.request_body()))
+}
+
+/// nginx calls this when it has the whole body, maybe before `read_body` returns.
+unsafe extern "C" fn on_body_read(r: *mut ngx_http_request_t) {
+    guard((), || {
+        // SAFETY: nginx passes a valid request.
+        if let Some(request) = unsafe { Request::from_ptr(r) } {
+            if let Some(ctx) = RequestContext::of(request) {
+                ctx.body_read.set(true);
+            }
+            request.run_phases();
+        }
+    });
+}
+
+/// `proxy_on_request_body`, once with the whole, of each plugin of this phase that wants it; each sees what the one before left.
+fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: usize) -> ngx_int_t {
+    let mut next = Some(first);
+    while let Some(slot) = next {
+        let size = {
+            let mut body = ctx.request_body.borrow_mut();
+            body.get_or_insert_with(|| Body::of(ctx.request().body())).size()
+        };
+        ctx.see_request_body(slot);
+        match ctx.call(slot, |http| http.on_request_body(u32::try_from(size).unwrap_or(u32::MAX), true)) {
+            Verdict::Continue => {}
+            Verdict::Pause => {
+                ctx.pause_request(slot);
+                return rc::DONE;
+            }
+            verdict => return phase_result(ctx, verdict),
+        }
+        next = next_for_body(ctx, loc, phase);
+    }
+    keep_body(ctx)
+}
+
+/// Gives nginx what the plugins left of the request's body.
+fn keep_body(ctx: &RequestContext) -> ngx_int_t {
+    match ctx.request_body.take().filter(Body::is_changed).and_then(Body::into_bytes) {
+        Some(bytes) => ctx.request().set_body(&bytes).map_or_else(Into::into, |()| rc::DECLINED),
+        None => rc::DECLINED,
+    }
 }
 
 unsafe extern "C" fn on_log(r: *mut ngx_http_request_t) -> ngx_int_t {

@@ -8,17 +8,20 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use ngx_bindings::event::Event;
+use ngx_bindings::log::Level;
 use ngx_bindings::pool::AllocError;
-use ngx_bindings::sys::ngx_event_t;
 use ngx_bindings::{Request, rc};
 
+use super::body::Body;
+use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
 use super::host::{Answer, NginxHost, RequestStream};
 use super::module;
+use super::pause::Pause;
+use super::response::Response;
 use crate::config::FailurePolicy;
 use crate::proxy_wasm::abi::Action;
-use crate::proxy_wasm::{Failure, HttpContext, PluginContext};
+use crate::proxy_wasm::{Callback, Failure, HttpContext, PluginContext};
 
 /// What a request's plugins want of nginx, after some callbacks of theirs ran.
 #[derive(Debug)]
@@ -31,19 +34,8 @@ pub enum Verdict {
     Answer(Answer),
     /// A plugin failed, and its policy closes the request.
     Fail,
-}
-
-/// The HttpContexts of one request.
-pub struct RequestContext {
-    request: Cell<Request>,
-    slots: RefCell<Vec<Slot>>,
-    /// What a callback wants sent, until nginx is told.
-    answer: RefCell<Option<Answer>>,
-    /// The slot whose plugin holds the request.
-    paused: Cell<Option<usize>>,
-    wakeup: RefCell<Option<Box<Event>>>,
-    /// The response callbacks have run.
-    responded: Cell<bool>,
+    /// Close the client's connection, without an answer.
+    Close,
 }
 
 /// Where a context of the request comes from.
@@ -55,11 +47,35 @@ pub enum Source {
     Lua(usize),
 }
 
+/// The HttpContexts of one request.
+pub struct RequestContext {
+    request: Request,
+    slots: RefCell<Vec<Slot>>,
+    /// What a callback wants sent, until nginx is told.
+    answer: RefCell<Option<Answer>>,
+    /// A plugin closed the stream.
+    closed: Cell<bool>,
+    /// The request's body, for as long as plugins may see it.
+    pub request_body: RefCell<Option<Body>>,
+    /// nginx has read the request's body.
+    pub body_read: Cell<bool>,
+    /// What holds the request, or the response.
+    pub pause: Pause,
+    /// How far the response has come.
+    pub response: Response,
+}
+
 struct Slot {
     source: Source,
-    failure: FailurePolicy,
-    /// None when the plugin failed and the request goes on without it.
+    policy: Policy,
+    /// None while its callback runs; and when the plugin failed and the request goes on without it.
     http: Option<HttpContext<NginxHost>>,
+    /// `proxy_on_request_body` has run.
+    request_body_seen: bool,
+    /// The plugin set APISIX's property that asks for the request's body.
+    wants_request_body: bool,
+    /// As above, for the response's.
+    wants_response_body: bool,
 }
 
 impl RequestContext {
@@ -92,12 +108,14 @@ impl RequestContext {
         // SAFETY: fresh, aligned memory of the right size, that lives as long as the request.
         unsafe {
             ctx.write(Self {
-                request: Cell::new(request),
+                request,
                 slots: RefCell::default(),
                 answer: RefCell::default(),
-                paused: Cell::default(),
-                wakeup: RefCell::default(),
-                responded: Cell::default(),
+                closed: Cell::default(),
+                request_body: RefCell::default(),
+                body_read: Cell::default(),
+                pause: Pause::default(),
+                response: Response::default(),
             });
             request.pool().on_destroy(destroy, ctx.cast())?;
             request.set_module_ctx(module::main_module(), ctx);
@@ -108,12 +126,7 @@ impl RequestContext {
     /// The request itself.
     #[inline]
     pub fn request(&self) -> Request {
-        self.request.get()
-    }
-
-    /// Whether a context of that source has been made.
-    pub fn has(&self, source: Source) -> bool {
-        self.slots.borrow().iter().any(|slot| slot.source == source)
+        self.request
     }
 
     /// The slot of that source.
@@ -131,16 +144,29 @@ impl RequestContext {
         matches!(self.slots.borrow()[slot].source, Source::Lua(_))
     }
 
-    /// Makes an HttpContext; answers its slot, or what its failure means for the request.
-    pub fn open(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, failure: FailurePolicy) -> Result<usize, Failure> {
-        let slot = self.slots.borrow().len();
-        let stream = RequestStream::new(NonNull::from(self), slot);
-        let (http, result) = match plugin.create_http_context(stream) {
-            Ok(http) => (Some(http), Ok(slot)),
-            Err(failure) => (None, Err(failure)),
-        };
-        self.slots.borrow_mut().push(Slot { source, failure, http });
-        result
+    /// Makes an HttpContext and answers its slot, or what the plugin's failure means for the request.
+    pub fn open(
+        &self,
+        source: Source,
+        plugin: &Rc<PluginContext<NginxHost>>,
+        policy: Policy,
+    ) -> Result<usize, Verdict> {
+        let slot = self.len();
+        self.slots.borrow_mut().push(Slot {
+            source,
+            policy,
+            http: None,
+            request_body_seen: false,
+            wants_request_body: false,
+            wants_response_body: false,
+        });
+        match plugin.create_http_context(RequestStream::new(NonNull::from(self), slot)) {
+            Ok(http) => {
+                self.slots.borrow_mut()[slot].http = Some(http);
+                Ok(slot)
+            }
+            Err(failure) => Err(self.failed(plugin, &failure, policy)),
+        }
     }
 
     /// Runs one callback of one slot.
@@ -149,45 +175,93 @@ impl RequestContext {
         &self,
         slot: usize,
         callback: impl FnOnce(&mut HttpContext<NginxHost>) -> Result<Action, Failure>,
-    ) -> Result<Verdict, Failure> {
-        let mut slots = self.slots.borrow_mut();
-        let Some(http) = slots[slot].http.as_mut() else {
-            return Ok(Verdict::Continue);
+    ) -> Verdict {
+        // Out of its slot while it runs: host functions look at the slots.
+        let Some(mut http) = self.slots.borrow_mut()[slot].http.take() else {
+            return Verdict::Continue;
         };
-        let action = match callback(http) {
+        let action = match callback(&mut http) {
             Ok(action) => action,
             Err(failure) => {
-                slots[slot].http = None;
-                return Err(failure);
+                let policy = self.slots.borrow()[slot].policy;
+                return self.failed(http.plugin_context(), &failure, policy);
             }
         };
-        drop(slots);
-        if let Some(answer) = self.answer.take() {
-            return Ok(Verdict::Answer(answer));
+        self.slots.borrow_mut()[slot].http = Some(http);
+        if self.closed.get() {
+            return Verdict::Close;
         }
-        Ok(match action {
-            Action::Continue => Verdict::Continue,
-            Action::Pause => Verdict::Pause,
-        })
+        match (self.answer.take(), action) {
+            (Some(answer), _) => Verdict::Answer(answer),
+            (None, Action::Continue) => Verdict::Continue,
+            (None, Action::Pause) => Verdict::Pause,
+        }
     }
 
-    /// What a failure of a slot's plugin means for the request, by the plugin's policy; says it in the request's log.
-    pub fn failed(&self, failure: &Failure, policy: FailurePolicy) -> Verdict {
-        self.request().log().print(ngx_bindings::log::Level::Error, format_args!("{failure}"));
-        match policy {
+    /// What a failure of a plugin means for the request, by the plugin's policy.
+    #[cold]
+    fn failed(&self, plugin: &PluginContext<NginxHost>, failure: &Failure, policy: Policy) -> Verdict {
+        // What ended an instance was said when it did, once; what follows from it for other requests is no news.
+        let level = match failure {
+            Failure::BadAction(_) | Failure::Reentrant => Level::Error,
+            _ => Level::Info,
+        };
+        self.request().log().print(level, format_args!("plugin \"{}\" failed: {failure}", plugin.plugin().name()));
+        match policy.failure {
             FailurePolicy::Closed => Verdict::Fail,
             FailurePolicy::Open => Verdict::Continue,
         }
     }
 
-    /// The policy of a slot.
-    pub fn policy(&self, slot: usize) -> FailurePolicy {
-        self.slots.borrow()[slot].failure
+    /// Whether a slot is to see the request's body that has not seen it yet.
+    pub fn wants_request_body(&self, slot: usize, mode: BodyMode) -> bool {
+        let slots = self.slots.borrow();
+        let slot = &slots[slot];
+        !slot.request_body_seen
+            && slot.has(Callback::OnRequestBody)
+            && match mode {
+                BodyMode::Always => self.body_read.get() || self.request().has_body() || slot.wants_request_body,
+                BodyMode::Property => slot.wants_request_body,
+                BodyMode::Never => false,
+            }
     }
 
-    /// Whether the response callbacks have run; from now on they have.
-    pub fn respond_once(&self) -> bool {
-        self.responded.replace(true)
+    /// From now on the slot has seen the request's body.
+    pub fn see_request_body(&self, slot: usize) {
+        self.slots.borrow_mut()[slot].request_body_seen = true;
+    }
+
+    /// Whether a slot is to see the response's body.
+    pub fn wants_response_body(&self, slot: usize, mode: BodyMode) -> bool {
+        let slots = self.slots.borrow();
+        let slot = &slots[slot];
+        slot.has(Callback::OnResponseBody)
+            && match mode {
+                BodyMode::Always => true,
+                BodyMode::Property => slot.wants_response_body,
+                BodyMode::Never => false,
+            }
+    }
+
+    /// What the plugin of a slot said by APISIX's properties.
+    pub fn ask_for_body(&self, slot: usize, response: bool, wanted: bool) {
+        let slot = &mut self.slots.borrow_mut()[slot];
+        if response {
+            slot.wants_response_body = wanted;
+        } else {
+            slot.wants_request_body = wanted;
+        }
+    }
+
+    /// How much of a body may wait for a slot's plugin.
+    pub fn body_buffer_size(&self, slot: usize) -> usize {
+        self.slots.borrow()[slot].policy.body_buffer_size
+    }
+
+    /// Whether the plugin of a slot has the means to change a body.
+    pub fn may_change_body(&self, slot: usize) -> bool {
+        let slots = self.slots.borrow();
+        slots[slot].http.as_ref().is_some_and(|http| http.plugin_context().plugin().imports("proxy_set_buffer_bytes"))
     }
 
     /// What a plugin wants sent; the first answer stands.
@@ -195,45 +269,40 @@ impl RequestContext {
         self.answer.borrow_mut().get_or_insert(answer);
     }
 
+    /// Closes the stream, once the guest has returned.
+    pub fn close(&self) {
+        self.closed.set(true);
+    }
+
+    /// Whether a plugin closed the stream.
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
     /// The answer that [`Self::set_answer`] left.
     pub fn take_answer(&self) -> Option<Answer> {
         self.answer.take()
     }
 
-    /// Keeps the request where it is until the plugin of `slot` resumes it.
-    pub fn pause(&self, slot: usize) -> Result<(), AllocError> {
-        self.paused.set(Some(slot));
-        self.wakeup.borrow_mut().get_or_insert_with(|| {
-            let data: *const Self = self;
-            Box::new(Event::new(on_wakeup, data.cast_mut().cast(), self.request().log()))
-        });
-        self.request().watch_client();
-        Ok(())
-    }
-
-    /// Whether a plugin holds the request.
-    pub fn is_paused(&self) -> bool {
-        self.paused.get().is_some()
-    }
-
-    /// Resumes the request if the plugin of `slot` holds it; it goes on when nginx is back in its loop.
-    pub fn resume(&self, slot: usize) {
-        if self.paused.get() == Some(slot) {
-            self.paused.set(None);
-            if let Some(event) = self.wakeup.borrow_mut().as_mut() {
-                event.post();
-            }
-        }
+    /// Whether [`Self::set_answer`] left one.
+    pub fn has_answer(&self) -> bool {
+        self.answer.borrow().is_some()
     }
 
     /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
     pub fn finish(&self) {
-        *self.wakeup.borrow_mut() = None;
-        for slot in self.slots.borrow_mut().iter_mut() {
-            if let Some(http) = slot.http.take() {
-                http.finish();
-            }
+        self.pause.forget();
+        for slot in 0..self.len() {
+            // Dropped, a context is finished; and not while the slots are borrowed, because its callbacks look at them.
+            let http = self.slots.borrow_mut()[slot].http.take();
+            drop(http);
         }
+    }
+}
+
+impl Slot {
+    fn has(&self, callback: Callback) -> bool {
+        self.http.as_ref().is_some_and(|http| http.plugin_context().plugin().has(callback))
     }
 }
 
@@ -248,14 +317,6 @@ extern "C" fn destroy(data: *mut c_void) {
     });
 }
 
-unsafe extern "C" fn on_wakeup(event: *mut ngx_event_t) {
-    guard((), || {
-        // SAFETY: the event belongs to the context in its data, and is disarmed when that goes.
-        let ctx = unsafe { &*(*event).data.cast::<RequestContext>() };
-        ctx.request().resume_phases();
-    });
-}
-
 /// What nginx is told of a verdict in a phase.
 pub fn phase_result(ctx: &RequestContext, verdict: Verdict) -> ngx_bindings::sys::ngx_int_t {
     match verdict {
@@ -263,5 +324,6 @@ pub fn phase_result(ctx: &RequestContext, verdict: Verdict) -> ngx_bindings::sys
         Verdict::Pause => rc::DONE,
         Verdict::Answer(answer) => answer.send(ctx.request()),
         Verdict::Fail => rc::SERVICE_UNAVAILABLE,
+        Verdict::Close => rc::CLOSE,
     }
 }

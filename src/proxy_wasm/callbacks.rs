@@ -193,7 +193,9 @@ fn check_type(name: &str, export: &ExternType, types: &[(usize, usize)]) -> Resu
 
 fn is_of(function: &FuncType, params: usize, results: usize) -> bool {
     let mut types = function.params().chain(function.results());
-    function.params().len() == params && function.results().len() == results && types.all(|ty| matches!(ty, ValType::I32))
+    function.params().len() == params
+        && function.results().len() == results
+        && types.all(|ty| matches!(ty, ValType::I32))
 }
 
 fn signature(ty: &str, params: usize, results: usize) -> String {

@@ -226,11 +226,6 @@ impl<S> Contexts<S> {
         &self.plugins[plugin].configuration
     }
 
-    /// The living HTTP context of that id, if it belongs to that plugin context.
-    pub(crate) fn http_context(&self, plugin: usize, id: u32) -> Option<ContextKey> {
-        self.find(id).filter(|key| matches!(*key, ContextKey::Http(index) if self.http[index].plugin == plugin))
-    }
-
     /// Lets a context wait for `proxy_done`; its request, if it has one, does not wait with it.
     pub(crate) fn suspend(&mut self, key: ContextKey) {
         self.set_stage(key, Stage::Pending);

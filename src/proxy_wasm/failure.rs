@@ -1,13 +1,13 @@
 //! Why a callback gave no answer, what is written about it, and how soon its plugin is tried again.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::callbacks::Callback;
-use crate::error::OneLine;
+use crate::error::{one_line, single_spaced};
 
 /// Why a callback gave no answer. What it means for a request is the host's policy (`wasm_failure`); what it means for the
 /// instance is decided here: one that was interrupted is never used again.
@@ -37,9 +37,12 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether the instance cannot be used any more.
-    pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Trap(_) | Self::Timeout | Self::Exit(_) | Self::Start(_) | Self::Refused(Callback::OnVmStart))
+    /// Whether there is an error line about it already. The others come of what was said before, or are the caller's to tell.
+    pub fn is_reported(&self) -> bool {
+        match self {
+            Self::Trap(_) | Self::Timeout | Self::Exit(_) | Self::Start(_) | Self::Refused(_) => true,
+            Self::BadAction(_) | Self::Gone | Self::Unavailable { .. } | Self::Reentrant => false,
+        }
     }
 
     /// What wasmtime says of a call that did not return.
@@ -51,18 +54,13 @@ impl Failure {
             return Self::Timeout;
         }
         // The backtrace is a context of the error, on top of its cause, and has a line per frame.
-        let mut text = match error.downcast_ref::<Trap>() {
-            Some(trap) => format!("wasm trap: {trap}"),
-            None => error.root_cause().to_string(),
-        };
+        let mut cause = single_spaced(&error.root_cause().to_string());
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-            let lines = backtrace.to_string();
-            for (index, frame) in lines.lines().skip(1).enumerate() {
-                // A String takes whatever is written to it.
-                let _ = write!(text, "{} {}", if index == 0 { ", backtrace:" } else { "," }, frame.trim());
-            }
+            let frames: Vec<_> = backtrace.to_string().lines().skip(1).map(single_spaced).collect();
+            cause += ", backtrace: ";
+            cause += &frames.join(", ");
         }
-        Self::Trap(text)
+        Self::Trap(cause)
     }
 }
 
@@ -89,7 +87,7 @@ impl Failure {
     pub(crate) fn start(error: &wasmtime::Error) -> Self {
         match Self::of(error) {
             // Without a guest on the stack it did not come to run: a limit, or the machine.
-            Self::Trap(_) if error.downcast_ref::<WasmBacktrace>().is_none() => Self::Start(OneLine(error).to_string()),
+            Self::Trap(_) if error.downcast_ref::<WasmBacktrace>().is_none() => Self::Start(one_line(error)),
             failure => failure,
         }
     }

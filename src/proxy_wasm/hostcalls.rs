@@ -1,10 +1,10 @@
 //! Host functions: what a plugin imports from `env`, one file per chapter of the spec.
 //!
-//! Every import of ABI 0.1.0, 0.2.0 and 0.2.1 is here, whatever version the plugin advertises: the versions differ in names,
-//! not in what a name means. A host function is a small safe function on a [`Guest`]; its arguments are what the guest's mean,
-//! and [`answer`] alone turns its result into what the guest gets.
+//! Every import of ABI 0.1.0, 0.2.0 and 0.2.1 is here, whatever version the plugin advertises: the versions differ in
+//! names, not in what a name means. A host function is a small safe function on a [`Guest`]; its arguments are what the
+//! guest's mean, and [`answer`] alone turns its result into what the guest gets.
 
-use wasmtime::{Caller, Linker};
+use wasmtime::{Caller, Linker, Module};
 
 use super::abi::Status;
 use super::host::Host;
@@ -31,19 +31,24 @@ mod http_calls;
 mod local_response;
 mod logging;
 mod metrics;
+#[cfg(test)]
+mod probe;
 mod properties;
 mod shared_data;
 mod shared_queues;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod toolchains;
 mod wasi;
 
-/// Defines every function of `env`; those of WASI are [`wasi`](crate::wasm::wasi)'s.
+/// Defines every function of `env`, with the types that `module` imports where there is more than one; those of WASI are
+/// [`wasi`](crate::wasm::wasi)'s.
 ///
 /// # Errors
 /// When the linker has one of these names already.
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
+pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>, module: &Module) -> wasmtime::Result<()> {
     buffers::add_to_linker(linker)?;
     clocks::add_to_linker(linker)?;
     contexts::add_to_linker(linker)?;
@@ -58,6 +63,7 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
     shared_data::add_to_linker(linker)?;
     shared_queues::add_to_linker(linker)?;
     streams::add_to_linker(linker)?;
+    streams::add_without_result(linker, module)?;
     timers::add_to_linker(linker)?;
     toolchains::add_to_linker(linker)
 }

@@ -1,5 +1,8 @@
 //! One running instance of a plugin: its store, its exports, and how it comes up.
 
+use std::mem;
+use std::sync::Arc;
+
 use wasmtime::{Memory, Store};
 use wasmtime_wasi::I32Exit;
 
@@ -9,6 +12,7 @@ use super::failure::Failure;
 use super::host::Host;
 use super::plugin::Plugin;
 use super::state::{GuestExports, VmState};
+use crate::wasm::wasi;
 
 pub(crate) struct Instance<H: Host> {
     pub store: Store<VmState<H>>,
@@ -17,24 +21,24 @@ pub(crate) struct Instance<H: Host> {
     pub vm_started: bool,
 }
 
-/// An instance that did not come up.
-pub(crate) struct NotStarted<S> {
-    /// The function it failed in.
-    pub function: &'static str,
-    pub failure: Failure,
-    /// For the next one.
-    pub contexts: Contexts<S>,
-}
+/// Why an instance did not come up: the function it failed in, and how.
+pub(crate) type NotStarted = (&'static str, Failure);
 
 impl<H: Host> Instance<H> {
-    /// Makes an instance and runs its start functions.
-    pub fn start(plugin: &Plugin<H>, host: H, contexts: Contexts<H::Stream>) -> Result<Self, NotStarted<H::Stream>> {
-        let mut store = Store::new(plugin.engine().wasmtime(), VmState::new(plugin, host, contexts));
+    /// Makes an instance and runs its start functions. The contexts go with it, or stay where they are if it does not come up.
+    pub fn start(plugin: &Plugin<H>, host: H, contexts: &mut Contexts<H::Stream>) -> Result<Self, NotStarted> {
+        let state = VmState::new(plugin, host, mem::take(contexts));
+        let mut store = Store::new(plugin.engine().wasmtime(), state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(plugin.start_ticks());
-        match initialize(plugin, &mut store) {
+        let initialized = initialize(plugin, &mut store);
+        wasi::flush(store.data_mut());
+        match initialized {
             Ok(callbacks) => Ok(Self { store, callbacks, vm_started: false }),
-            Err((function, failure)) => Err(NotStarted { function, failure, contexts: store.into_data().contexts }),
+            Err(failed) => {
+                *contexts = store.into_data().contexts;
+                Err(failed)
+            }
         }
     }
 
@@ -69,7 +73,7 @@ impl<H: Host> Instance<H> {
 }
 
 /// Spec, "Integration": `_initialize`, and then `main`, if there is one; else `_start`. A start section runs before all of them.
-fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<Callbacks, (&'static str, Failure)> {
+fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<Callbacks, NotStarted> {
     let instantiated = plugin.instance_pre().instantiate(&mut *store);
     let instance = instantiated.map_err(|error| ("the start section", Failure::start(&error)))?;
 
@@ -77,7 +81,7 @@ fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Res
     let Some(memory) = export else {
         return Err(("the start section", Failure::Start("it exports no memory".into())));
     };
-    let mut allocator = |name| instance.get_typed_func(&mut *store, name).ok();
+    let mut allocator = |name| instance.get_typed_func(&mut *store, name).ok().map(Arc::new);
     let allocate = allocator("proxy_on_memory_allocate").or_else(|| allocator("malloc"));
     store.data_mut().guest = Some(GuestExports { memory, allocate });
 
@@ -93,7 +97,7 @@ fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Res
 }
 
 /// A start function may leave by `proc_exit(0)`, as a command of WASI does when its `main` is over.
-fn started<R>(function: &'static str, result: wasmtime::Result<R>) -> Result<(), (&'static str, Failure)> {
+fn started<R>(function: &'static str, result: wasmtime::Result<R>) -> Result<(), NotStarted> {
     match result {
         Ok(_) => Ok(()),
         Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => Ok(()),

@@ -1,7 +1,7 @@
 //! The guest as a host function sees it: its memory, its allocator and the state beside them.
 //!
-//! Spec v0.2.1, "Memory management". A value for the guest is measured, allocated once in the guest and written in place;
-//! where it goes is checked before anything else is done, so that a bad pointer changes nothing.
+//! Spec v0.2.1, "Memory management". A value for the guest is measured, allocated once in the guest and written in
+//! place; where it goes is checked before anything else is done, so that a bad pointer changes nothing.
 
 use std::mem;
 
@@ -117,8 +117,8 @@ impl<'a, H: Host> Guest<'a, H> {
         Ok(memory.write_u32(out.size, value.size)?)
     }
 
-    /// Gives the guest what `find` leaves in the scratch buffer: for values that are borrowed from the host, which must not be
-    /// while the guest's allocator runs.
+    /// Gives the guest what `find` leaves in the scratch buffer: for values that are borrowed from the host, which must
+    /// not be while the guest's allocator runs.
     pub fn give_copy(
         &mut self,
         out: ReturnBytes,
@@ -138,15 +138,21 @@ impl<'a, H: Host> Guest<'a, H> {
         given
     }
 
-    /// Asks the guest for memory. For no bytes it is not asked: both Go SDKs trap on a size of 0, and all SDKs read address 0
-    /// with size 0 as empty.
+    /// Asks the guest for memory. For no bytes it is not asked: both Go SDKs trap on a size of 0, and all SDKs read
+    /// address 0 with size 0 as empty.
     pub fn allocate(&mut self, size: usize) -> Result<GuestBytes> {
         if size == 0 {
             return Ok(GuestBytes { address: 0, size: 0 });
         }
         let size = u32::try_from(size).map_err(|_| OutOfBounds)?;
-        let allocate = self.state().guest.as_ref().and_then(|exports| exports.allocate.clone()).ok_or(OutOfBounds)?;
-        match allocate.call(self.caller.as_context_mut(), size).map_err(Error::Trap)? {
+        // Taken out while it runs: an allocator that asks for values, which need the allocator, gets none instead of
+        // recursing.
+        let allocate = self.state().guest.as_mut().and_then(|exports| exports.allocate.take()).ok_or(OutOfBounds)?;
+        let allocated = allocate.call(self.caller.as_context_mut(), size);
+        if let Some(exports) = &mut self.state().guest {
+            exports.allocate = Some(allocate);
+        }
+        match allocated.map_err(Error::Trap)? {
             0 => Err(OutOfBounds.into()),
             address => Ok(GuestBytes { address, size }),
         }

@@ -1,7 +1,8 @@
 //! The wire format of header maps: spec v0.2.1, "Serialization".
 //!
-//! Little-endian: the number of pairs, the length of each name and value, then the names and values, each followed by a NUL.
-//! Lengths and texts lie apart, and so they do here: a map is two slices, nothing is parsed twice and nothing copied.
+//! Little-endian: the number of pairs, the length of each name and value, then the names and values, each followed by a
+//! NUL. Lengths and texts lie apart, and so they do here: a map is two slices, nothing is parsed twice and nothing
+//! copied.
 
 use super::abi::Status;
 
@@ -189,8 +190,8 @@ impl Measure {
 
 /// Serializes a map in place: the second walk.
 ///
-/// It writes only what was measured. The guest's allocator ran between the two walks and may have changed the map; what no
-/// longer fits is found out by [`Encoder::finish`].
+/// It writes only what was measured. The guest's allocator ran between the two walks and may have changed the map; what
+/// no longer fits is found out by [`Encoder::finish`].
 pub struct Encoder<'a> {
     lengths: &'a mut [Lengths],
     text: &'a mut [u8],
@@ -248,4 +249,99 @@ fn lengths(name: &[u8], value: &[u8]) -> Lengths {
     let [n0, n1, n2, n3] = (name.len() as u32).to_le_bytes();
     let [v0, v1, v2, v3] = (value.len() as u32).to_le_bytes();
     [n0, n1, n2, n3, v0, v1, v2, v3]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example of the spec, `{{"a": "1"}, {"b": "22"}}`, with its numbers in 32 bits.
+    const EXAMPLE: &[u8] = b"\x02\0\0\0\x01\0\0\0\x01\0\0\0\x01\0\0\0\x02\0\0\0a\x001\0b\x0022\0";
+
+    fn encode(map: &PairsBuf) -> Vec<u8> {
+        let mut measure = Measure::default();
+        map.iter().for_each(|(name, value)| measure.add(name, value));
+        let mut bytes = vec![0xaa; measure.size()];
+        let mut encoder = Encoder::new(&mut bytes, measure).unwrap();
+        map.iter().for_each(|(name, value)| encoder.push(name, value));
+        encoder.finish().unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_example_of_the_spec_is_read_and_written() {
+        let pairs = Pairs::parse(EXAMPLE).unwrap();
+        assert_eq!(pairs.iter().collect::<Vec<_>>(), [(&b"a"[..], &b"1"[..]), (b"b", b"22")]);
+        assert_eq!(encode(&PairsBuf::from_iter(pairs)), EXAMPLE);
+    }
+
+    #[test]
+    fn an_empty_map_has_three_forms() {
+        for bytes in [&b""[..], b"\0", b"\0\0\0\0"] {
+            assert!(Pairs::parse(bytes).unwrap().is_empty(), "{bytes:?}");
+        }
+        assert_eq!(encode(&PairsBuf::new()), b"\0\0\0\0");
+    }
+
+    #[test]
+    fn names_and_values_may_be_empty_and_hold_nul() {
+        let map = PairsBuf::from_iter([("", ""), ("a\0b", "\0"), ("", "c")]);
+        let bytes = encode(&map);
+        assert!(Pairs::parse(&bytes).unwrap().iter().eq(map.iter()));
+    }
+
+    #[test]
+    fn a_name_is_found_in_any_case() {
+        let map = PairsBuf::from_iter([("X-Api", "1"), ("x-api", "2")]);
+        assert_eq!(map.as_pairs().get(b"x-aPI"), Some(&b"1"[..]));
+        assert_eq!(map.as_pairs().get(b"x-ap"), None);
+    }
+
+    #[test]
+    fn every_cut_and_every_addition_is_refused() {
+        for end in 1..EXAMPLE.len() {
+            assert_eq!(Pairs::parse(&EXAMPLE[..end]).err(), Some(Status::BadArgument), "{end}");
+        }
+        let longer = [EXAMPLE, b"\0"].concat();
+        assert_eq!(Pairs::parse(&longer).err(), Some(Status::BadArgument));
+    }
+
+    #[test]
+    fn wrong_counts_and_lengths_are_refused() {
+        for (place, value) in [
+            (0, 1),
+            (0, 3),
+            (0, u32::MAX),
+            // Eight times this is 16 in 32 bits, and 20 fits.
+            (0, 0x2000_0002),
+            (4, 0),
+            (4, 2),
+            (4, u32::MAX),
+            (16, 1),
+            (16, 3),
+            (16, u32::MAX - 1),
+        ] {
+            let mut bytes = EXAMPLE.to_vec();
+            bytes[place..place + 4].copy_from_slice(&u32::to_le_bytes(value));
+            assert_eq!(Pairs::parse(&bytes).err(), Some(Status::BadArgument), "{place} {value}");
+        }
+    }
+
+    #[test]
+    fn a_map_that_changed_between_the_walks_is_found_out() {
+        let mut measure = Measure::default();
+        measure.add(b"a", b"1");
+        let mut bytes = vec![0; measure.size()];
+        let mut written = |pairs: &[(&[u8], &[u8])]| {
+            let mut encoder = Encoder::new(&mut bytes, measure)?;
+            pairs.iter().for_each(|(name, value)| encoder.push(name, value));
+            encoder.finish()
+        };
+        assert_eq!(written(&[(b"a", b"1")]), Ok(()));
+        assert_eq!(written(&[]), Err(Status::SerializationFailure));
+        assert_eq!(written(&[(b"a", b"")]), Err(Status::SerializationFailure));
+        assert_eq!(written(&[(b"a", b"12")]), Err(Status::SerializationFailure));
+        assert_eq!(written(&[(b"a", b"1"), (b"", b"")]), Err(Status::SerializationFailure));
+        assert_eq!(written(&[(b"", b""), (b"", b"")]), Err(Status::SerializationFailure));
+    }
 }

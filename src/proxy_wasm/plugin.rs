@@ -14,8 +14,8 @@ use super::callbacks::{Callback, CallbackSet, Signature};
 use super::host::Host;
 use super::hostcalls;
 use super::state::{Identity, VmState};
-use crate::error::{Error, OneLine};
-use crate::wasm::{Engine, Module};
+use crate::error::{Error, one_line};
+use crate::wasm::{Engine, Module, wasi};
 
 /// The markers of the ABI versions, newest first: of several the newest counts.
 const ABI_VERSIONS: [(&str, AbiVersion); 4] = [
@@ -46,7 +46,13 @@ pub struct PluginOptions {
 impl Default for PluginOptions {
     /// No limit but the ABI's own.
     fn default() -> Self {
-        Self { memory_limit: usize::MAX, callback_timeout: None, start_timeout: None, env: Vec::new(), capabilities: None }
+        Self {
+            memory_limit: usize::MAX,
+            callback_timeout: None,
+            start_timeout: None,
+            env: Vec::new(),
+            capabilities: None,
+        }
     }
 }
 
@@ -68,7 +74,12 @@ impl<H: Host> Plugin<H> {
     ///
     /// # Errors
     /// When it is no plugin, or one that this host cannot run. The text says which export or import is at fault.
-    pub fn new(engine: &Engine, module: &Module, identity: Identity, options: PluginOptions) -> Result<Arc<Self>, Error> {
+    pub fn new(
+        engine: &Engine,
+        module: &Module,
+        identity: Identity,
+        options: PluginOptions,
+    ) -> Result<Arc<Self>, Error> {
         let wasm = module.wasmtime();
         let abi_version = abi_version(wasm)?;
         let callbacks = CallbackSet::of(wasm)?;
@@ -76,7 +87,8 @@ impl<H: Host> Plugin<H> {
 
         let identity = Arc::new(identity);
         let mut linker = Linker::new(engine.wasmtime());
-        hostcalls::add_to_linker(&mut linker).map_err(Error::Engine)?;
+        hostcalls::add_to_linker(&mut linker, wasm).map_err(Error::Engine)?;
+        wasi::add_to_linker(&mut linker).map_err(Error::Engine)?;
         let mut instance_pre = linker.instantiate_pre(wasm).map_err(|error| unlinkable(wasm, &error))?;
         if let Some(capabilities) = &options.capabilities {
             restrict(&mut linker, wasm, capabilities, &identity)?;
@@ -100,6 +112,11 @@ impl<H: Host> Plugin<H> {
     #[inline]
     pub fn has(&self, callback: Callback) -> bool {
         self.callbacks.contains(callback)
+    }
+
+    /// Whether the plugin imports this function of the host.
+    pub fn imports(&self, hostcall: &str) -> bool {
+        self.module.wasmtime().imports().any(|import| import.name() == hostcall)
     }
 
     /// Who it is.
@@ -176,7 +193,11 @@ fn check_memory(module: &wasmtime::Module, limit: usize) -> Result<(), Error> {
 /// In the operator's words, which import is at fault.
 fn unlinkable(module: &wasmtime::Module, error: &wasmtime::Error) -> Error {
     if let Some(unknown) = error.downcast_ref::<UnknownImportError>() {
-        return Error::Plugin(format!("imports {}.{}, which this host does not have", unknown.module(), unknown.name()));
+        return Error::Plugin(format!(
+            "imports {}.{}, which this host does not have",
+            unknown.module(),
+            unknown.name()
+        ));
     }
     // Wasmtime names the import in the error and the types in its cause, both in text only.
     let text = error.to_string();
@@ -186,9 +207,15 @@ fn unlinkable(module: &wasmtime::Module, error: &wasmtime::Error) -> Error {
     let found = found.rsplit_once("found type `").and_then(|(_, found)| found.split_once('`'));
     let fault = match (import.as_ref().map(|import| (import, import.ty())), found) {
         (Some((import, ExternType::Func(ty))), Some((host, _))) => {
-            format!("imports {}.{} with type {}, this host has {}", import.module(), import.name(), Signature(&ty), arrow(host))
+            format!(
+                "imports {}.{} with type {}, this host has {}",
+                import.module(),
+                import.name(),
+                Signature(&ty),
+                arrow(host)
+            )
         }
-        _ => format!("cannot be linked: {}", OneLine(error)),
+        _ => format!("cannot be linked: {}", one_line(error)),
     };
     Error::Plugin(fault)
 }
@@ -240,5 +267,117 @@ fn stub<T>(
             results[0] = Val::I32(answer);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy_wasm::fake::{self, FakeHost};
+
+    fn load(wat: &str) -> Result<Arc<Plugin<FakeHost>>, Error> {
+        fake::plugin(wat.as_bytes(), PluginOptions::default())
+    }
+
+    fn fault(wat: &str) -> String {
+        load(wat).err().expect("a fault").to_string()
+    }
+
+    /// A plugin but for what is added.
+    fn with(addition: &str) -> String {
+        format!(r#"(module {addition} (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#)
+    }
+
+    #[test]
+    fn every_abi_version_is_known_by_its_marker() {
+        for (marker, version) in ABI_VERSIONS {
+            let wat = with("").replace("proxy_abi_version_0_2_1", marker);
+            assert_eq!(load(&wat).unwrap().abi_version(), version, "{marker}");
+        }
+        let both = with(r#"(func (export "proxy_abi_version_0_1_0"))"#);
+        assert_eq!(load(&both).unwrap().abi_version(), AbiVersion::V0_2_1);
+    }
+
+    #[test]
+    fn what_is_no_plugin_is_told_why() {
+        assert_eq!(fault("<html>"), "is not a WebAssembly module");
+        assert!(fault("(module (fnord))").starts_with("is not a valid WebAssembly module: "));
+        assert_eq!(fault("(module)"), "exports no proxy_abi_version_*");
+        assert_eq!(
+            fault(&with("").replace("0_2_1", "9_9_9")),
+            "exports proxy_abi_version_9_9_9, which this host does not know"
+        );
+        assert_eq!(fault(&with("").replace("\"memory\"", "\"mem\"")), "exports no memory");
+    }
+
+    #[test]
+    fn an_import_at_fault_is_named() {
+        assert_eq!(fault(&with(r#"(import "env" "foo" (func))"#)), "imports env.foo, which this host does not have");
+        assert_eq!(
+            fault(&with(r#"(import "env" "proxy_log" (func (param i32) (result i32)))"#)),
+            "imports env.proxy_log with type (i32) -> i32, this host has (i32, i32, i32) -> i32"
+        );
+        assert_eq!(
+            fault(&with(r#"(import "env" "proxy_done" (func (param i64 i64)))"#)),
+            "imports env.proxy_done with type (i64, i64) -> (), this host has () -> i32"
+        );
+        assert!(fault(&with(r#"(import "env" "proxy_log" (global i32))"#)).starts_with("cannot be linked: "));
+        // Go's linker imports what it uses twice.
+        load(&with(
+            r#"(import "env" "proxy_done" (func (result i32))) (import "env" "proxy_done" (func (result i32)))"#,
+        ))
+        .unwrap();
+    }
+
+    #[test]
+    fn a_callback_at_fault_is_named() {
+        assert_eq!(
+            fault(&with(r#"(func (export "proxy_on_tick") (param i64))"#)),
+            "exports proxy_on_tick with type (i64) -> (), not (i32) -> ()"
+        );
+        assert_eq!(
+            fault(&with(r#"(func (export "proxy_on_request_headers") (param i32))"#)),
+            "exports proxy_on_request_headers with type (i32) -> (), not (i32, i32, i32) -> i32 or (i32, i32) -> i32"
+        );
+        assert_eq!(
+            fault(&with(r#"(global (export "proxy_on_log") i32 (i32.const 0))"#)),
+            "exports proxy_on_log, but not as a function"
+        );
+    }
+
+    #[test]
+    fn its_callbacks_are_known_without_running_it() {
+        let plugin = load(&with(r#"(func (export "proxy_on_tick") (param i32))"#)).unwrap();
+        assert!(plugin.has(Callback::OnTick));
+        assert!(!plugin.has(Callback::OnLog));
+    }
+
+    #[test]
+    fn memory_that_is_over_the_limit_from_the_start_is_told() {
+        let options = PluginOptions { memory_limit: 1 << 16, ..PluginOptions::default() };
+        fake::plugin(with("").as_bytes(), options.clone()).unwrap();
+        let wat = with("").replace(") 1)", ") 2)");
+        let fault = fake::plugin(wat.as_bytes(), options).err().unwrap().to_string();
+        assert_eq!(fault, "starts with 131072 bytes of memory, but its limit is 65536");
+    }
+
+    #[test]
+    fn what_is_not_among_its_capabilities_does_nothing() {
+        let wat = with(
+            r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+            (import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
+            (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+            (data (i32.const 0) "hello")
+            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                (drop (call $log (i32.const 2) (i32.const 0) (i32.const 5)))
+                (i32.and
+                    (i32.eq (call $tick (i32.const 1)) (i32.const 10))
+                    (i32.eq (call $yield) (i32.const 76))))"#,
+        );
+        let options = PluginOptions { capabilities: Some(vec!["proxy_log".into()]), ..PluginOptions::default() };
+        let (host, vm) = fake::vm(fake::plugin(wat.as_bytes(), options).unwrap());
+        vm.plugin_context([].into()).start().unwrap();
+        assert_eq!(host.take_log(), ["hello"]);
+        assert!(host.worker().tick_periods.is_empty());
     }
 }

@@ -44,8 +44,8 @@ pub struct VmState<H: Host> {
 /// What host functions need of the guest.
 pub(crate) struct GuestExports {
     pub memory: Memory,
-    /// `proxy_on_memory_allocate`, else `malloc`.
-    pub allocate: Option<TypedFunc<u32, u32>>,
+    /// `proxy_on_memory_allocate`, else `malloc`. Shared, because it is called with the state that holds it.
+    pub allocate: Option<Arc<TypedFunc<u32, u32>>>,
 }
 
 /// Maps and buffers that exist only during one callback (`proxy_on_http_call_response`, `proxy_on_grpc_*`,

@@ -114,7 +114,9 @@ impl Entry {
             let module = unsafe { wasmtime::Module::deserialize_open_file(engine.wasmtime(), file) };
             module.map_err(|error| format!("{error:#}"))
         });
-        module.inspect_err(|error| warn!("{} is not usable, so its module is compiled: {error}", self.path.display())).ok()
+        module
+            .inspect_err(|error| warn!("{} is not usable, so its module is compiled: {error}", self.path.display()))
+            .ok()
     }
 
     fn lock(&self) -> io::Result<Lock<'_>> {
@@ -198,5 +200,115 @@ impl Hasher for KeyHasher {
 
     fn finish(&self) -> u64 {
         unreachable!("the key is the whole SHA-256")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::env;
+    use std::os::unix::fs::PermissionsExt;
+    use std::process;
+
+    use super::*;
+    use crate::wasm::{EngineConfig, Module};
+
+    const MODULE: &[u8] = br#"(module (func (export "f") (result i32) (i32.const 7)))"#;
+
+    /// A directory that goes with the test.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = env::temp_dir().join(format!("wasm-cache-{name}-{}", process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn cache(&self) -> Cache {
+            Cache::new(&self.0)
+        }
+
+        fn files(&self) -> Vec<PathBuf> {
+            fs::read_dir(&self.0).unwrap().map(|file| file.unwrap().path()).collect()
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// An engine of its own, which knows no module yet.
+    fn load(cache: &Cache, config: EngineConfig) -> Module {
+        Module::load(&Engine::new(&config).unwrap(), Some(cache), MODULE).unwrap()
+    }
+
+    fn works(module: &Module) -> bool {
+        let mut store = wasmtime::Store::new(module.wasmtime().engine(), ());
+        store.set_epoch_deadline(1);
+        let instance = wasmtime::Instance::new(&mut store, module.wasmtime(), &[]).unwrap();
+        instance.get_typed_func::<(), i32>(&mut store, "f").unwrap().call(&mut store, ()).unwrap() == 7
+    }
+
+    #[test]
+    fn what_one_engine_compiled_another_finds() {
+        let directory = Directory::new("finds");
+        let first = load(&directory.cache(), EngineConfig::default());
+        assert!(!first.from_cache() && works(&first));
+        let second = load(&directory.cache(), EngineConfig::default());
+        assert!(second.from_cache() && works(&second));
+        assert_eq!(first.hash(), second.hash());
+        assert_eq!(directory.files().len(), 1, "neither lock nor temporary file stays");
+    }
+
+    #[test]
+    fn engines_that_make_other_code_have_other_entries() {
+        let directory = Directory::new("configuration");
+        load(&directory.cache(), EngineConfig::default());
+        assert!(!load(&directory.cache(), EngineConfig { epoch_interruption: false }).from_cache());
+        assert_eq!(directory.files().len(), 2);
+    }
+
+    #[test]
+    fn a_damaged_entry_is_compiled_again() {
+        let directory = Directory::new("damaged");
+        load(&directory.cache(), EngineConfig::default());
+        let [entry] = directory.files().try_into().unwrap();
+        let whole = fs::read(&entry).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 2] ^= 1;
+        for damaged in [&b""[..], &whole[..3], &whole[..whole.len() - 1], &whole[1..], &flipped] {
+            fs::write(&entry, damaged).unwrap();
+            let module = load(&directory.cache(), EngineConfig::default());
+            assert!(!module.from_cache() && works(&module));
+            assert_eq!(fs::read(&entry).unwrap(), whole, "it is made good");
+        }
+    }
+
+    #[test]
+    fn an_entry_that_others_can_write_is_not_run() {
+        let directory = Directory::new("writable");
+        load(&directory.cache(), EngineConfig::default());
+        let [entry] = directory.files().try_into().unwrap();
+        fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(!load(&directory.cache(), EngineConfig::default()).from_cache());
+    }
+
+    #[test]
+    fn a_cache_that_is_not_there_is_no_failure() {
+        let module = load(&Cache::new("/nonexistent/cache"), EngineConfig::default());
+        assert!(!module.from_cache() && works(&module));
+    }
+
+    #[test]
+    fn many_at_once_compile_once() {
+        let directory = Directory::new("once");
+        let compiled: usize = std::thread::scope(|scope| {
+            let load = || usize::from(!load(&directory.cache(), EngineConfig::default()).from_cache());
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(compiled, 1);
     }
 }

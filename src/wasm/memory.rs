@@ -13,8 +13,8 @@ pub struct GuestBytes {
     pub size: u32,
 }
 
-/// All of an instance's memory as it is now. It moves when the guest grows it, so it is borrowed anew after every guest call;
-/// it never shrinks, so a range that was inside stays inside.
+/// All of an instance's memory as it is now. It moves when the guest grows it, so it is borrowed anew after every guest
+/// call; it never shrinks, so a range that was inside stays inside.
 pub struct LinearMemory<'a>(&'a mut [u8]);
 
 impl<'a> LinearMemory<'a> {

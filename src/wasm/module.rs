@@ -95,3 +95,36 @@ impl Module {
 fn looks_like_wasm(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\0asm") || matches!(bytes.trim_ascii_start().first(), Some(b'(' | b';'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasm::EngineConfig;
+
+    #[test]
+    fn the_same_content_is_one_module_while_it_is_in_use() {
+        let engine = Engine::new(&EngineConfig::default()).unwrap();
+        let first = Module::load(&engine, None, b"(module)").unwrap();
+        let second = Module::load(&engine.clone(), None, b"(module)").unwrap();
+        assert!(Arc::ptr_eq(&first.0, &second.0));
+        assert_eq!((first.size(), first.hash().to_string().len()), (8, 64));
+        let other = Module::load(&engine, None, b"(module )").unwrap();
+        assert_ne!(first.hash(), other.hash());
+        let hash = first.hash();
+        drop((first, second));
+        assert!(engine.loaded(&hash).is_none());
+    }
+
+    #[test]
+    fn only_webassembly_is_compiled() {
+        let engine = Engine::new(&EngineConfig::default()).unwrap();
+        for bytes in [&b""[..], b"\x7fELF", b"<html>", b"  name: x"] {
+            assert!(matches!(Module::load(&engine, None, bytes), Err(Error::NotWasm)));
+        }
+        for bytes in [&b"\0asm"[..], b"\0asm\x02\0\0\0", b" (module (x))", b";; nothing"] {
+            assert!(matches!(Module::load(&engine, None, bytes), Err(Error::Compile(_))), "{bytes:?}");
+        }
+        Module::load(&engine, None, b"\0asm\x01\0\0\0").unwrap();
+        Module::load(&engine, None, b"\n;; text\n(module)").unwrap();
+    }
+}

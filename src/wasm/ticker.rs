@@ -114,3 +114,82 @@ fn tick(engine: &EngineWeak, sleep: &AtomicU64, woken: &Receiver<()>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Instant;
+
+    use super::*;
+    use crate::wasm::{Engine, EngineConfig};
+
+    const TIMEOUT: Duration = Duration::from_millis(50);
+
+    /// Runs a guest that never returns, with that many ticks; for how long?
+    fn run_endlessly(engine: &Engine, ticks: u64) -> Duration {
+        let module = wasmtime::Module::new(engine.wasmtime(), "(module (func (export \"f\") (loop (br 0))))").unwrap();
+        let mut store = wasmtime::Store::new(engine.wasmtime(), ());
+        let instance = {
+            store.set_epoch_deadline(NEVER);
+            wasmtime::Instance::new(&mut store, &module, &[]).unwrap()
+        };
+        let endless = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
+        store.set_epoch_deadline(ticks);
+        let start = Instant::now();
+        let error = endless.call(&mut store, ()).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&wasmtime::Trap::Interrupt));
+        start.elapsed()
+    }
+
+    #[test]
+    fn a_guest_gets_its_time_and_little_more() {
+        let engine = Engine::new(&EngineConfig::default()).unwrap();
+        engine.start_ticker().unwrap();
+        engine.start_ticker().unwrap();
+        // The thread sleeps a second at a time when it learns of a shorter timeout.
+        let elapsed = run_endlessly(&engine, engine.ticks(Some(TIMEOUT)));
+        assert!(elapsed >= TIMEOUT && elapsed < 10 * TIMEOUT, "{elapsed:?}");
+        engine.stop_ticker();
+        engine.stop_ticker();
+        engine.start_ticker().unwrap();
+        let elapsed = run_endlessly(&engine, engine.ticks(Some(TIMEOUT)));
+        assert!(elapsed >= TIMEOUT && elapsed < 10 * TIMEOUT, "{elapsed:?}");
+    }
+
+    #[test]
+    fn it_wakes_no_oftener_than_the_shortest_timeout_needs() {
+        let ticker = Ticker::new(Engine::new(&EngineConfig::default()).unwrap().wasmtime().weak());
+        let sleep = || ticker.sleep.load(Ordering::Relaxed);
+        assert_eq!(ticker.ticks(None), NEVER);
+        assert_eq!(sleep(), 1000);
+        assert_eq!(ticker.ticks(Some(Duration::from_secs(1))), 1101);
+        assert_eq!(sleep(), 100);
+        ticker.ticks(Some(Duration::from_secs(60)));
+        assert_eq!(sleep(), 100);
+        ticker.ticks(Some(Duration::ZERO));
+        assert_eq!(sleep(), 1);
+        assert!(ticker.ticks(Some(Duration::MAX)) <= 2 * NEVER);
+    }
+
+    #[test]
+    fn no_signal_reaches_its_thread() {
+        let engine = Engine::new(&EngineConfig::default()).unwrap();
+        engine.start_ticker().unwrap();
+        let blocked = |task: &str| {
+            let status = fs::read_to_string(format!("{task}/status")).unwrap();
+            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim().to_owned();
+            u64::from_str_radix(&mask, 16).unwrap()
+        };
+        let tickers = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
+        let tickers: Vec<_> = tickers
+            .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "wasm-ticker"))
+            .collect();
+        assert!(!tickers.is_empty());
+        for ticker in tickers {
+            // All but those that cannot be blocked, 9 and 19, and the two that the C library keeps to itself, 32 and 33.
+            let expected = !(1 << 8 | 1 << 18 | 1 << 31 | 1 << 32);
+            assert_eq!(blocked(ticker.to_str().unwrap()) & expected, expected);
+        }
+        assert_eq!(blocked("/proc/thread-self") & 1, 0, "only there");
+    }
+}

@@ -1,8 +1,8 @@
 //! The little of WASI that a plugin sees: its environment, the clocks, randomness, and two streams that end in the log.
 //!
-//! wasmtime-wasi's preview 1 serves what needs nothing but memory. Everything that its synchronous linker would run on a tokio
-//! runtime is defined here again: that runtime has threads, which must not exist in a master that forks, nor beside nginx's
-//! event loop. What is defined here is short, for there is no file, directory or socket behind it.
+//! wasmtime-wasi's preview 1 serves what needs nothing but memory. Everything that its synchronous linker would run on
+//! a tokio runtime is defined here again: that runtime has threads, which must not exist in a master that forks, nor
+//! beside nginx's event loop. What is defined here is short, for there is no file, directory or socket behind it.
 //!
 //! The same functions are offered as `wasi_unstable`, preview 0, which the AssemblyScript SDK imports.
 
@@ -16,6 +16,8 @@ use super::memory::{LinearMemory, OutOfBounds};
 mod files;
 mod poll;
 mod stdio;
+#[cfg(test)]
+mod tests;
 
 pub use self::stdio::{Output, flush};
 
@@ -94,7 +96,9 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>) -> wasmtime::Result<()
         poll::add_to_linker(linker, version)?;
         stdio::add_to_linker(linker, version)?;
         // wasmtime-wasi takes codes from 126 on for a fault of its caller; AssemblyScript exits with 255.
-        linker.func_wrap(version.module, "proc_exit", |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) })?;
+        linker.func_wrap(version.module, "proc_exit", |code: i32| -> wasmtime::Result<()> {
+            Err(I32Exit(code).into())
+        })?;
     }
     linker.allow_shadowing(false);
     Ok(())

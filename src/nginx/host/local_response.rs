@@ -84,6 +84,17 @@ impl Answer {
         Ok(rc::DONE)
     }
 
+    /// Makes the response that nginx was about to send this answer, but for the body.
+    pub fn replace(&self, request: Request) -> std::result::Result<(), AllocError> {
+        request.clear_headers_out()?;
+        request.set_content_type(b"")?;
+        request.forbid_ranges();
+        self.set_header(request)?;
+        request.set_status(self.status);
+        request.set_content_length(Some(self.body.len() as u64));
+        Ok(())
+    }
+
     /// Puts the answer's fields into the response.
     pub fn set_header(&self, request: Request) -> std::result::Result<(), AllocError> {
         let mut typed = false;

@@ -23,7 +23,13 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
     Ok(())
 }
 
-fn get_buffer_bytes<H: Host>(guest: &mut Guest<'_, H>, buffer: i32, start: u32, max_size: u32, out: ReturnBytes) -> Result {
+fn get_buffer_bytes<H: Host>(
+    guest: &mut Guest<'_, H>,
+    buffer: i32,
+    start: u32,
+    max_size: u32,
+    out: ReturnBytes,
+) -> Result {
     let buffer = BufferType::try_from(buffer)?;
     guest.check_return(out)?;
     let range = clip(start, max_size, buffer_size(guest.state(), buffer)?)?;
@@ -40,7 +46,13 @@ fn get_buffer_status<H: Host>(guest: &mut Guest<'_, H>, buffer: i32, return_size
     guest.write_u32(return_flags, 0)
 }
 
-fn set_buffer_bytes<H: Host>(guest: &mut Guest<'_, H>, buffer: i32, start: u32, size: u32, value: GuestBytes) -> Result {
+fn set_buffer_bytes<H: Host>(
+    guest: &mut Guest<'_, H>,
+    buffer: i32,
+    start: u32,
+    size: u32,
+    value: GuestBytes,
+) -> Result {
     let buffer = BufferType::try_from(buffer)?;
     let (memory, state) = guest.split();
     let value = memory.bytes(value)?;
@@ -53,7 +65,8 @@ fn set_buffer_bytes<H: Host>(guest: &mut Guest<'_, H>, buffer: i32, start: u32, 
     Ok(stream.replace_buffer(buffer, range.start, range.len(), value)?)
 }
 
-/// v0.1.0: the VM's configuration in `proxy_on_vm_start`, else the plugin's; unlike a buffer, it is there when it is empty.
+/// v0.1.0: the VM's configuration in `proxy_on_vm_start`, else the plugin's; unlike a buffer, it is there when it is
+/// empty.
 fn get_configuration<H: Host>(guest: &mut Guest<'_, H>, out: ReturnBytes) -> Result {
     guest.check_return(out)?;
     guest.give_copy(out, |value, _, state| {
@@ -125,6 +138,8 @@ fn replaced(start: u32, size: u32, available: usize) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe};
+    use crate::proxy_wasm::state::HttpCallResponse;
 
     const MINUS_ONE: u32 = u32::MAX;
 
@@ -161,5 +176,83 @@ mod tests {
         assert_eq!(replaced(3, 4, 10), 3..7, "replace");
         assert_eq!(replaced(0, u32::MAX, 10), 0..10, "replace all");
         assert_eq!(replaced(0, 5, 0), 0..0, "fill");
+    }
+
+    const REQUEST_BODY: u32 = BufferType::HttpRequestBody as u32;
+
+    fn body(probe: &mut Probe, start: u32, max_size: u32) -> std::result::Result<Vec<u8>, Status> {
+        probe.get("proxy_get_buffer_bytes", &[REQUEST_BODY, start, max_size])
+    }
+
+    /// The body after `value` took the place of a range.
+    fn set(start: u32, size: u32, value: &str) -> String {
+        let mut probe = Probe::new();
+        let value = probe.put(value);
+        let arguments = [REQUEST_BODY, start, size, value[0], value[1]];
+        assert_eq!(probe.call("proxy_set_buffer_bytes", &arguments), Status::Ok);
+        String::from_utf8_lossy(&probe.stream.request().buffers[&BufferType::HttpRequestBody]).into_owned()
+    }
+
+    #[test]
+    fn a_body_is_read_in_part_or_as_a_whole() {
+        let mut probe = Probe::new();
+        assert_eq!(body(&mut probe, 2, 3), Ok(b"234".to_vec()));
+        assert_eq!(body(&mut probe, 0, u32::MAX), Ok(b"0123456789".to_vec()));
+        assert_eq!(body(&mut probe, 1, u32::MAX), Err(Status::BadArgument));
+        assert_eq!(
+            Probe::without_request().get("proxy_get_buffer_bytes", &[REQUEST_BODY, 0, 1]),
+            Err(Status::NotFound)
+        );
+        assert_eq!(probe.get("proxy_get_buffer_bytes", &[9, 0, 1]), Err(Status::BadArgument));
+    }
+
+    #[test]
+    fn a_body_is_written_by_range() {
+        assert_eq!(set(0, 0, "ab"), "ab0123456789");
+        assert_eq!(set(u32::MAX, 0, "ab"), "0123456789ab");
+        assert_eq!(set(4, 2, "ab"), "0123ab6789");
+        assert_eq!(set(4, 0, "ab"), "0123ab456789");
+        assert_eq!(set(8, 100, "ab"), "01234567ab");
+        assert_eq!(set(0, u32::MAX, ""), "");
+    }
+
+    #[test]
+    fn sizes_are_told() {
+        let mut probe = Probe::new();
+        assert_eq!(probe.call("proxy_get_buffer_status", &[REQUEST_BODY, OUT, OUT + 4]), Status::Ok);
+        assert_eq!((probe.number(OUT), probe.number(OUT + 4)), (10, 0));
+        let response_body = BufferType::HttpResponseBody as u32;
+        assert_eq!(probe.call("proxy_get_buffer_status", &[response_body, OUT, OUT + 4]), Status::NotFound);
+    }
+
+    #[test]
+    fn the_configurations_can_be_read_by_every_context() {
+        for mut probe in [Probe::new(), Probe::without_request()] {
+            let plugin = BufferType::PluginConfiguration as u32;
+            assert_eq!(probe.get("proxy_get_buffer_bytes", &[plugin, 0, u32::MAX]), Ok(b"conf".to_vec()));
+            assert_eq!(probe.get("proxy_get_configuration", &[]), Ok(b"conf".to_vec()));
+            let vm = BufferType::VmConfiguration as u32;
+            assert_eq!(probe.get("proxy_get_buffer_bytes", &[vm, 3, 4]), Ok(b"conf".to_vec()));
+            assert_eq!(probe.call("proxy_set_buffer_bytes", &[plugin, 0, 0, 0, 0]), Status::BadArgument);
+        }
+    }
+
+    #[test]
+    fn what_a_callback_brings_can_be_read_while_it_is_there() {
+        let mut probe = Probe::without_request();
+        let read =
+            |probe: &mut Probe, buffer: BufferType| probe.get("proxy_get_buffer_bytes", &[buffer as u32, 0, 100]);
+        for buffer in
+            [BufferType::HttpCallResponseBody, BufferType::GrpcCallMessage, BufferType::ForeignFunctionArguments]
+        {
+            assert_eq!(read(&mut probe, buffer), Err(Status::NotFound));
+        }
+        let incoming = &mut probe.store.data_mut().incoming;
+        incoming.http_call = Some(HttpCallResponse { body: b"call".to_vec(), ..HttpCallResponse::default() });
+        incoming.grpc_message = Some(b"grpc".to_vec());
+        incoming.foreign_arguments = Some(b"foreign".to_vec());
+        assert_eq!(read(&mut probe, BufferType::HttpCallResponseBody), Ok(b"call".to_vec()));
+        assert_eq!(read(&mut probe, BufferType::GrpcCallMessage), Ok(b"grpc".to_vec()));
+        assert_eq!(read(&mut probe, BufferType::ForeignFunctionArguments), Ok(b"foreign".to_vec()));
     }
 }

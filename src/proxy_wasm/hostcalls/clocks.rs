@@ -2,7 +2,7 @@
 
 use wasmtime::Linker;
 
-use crate::proxy_wasm::host::{Clocks, Host};
+use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::memory::{Guest, Result};
 use crate::proxy_wasm::state::VmState;
 
@@ -16,4 +16,18 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
 fn get_current_time_nanoseconds<H: Host>(guest: &mut Guest<'_, H>, return_time: u32) -> Result {
     let (mut memory, state) = guest.split();
     Ok(memory.write_u64(return_time, state.host.now())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::Status;
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe};
+
+    #[test]
+    fn the_time_has_64_bits() {
+        let mut probe = Probe::without_request();
+        probe.host.worker().now = 0x0102_0304_0506_0708;
+        assert_eq!(probe.call("proxy_get_current_time_nanoseconds", &[OUT]), Status::Ok);
+        assert_eq!((probe.number(OUT), probe.number(OUT + 4)), (0x0506_0708, 0x0102_0304));
+    }
 }

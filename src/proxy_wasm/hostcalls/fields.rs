@@ -6,8 +6,8 @@ use crate::proxy_wasm::pairs::Pairs;
 /// Checks one field. A name may begin with the colon of a pseudo header.
 ///
 /// # Errors
-/// `BadArgument` for a name that is empty or holds a control character, a space or another colon, and for a value that holds
-/// CR, LF or NUL.
+/// `BadArgument` for a name that is empty or holds a control character, a space or another colon, and for a value that
+/// holds CR, LF or NUL.
 pub fn check(name: &[u8], value: &[u8]) -> Result<(), Status> {
     check_name(name)?;
     check_value(value)

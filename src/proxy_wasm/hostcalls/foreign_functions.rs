@@ -2,7 +2,7 @@
 
 use wasmtime::Linker;
 
-use crate::proxy_wasm::host::{ForeignFunctions, Host};
+use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::memory::{Guest, Result};
 use crate::proxy_wasm::state::VmState;
 use crate::wasm::memory::GuestBytes;
@@ -46,5 +46,30 @@ fn call_foreign_function<H: Host>(
     match return_size {
         0 => Ok(()),
         _ => guest.write_u32(return_size, results.len() as u32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::Status;
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe};
+
+    #[test]
+    fn a_function_is_called_by_name() {
+        let mut probe = Probe::new();
+        let (name, arguments, other) = (probe.put("echo"), probe.put("hello"), probe.put("other"));
+        let call = [name, arguments].concat();
+        assert_eq!(probe.get("proxy_call_foreign_function", &call), Ok(b"hello".to_vec()));
+        assert_eq!(probe.get("proxy_call_foreign_function", &[other, arguments].concat()), Err(Status::NotFound));
+        assert_eq!(probe.host.worker().echoes, [(2, b"hello".to_vec())]);
+    }
+
+    #[test]
+    fn results_need_not_be_wanted() {
+        let mut probe = Probe::new();
+        let call = [probe.put("echo"), probe.put("hello")].concat();
+        assert_eq!(probe.call("proxy_call_foreign_function", &[&call[..], &[0, 0]].concat()), Status::Ok);
+        assert_eq!(probe.call("proxy_call_foreign_function", &[&call[..], &[0, OUT]].concat()), Status::Ok);
+        assert_eq!(probe.number(OUT), 5);
     }
 }

@@ -3,7 +3,7 @@
 use wasmtime::Linker;
 
 use super::fields;
-use crate::proxy_wasm::host::{GrpcCall, GrpcCalls, Host};
+use crate::proxy_wasm::host::{GrpcCall, Host};
 use crate::proxy_wasm::memory::{Guest, Result};
 use crate::proxy_wasm::pairs::Pairs;
 use crate::proxy_wasm::state::VmState;
@@ -105,4 +105,47 @@ fn grpc_cancel<H: Host>(guest: &mut Guest<'_, H>, id: u32) -> Result {
 fn grpc_close<H: Host>(guest: &mut Guest<'_, H>, id: u32) -> Result {
     let (host, origin) = guest.state().host_and_origin();
     Ok(host.grpc_close(origin, id)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::Status;
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe};
+
+    fn target(probe: &mut Probe) -> Vec<u32> {
+        [probe.put("upstream"), probe.put("echo.Echo"), probe.put("Say"), [0, 0]].concat()
+    }
+
+    #[test]
+    fn a_unary_call_has_a_message() {
+        let mut probe = Probe::new();
+        let (target, message) = (target(&mut probe), probe.put("hello"));
+        let arguments = [&target[..], &message, &[1000, OUT]].concat();
+        assert_eq!(probe.call("proxy_grpc_call", &arguments), Status::Ok);
+        let made = &probe.host.worker().calls[0];
+        assert_eq!((&made.target[..], &made.body[..], made.context), (&b"echo.Echo/Say"[..], &b"hello"[..], 2));
+    }
+
+    #[test]
+    fn a_stream_is_sent_to_and_closed() {
+        let mut probe = Probe::new();
+        let arguments = [&target(&mut probe)[..], &[OUT]].concat();
+        assert_eq!(probe.call("proxy_grpc_stream", &arguments), Status::Ok);
+        let (id, message) = (probe.number(OUT), probe.put("hello"));
+        assert_eq!(probe.call("proxy_grpc_send", &[id, message[0], message[1], 0]), Status::Ok);
+        assert_eq!(probe.call("proxy_grpc_send", &[id, message[0], message[1], 1]), Status::Ok);
+        assert_eq!(probe.host.worker().calls[0].body, b"hellohello");
+        assert_eq!(probe.call("proxy_grpc_close", &[id]), Status::NotFound);
+        assert_eq!(probe.call("proxy_grpc_cancel", &[7]), Status::NotFound);
+    }
+
+    #[test]
+    fn metadata_is_checked_like_headers() {
+        let mut probe = Probe::new();
+        let mut arguments = target(&mut probe);
+        arguments[6..].copy_from_slice(&probe.put(b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\0\n\0"));
+        arguments.push(OUT);
+        assert_eq!(probe.call("proxy_grpc_stream", &arguments), Status::BadArgument);
+        assert!(probe.host.worker().calls.is_empty());
+    }
 }

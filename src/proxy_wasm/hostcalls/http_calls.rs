@@ -3,7 +3,7 @@
 use wasmtime::Linker;
 
 use super::fields;
-use crate::proxy_wasm::host::{Host, HttpCall, HttpCalls};
+use crate::proxy_wasm::host::{Host, HttpCall};
 use crate::proxy_wasm::memory::{Guest, Result};
 use crate::proxy_wasm::pairs::Pairs;
 use crate::proxy_wasm::state::VmState;
@@ -50,4 +50,38 @@ fn http_call<H: Host>(
     let (host, origin) = state.host_and_origin();
     let id = host.http_call(origin, call)?;
     guest.write_u32(return_call_id, id)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::Status;
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe};
+
+    fn call(probe: &mut Probe, upstream: &str, headers: &[u8]) -> Status {
+        let (upstream, headers, body) = (probe.put(upstream), probe.put(headers), probe.put("body"));
+        probe.call("proxy_http_call", &[&[upstream, headers, body, [0, 0]].concat()[..], &[1000, OUT]].concat())
+    }
+
+    #[test]
+    fn a_call_knows_its_caller() {
+        for (mut probe, context) in [(Probe::new(), 2), (Probe::without_request(), 1)] {
+            assert_eq!(call(&mut probe, "first:80", b""), Status::Ok);
+            assert_eq!(call(&mut probe, "second:80", b"\x01\0\0\0\x05\0\0\0\x02\0\0\0:path\0/t\0"), Status::Ok);
+            assert_eq!(probe.number(OUT), 1);
+            let made = &probe.host.worker().calls[1];
+            assert_eq!((made.plugin_context, made.context), (1, context));
+            assert_eq!(
+                (&made.upstream[..], &made.target[..], &made.body[..]),
+                (&b"second:80"[..], &b"/t"[..], &b"body"[..])
+            );
+        }
+    }
+
+    #[test]
+    fn a_call_with_a_bad_header_is_not_made() {
+        let mut probe = Probe::new();
+        assert_eq!(call(&mut probe, "upstream", b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\0\n\0"), Status::BadArgument);
+        assert_eq!(call(&mut probe, "", b""), Status::BadArgument);
+        assert!(probe.host.worker().calls.is_empty());
+    }
 }

@@ -23,6 +23,8 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
             grpc_status
         );
     }
+    // The name before v0.2.0 was final; the C module has it still.
+    linker.alias("env", "proxy_send_local_response", "env", "proxy_send_http_response")?;
     Ok(())
 }
 
@@ -47,4 +49,44 @@ fn send_local_response<H: Host>(
     fields::check_all(response.headers)?;
     let stream = state.stream().map_err(|_| Status::BadArgument)?;
     Ok(stream.send_local_response(response)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::Status;
+    use crate::proxy_wasm::fake::FakeResponse;
+    use crate::proxy_wasm::hostcalls::probe::Probe;
+
+    fn send(probe: &mut Probe, headers: &[u8]) -> Status {
+        let (details, body, headers) = (probe.put("why"), probe.put("body"), probe.put(headers));
+        let slices = [details, body, headers].concat();
+        probe.call("proxy_send_local_response", &[&[403][..], &slices, &[u32::MAX]].concat())
+    }
+
+    #[test]
+    fn a_response_arrives_whole() {
+        let mut probe = Probe::new();
+        assert_eq!(send(&mut probe, b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\0b\0"), Status::Ok);
+        let sent = FakeResponse {
+            status: 403,
+            details: b"why".to_vec(),
+            body: b"body".to_vec(),
+            headers: vec![(b"a".to_vec(), b"b".to_vec())],
+            grpc_status: -1,
+        };
+        assert_eq!(probe.stream.request().local_response, Some(sent));
+    }
+
+    #[test]
+    fn a_response_with_a_bad_header_is_not_sent() {
+        let mut probe = Probe::new();
+        assert_eq!(send(&mut probe, b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\0\r\0"), Status::BadArgument);
+        assert_eq!(send(&mut probe, b"\x01\0\0\0\0\0\0\0\x01\0\0\0\0b\0"), Status::BadArgument);
+        assert_eq!(probe.stream.request().local_response, None);
+    }
+
+    #[test]
+    fn without_a_request_nobody_can_be_answered() {
+        assert_eq!(send(&mut Probe::without_request(), b""), Status::BadArgument);
+    }
 }

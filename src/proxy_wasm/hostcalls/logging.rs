@@ -3,7 +3,7 @@
 use wasmtime::Linker;
 
 use crate::proxy_wasm::abi::LogLevel;
-use crate::proxy_wasm::host::{Host, Logging};
+use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::memory::{Guest, Result};
 use crate::proxy_wasm::state::VmState;
 use crate::wasm::memory::GuestBytes;
@@ -31,4 +31,40 @@ fn get_log_level<H: Host>(guest: &mut Guest<'_, H>, return_level: u32) -> Result
     let (mut memory, state) = guest.split();
     let (host, origin) = state.host_and_origin();
     Ok(memory.write_u32(return_level, host.log_level(origin.stream) as u32)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::{LogLevel, Status};
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe};
+
+    #[test]
+    fn messages_below_the_level_are_not_logged() {
+        let mut probe = Probe::new();
+        probe.host.worker().log_level = LogLevel::Warn;
+        let [address, size] = probe.put("hello");
+        for level in 0..=5 {
+            assert_eq!(probe.call("proxy_log", &[level, address, size]), Status::Ok);
+        }
+        let levels: Vec<LogLevel> = probe.host.worker().log.iter().map(|(level, _)| *level).collect();
+        assert_eq!(levels, [LogLevel::Warn, LogLevel::Error, LogLevel::Critical]);
+        assert_eq!(probe.host.take_log(), ["hello"; 3]);
+    }
+
+    #[test]
+    fn an_unknown_level_is_a_bad_argument() {
+        let mut probe = Probe::new();
+        let [address, size] = probe.put("hello");
+        assert_eq!(probe.call("proxy_log", &[6, address, size]), Status::BadArgument);
+        assert_eq!(probe.call("proxy_log", &[u32::MAX, address, size]), Status::BadArgument);
+        assert!(probe.host.take_log().is_empty());
+    }
+
+    #[test]
+    fn the_level_is_told() {
+        let mut probe = Probe::without_request();
+        probe.host.worker().log_level = LogLevel::Error;
+        assert_eq!(probe.call("proxy_get_log_level", &[OUT]), Status::Ok);
+        assert_eq!(probe.number(OUT), LogLevel::Error as u32);
+    }
 }

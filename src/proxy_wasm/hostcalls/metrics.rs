@@ -3,7 +3,7 @@
 use wasmtime::Linker;
 
 use crate::proxy_wasm::abi::MetricType;
-use crate::proxy_wasm::host::{Host, Metrics};
+use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::memory::{Guest, Result};
 use crate::proxy_wasm::state::VmState;
 use crate::wasm::memory::GuestBytes;
@@ -39,4 +39,33 @@ fn record_metric<H: Host>(guest: &mut Guest<'_, H>, id: u32, value: u64) -> Resu
 
 fn increment_metric<H: Host>(guest: &mut Guest<'_, H>, id: u32, offset: i64) -> Result {
     Ok(guest.state().host.increment_metric(id, offset)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::{MetricType, Status};
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe};
+
+    #[test]
+    fn a_metric_is_defined_changed_and_read() {
+        let mut probe = Probe::new();
+        let name = probe.put("requests");
+        assert_eq!(probe.call("proxy_define_metric", &[MetricType::Gauge as u32, name[0], name[1], OUT]), Status::Ok);
+        let id = probe.number(OUT);
+        assert_eq!(probe.call("proxy_record_metric", &[id, 10]), Status::Ok);
+        assert_eq!(probe.call("proxy_increment_metric", &[id, -3i32 as u32]), Status::Ok);
+        assert_eq!(probe.call("proxy_get_metric", &[id, OUT]), Status::Ok);
+        assert_eq!((probe.number(OUT), probe.number(OUT + 4)), (7, 0));
+        assert_eq!(probe.host.worker().metrics[0].name, b"requests");
+    }
+
+    #[test]
+    fn an_unknown_metric_is_not_found_and_an_unknown_kind_a_bad_argument() {
+        let mut probe = Probe::new();
+        let name = probe.put("requests");
+        assert_eq!(probe.call("proxy_define_metric", &[3, name[0], name[1], OUT]), Status::BadArgument);
+        assert_eq!(probe.call("proxy_get_metric", &[5, OUT]), Status::NotFound);
+        assert_eq!(probe.call("proxy_record_metric", &[5, 1]), Status::NotFound);
+        assert_eq!(probe.call("proxy_increment_metric", &[5, 1]), Status::NotFound);
+    }
 }

@@ -49,3 +49,34 @@ fn own_property<'a>(plugin: &'a Identity, path: PropertyPath<'_>) -> Option<&'a 
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy_wasm::hostcalls::probe::Probe;
+
+    fn get(probe: &mut Probe, path: &str) -> std::result::Result<Vec<u8>, Status> {
+        let [address, size] = probe.put(path);
+        probe.get("proxy_get_property", &[address, size])
+    }
+
+    #[test]
+    fn a_plugin_knows_itself_without_a_request() {
+        for mut probe in [Probe::new(), Probe::without_request()] {
+            assert_eq!(get(&mut probe, "plugin_name"), Ok(b"probe".to_vec()));
+            assert_eq!(get(&mut probe, "plugin_root_id"), Ok(b"probe".to_vec()));
+            assert_eq!(get(&mut probe, "plugin_root_id\0"), Ok(b"probe".to_vec()));
+            assert_eq!(get(&mut probe, "plugin_vm_id"), Ok(b"vm".to_vec()));
+        }
+    }
+
+    #[test]
+    fn other_properties_are_the_requests() {
+        let mut probe = Probe::new();
+        let (path, value) = (probe.put("request\0path\0"), probe.put("/t"));
+        assert_eq!(probe.call("proxy_set_property", &[path[0], path[1], value[0], value[1]]), Status::Ok);
+        assert_eq!(get(&mut probe, "request\0path"), Ok(b"/t".to_vec()));
+        assert_eq!(get(&mut probe, "request\0query"), Err(Status::NotFound));
+        assert_eq!(get(&mut Probe::without_request(), "request\0path"), Err(Status::NotFound));
+    }
+}

@@ -2,7 +2,7 @@
 
 use wasmtime::Linker;
 
-use crate::proxy_wasm::host::{Host, SharedData};
+use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::memory::{Guest, Result, ReturnBytes};
 use crate::proxy_wasm::state::VmState;
 use crate::wasm::memory::GuestBytes;
@@ -37,4 +37,26 @@ fn set_shared_data<H: Host>(guest: &mut Guest<'_, H>, key: GuestBytes, value: Gu
     let (memory, state) = guest.split();
     let (key, value) = (memory.bytes(key)?, memory.bytes(value)?);
     Ok(state.host.set_shared_data(state.plugin.vm_id.as_bytes(), key, value, cas)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::Status;
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe};
+
+    #[test]
+    fn values_are_shared_by_key_and_checked_by_cas() {
+        let mut probe = Probe::without_request();
+        let (key, value) = (probe.put("key"), probe.put("value"));
+        let get = [key[0], key[1], OUT, OUT + 4, OUT + 8];
+        assert_eq!(probe.call("proxy_get_shared_data", &get), Status::NotFound);
+        assert_eq!(probe.call("proxy_set_shared_data", &[key[0], key[1], value[0], value[1], 0]), Status::Ok);
+        assert_eq!(probe.call("proxy_get_shared_data", &get), Status::Ok);
+        assert_eq!((probe.returned(), probe.number(OUT + 8)), (b"value".to_vec(), 1));
+        assert_eq!(probe.call("proxy_set_shared_data", &[key[0], key[1], value[0], 0, 2]), Status::CasMismatch);
+        assert_eq!(probe.call("proxy_set_shared_data", &[key[0], key[1], value[0], 0, 1]), Status::Ok);
+        assert_eq!(probe.call("proxy_get_shared_data", &get), Status::Ok);
+        assert_eq!((probe.returned(), probe.number(OUT + 8)), (Vec::new(), 2));
+        assert!(probe.host.worker().shared_data.keys().all(|(vm_id, _)| vm_id == b"vm"));
+    }
 }

@@ -2,7 +2,7 @@
 
 use wasmtime::Linker;
 
-use crate::proxy_wasm::host::{Host, SharedQueues};
+use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::memory::{Guest, Result, ReturnBytes};
 use crate::proxy_wasm::state::VmState;
 use crate::wasm::memory::GuestBytes;
@@ -34,7 +34,12 @@ fn register_shared_queue<H: Host>(guest: &mut Guest<'_, H>, name: GuestBytes, re
 }
 
 /// No VM id means the caller's own, as in the reference host.
-fn resolve_shared_queue<H: Host>(guest: &mut Guest<'_, H>, vm_id: GuestBytes, name: GuestBytes, return_id: u32) -> Result {
+fn resolve_shared_queue<H: Host>(
+    guest: &mut Guest<'_, H>,
+    vm_id: GuestBytes,
+    name: GuestBytes,
+    return_id: u32,
+) -> Result {
     guest.check(return_id, 4)?;
     let (memory, state) = guest.split();
     let vm_id = match memory.bytes(vm_id)? {
@@ -53,4 +58,40 @@ fn enqueue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, value: Gu
 fn dequeue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, out: ReturnBytes) -> Result {
     guest.check_return(out)?;
     guest.give_copy(out, |value, _, state| Ok(state.host.dequeue(queue, value)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::Status;
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe};
+
+    #[test]
+    fn items_go_in_and_out_in_order() {
+        let mut probe = Probe::without_request();
+        let name = probe.put("jobs");
+        assert_eq!(probe.call("proxy_register_shared_queue", &[name[0], name[1], OUT]), Status::Ok);
+        let id = probe.number(OUT);
+        for item in ["one", "two", ""] {
+            let item = probe.put(item);
+            assert_eq!(probe.call("proxy_enqueue_shared_queue", &[id, item[0], item[1]]), Status::Ok);
+        }
+        for item in ["one", "two", ""] {
+            assert_eq!(probe.get("proxy_dequeue_shared_queue", &[id]), Ok(item.as_bytes().to_vec()));
+        }
+        assert_eq!(probe.get("proxy_dequeue_shared_queue", &[id]), Err(Status::Empty));
+        assert_eq!(probe.get("proxy_dequeue_shared_queue", &[9]), Err(Status::NotFound));
+    }
+
+    #[test]
+    fn a_queue_is_found_by_vm_and_name() {
+        let mut probe = Probe::new();
+        let (name, vm_id, other) = (probe.put("jobs"), probe.put("vm"), probe.put("other"));
+        assert_eq!(probe.call("proxy_register_shared_queue", &[name[0], name[1], OUT]), Status::Ok);
+        let mut resolve =
+            |vm_id: [u32; 2]| probe.call("proxy_resolve_shared_queue", &[vm_id[0], vm_id[1], name[0], name[1], OUT]);
+        assert_eq!(resolve(vm_id), Status::Ok);
+        assert_eq!(resolve([0, 0]), Status::Ok);
+        assert_eq!(resolve(other), Status::NotFound);
+        assert_eq!(probe.host.worker().queues[0].consumers, [1]);
+    }
 }

@@ -1,7 +1,8 @@
 //! Spec v0.2.1, "Common stream operations" and the status of the last call; with the names v0.1.0 has for continuing.
 
-use wasmtime::Linker;
+use wasmtime::{Caller, Linker, Module};
 
+use super::answer;
 use crate::proxy_wasm::abi::{Status, StreamType};
 use crate::proxy_wasm::host::{Host, StreamControl};
 use crate::proxy_wasm::memory::{Guest, Result, ReturnBytes};
@@ -13,11 +14,31 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
         "proxy_close_stream" (stream: i32) => close_stream(stream);
         "proxy_get_status" (return_code: u32, data: u32, size: u32)
             => get_status(return_code, ReturnBytes { data, size });
-        // v0.1.0 documents these three without a result; every SDK imports them with one.
         "proxy_continue_request" () => continue_stream(StreamType::HttpRequest as i32);
         "proxy_continue_response" () => continue_stream(StreamType::HttpResponse as i32);
         "proxy_clear_route_cache" () => clear_route_cache();
     }
+    Ok(())
+}
+
+/// Defines without a result what a module imports so: v0.1.0 documents these three that way, while every SDK imports
+/// them with one.
+pub fn add_without_result<H: Host>(linker: &mut Linker<VmState<H>>, module: &Module) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    for import in module.imports().filter(|import| import.module() == "env") {
+        let function: fn(&mut Guest<'_, H>) -> Result = match import.name() {
+            "proxy_continue_request" => |guest| continue_stream(guest, StreamType::HttpRequest as i32),
+            "proxy_continue_response" => |guest| continue_stream(guest, StreamType::HttpResponse as i32),
+            "proxy_clear_route_cache" => clear_route_cache,
+            _ => continue,
+        };
+        if import.ty().func().is_some_and(|ty| ty.results().len() == 0) {
+            linker.func_wrap("env", import.name(), move |caller: Caller<'_, VmState<H>>| {
+                answer(caller, |guest| function(guest)).map(drop)
+            })?;
+        }
+    }
+    linker.allow_shadowing(false);
     Ok(())
 }
 
@@ -50,7 +71,82 @@ fn get_status<H: Host>(guest: &mut Guest<'_, H>, return_code: u32, out: ReturnBy
     })
 }
 
-/// nginx chose the location before any plugin ran, and keeps it: there is no cache to clear, which is what was asked for.
+/// nginx chose the location before any plugin ran, and keeps it: there is no cache to clear, which is what was asked
+/// for.
 fn clear_route_cache<H: Host>(_: &mut Guest<'_, H>) -> Result {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy_wasm::context::ContextKey;
+    use crate::proxy_wasm::fake::FakeStream;
+    use crate::proxy_wasm::hostcalls::probe::{OUT, Probe, link};
+
+    #[test]
+    fn halves_are_continued_and_closed_by_number() {
+        let mut probe = Probe::new();
+        assert_eq!(probe.call("proxy_continue_stream", &[1]), Status::Ok);
+        assert_eq!(probe.call("proxy_close_stream", &[0]), Status::Ok);
+        assert_eq!(probe.call("proxy_continue_stream", &[4]), Status::BadArgument);
+        assert_eq!(probe.call("proxy_close_stream", &[u32::MAX]), Status::BadArgument);
+        let request = probe.stream.request();
+        assert_eq!(
+            (&request.continued[..], &request.closed[..]),
+            (&[StreamType::HttpResponse][..], &[StreamType::HttpRequest][..])
+        );
+    }
+
+    #[test]
+    fn v0_1_0_has_a_function_for_each_half() {
+        let mut probe = Probe::new();
+        assert_eq!(probe.call("proxy_continue_request", &[]), Status::Ok);
+        assert_eq!(probe.call("proxy_continue_response", &[]), Status::Ok);
+        assert_eq!(probe.call("proxy_clear_route_cache", &[]), Status::Ok);
+        assert_eq!(probe.stream.request().continued, [StreamType::HttpRequest, StreamType::HttpResponse]);
+    }
+
+    #[test]
+    fn v0_1_0_may_import_these_without_a_result() {
+        for result in ["", "(result i32)"] {
+            let plugin = link(&format!(
+                r#"(module
+                    (import "env" "proxy_continue_request" (func {result}))
+                    (import "env" "proxy_continue_response" (func {result}))
+                    (import "env" "proxy_clear_route_cache" (func {result}))
+                    (memory (export "memory") 1)
+                    (func (export "proxy_abi_version_0_1_0")))"#
+            ));
+            assert_eq!(plugin.err(), None, "{result}");
+        }
+        let plugin = link(
+            r#"(module
+                (import "env" "proxy_continue_response" (func $continue))
+                (memory (export "memory") 1)
+                (func (export "proxy_abi_version_0_1_0"))
+                (func (export "continue") (result i32) call $continue i32.const 0))"#,
+        );
+        let mut probe = Probe::of(&plugin.unwrap(), FakeStream::default());
+        let contexts = &mut probe.store.data_mut().contexts;
+        let http = contexts.open(0, probe.stream.clone());
+        contexts.enter(ContextKey::Http(http));
+        assert_eq!(probe.call("continue", &[]), Status::Ok);
+        assert_eq!(probe.stream.request().continued, [StreamType::HttpResponse]);
+    }
+
+    #[test]
+    fn without_a_request_there_is_nothing_to_continue() {
+        assert_eq!(Probe::without_request().call("proxy_continue_stream", &[0]), Status::BadArgument);
+    }
+
+    #[test]
+    fn the_status_of_the_last_call_is_told() {
+        let mut probe = Probe::new();
+        assert_eq!(probe.call("proxy_get_status", &[OUT + 8, OUT, OUT + 4]), Status::Ok);
+        assert_eq!((probe.number(OUT + 8), probe.returned()), (0, Vec::new()));
+        probe.store.data_mut().incoming.status = Some((14, b"unavailable".to_vec()));
+        assert_eq!(probe.call("proxy_get_status", &[OUT + 8, OUT, OUT + 4]), Status::Ok);
+        assert_eq!((probe.number(OUT + 8), probe.returned()), (14, b"unavailable".to_vec()));
+    }
 }

@@ -2,7 +2,7 @@
 
 use wasmtime::Linker;
 
-use crate::proxy_wasm::host::{Host, Timers};
+use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::memory::{Guest, Result};
 use crate::proxy_wasm::state::VmState;
 
@@ -17,4 +17,18 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
 fn set_tick_period_milliseconds<H: Host>(guest: &mut Guest<'_, H>, period: u32) -> Result {
     let (host, origin) = guest.state().host_and_origin();
     Ok(host.set_tick_period(origin.plugin_context, period)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::abi::Status;
+    use crate::proxy_wasm::hostcalls::probe::Probe;
+
+    #[test]
+    fn a_timer_belongs_to_the_plugin_context() {
+        for mut probe in [Probe::new(), Probe::without_request()] {
+            assert_eq!(probe.call("proxy_set_tick_period_milliseconds", &[250]), Status::Ok);
+            assert_eq!(probe.host.worker().tick_periods.iter().collect::<Vec<_>>(), [(&1, &250)]);
+        }
+    }
 }

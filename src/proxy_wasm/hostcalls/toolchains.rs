@@ -1,4 +1,5 @@
-//! What compilers import from `env` beside the ABI: found in real plugins, defined by the reference host or by their own runtime.
+//! What compilers import from `env` beside the ABI: found in real plugins, defined by the reference host or by their
+//! own runtime.
 
 use wasmtime::{Caller, Linker, bail};
 
@@ -14,8 +15,37 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
     Ok(())
 }
 
-/// AssemblyScript's `abort(message, file, line, column)`, when a plugin is not built with `--use abort=…`. Its texts are
-/// UTF-16 in a heap whose layout depends on the compiler's version; the place says enough.
-fn abort<H: Host>(_: Caller<'_, VmState<H>>, _message: u32, _file: u32, line: u32, column: u32) -> wasmtime::Result<()> {
+/// AssemblyScript's `abort(message, file, line, column)`, when a plugin is not built with `--use abort=…`. Its texts
+/// are UTF-16 in a heap whose layout depends on the compiler's version; the place says enough.
+fn abort<H: Host>(
+    _: Caller<'_, VmState<H>>,
+    _message: u32,
+    _file: u32,
+    line: u32,
+    column: u32,
+) -> wasmtime::Result<()> {
     bail!("abort at line {line}, column {column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::proxy_wasm::fake::FakeStream;
+    use crate::proxy_wasm::hostcalls::probe::{Probe, link};
+
+    #[test]
+    fn plugins_of_emscripten_and_assemblyscript_link_and_an_abort_is_a_trap() {
+        let plugin = link(
+            r#"(module
+                (import "env" "pthread_equal" (func (param i32 i32) (result i32)))
+                (import "env" "emscripten_notify_memory_growth" (func (param i32)))
+                (import "env" "abort" (func $abort (param i32 i32 i32 i32)))
+                (memory (export "memory") 1)
+                (func (export "proxy_abi_version_0_2_0"))
+                (func (export "abort") (result i32)
+                    (call $abort (i32.const 0) (i32.const 0) (i32.const 12) (i32.const 3)) (i32.const 0)))"#,
+        );
+        let mut probe = Probe::of(&plugin.unwrap(), FakeStream::default());
+        let error = probe.try_call("abort", &[]).unwrap_err();
+        assert_eq!(error.root_cause().to_string(), "abort at line 12, column 3");
+    }
 }

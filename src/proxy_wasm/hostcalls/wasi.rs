@@ -3,7 +3,7 @@
 use wasmtime::Memory;
 
 use crate::proxy_wasm::abi::LogLevel;
-use crate::proxy_wasm::host::{Host, Logging};
+use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::state::VmState;
 use crate::wasm::wasi::{Output, Wasi, WasiHost};
 

@@ -1,5 +1,6 @@
 //! One request, and the callbacks of its phases.
 
+use std::ptr;
 use std::rc::Rc;
 
 use super::PluginContext;
@@ -111,6 +112,12 @@ impl<H: Host> HttpContext<H> {
             self.finished = true;
             self.plugin.vm().end(Ending::Http { index: self.index, generation: self.generation });
         }
+    }
+
+    /// Where it stands among the contexts of the running instance, if it lives there and belongs to that plugin context.
+    pub(super) fn key(&self, plugin: &PluginContext<H>, generation: u32) -> Option<ContextKey> {
+        let lives = !self.finished && self.generation == generation && ptr::eq(&raw const *self.plugin, plugin);
+        lives.then_some(ContextKey::Http(self.index))
     }
 
     #[inline]

@@ -1,6 +1,5 @@
 //! The running instance, how it comes and goes, and how contexts begin and end in it.
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +10,7 @@ use crate::proxy_wasm::callbacks::Callback;
 use crate::proxy_wasm::context::{ContextKey, Contexts, Stage};
 use crate::proxy_wasm::failure::{Backoff, CallFailed, Failure};
 use crate::proxy_wasm::host::Host;
-use crate::proxy_wasm::instance::{Instance, NotStarted};
+use crate::proxy_wasm::instance::Instance;
 use crate::proxy_wasm::plugin::Plugin;
 use crate::wasm::wasi;
 
@@ -19,7 +18,7 @@ use crate::wasm::wasi;
 const FALSE: u32 = 0;
 const TRUE: u32 = 1;
 
-/// What is behind a VmContext while nobody calls it.
+/// The plugin's instance and its contexts, wherever they are.
 pub(super) struct Machine<H: Host> {
     pub plugin: Arc<Plugin<H>>,
     make_host: Box<dyn Fn() -> H>,
@@ -141,14 +140,13 @@ impl<H: Host> Machine<H> {
             return Ok(());
         }
         self.backoff.start(Instant::now())?;
-        match Instance::start(&self.plugin, (self.make_host)(), mem::take(&mut self.idle)) {
+        match Instance::start(&self.plugin, (self.make_host)(), &mut self.idle) {
             Ok(instance) => {
                 self.instance = Some(instance);
                 self.starts += 1;
                 Ok(())
             }
-            Err(NotStarted { function, failure, contexts }) => {
-                self.idle = contexts;
+            Err((function, failure)) => {
                 self.report(function, 0, &failure);
                 self.count_failure();
                 Err(failure)
@@ -214,9 +212,8 @@ impl<H: Host> Machine<H> {
         if contexts.stage(key) == Stage::Registered {
             return self.release(key);
         }
-        let done = self.call(key, Callback::OnDone, |instance| {
-            instance.callbacks.on_done.call(&mut instance.store, id, TRUE)
-        });
+        let done =
+            self.call(key, Callback::OnDone, |instance| instance.callbacks.on_done.call(&mut instance.store, id, TRUE));
         match done {
             Ok(FALSE) => self.contexts().suspend(key),
             Ok(_) => self.delete(key),

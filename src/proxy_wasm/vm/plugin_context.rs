@@ -18,8 +18,8 @@ use crate::proxy_wasm::state::{HttpCallResponse, Incoming};
 /// One configuration of a plugin. It ends when its last owner lets go of it and its last HttpContext is over.
 ///
 /// The callbacks here answer [`Failure::Gone`] unless the context is started; what made them due ended with the instance
-/// it was started in. `http_context` in them is the request that they are about, if there is one: it is the effective context
-/// then, though the guest is told the plugin context's id.
+/// it was started in. `http_context` in them is the request that they are about, if there is one that still lives: it is the
+/// effective context then, though the guest is told the plugin context's id.
 pub struct PluginContext<H: Host> {
     vm: Rc<VmContext<H>>,
     plugin: Arc<Plugin<H>>,
@@ -102,7 +102,7 @@ impl<H: Host> PluginContext<H> {
     /// When the guest does not return, or the context is not started.
     pub fn on_http_call_response(
         &self,
-        http_context: Option<u32>,
+        http_context: Option<&HttpContext<H>>,
         call: u32,
         response: HttpCallResponse,
     ) -> Result<(), Failure> {
@@ -122,7 +122,7 @@ impl<H: Host> PluginContext<H> {
     /// When the guest does not return, or the context is not started.
     pub fn on_grpc_receive_initial_metadata(
         &self,
-        http_context: Option<u32>,
+        http_context: Option<&HttpContext<H>>,
         call: u32,
         metadata: PairsBuf,
     ) -> Result<(), Failure> {
@@ -138,7 +138,12 @@ impl<H: Host> PluginContext<H> {
     ///
     /// # Errors
     /// When the guest does not return, or the context is not started.
-    pub fn on_grpc_receive(&self, http_context: Option<u32>, call: u32, message: Vec<u8>) -> Result<(), Failure> {
+    pub fn on_grpc_receive(
+        &self,
+        http_context: Option<&HttpContext<H>>,
+        call: u32,
+        message: Vec<u8>,
+    ) -> Result<(), Failure> {
         let size = count(message.len());
         let incoming = Incoming { grpc_message: Some(message), ..Incoming::default() };
         self.deliver(Callback::OnGrpcReceive, http_context, incoming, |instance, id| {
@@ -152,7 +157,7 @@ impl<H: Host> PluginContext<H> {
     /// When the guest does not return, or the context is not started.
     pub fn on_grpc_receive_trailing_metadata(
         &self,
-        http_context: Option<u32>,
+        http_context: Option<&HttpContext<H>>,
         call: u32,
         metadata: PairsBuf,
     ) -> Result<(), Failure> {
@@ -170,7 +175,7 @@ impl<H: Host> PluginContext<H> {
     /// When the guest does not return, or the context is not started.
     pub fn on_grpc_close(
         &self,
-        http_context: Option<u32>,
+        http_context: Option<&HttpContext<H>>,
         call: u32,
         status: u32,
         message: Vec<u8>,
@@ -197,7 +202,7 @@ impl<H: Host> PluginContext<H> {
     fn deliver(
         &self,
         callback: Callback,
-        http_context: Option<u32>,
+        http_context: Option<&HttpContext<H>>,
         incoming: Incoming,
         call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<()>,
     ) -> Result<(), Failure> {
@@ -212,7 +217,7 @@ impl<H: Host> PluginContext<H> {
     fn callback(
         &self,
         callback: Callback,
-        http_context: Option<u32>,
+        http_context: Option<&HttpContext<H>>,
         call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<()>,
     ) -> Result<(), Failure> {
         if !self.plugin.has(callback) {
@@ -220,12 +225,11 @@ impl<H: Host> PluginContext<H> {
         }
         let Some((index, id)) = self.registered.get() else { return Err(Failure::Gone) };
         self.vm.enter(|machine| {
-            let contexts = machine.contexts();
             let own = ContextKey::Plugin(index);
-            if contexts.stage(own) != Stage::Open {
+            if machine.contexts().stage(own) != Stage::Open {
                 return Err(Failure::Gone);
             }
-            let request = http_context.and_then(|id| contexts.http_context(index, id));
+            let request = http_context.and_then(|context| context.key(self, machine.generation()));
             machine.call(request.unwrap_or(own), callback, |instance| call(instance, id))
         })
     }

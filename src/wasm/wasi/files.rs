@@ -19,7 +19,7 @@ const FILESTAT_FILETYPE: u32 = 16;
 
 /// Defines functions that can only fail, whatever they are given.
 macro_rules! without_files {
-    ($linker:ident, $module:expr: $($name:literal ($($argument:ident: $type:ty),*);)*) => {
+    ($linker:ident, $module:ident: $($name:literal ($($argument:ident: $type:ty),*);)*) => {
         $($linker.func_wrap($module, $name, |$($argument: $type),*| {
             $(let _ = $argument;)*
             Errno::Badf as i32

@@ -1,5 +1,5 @@
-//! `poll_oneoff`: nginx's worker has other requests, so nothing is waited for. A clock's time has come, whatever time it is;
-//! a guest that sleeps goes round until it has, or until its callback's deadline.
+//! `poll_oneoff`: nginx's worker has other requests, so nothing is waited for. A clock's time has come, whatever time
+//! it is; a guest that sleeps goes round until it has, or until its callback's deadline.
 
 use wasmtime::{Caller, Linker};
 

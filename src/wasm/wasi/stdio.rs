@@ -1,4 +1,5 @@
-//! Standard output and error: lines of the log. Spec of Proxy-Wasm v0.2.1, "Logging", `wasi_snapshot_preview1.fd_write`.
+//! Standard output and error: lines of the log. Spec of Proxy-Wasm v0.2.1, "Logging",
+//! `wasi_snapshot_preview1.fd_write`.
 
 use std::mem;
 
@@ -137,7 +138,11 @@ mod tests {
     fn a_line_without_end_is_cut() {
         let text = "x".repeat(10_000);
         let (lines, rest) = lines(&[&text[..3000], &text[3000..], "\n"]);
-        assert!(lines.iter().all(|line| line.len() < 2 * LINE), "{:?}", lines.iter().map(String::len).collect::<Vec<_>>());
+        assert!(
+            lines.iter().all(|line| line.len() < 2 * LINE),
+            "{:?}",
+            lines.iter().map(String::len).collect::<Vec<_>>()
+        );
         assert_eq!(lines.concat(), text);
         assert_eq!(rest, "");
     }

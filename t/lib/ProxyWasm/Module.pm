@@ -16,7 +16,7 @@ our @EXPORT_OK = qw(preamble repository target_dir);
 
 # Give all tests one directory of compiled modules. Off until there is a wasm_cache
 # directive.
-our $SHARED_WASM_CACHE = 0;
+our $SHARED_WASM_CACHE = 1;
 
 my $USES_LUA  = qr/\b(?:\w+_by_lua\w*|lua_\w+)\b/;
 my $USES_WASM = qr/\b(?:wasm_\w+|proxy_wasm)\b/;

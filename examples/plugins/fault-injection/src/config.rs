@@ -25,8 +25,8 @@ fn always() -> i64 {
 
 impl Config {
     pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let written: Written = serde_json::from_slice(&escape_newlines(json))
-            .map_err(|e| format!("bad configuration: {e}"))?;
+        let written: Written =
+            serde_json::from_slice(&escape_newlines(json)).map_err(|e| format!("bad configuration: {e}"))?;
 
         let http_status = u32::try_from(written.http_status)
             .ok()
@@ -34,17 +34,10 @@ impl Config {
             .ok_or_else(|| format!("bad http_status {}: want 200 to 599", written.http_status))?;
 
         if !(0..=100).contains(&written.percentage) {
-            return Err(format!(
-                "bad percentage {}: want 0 to 100",
-                written.percentage
-            ));
+            return Err(format!("bad percentage {}: want 0 to 100", written.percentage));
         }
 
-        Ok(Self {
-            http_status,
-            body: written.body,
-            percentage: written.percentage,
-        })
+        Ok(Self { http_status, body: written.body, percentage: written.percentage })
     }
 }
 
@@ -91,8 +84,7 @@ mod tests {
 
     #[test]
     fn a_newline_may_stand_in_the_body() {
-        let config =
-            Config::parse(b"{\n\"http_status\": 401, \"body\": \"\\\"HIT\\\"\n\"}").unwrap();
+        let config = Config::parse(b"{\n\"http_status\": 401, \"body\": \"\\\"HIT\\\"\n\"}").unwrap();
         assert_eq!(config.body.as_deref(), Some("\"HIT\"\n"));
     }
 
@@ -100,21 +92,9 @@ mod tests {
     fn what_is_refused_is_named() {
         assert!(reason("").starts_with("bad configuration: EOF"));
         assert!(reason("{}").contains("missing field `http_status`"));
-        assert_eq!(
-            reason(r#"{"http_status":199}"#),
-            "bad http_status 199: want 200 to 599"
-        );
-        assert_eq!(
-            reason(r#"{"http_status":600}"#),
-            "bad http_status 600: want 200 to 599"
-        );
-        assert_eq!(
-            reason(r#"{"http_status":401,"percentage":-1}"#),
-            "bad percentage -1: want 0 to 100"
-        );
-        assert_eq!(
-            reason(r#"{"http_status":401,"percentage":101}"#),
-            "bad percentage 101: want 0 to 100"
-        );
+        assert_eq!(reason(r#"{"http_status":199}"#), "bad http_status 199: want 200 to 599");
+        assert_eq!(reason(r#"{"http_status":600}"#), "bad http_status 600: want 200 to 599");
+        assert_eq!(reason(r#"{"http_status":401,"percentage":-1}"#), "bad percentage -1: want 0 to 100");
+        assert_eq!(reason(r#"{"http_status":401,"percentage":101}"#), "bad percentage 101: want 0 to 100");
     }
 }

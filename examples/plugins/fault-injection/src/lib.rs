@@ -40,9 +40,7 @@ impl RootContext for Plugin {
     }
 
     fn create_http_context(&self, _id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request {
-            config: Rc::clone(&self.config),
-        }))
+        Some(Box::new(Request { config: Rc::clone(&self.config) }))
     }
 }
 

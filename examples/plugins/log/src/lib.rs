@@ -30,11 +30,7 @@ impl RootContext for Plugin {
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request {
-            id,
-            plugin_id: self.id,
-            conf: Rc::clone(&self.conf),
-        }))
+        Some(Box::new(Request { id, plugin_id: self.id, conf: Rc::clone(&self.conf) }))
     }
 }
 
@@ -48,10 +44,7 @@ impl Context for Request {}
 
 impl HttpContext for Request {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        warn!(
-            "run plugin ctx {} with conf {} in http ctx {}",
-            self.plugin_id, self.conf, self.id
-        );
+        warn!("run plugin ctx {} with conf {} in http ctx {}", self.plugin_id, self.conf, self.id);
         Action::Continue
     }
 }

@@ -47,9 +47,7 @@ impl Args {
     }
 
     pub fn text(&self, i: usize) -> &str {
-        let bytes = self
-            .bytes(i)
-            .unwrap_or_else(|| panic!("argument {i} is missing"));
+        let bytes = self.bytes(i).unwrap_or_else(|| panic!("argument {i} is missing"));
         std::str::from_utf8(bytes).unwrap_or_else(|_| panic!("argument {i} is not UTF-8"))
     }
 
@@ -68,16 +66,11 @@ impl Args {
 
     /// Decimal or 0x…, negative or not; `max` is the largest 32-bit number.
     pub fn number(&self, i: usize) -> i64 {
-        parse(self.text(i))
-            .unwrap_or_else(|| panic!("argument {i} is not a number: {}", self.text(i)))
+        parse(self.text(i)).unwrap_or_else(|| panic!("argument {i} is not a number: {}", self.text(i)))
     }
 
     pub fn number_or(&self, i: usize, default: i64) -> u32 {
-        (if i < self.len() {
-            self.number(i)
-        } else {
-            default
-        }) as u32
+        (if i < self.len() { self.number(i) } else { default }) as u32
     }
 
     pub fn u32(&self, i: usize) -> u32 {
@@ -85,8 +78,7 @@ impl Args {
     }
 
     pub fn enumerator(&self, i: usize, names: &[&str]) -> u32 {
-        names::number(names, self.text(i))
-            .unwrap_or_else(|| panic!("argument {i} is none of {names:?}"))
+        names::number(names, self.text(i)).unwrap_or_else(|| panic!("argument {i} is none of {names:?}"))
     }
 }
 
@@ -94,9 +86,6 @@ pub fn parse(text: &str) -> Option<i64> {
     match text.strip_prefix("0x") {
         Some(hex) => i64::from_str_radix(hex, 16).ok(),
         None if text == "max" => Some(u32::MAX.into()),
-        None => text
-            .parse()
-            .ok()
-            .or_else(|| text.parse::<u64>().ok().map(|n| n as i64)),
+        None => text.parse().ok().or_else(|| text.parse::<u64>().ok().map(|n| n as i64)),
     }
 }

@@ -74,9 +74,7 @@ impl Reply for Action {
         match returned.as_deref() {
             None | Some("continue") => 0,
             Some("pause") => 1,
-            Some(other) => other
-                .parse()
-                .unwrap_or_else(|_| panic!("{other} is no action")),
+            Some(other) => other.parse().unwrap_or_else(|_| panic!("{other} is no action")),
         }
     }
 }
@@ -98,20 +96,12 @@ fn headers(name: &'static str, id: u32, num_headers: u32, end: Option<u32>) -> u
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_context_create(id: u32, parent_id: u32) {
     contexts::create(id, parent_id);
-    run(
-        "on_context_create",
-        id,
-        vec![parameter("parent_id", parent_id)],
-    );
+    run("on_context_create", id, vec![parameter("parent_id", parent_id)]);
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_vm_start(id: u32, size: u32) -> u32 {
-    truth(run(
-        "on_vm_start",
-        id,
-        vec![parameter("vm_configuration_size", size)],
-    ))
+    truth(run("on_vm_start", id, vec![parameter("vm_configuration_size", size)]))
 }
 
 #[unsafe(no_mangle)]
@@ -123,11 +113,7 @@ extern "C" fn proxy_on_configure(id: u32, size: u32) -> u32 {
             return 0;
         }
     }
-    truth(run(
-        "on_configure",
-        id,
-        vec![parameter("plugin_configuration_size", size)],
-    ))
+    truth(run("on_configure", id, vec![parameter("plugin_configuration_size", size)]))
 }
 
 #[unsafe(no_mangle)]
@@ -156,10 +142,7 @@ fn parameter(name: &'static str, value: u32) -> (&'static str, String) {
 fn run(name: &'static str, id: u32, mut parameters: Vec<(&'static str, String)>) -> Option<String> {
     let plugin_id = contexts::plugin_of(id);
     if let Some((_, token)) = parameters.iter().find(|(name, _)| *name == "token") {
-        let caller = token
-            .parse()
-            .ok()
-            .and_then(|token| contexts::caller(plugin_id, token));
+        let caller = token.parse().ok().and_then(|token| contexts::caller(plugin_id, token));
         parameters.extend(caller.map(|id| parameter("caller", id)));
     }
     let mut frame = Frame::new(name, id, parameters);
@@ -185,8 +168,6 @@ fn truth(returned: Option<String>) -> u32 {
     match returned.as_deref() {
         None | Some("true") => 1,
         Some("false") => 0,
-        Some(other) => other
-            .parse()
-            .unwrap_or_else(|_| panic!("{other} is neither true nor false")),
+        Some(other) => other.parse().unwrap_or_else(|_| panic!("{other} is neither true nor false")),
     }
 }

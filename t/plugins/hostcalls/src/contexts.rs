@@ -34,12 +34,7 @@ fn with<R>(f: impl FnOnce(&mut Contexts) -> R) -> R {
 }
 
 fn with_plugin<R>(plugin_id: u32, f: impl FnOnce(&mut Plugin) -> R) -> R {
-    with(|contexts| {
-        f(contexts
-            .plugins
-            .get_mut(&plugin_id)
-            .expect("the plugin context lives"))
-    })
+    with(|contexts| f(contexts.plugins.get_mut(&plugin_id).expect("the plugin context lives")))
 }
 
 pub fn create(id: u32, parent: u32) {
@@ -62,23 +57,15 @@ pub fn delete(id: u32) {
         contexts.plugin_of.remove(&id);
         contexts.counts.retain(|(context, _), _| *context != id);
         if contexts.plugins.remove(&id).is_some() {
-            let left: Vec<_> = contexts
-                .plugin_of
-                .iter()
-                .filter(|(_, plugin)| **plugin == id)
-                .collect();
-            assert!(
-                left.is_empty(),
-                "plugin context {id} deleted before its contexts {left:?}"
-            );
+            let left: Vec<_> = contexts.plugin_of.iter().filter(|(_, plugin)| **plugin == id).collect();
+            assert!(left.is_empty(), "plugin context {id} deleted before its contexts {left:?}");
         }
     });
 }
 
 /// The plugin context that `id` is or belongs to.
 pub fn plugin_of(id: u32) -> u32 {
-    with(|contexts| contexts.plugin_of.get(&id).copied())
-        .unwrap_or_else(|| panic!("there is no context {id}"))
+    with(|contexts| contexts.plugin_of.get(&id).copied()).unwrap_or_else(|| panic!("there is no context {id}"))
 }
 
 pub fn count(id: u32, callback: &'static str) -> u32 {
@@ -102,9 +89,7 @@ pub fn variable(plugin_id: u32, name: &str) -> Option<Vec<u8>> {
 }
 
 pub fn set_variable(plugin_id: u32, name: &str, value: Vec<u8>) {
-    with_plugin(plugin_id, |plugin| {
-        plugin.variables.insert(name.into(), value)
-    });
+    with_plugin(plugin_id, |plugin| plugin.variables.insert(name.into(), value));
 }
 
 pub fn caller(plugin_id: u32, call: u32) -> Option<u32> {

@@ -12,7 +12,8 @@
 //! | `contexts` | which contexts live, their scripts and variables |
 //! | `script` | the configuration, parsed |
 //! | `run` | a callback's steps, carried out |
-//! | `args`, `outcome` | what goes into a step and what comes out |
+//! | `values`, `args` | what goes into a step: placeholders replaced |
+//! | `outcome`, `show` | what comes out, and how the log shows it |
 //! | `ops` | the steps: one file for each chapter of the spec |
 
 mod abi;
@@ -26,6 +27,8 @@ mod outcome;
 mod pairs;
 mod run;
 mod script;
+mod show;
+mod values;
 
 pub use callbacks::{on_request_headers, on_response_headers, start};
 

@@ -98,12 +98,8 @@ impl Returned {
             return Vec::new();
         }
         let given = GIVEN.with_borrow_mut(|given| given.remove(&data));
-        let given = given
-            .unwrap_or_else(|| panic!("the host returned {data:#x}, which it never allocated"));
-        assert!(
-            size <= given,
-            "the host returned {size} bytes in a buffer of {given}"
-        );
+        let given = given.unwrap_or_else(|| panic!("the host returned {data:#x}, which it never allocated"));
+        assert!(size <= given, "the host returned {size} bytes in a buffer of {given}");
         let pointer = with_exposed_provenance_mut::<u8>(data as usize);
         // SAFETY: `proxy_on_memory_allocate` handed out `given` bytes there, and the books say they have not come back.
         unsafe {

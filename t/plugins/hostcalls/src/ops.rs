@@ -54,11 +54,7 @@ pub const COMMON: Chapter = &[
 
 pub const SINCE_0_2_0: Chapter = &[streams::SINCE_0_2_0, raw::SINCE_0_2_0];
 
-pub const ONLY_0_1_0: Chapter = &[
-    configuration::ONLY_0_1_0,
-    streams::ONLY_0_1_0,
-    raw::ONLY_0_1_0,
-];
+pub const ONLY_0_1_0: Chapter = &[configuration::ONLY_0_1_0, streams::ONLY_0_1_0, raw::ONLY_0_1_0];
 
 thread_local! {
     static CHAPTERS: Cell<&'static [Chapter]> = const { Cell::new(&[]) };
@@ -69,10 +65,6 @@ pub fn start(chapters: &'static [Chapter]) {
 }
 
 pub fn find(name: &str) -> Option<Op> {
-    let mut ops = CHAPTERS
-        .get()
-        .iter()
-        .flat_map(|chapter| chapter.iter())
-        .flat_map(|ops| ops.iter());
+    let mut ops = CHAPTERS.get().iter().flat_map(|chapter| chapter.iter()).flat_map(|ops| ops.iter());
     ops.find(|(op, _)| *op == name).map(|(_, op)| *op)
 }

@@ -27,18 +27,9 @@ pub fn deserialize(bytes: &[u8]) -> Pairs {
     }
     let mut reader = Reader(bytes);
     let count = reader.number();
-    let sizes: Vec<_> = (0..count)
-        .map(|_| (reader.number(), reader.number()))
-        .collect();
-    let pairs = sizes
-        .into_iter()
-        .map(|(key, value)| (reader.part(key), reader.part(value)))
-        .collect();
-    assert!(
-        reader.0.is_empty(),
-        "{} bytes after the map",
-        reader.0.len()
-    );
+    let sizes: Vec<_> = (0..count).map(|_| (reader.number(), reader.number())).collect();
+    let pairs = sizes.into_iter().map(|(key, value)| (reader.part(key), reader.part(value))).collect();
+    assert!(reader.0.is_empty(), "{} bytes after the map", reader.0.len());
     pairs
 }
 
@@ -46,10 +37,7 @@ struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
     fn bytes(&mut self, count: usize) -> &[u8] {
-        let (head, tail) = self
-            .0
-            .split_at_checked(count)
-            .expect("the map is cut short");
+        let (head, tail) = self.0.split_at_checked(count).expect("the map is cut short");
         self.0 = tail;
         head
     }
@@ -60,20 +48,13 @@ impl Reader<'_> {
 
     fn part(&mut self, size: u32) -> Vec<u8> {
         let part = self.bytes(size as usize).to_vec();
-        assert_eq!(
-            self.bytes(1),
-            [0],
-            "no NUL after a name or value of the map"
-        );
+        assert_eq!(self.bytes(1), [0], "no NUL after a name or value of the map");
         part
     }
 }
 
 /// `name: value | name: value`
 pub fn show(pairs: &Pairs) -> Vec<u8> {
-    let shown: Vec<_> = pairs
-        .iter()
-        .map(|(key, value)| [key, &b": "[..], value].concat())
-        .collect();
+    let shown: Vec<_> = pairs.iter().map(|(key, value)| [key, &b": "[..], value].concat()).collect();
     shown.join(&b" | "[..])
 }

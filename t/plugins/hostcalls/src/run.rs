@@ -2,32 +2,27 @@
 
 use std::rc::Rc;
 
-use serde_json::Value;
-
-use crate::args::{Arg, Args, Data, parse};
+use crate::args::{Args, Data};
 use crate::memory::{Returned, address};
 use crate::outcome::Outcome;
-use crate::pairs::Pairs;
 use crate::script::{Call, Condition, Script, Step};
+use crate::show::shown;
 use crate::{abi::common as host, contexts, names};
 
 const INFO: u32 = 2;
-
-/// Past this a log line shows only the size: nginx cuts lines at 2048 bytes.
-const SHOWN: usize = 800;
 
 /// One callback in one context.
 pub struct Frame {
     pub id: u32,
     pub plugin_id: u32,
-    callback: &'static str,
+    pub callback: &'static str,
     /// The callback's arguments by name.
-    parameters: Vec<(&'static str, String)>,
-    count: u32,
-    last: Vec<u8>,
-    status: String,
+    pub parameters: Vec<(&'static str, String)>,
+    pub count: u32,
+    pub last: Vec<u8>,
+    pub status: String,
     /// The lines logged so far.
-    report: Vec<u8>,
+    pub report: Vec<u8>,
 }
 
 impl Frame {
@@ -47,16 +42,8 @@ impl Frame {
     /// What the script returns, if it does.
     pub fn run(&mut self, script: &Rc<Script>) -> Option<String> {
         if script.trace {
-            let values: Vec<_> = self
-                .parameters
-                .iter()
-                .map(|(_, value)| value.as_str())
-                .collect();
-            let line = [self.callback, &self.id.to_string()]
-                .into_iter()
-                .chain(values)
-                .collect::<Vec<_>>()
-                .join(" ");
+            let values: Vec<_> = self.parameters.iter().map(|(_, value)| value.as_str()).collect();
+            let line = [self.callback, &self.id.to_string()].into_iter().chain(values).collect::<Vec<_>>().join(" ");
             log(INFO, line.as_bytes());
         }
         self.steps(script.steps(self.callback))
@@ -66,20 +53,10 @@ impl Frame {
         for step in steps {
             match step {
                 Step::Call(call) => self.call(call),
-                Step::Set(name, value) => {
-                    contexts::set_variable(self.plugin_id, name, self.bytes(value))
-                }
+                Step::Set(name, value) => contexts::set_variable(self.plugin_id, name, self.bytes(value)),
                 Step::Return(value) => return Some(self.text(value)),
-                Step::If {
-                    condition,
-                    then,
-                    otherwise,
-                } => {
-                    let branch = if self.holds(condition) {
-                        then
-                    } else {
-                        otherwise
-                    };
+                Step::If { condition, then, otherwise } => {
+                    let branch = if self.holds(condition) { then } else { otherwise };
                     if let Some(result) = self.steps(branch) {
                         return Some(result);
                     }
@@ -92,10 +69,7 @@ impl Frame {
     fn call(&mut self, call: &Call) {
         let args = Args(call.args.iter().map(|arg| self.arg(arg)).collect());
         let outcome = (call.op)(&args, self);
-        let result = outcome
-            .value
-            .clone()
-            .unwrap_or_else(|| outcome.status.clone().into());
+        let result = outcome.value.clone().unwrap_or_else(|| outcome.status.clone().into());
         if !call.quiet {
             self.report_line(&call.name, &args, &outcome);
         }
@@ -128,30 +102,19 @@ impl Frame {
     }
 
     fn to_header(&self, map: &str, name: &str, value: Vec<u8>) {
-        let number =
-            names::number(names::MAPS, map).unwrap_or_else(|| panic!("there is no map {map}"));
+        let number = names::number(names::MAPS, map).unwrap_or_else(|| panic!("there is no map {map}"));
         let (key, value) = (Data(name.into()), Data(value));
-        let status = host::proxy_replace_header_map_value(
-            number,
-            key.address(),
-            key.size(),
-            value.address(),
-            value.size(),
-        );
+        let status =
+            host::proxy_replace_header_map_value(number, key.address(), key.size(), value.address(), value.size());
         if status != 0 {
-            log(
-                INFO,
-                format!("to {map} {name} -> {}", names::status(status)).as_bytes(),
-            );
+            log(INFO, format!("to {map} {name} -> {}", names::status(status)).as_bytes());
         }
     }
 
     fn holds(&self, condition: &Condition) -> bool {
         match condition {
             Condition::Header { map, name, value } => match header(*map, name) {
-                Some(found) => value
-                    .as_ref()
-                    .is_none_or(|value| self.bytes(value) == found),
+                Some(found) => value.as_ref().is_none_or(|value| self.bytes(value) == found),
                 None => false,
             },
             Condition::Equal(a, b) => self.bytes(a) == self.bytes(b),
@@ -160,85 +123,6 @@ impl Frame {
                 part.is_empty() || text.windows(part.len()).any(|window| window == part)
             }
             Condition::Not(condition) => !self.holds(condition),
-        }
-    }
-
-    fn arg(&self, value: &Value) -> Arg {
-        match value {
-            Value::Array(pairs) => Arg::Pairs(self.pairs(pairs)),
-            other => Arg::Bytes(self.bytes(other)),
-        }
-    }
-
-    fn pairs(&self, pairs: &[Value]) -> Pairs {
-        let pair = |pair: &Value| match pair.as_array().map(Vec::as_slice) {
-            Some([name, value]) => (self.bytes(name), self.bytes(value)),
-            _ => panic!("a pair is [name, value], not {pair}"),
-        };
-        pairs.iter().map(pair).collect()
-    }
-
-    fn text(&self, value: &Value) -> String {
-        String::from_utf8_lossy(&self.bytes(value)).into_owned()
-    }
-
-    fn bytes(&self, value: &Value) -> Vec<u8> {
-        match value {
-            Value::String(text) => self.expand(text),
-            Value::Object(form) => match (form.get("hex"), form.get("repeat")) {
-                (Some(hex), None) => unhex(&self.text(hex)),
-                (None, Some(Value::Array(repeat))) => match repeat.as_slice() {
-                    [text, count] => self
-                        .bytes(text)
-                        .repeat(parse(&self.text(count)).expect("a count") as usize),
-                    _ => panic!("repeat is [text, count]"),
-                },
-                _ => panic!("no such form of an argument: {value}"),
-            },
-            other => other.to_string().into(),
-        }
-    }
-
-    /// Replaces every `${name}`.
-    fn expand(&self, text: &str) -> Vec<u8> {
-        let mut expanded = Vec::new();
-        let mut rest = text;
-        while let Some((before, after)) = rest.split_once("${") {
-            let (name, tail) = after
-                .split_once('}')
-                .unwrap_or_else(|| panic!("no }} in {text}"));
-            expanded.extend(before.as_bytes());
-            expanded.extend(self.placeholder(name));
-            rest = tail;
-        }
-        expanded.extend(rest.as_bytes());
-        expanded
-    }
-
-    fn placeholder(&self, name: &str) -> Vec<u8> {
-        if let Some((_, value)) = self
-            .parameters
-            .iter()
-            .find(|(parameter, _)| *parameter == name)
-        {
-            return value.clone().into();
-        }
-        match name {
-            "callback" => self.callback.into(),
-            "context_id" => self.id.to_string().into(),
-            "plugin_id" => self.plugin_id.to_string().into(),
-            "kind" => if self.id == self.plugin_id {
-                "plugin"
-            } else {
-                "http"
-            }
-            .into(),
-            "count" => self.count.to_string().into(),
-            "last" => self.last.clone(),
-            "status" => self.status.clone().into(),
-            "report" => self.report.clone(),
-            _ => contexts::variable(self.plugin_id, name)
-                .unwrap_or_else(|| panic!("there is no ${{{name}}} in {}", self.callback)),
         }
     }
 }
@@ -252,36 +136,4 @@ fn header(map: u32, name: &str) -> Option<Vec<u8>> {
     let (data, size) = (returned.data.address(), returned.size.address());
     let status = host::proxy_get_header_map_value(map, key.address(), key.size(), data, size);
     (status == 0).then(|| returned.take())
-}
-
-fn unhex(hex: &str) -> Vec<u8> {
-    let digit = |i| u8::from_str_radix(hex.get(i..i + 2)?, 16).ok();
-    (0..hex.len())
-        .step_by(2)
-        .map(|i| digit(i).unwrap_or_else(|| panic!("{hex} is not hexadecimal")))
-        .collect()
-}
-
-/// Printable, on one line: `""` if empty, cut if long.
-fn shown(bytes: &[u8]) -> Vec<u8> {
-    if bytes.is_empty() {
-        return b"\"\"".to_vec();
-    }
-    let mut shown = String::new();
-    for chunk in bytes[..bytes.len().min(SHOWN)].utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
-                c if c.is_ascii_control() => shown += &format!("\\x{:02x}", u32::from(c)),
-                c => shown.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            shown += &format!("\\x{byte:02x}");
-        }
-    }
-    if bytes.len() > SHOWN {
-        shown += &format!("… {} bytes", bytes.len());
-    }
-    shown.into()
 }

@@ -151,16 +151,8 @@ fn condition(value: Value) -> Result<Condition> {
     let kind = text(words.next().ok_or("an empty condition")?)?;
     let mut next = |what| words.next().ok_or(format!("{kind} without {what}"));
     let condition = match kind.as_str() {
-        "request_header" => Condition::Header {
-            map: 0,
-            name: text(next("name")?)?,
-            value: next("").ok(),
-        },
-        "response_header" => Condition::Header {
-            map: 2,
-            name: text(next("name")?)?,
-            value: next("").ok(),
-        },
+        "request_header" => Condition::Header { map: 0, name: text(next("name")?)?, value: next("").ok() },
+        "response_header" => Condition::Header { map: 2, name: text(next("name")?)?, value: next("").ok() },
         "eq" => Condition::Equal(next("operand")?, next("operand")?),
         "contains" => Condition::Contains(next("text")?, next("part")?),
         "not" => Condition::Not(Box::new(condition(next("condition")?)?)),

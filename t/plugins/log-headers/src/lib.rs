@@ -30,10 +30,7 @@ impl RootContext for Plugin {
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request {
-            id,
-            level: self.level,
-        }))
+        Some(Box::new(Request { id, level: self.level }))
     }
 }
 

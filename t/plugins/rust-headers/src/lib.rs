@@ -29,10 +29,7 @@ impl RootContext for Plugin {
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Request {
-            id,
-            conf: self.conf.clone(),
-        }))
+        Some(Box::new(Request { id, conf: self.conf.clone() }))
     }
 }
 

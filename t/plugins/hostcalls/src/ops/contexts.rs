@@ -6,7 +6,5 @@ use crate::outcome::Outcome;
 
 pub const OPS: Ops = &[
     ("done", |_, _| Outcome::status(host::proxy_done())),
-    ("set_effective_context", |args, _| {
-        Outcome::status(host::proxy_set_effective_context(args.u32(0)))
-    }),
+    ("set_effective_context", |args, _| Outcome::status(host::proxy_set_effective_context(args.u32(0)))),
 ];

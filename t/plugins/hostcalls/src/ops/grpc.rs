@@ -48,17 +48,8 @@ pub const OPS: Ops = &[
     }),
     ("grpc_send", |args, _| {
         let (message, end) = (args.data(1), args.number_or(2, 0));
-        Outcome::status(host::proxy_grpc_send(
-            args.u32(0),
-            message.address(),
-            message.size(),
-            end,
-        ))
+        Outcome::status(host::proxy_grpc_send(args.u32(0), message.address(), message.size(), end))
     }),
-    ("grpc_cancel", |args, _| {
-        Outcome::status(host::proxy_grpc_cancel(args.u32(0)))
-    }),
-    ("grpc_close", |args, _| {
-        Outcome::status(host::proxy_grpc_close(args.u32(0)))
-    }),
+    ("grpc_cancel", |args, _| Outcome::status(host::proxy_grpc_cancel(args.u32(0)))),
+    ("grpc_close", |args, _| Outcome::status(host::proxy_grpc_close(args.u32(0)))),
 ];

@@ -11,13 +11,7 @@ pub const OPS: Ops = &[
     // Says a text, to see what a placeholder holds.
     ("echo", |args, _| Outcome::done_with(args.data(0).0)),
     ("panic", |args, _| panic!("{}", args.text(0))),
-    ("trap", |args, _| {
-        trap(if args.len() > 0 {
-            args.text(0)
-        } else {
-            "unreachable"
-        })
-    }),
+    ("trap", |args, _| trap(if args.len() > 0 { args.text(0) } else { "unreachable" })),
     ("loop", |_, _| {
         loop {
             black_box(());
@@ -26,13 +20,9 @@ pub const OPS: Ops = &[
     // Takes so many bytes, for good.
     ("alloc", |args, _| take(args.u32(0))),
     // The size of the memory in pages of 64 KiB.
-    ("memory_size", |_, _| {
-        Outcome::done_with(core::arch::wasm32::memory_size(0).to_string())
-    }),
+    ("memory_size", |_, _| Outcome::done_with(core::arch::wasm32::memory_size(0).to_string())),
     // Buffers that the host allocated and this guest has not seen yet: 0, unless the host leaks.
-    ("leaked", |_, _| {
-        Outcome::done_with(memory::given().to_string())
-    }),
+    ("leaked", |_, _| Outcome::done_with(memory::given().to_string())),
     // How proxy_on_memory_allocate behaves from now on.
     ("allocator", |args, _| {
         memory::set_allocator(match args.text(0) {
@@ -52,9 +42,7 @@ fn trap(kind: &str) -> Outcome {
         "unreachable" => core::arch::wasm32::unreachable(),
         "memory" => {
             // SAFETY: it is not: past the end of the memory, where WebAssembly traps.
-            let byte = unsafe {
-                std::ptr::read_volatile(std::ptr::with_exposed_provenance::<u8>(usize::MAX))
-            };
+            let byte = unsafe { std::ptr::read_volatile(std::ptr::with_exposed_provenance::<u8>(usize::MAX)) };
             Outcome::done_with(byte.to_string())
         }
         "stack" => Outcome::done_with(recurse(1).to_string()),
@@ -68,17 +56,10 @@ fn recurse(depth: u64) -> u64 {
 }
 
 fn take(size: u32) -> Outcome {
-    let Some(layout) = Layout::array::<u8>(size as usize)
-        .ok()
-        .filter(|layout| layout.size() > 0)
-    else {
+    let Some(layout) = Layout::array::<u8>(size as usize).ok().filter(|layout| layout.size() > 0) else {
         return Outcome::failed();
     };
     // SAFETY: the layout is not empty.
     let bytes = unsafe { alloc(layout) };
-    if black_box(bytes).is_null() {
-        Outcome::failed()
-    } else {
-        Outcome::done()
-    }
+    if black_box(bytes).is_null() { Outcome::failed() } else { Outcome::done() }
 }

@@ -9,8 +9,7 @@ use crate::outcome::Outcome;
 const TIMEOUT: i64 = 5000;
 
 pub const OPS: Ops = &[("http_call", |args, frame| {
-    let (upstream, headers, body, trailers) =
-        (args.data(0), args.map(1), args.data(2), args.map(3));
+    let (upstream, headers, body, trailers) = (args.data(0), args.map(1), args.data(2), args.map(3));
     let call = Slot::<u32>::default();
     let status = host::proxy_http_call(
         upstream.address(),

@@ -20,11 +20,7 @@ pub const OPS: Ops = &[
     }),
     ("set_header_map_pairs", |args, _| {
         let pairs = args.map(1);
-        Outcome::status(host::proxy_set_header_map_pairs(
-            args.enumerator(0, MAPS),
-            pairs.address(),
-            pairs.size(),
-        ))
+        Outcome::status(host::proxy_set_header_map_pairs(args.enumerator(0, MAPS), pairs.address(), pairs.size()))
     }),
     ("get_header_map_value", |args, _| {
         let (map, name, returned) = (args.enumerator(0, MAPS), args.data(1), Returned::default());
@@ -35,31 +31,15 @@ pub const OPS: Ops = &[
     ("add_header_map_value", |args, _| {
         let (map, name, value) = (args.enumerator(0, MAPS), args.data(1), args.data(2));
         let (data, size) = (value.address(), value.size());
-        Outcome::status(host::proxy_add_header_map_value(
-            map,
-            name.address(),
-            name.size(),
-            data,
-            size,
-        ))
+        Outcome::status(host::proxy_add_header_map_value(map, name.address(), name.size(), data, size))
     }),
     ("replace_header_map_value", |args, _| {
         let (map, name, value) = (args.enumerator(0, MAPS), args.data(1), args.data(2));
         let (data, size) = (value.address(), value.size());
-        Outcome::status(host::proxy_replace_header_map_value(
-            map,
-            name.address(),
-            name.size(),
-            data,
-            size,
-        ))
+        Outcome::status(host::proxy_replace_header_map_value(map, name.address(), name.size(), data, size))
     }),
     ("remove_header_map_value", |args, _| {
         let (map, name) = (args.enumerator(0, MAPS), args.data(1));
-        Outcome::status(host::proxy_remove_header_map_value(
-            map,
-            name.address(),
-            name.size(),
-        ))
+        Outcome::status(host::proxy_remove_header_map_value(map, name.address(), name.size()))
     }),
 ];

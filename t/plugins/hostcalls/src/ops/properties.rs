@@ -17,12 +17,7 @@ pub const OPS: Ops = &[
     ("set_property", |args, _| {
         let segments = args.len() - 1;
         let (path, value) = (path(args, segments), args.data(segments));
-        Outcome::status(host::proxy_set_property(
-            path.address(),
-            path.size(),
-            value.address(),
-            value.size(),
-        ))
+        Outcome::status(host::proxy_set_property(path.address(), path.size(), value.address(), value.size()))
     }),
 ];
 

@@ -34,10 +34,7 @@ fn number(word: &str) -> i64 {
     }
     match word.strip_prefix("end") {
         Some("") => memory::end().into(),
-        Some(offset) => {
-            i64::from(memory::end())
-                + parse(offset).unwrap_or_else(|| panic!("bad offset in {word}"))
-        }
+        Some(offset) => i64::from(memory::end()) + parse(offset).unwrap_or_else(|| panic!("bad offset in {word}")),
         None if word == "slot" => leak(vec![0; 64]),
         None => parse(word).unwrap_or_else(|| panic!("{word} is neither a number nor an address")),
     }

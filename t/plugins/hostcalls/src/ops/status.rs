@@ -9,13 +9,7 @@ pub const OPS: Ops = &[
     // The code, a space and the message.
     ("get_status", |_, _| {
         let (code, message) = (Slot::<u32>::default(), Returned::default());
-        let status = host::proxy_get_status(
-            code.address(),
-            message.data.address(),
-            message.size.address(),
-        );
-        Outcome::with(status, || {
-            [format!("{} ", code.get()).into(), message.take()].concat()
-        })
+        let status = host::proxy_get_status(code.address(), message.data.address(), message.size.address());
+        Outcome::with(status, || [format!("{} ", code.get()).into(), message.take()].concat())
     }),
 ];

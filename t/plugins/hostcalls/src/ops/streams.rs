@@ -6,12 +6,8 @@ use crate::names::STREAMS;
 use crate::outcome::Outcome;
 
 pub const SINCE_0_2_0: Ops = &[
-    ("continue_stream", |args, _| {
-        Outcome::status(host::proxy_continue_stream(args.enumerator(0, STREAMS)))
-    }),
-    ("close_stream", |args, _| {
-        Outcome::status(host::proxy_close_stream(args.enumerator(0, STREAMS)))
-    }),
+    ("continue_stream", |args, _| Outcome::status(host::proxy_continue_stream(args.enumerator(0, STREAMS)))),
+    ("close_stream", |args, _| Outcome::status(host::proxy_close_stream(args.enumerator(0, STREAMS)))),
 ];
 
 pub const ONLY_0_1_0: Ops = &[

@@ -11,9 +11,7 @@ pub const OPS: Ops = &[
     ("stdout", |args, _| write(1, args)),
     ("stderr", |args, _| write(2, args)),
     // KEY=VALUE, with a NUL after each.
-    ("environ", |_, _| {
-        list(host::environ_sizes_get, host::environ_get)
-    }),
+    ("environ", |_, _| list(host::environ_sizes_get, host::environ_get)),
     ("args", |_, _| list(host::args_sizes_get, host::args_get)),
     // The value of one environment variable, or FAILED.
     ("getenv", |args, _| match std::env::var(args.text(0)) {
@@ -29,14 +27,7 @@ pub const OPS: Ops = &[
     ("random_get", |args, _| {
         let random = Data(vec![0; args.u32(0) as usize]);
         let errno = host::random_get(random.address(), random.size());
-        Outcome::errno_with(errno, || {
-            random
-                .0
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-                .into()
-        })
+        Outcome::errno_with(errno, || random.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into())
     }),
     ("sched_yield", |_, _| Outcome::errno(host::sched_yield())),
     ("sleep", |args, _| sleep(args.number(0) as u64)),
@@ -60,9 +51,7 @@ fn list(sizes: HostFunction, get: HostFunction) -> Outcome {
     }
     let pointers = vec![0_u32; count.get() as usize];
     let buffer = Data(vec![0; size.get() as usize]);
-    Outcome::errno_with(get(address(pointers.as_ptr()), buffer.address()), || {
-        buffer.0
-    })
+    Outcome::errno_with(get(address(pointers.as_ptr()), buffer.address()), || buffer.0)
 }
 
 /// Waits by poll_oneoff, as the languages' runtimes do. The value is the number of events.
@@ -89,11 +78,6 @@ fn sleep(milliseconds: u64) -> Outcome {
         flags: 0,
     };
     let (event, happened) = ([0_u64; 4], Slot::<u32>::default());
-    let errno = host::poll_oneoff(
-        address(&subscription),
-        address(event.as_ptr()),
-        1,
-        happened.address(),
-    );
+    let errno = host::poll_oneoff(address(&subscription), address(event.as_ptr()), 1, happened.address());
     Outcome::errno_with(errno, || happened.get().to_string().into())
 }

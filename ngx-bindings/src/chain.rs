@@ -1,0 +1,220 @@
+//! `ngx_buf.h`: bodies as nginx passes them, chains of buffers in memory or in files.
+
+use std::fs::File;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::FromRawFd;
+use std::os::unix::fs::FileExt;
+
+use nginx_sys::{ngx_buf_t, ngx_chain_t};
+
+use crate::Pool;
+use crate::pool::AllocError;
+
+/// A chain of buffers that nginx, or a list of ours, keeps.
+#[derive(Clone, Copy)]
+pub struct Chain(*mut ngx_chain_t);
+
+/// One buffer of a chain.
+#[derive(Clone, Copy)]
+struct Buf(*mut ngx_buf_t);
+
+/// What the buffers of a chain say beside their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// The response ends here.
+    pub last: bool,
+    /// A subrequest, or what a module added, ends here.
+    pub last_in_chain: bool,
+    /// What came so far is to be sent now.
+    pub flush: bool,
+}
+
+impl Chain {
+    /// No buffers.
+    pub const EMPTY: Self = Self(std::ptr::null_mut());
+
+    /// # Safety
+    ///
+    /// `chain` is null or a chain whose links and buffers outlive every use of the handle.
+    pub unsafe fn from_ptr(chain: *mut ngx_chain_t) -> Self {
+        Self(chain)
+    }
+
+    /// The pointer that nginx's functions take.
+    pub fn as_ptr(self) -> *mut ngx_chain_t {
+        self.0
+    }
+
+    /// Whether there is no buffer.
+    pub fn is_empty(self) -> bool {
+        self.0.is_null()
+    }
+
+    fn bufs(self) -> impl Iterator<Item = Buf> {
+        let mut link = self.0;
+        std::iter::from_fn(move || {
+            // SAFETY: null, or a link of a valid chain.
+            let current = unsafe { link.as_ref() }?;
+            link = current.next;
+            Some(Buf(current.buf))
+        })
+    }
+
+    /// Bytes in the chain.
+    pub fn size(self) -> usize {
+        self.bufs().map(Buf::size).sum()
+    }
+
+    /// What the chain says beside its bytes.
+    pub fn marks(self) -> Marks {
+        self.bufs().fold(Marks::default(), |marks, Buf(buf)| {
+            // SAFETY: a buffer of a valid chain.
+            unsafe {
+                Marks {
+                    last: marks.last | ((*buf).last_buf() != 0),
+                    last_in_chain: marks.last_in_chain | ((*buf).last_in_chain() != 0),
+                    flush: marks.flush | ((*buf).flush() != 0),
+                }
+            }
+        })
+    }
+
+    /// Fills `into` with what stands from `start` on.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read, or the chain ends before `into` is full.
+    pub fn read(self, start: usize, into: &mut [u8]) -> io::Result<()> {
+        let (mut skip, mut into) = (start, into);
+        for buf in self.bufs() {
+            if into.is_empty() {
+                return Ok(());
+            }
+            let size = buf.size();
+            if skip >= size {
+                skip -= size;
+                continue;
+            }
+            let (head, rest) = into.split_at_mut((size - skip).min(into.len()));
+            buf.read(skip, head)?;
+            (skip, into) = (0, rest);
+        }
+        if into.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    /// Marks all buffers as sent, so that whoever filled them may use them again.
+    pub fn consume(self) {
+        for Buf(buf) in self.bufs() {
+            // SAFETY: a buffer of a valid chain.
+            unsafe {
+                (*buf).pos = (*buf).last;
+                (*buf).file_pos = (*buf).file_last;
+            }
+        }
+    }
+
+    /// Adds links of our own, in the pool, to the same buffers at the end of the chain.
+    pub fn append(&mut self, pool: Pool, other: Self) -> Result<(), AllocError> {
+        // SAFETY: both chains are valid; nginx copies the links.
+        match unsafe { nginx_sys::ngx_chain_add_copy(pool.as_ptr(), &raw mut self.0, other.0) } as nginx_sys::ngx_int_t {
+            crate::rc::OK => Ok(()),
+            _ => Err(AllocError),
+        }
+    }
+
+    /// Gives the links, not the buffers, back to the pool they came from, and leaves no chain.
+    pub fn free_links(&mut self, pool: Pool) {
+        let mut link = std::mem::replace(&mut self.0, std::ptr::null_mut());
+        while !link.is_null() {
+            // SAFETY: a link of a valid chain that nobody else keeps; this is nginx's `ngx_free_chain`.
+            unsafe {
+                let next = (*link).next;
+                (*link).next = (*pool.as_ptr()).chain;
+                (*pool.as_ptr()).chain = link;
+                link = next;
+            }
+        }
+    }
+}
+
+impl Buf {
+    fn in_memory(self) -> bool {
+        // SAFETY: a buffer of a valid chain.
+        unsafe { (*self.0).temporary() != 0 || (*self.0).memory() != 0 || (*self.0).mmap() != 0 }
+    }
+
+    fn size(self) -> usize {
+        // SAFETY: a buffer of a valid chain: `last` is not before `pos`, nor `file_last` before `file_pos`.
+        unsafe {
+            if self.in_memory() {
+                (*self.0).last as usize - (*self.0).pos as usize
+            } else {
+                usize::try_from((*self.0).file_last - (*self.0).file_pos).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The range lies inside the buffer.
+    fn read(self, start: usize, into: &mut [u8]) -> io::Result<()> {
+        // SAFETY: memory buffers hold `size` bytes at `pos`; a file buffer has an open file, which the handle here does not close.
+        unsafe {
+            if self.in_memory() {
+                std::ptr::copy_nonoverlapping((*self.0).pos.add(start), into.as_mut_ptr(), into.len());
+                return Ok(());
+            }
+            let file = ManuallyDrop::new(File::from_raw_fd((*(*self.0).file).fd));
+            file.read_exact_at(into, (*self.0).file_pos as u64 + start as u64)
+        }
+    }
+}
+
+/// A buffer of our own with its bytes, for nginx's filters to send.
+///
+/// It must stay until it [`is_sent`](Self::is_sent): nginx keeps pointers into it.
+pub struct OwnedBuf {
+    buf: ngx_buf_t,
+    link: ngx_chain_t,
+    bytes: Vec<u8>,
+}
+
+impl OwnedBuf {
+    /// A buffer of these bytes, boxed since nginx will know it by its address.
+    pub fn new(bytes: Vec<u8>, marks: Marks) -> Box<Self> {
+        // SAFETY: all zero is nginx's own way to start a buffer (`ngx_calloc_buf`) and a link.
+        let (mut buf, link): (ngx_buf_t, ngx_chain_t) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+        if bytes.is_empty() {
+            // nginx takes an empty buffer that says nothing for a mistake.
+            buf.set_sync(u32::from(!(marks.last || marks.last_in_chain || marks.flush)) as _);
+        } else {
+            buf.set_memory(1);
+        }
+        buf.set_last_buf(u32::from(marks.last) as _);
+        buf.set_last_in_chain(u32::from(marks.last_in_chain) as _);
+        buf.set_flush(u32::from(marks.flush) as _);
+        let mut owned = Box::new(Self { buf, link, bytes });
+        let start = owned.bytes.as_mut_ptr();
+        owned.buf.start = start;
+        owned.buf.pos = start;
+        // SAFETY: one past the last byte.
+        owned.buf.last = unsafe { start.add(owned.bytes.len()) };
+        owned.buf.end = owned.buf.last;
+        owned.link.buf = &raw mut owned.buf;
+        owned
+    }
+
+    /// The buffer as a chain of its own.
+    pub fn chain(&mut self) -> Chain {
+        Chain(&raw mut self.link)
+    }
+
+    /// Bytes that nginx has not sent yet.
+    pub fn unsent(&self) -> usize {
+        self.buf.last as usize - self.buf.pos as usize
+    }
+
+    /// Whether nginx is done with the buffer.
+    pub fn is_sent(&self) -> bool {
+        self.unsent() == 0
+    }
+}
