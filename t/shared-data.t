@@ -93,14 +93,15 @@ GET /t
         proxy_wasm hostcalls '{"on_request_headers": [
             {"op": "set_shared_data", "args": ["old", {"repeat": ["a", 30000]}], "quiet": true},
             {"op": "set_shared_data", "args": ["used", "b"], "quiet": true},
-            {"op": "set_shared_data", "args": ["new", {"repeat": ["c", 30000]}], "quiet": true},
+            {"op": "set_shared_data", "args": ["new", {"repeat": ["c", 80000]}], "quiet": true},
             {"op": "get_shared_data", "args": ["used"], "quiet": true},
-            {"op": "get_shared_data", "args": ["old"], "quiet": true},
-            {"op": "set_shared_data", "args": ["more", {"repeat": ["d", 60000]}], "quiet": true},
-            {"op": "get_shared_data", "args": ["old"], "to": ["response", "x-old"], "quiet": true},
+            {"op": "set_shared_data", "args": ["more", {"repeat": ["d", 30000]}], "quiet": true},
+            {"op": "set_shared_data", "args": ["never", {"repeat": ["e", 200000]}], "as": "never", "quiet": true},
+            ["echo", "never ${never}"],
+            ["get_shared_data", "old"],
             ["get_shared_data", "used"],
             ["get_shared_data", "new"],
-            ["set_shared_data", "k", {"repeat": ["x", 200000]}],
+            ["get_shared_data", "more"],
             ["send_local_response", 200, "${report}"]
         ]}';
     }
@@ -109,7 +110,7 @@ GET /t
     wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm;
 --- request
 GET /t
---- response_body_like: get_shared_data used -> OK b[\s\S]*set_shared_data k \S+ -> BAD_ARGUMENT
+--- response_body_like: never BAD_ARGUMENT[\s\S]*data old -> NOT_FOUND[\s\S]*data used -> OK b\n[\s\S]*data new -> OK ccc[\s\S]*data more -> OK ddd
 
 
 
@@ -118,7 +119,7 @@ GET /t
     location /t {
         proxy_wasm hostcalls '{"on_request_headers": [
             {"op": "set_shared_data", "args": ["old", {"repeat": ["a", 60000]}], "quiet": true},
-            {"op": "set_shared_data", "args": ["more", {"repeat": ["d", 60000]}], "as": "more", "quiet": true},
+            {"op": "set_shared_data", "args": ["more", {"repeat": ["d", 70000]}], "as": "more", "quiet": true},
             ["echo", "more ${more}"],
             ["get_shared_data", "old"],
             ["send_local_response", 200, "${report}"]

@@ -13,7 +13,7 @@ my $s = start_nginx(
     wasm_shared_queue 128k;
     wasm_plugin shared-state $TEST_NGINX_PLUGINS/shared-state.wasm;
 E
-    config => 'location / { proxy_wasm shared-state; }',
+    config => 'location ~ ^/[a-z]+(/|$) { proxy_wasm shared-state; }',
 );
 
 my @load = map { $s->start_load($_, clients => 2) } '/churn', '/cas', '/hit', '/put/x';

@@ -8,7 +8,7 @@ my $s = start_nginx(
     workers     => 4,
     http_config => $plugin,
     config      => <<'E',
-    location / { proxy_wasm shared-state; }
+    location ~ ^/[a-z]+(/|$) { proxy_wasm shared-state; }
     location = /metrics { wasm_metrics; }
 E
 );

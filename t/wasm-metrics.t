@@ -15,7 +15,7 @@ my $s = start_nginx(
     location /t {
         proxy_wasm hostcalls '{
             "on_configure": [
-                {"op": "define_metric", "args": ["counter", "reporter=.=a \"b\";.;le=.=x;.;code=.=200;.;requests"], "as": "requests"},
+                {"op": "define_metric", "args": ["counter", "reporter=.=a b;.;le=.=x;.;code=.=200;.;requests"], "as": "requests"},
                 {"op": "define_metric", "args": ["gauge", "my.level-now"], "as": "level"},
                 {"op": "define_metric", "args": ["histogram", "9lives ms"], "as": "lives"},
                 {"op": "define_metric", "args": ["counter", {"hex": "ff0a220001"}], "as": "odd"},
@@ -78,7 +78,7 @@ is $s->post('/metrics', 'x')->{status}, 405, 'nothing else';
 my $page = parsed($res->{body});
 has($page, $_) for (
     'counter requests',
-    'requests_total{code=200,exported_le=x,plugin=hostcalls,reporter=a "b"} 6',
+    'requests_total{code=200,exported_le=x,plugin=hostcalls,reporter=a b} 6',
     'gauge my_level_now',
     'my_level_now{plugin=hostcalls} -15',
     'histogram _9lives_ms',

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/hit` | adds 1 to the counter `hits` |
 //! | `/cas` | adds 1 to the key `n` by compare and swap, until it is not beaten to it |
-//! | `/churn` | adds 1 to one of 100 keys of very different sizes |
+//! | `/churn` | adds 1 to each of 100 keys of very different sizes, and puts and takes as many items |
 //! | `/put/N` | puts the item N in the queue |
 //! | `/left` | how many items of the queue nobody was given yet |
 //! | `/get/KEY` | the number at a key |
@@ -97,8 +97,14 @@ impl Request {
             "cas" => self.add("n", 40),
             "churn" => {
                 let now = hostcalls::get_current_time().expect("a clock");
-                let n = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_micros() % 100);
-                self.add(&format!("churn-{n}"), n as usize * n as usize)
+                let now = now.duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_micros() as usize);
+                for n in (now..now + 100).map(|n| n % 100) {
+                    self.add(&format!("churn-{n}"), n * n)?;
+                    // A full queue is no fault here.
+                    let _ = self.enqueue_shared_queue(self.metrics.queue, Some(&value(0, n)));
+                    let _ = self.dequeue_shared_queue(self.metrics.queue);
+                }
+                Ok("churned".to_owned())
             }
             "put" => match self.enqueue_shared_queue(self.metrics.queue, Some(rest.as_bytes())) {
                 Ok(()) => Ok("put".to_owned()),
