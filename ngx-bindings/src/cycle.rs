@@ -41,7 +41,7 @@ pub fn exiting() -> bool {
 pub fn log() -> Option<Log> {
     // SAFETY: `ngx_cycle` is null or valid, and so is its log.
     unsafe {
-        let cycle = *(&raw const sys::ngx_cycle);
+        let cycle = sys::ngx_cycle;
         if cycle.is_null() { None } else { Log::from_ptr((*cycle).log) }
     }
 }
@@ -54,7 +54,7 @@ pub fn log() -> Option<Log> {
 pub unsafe fn main_conf<T>(cycle: *mut ngx_cycle_t, module: *const ngx_module_t) -> *mut T {
     // SAFETY: by this function's contract; `ngx_http_module`'s slot holds the `http` context or null.
     unsafe {
-        let http = (*cycle).conf_ctx.add((*(&raw const sys::ngx_http_module)).index as usize);
+        let http = (*cycle).conf_ctx.add(sys::ngx_http_module.index);
         let ctx: *mut ngx_http_conf_ctx_t = (*http).cast();
         if ctx.is_null() {
             return std::ptr::null_mut();

@@ -28,7 +28,12 @@ unsafe impl Sync for ShmZone {}
 
 impl Conf {
     /// Asks for a zone. Names are one set for all modules.
-    pub fn add_shared_memory(self, name: &'static [u8], size: usize, module: *const ngx_module_t) -> Result<ShmZone, AllocError> {
+    pub fn add_shared_memory(
+        self,
+        name: &'static [u8],
+        size: usize,
+        module: *const ngx_module_t,
+    ) -> Result<ShmZone, AllocError> {
         let mut name = string::borrowed(name);
         // SAFETY: `cf` is valid; nginx copies the name's pointer, which is static, and compares the module's.
         let zone = unsafe { sys::ngx_shared_memory_add(self.as_ptr(), &raw mut name, size, module.cast_mut().cast()) };

@@ -1,6 +1,6 @@
 //! What the directives leave behind: the plugins of `http`, and for each location the PluginContexts that its requests meet.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use ngx_bindings::Conf;
 
 use super::host::NginxHost;
-use super::shared::counters::count_load;
+use super::shared::loads::Loads;
 use super::shared::{Settings, Shared};
 use super::worker::Worker;
 use crate::config::{FailurePolicy, Options, Overrides, Phase, PluginDeclaration};
@@ -102,8 +102,8 @@ pub struct Runtime {
     pub cache: Option<Cache>,
     /// The options of plugins that say nothing else.
     pub options: Options,
-    /// Plugins that were loaded and not yet counted, and whether they came from the cache.
-    loads: RefCell<Vec<(String, bool)>>,
+    /// Plugins that were loaded and not yet counted.
+    pub loads: Loads,
 }
 
 /// What stops nginx's start: the message, and where the cause stands.
@@ -121,7 +121,7 @@ impl MainConf {
         let options = self.overrides.over(&Options::default());
         let engine = Engine::new(&EngineConfig { epoch_interruption: !self.overrides.callback_timeout_is_off() })
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
-        let runtime = Runtime { engine, cache: self.open_cache(cf), options, loads: RefCell::default() };
+        let runtime = Runtime { engine, cache: self.open_cache(cf), options, loads: Loads::new() };
         self.shared.declare(cf, &self.shared_settings).map_err(|message| Fault { message, place: String::new() })?;
 
         for (index, declared) in self.declared.iter().enumerate() {
@@ -142,10 +142,13 @@ impl MainConf {
         }
         for attachment in &mut self.attachments {
             let name = &attachment.name;
-            attachment.plugin = self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
-                message: format!("\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"),
-                place: attachment.place.clone(),
-            })?;
+            attachment.plugin =
+                self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
+                    message: format!(
+                        "\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"
+                    ),
+                    place: attachment.place.clone(),
+                })?;
         }
         self.runtime = Some(runtime);
         Ok(())
@@ -154,13 +157,6 @@ impl MainConf {
     /// What plugins run on; none without `wasm_vm`.
     pub fn runtime(&self) -> Option<&Runtime> {
         self.runtime.as_ref()
-    }
-
-    /// Counts what was loaded; while nginx reads its configuration there is nothing to count in.
-    pub fn count_loads(&self) {
-        if let Some((runtime, stores)) = self.runtime.as_ref().zip(self.shared.stores()) {
-            runtime.loads.take().iter().for_each(|(plugin, from_cache)| count_load(stores, plugin, *from_cache));
-        }
     }
 
     /// The VMs and PluginContexts of this process.
@@ -193,7 +189,10 @@ impl MainConf {
         match made {
             Ok(()) => Some(Cache::new(path)),
             Err(reason) => {
-                tracing::warn!("proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}", path.display());
+                tracing::warn!(
+                    "proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}",
+                    path.display()
+                );
                 None
             }
         }
@@ -211,7 +210,7 @@ impl Runtime {
     pub fn load(&self, name: &str, path: &Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
         let module = Module::load(&self.engine, self.cache.as_ref(), &bytes).map_err(|error| error.to_string())?;
-        self.loads.borrow_mut().push((name.to_owned(), module.from_cache()));
+        self.loads.add(name, module.from_cache());
         let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
         let options = PluginOptions {
             memory_limit: options.memory_limit,

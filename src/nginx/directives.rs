@@ -32,7 +32,11 @@ pub static mut COMMANDS: [ngx_command_t; 11] = [
 type Handled = Result<(), String>;
 
 /// Runs a handler on the configuration of `http`, of which any directive switches the module on.
-fn main_handler(cf: *mut ngx_conf_t, conf: *mut c_void, body: impl FnOnce(Conf, &[&[u8]], &mut MainConf) -> Handled) -> *mut c_char {
+fn main_handler(
+    cf: *mut ngx_conf_t,
+    conf: *mut c_void,
+    body: impl FnOnce(Conf, &[&[u8]], &mut MainConf) -> Handled,
+) -> *mut c_char {
     guard(CONF_ERROR, || {
         // SAFETY: nginx passes its parser and, for a main directive, what `create_main_conf` answered.
         let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };

@@ -55,6 +55,10 @@ impl Host for NginxHost {
         self.counters.request();
     }
 
+    fn call_started(&mut self) {
+        self.counters.call();
+    }
+
     #[inline]
     fn guest_entered(&mut self) {
         self.is_up = true;

@@ -72,7 +72,12 @@ enum Outcome {
 
 /// Loads a plugin; null, and a line in the error log, if that fails.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_load(name: *const c_char, name_len: usize, path: *const c_char, path_len: usize) -> *mut LuaPlugin {
+unsafe extern "C" fn ngx_http_proxy_wasm_load(
+    name: *const c_char,
+    name_len: usize,
+    path: *const c_char,
+    path_len: usize,
+) -> *mut LuaPlugin {
     // SAFETY: Lua passes strings of its own with their lengths.
     let (name, path) = unsafe { (bytes(name, name_len), bytes(path, path_len)) };
     guard(ptr::null_mut(), || load(name, path).map_or(ptr::null_mut(), |plugin| Box::into_raw(Box::new(plugin))))
@@ -88,7 +93,9 @@ fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
     let (name, path) = (String::from_utf8_lossy(name), String::from_utf8_lossy(path));
     match runtime.load(&name, Path::new(&*path), &runtime.options) {
         Ok(plugin) => {
-            main.count_loads();
+            if let Some(stores) = main.shared.stores() {
+                runtime.loads.count(stores);
+            }
             Some(LuaPlugin { vm: Vm::new(plugin, &main.shared), policy: Policy::from(&runtime.options) })
         }
         Err(error) => {
@@ -107,7 +114,11 @@ unsafe extern "C" fn ngx_http_proxy_wasm_unload(plugin: *mut LuaPlugin) {
 
 /// Configures a plugin; null, and a line in the error log, if it refuses or fails.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(plugin: *const LuaPlugin, conf: *const c_char, conf_len: usize) -> *mut LuaPluginContext {
+unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(
+    plugin: *const LuaPlugin,
+    conf: *const c_char,
+    conf_len: usize,
+) -> *mut LuaPluginContext {
     // SAFETY: Lua passes a plugin it holds, and a string of its own with its length.
     let (plugin, conf) = unsafe { (&*plugin, bytes(conf, conf_len)) };
     guard(ptr::null_mut(), || {
@@ -131,7 +142,10 @@ unsafe extern "C" fn ngx_http_proxy_wasm_delete_plugin_ctx(context: *mut LuaPlug
 
 /// `proxy_on_request_headers`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(r: *mut ngx_http_request_t, context: *const LuaPluginContext) -> c_int {
+unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
+    r: *mut ngx_http_request_t,
+    context: *const LuaPluginContext,
+) -> c_int {
     // SAFETY: Lua passes the running request and a plugin context it holds.
     unsafe {
         on_http(r, context, |request, http| {
@@ -142,7 +156,10 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(r: *mut ngx_htt
 
 /// `proxy_on_response_headers`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(r: *mut ngx_http_request_t, context: *const LuaPluginContext) -> c_int {
+unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
+    r: *mut ngx_http_request_t,
+    context: *const LuaPluginContext,
+) -> c_int {
     // SAFETY: as above.
     unsafe {
         on_http(r, context, |request, http| {
@@ -168,7 +185,11 @@ unsafe fn on_http(
     })
 }
 
-fn call(request: Request, plugin: &LuaPluginContext, callback: impl FnOnce(&mut HttpContext<NginxHost>) -> Result<Action, Failure>) -> Outcome {
+fn call(
+    request: Request,
+    plugin: &LuaPluginContext,
+    callback: impl FnOnce(&mut HttpContext<NginxHost>) -> Result<Action, Failure>,
+) -> Outcome {
     let Ok(ctx) = RequestContext::of_or_new(request) else {
         return Outcome::Error;
     };
@@ -191,11 +212,17 @@ fn call(request: Request, plugin: &LuaPluginContext, callback: impl FnOnce(&mut 
 /// Puts the header fields of the answer into the response and tells Lua the rest: its status, and its body, which lives as long as
 /// the request. -1 if there is no answer.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_local_response(r: *mut ngx_http_request_t, body: *mut *const c_char, body_len: *mut usize) -> c_int {
+unsafe extern "C" fn ngx_http_proxy_wasm_local_response(
+    r: *mut ngx_http_request_t,
+    body: *mut *const c_char,
+    body_len: *mut usize,
+) -> c_int {
     guard(-1, || {
         // SAFETY: Lua passes the running request.
         let request = unsafe { Request::from_ptr(r) };
-        let Some((request, answer)) = request.and_then(|request| Some((request, RequestContext::of(request)?.take_answer()?))) else {
+        let Some((request, answer)) =
+            request.and_then(|request| Some((request, RequestContext::of(request)?.take_answer()?)))
+        else {
             return -1;
         };
         let Ok((data, len)) = prepare(request, &answer) else {

@@ -158,7 +158,10 @@ extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         };
         if main.enabled {
             queue_events::prepare();
-            main.count_loads();
+            if main.shared.stores().is_none() {
+                tracing::error!("proxy_wasm: the shared zones cannot be used: they hold something else");
+                return rc::ERROR;
+            }
         }
         rc::OK
     })
@@ -175,9 +178,11 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
             return rc::OK;
         }
         // SAFETY: null, or what `create_main_conf` answered.
-        if let Some(main) = unsafe { main.as_ref() }
-            && !main.attachments.is_empty()
-        {
+        let Some(main) = (unsafe { main.as_ref() }) else { return rc::OK };
+        if let Some((runtime, stores)) = main.runtime().zip(main.shared.stores()) {
+            runtime.loads.count_inherited(stores);
+        }
+        if !main.attachments.is_empty() {
             main.worker().start();
         }
         rc::OK

@@ -89,9 +89,11 @@ impl RequestContext {
         }
         // An internal redirect made nginx forget it.
         let found = request.pool().find_on_destroy(destroy)?.cast::<Self>();
-        request.set_module_ctx(module::main_module(), found.as_ptr());
-        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool.
-        Some(unsafe { found.as_ref() })
+        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool; the module is ours.
+        unsafe {
+            request.set_module_ctx(module::main_module(), found.as_ptr());
+            Some(found.as_ref())
+        }
     }
 
     /// The context of a request, made if there is none yet.

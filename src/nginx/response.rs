@@ -37,7 +37,8 @@ pub struct Response {
     waiting: RefCell<Option<Piece>>,
     /// By slot: what it holds of the body.
     held: RefCell<Vec<(usize, Piece)>>,
-    /// Buffers of our own that nginx has not sent yet.
+    /// Buffers of our own that nginx has not sent yet; it knows them by their addresses.
+    #[allow(clippy::vec_box)]
     unsent: RefCell<Vec<Box<OwnedBuf>>>,
     /// A plugin changed the body.
     changed: Cell<bool>,
@@ -167,7 +168,7 @@ pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
             let result = take(ctx, chain);
             let holds = ctx.response.holds_anything() || ctx.response.waiting.borrow().is_some();
             ctx.request().set_buffered(holds);
-            result.map_or_else(|Stop(rc)| rc, |rc| rc)
+            result.unwrap_or_else(|Stop(rc)| rc)
         }
     }
 }

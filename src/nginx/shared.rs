@@ -4,6 +4,7 @@
 //! no worker can die while a zone is formatted. A reload that does not change a zone's size keeps what is in it.
 
 pub mod counters;
+pub mod loads;
 pub mod queue_events;
 
 use std::cell::OnceCell;

@@ -68,7 +68,9 @@ pub unsafe extern "C" fn on_metrics(r: *mut ngx_http_request_t) -> ngx_int_t {
 pub unsafe extern "C" fn on_status(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request.
     let request = unsafe { Request::from_ptr(r) };
-    guard(rc::ERROR, || request.map_or(rc::ERROR, |request| send(request, "application/json", |main| Some(status(main)))))
+    guard(rc::ERROR, || {
+        request.map_or(rc::ERROR, |request| send(request, "application/json", |main| Some(status(main))))
+    })
 }
 
 fn send(request: Request, content_type: &str, page: impl FnOnce(&MainConf) -> Option<String>) -> ngx_int_t {

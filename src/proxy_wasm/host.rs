@@ -30,8 +30,10 @@ pub trait Host:
     /// One HTTP request and its response.
     type Stream: Stream;
 
-    /// A request has met the plugin. With the two below, for a host that counts; not of the spec.
+    /// A request has met the plugin. This and what follows is for a host that counts, and not of the spec.
     fn stream_opened(&mut self) {}
+    /// The plugin has started a call to another server.
+    fn call_started(&mut self) {}
     /// A callback begins.
     fn guest_entered(&mut self) {}
     /// A callback ended, well or not, with so many bytes of linear memory in use.

@@ -164,7 +164,8 @@ impl<L: Lock> SharedData<L> {
     /// Makes anew what is derived.
     #[cold]
     fn repair(&self) {
-        let mut nodes: Vec<usize> = (0..self.chains).flat_map(|chain| self.nodes(root::TABLE + chain)).map(|(_, node)| node).collect();
+        let mut nodes: Vec<usize> =
+            (0..self.chains).flat_map(|chain| self.nodes(root::TABLE + chain)).map(|(_, node)| node).collect();
         self.heap.rebuild(&mut nodes);
         self.zone.memory().store(root::ITEMS, nodes.len() as u64);
         self.order.rebuild(&mut nodes);

@@ -61,7 +61,8 @@ fn add(families: &mut BTreeMap<String, Family>, sample: &Sample, describe: impl 
         Family {
             kind: sample.kind,
             nanoseconds: own.as_ref().is_some_and(|own| own.nanoseconds),
-            help: own.map_or_else(|| format!("{}, of a plugin", Escaped(&sample.name, false)), |own| own.help.to_owned()),
+            help: own
+                .map_or_else(|| format!("{}, of a plugin", Escaped(&sample.name, false)), |own| own.help.to_owned()),
             series: BTreeMap::new(),
         }
     });
@@ -97,7 +98,8 @@ fn parts(name: &str, kind: Kind) -> impl Iterator<Item = String> {
 }
 
 fn render(labels: &BTreeMap<String, String>) -> String {
-    let pairs: Vec<_> = labels.iter().map(|(label, value)| format!("{label}=\"{}\"", Escaped(value.as_bytes(), true))).collect();
+    let pairs: Vec<_> =
+        labels.iter().map(|(label, value)| format!("{label}=\"{}\"", Escaped(value.as_bytes(), true))).collect();
     pairs.join(",")
 }
 

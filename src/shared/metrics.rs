@@ -21,7 +21,9 @@ const FORMAT: u64 = 0x7761_736d_6d65_7401;
 
 /// Where the first word that no metric has is.
 const FREE: usize = ROOT;
-const TABLE: usize = ROOT + 1;
+/// The number of [`Metrics::is_first`].
+const SAID: usize = ROOT + 1;
+const TABLE: usize = ROOT + 2;
 /// One place in the table for so many words of the zone.
 const WORDS_PER_PLACE: usize = 16;
 /// A metric begins on a cache line of its own, so that workers that count different things do not wait for each other.
@@ -127,6 +129,11 @@ impl<L: Lock> Metrics<L> {
         Err(Error::Full)
     }
 
+    /// Whether this is the first process to say that number: for what many processes know and one shall count.
+    pub fn is_first(&self, number: u64) -> bool {
+        self.zone.memory().word(SAID).is_some_and(|said| said.swap(number, Ordering::Relaxed) != number)
+    }
+
     /// The value of a counter or a gauge of that scope.
     pub fn get(&self, scope: &[u8], id: u32) -> Result<u64, Error> {
         match self.metric(scope, id)? {
@@ -172,7 +179,11 @@ impl<L: Lock> Metrics<L> {
     /// Every metric there is, and what it says now.
     pub fn samples(&self) -> Vec<Sample> {
         let memory = self.zone.memory();
-        (TABLE..TABLE + self.places).map(|place| memory.index(place)).filter(|&at| at != 0).map(|at| self.sample(at)).collect()
+        (TABLE..TABLE + self.places)
+            .map(|place| memory.index(place))
+            .filter(|&at| at != 0)
+            .map(|at| self.sample(at))
+            .collect()
     }
 
     fn sample(&self, at: usize) -> Sample {

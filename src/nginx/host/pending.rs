@@ -2,9 +2,7 @@
 
 use super::{NginxHost, RequestStream};
 use crate::proxy_wasm::abi::Status;
-use crate::proxy_wasm::host::{
-    ForeignFunctions, GrpcCall, GrpcCalls, HttpCall, HttpCalls, Origin, Result, Timers,
-};
+use crate::proxy_wasm::host::{ForeignFunctions, GrpcCall, GrpcCalls, HttpCall, HttpCalls, Origin, Result, Timers};
 
 impl Timers for NginxHost {
     fn set_tick_period(&mut self, _: u32, _: u32) -> Result {

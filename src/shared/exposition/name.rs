@@ -61,7 +61,9 @@ mod tests {
 
     #[test]
     fn what_may_not_stand_in_a_name_becomes_an_underscore() {
-        for (defined, name) in [("a.b-c d", "a_b_c_d"), ("9lives", "_9lives"), ("", "_"), ("ns:x_1", "ns:x_1"), ("é", "_")] {
+        for (defined, name) in
+            [("a.b-c d", "a_b_c_d"), ("9lives", "_9lives"), ("", "_"), ("ns:x_1", "ns:x_1"), ("é", "_")]
+        {
             assert_eq!(parse(defined), (name.to_owned(), vec![]));
         }
     }

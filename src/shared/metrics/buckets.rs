@@ -2,7 +2,8 @@
 
 /// The largest value that each bucket counts.
 pub const BUCKETS: [u64; 18] = [
-    1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000, 3_600_000,
+    1, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 600_000, 1_800_000,
+    3_600_000,
 ];
 
 /// The bucket of a value; past the last for a value above all bounds.

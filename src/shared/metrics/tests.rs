@@ -71,13 +71,21 @@ fn there_is_an_end_to_room() {
 }
 
 #[test]
+fn one_process_says_a_number_first() {
+    let metrics = metrics(1024);
+    assert_eq!([1, 1, 2, 2].map(|number| metrics.is_first(number)), [true, false, true, false]);
+}
+
+#[test]
 fn a_death_at_any_store_leaves_whole_metrics() {
     for die_at in 0.. {
         let metrics = metrics(1024);
         let survived = fuse::survives(die_at, || {
             metrics.define(b"plugin", Kind::Histogram, b"a long enough name").unwrap();
         });
-        assert!(metrics.samples().iter().all(|sample| sample.scope == b"plugin" && sample.name == b"a long enough name"));
+        assert!(
+            metrics.samples().iter().all(|sample| sample.scope == b"plugin" && sample.name == b"a long enough name")
+        );
         let id = metrics.define(b"plugin", Kind::Histogram, b"a long enough name").unwrap();
         metrics.record(b"plugin", id, 3).unwrap();
         assert_eq!(metrics.samples().len(), 1);

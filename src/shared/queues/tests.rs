@@ -96,8 +96,10 @@ fn items_of_many_threads_are_taken_once_each() {
     let id = open().register(b"vm", b"q").unwrap();
     let produce = |from: u64| {
         let queues = open();
-        (from..from + 500).for_each(|n| while queues.enqueue(id, &n.to_le_bytes()).is_err() {
-            std::thread::yield_now();
+        (from..from + 500).for_each(|n| {
+            while queues.enqueue(id, &n.to_le_bytes()).is_err() {
+                std::thread::yield_now();
+            }
         });
     };
     let taken = std::sync::Mutex::new(Vec::new());
