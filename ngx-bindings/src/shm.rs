@@ -50,7 +50,7 @@ unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, _: *mut std::ffi::c_void) -
     unsafe {
         let pool: *mut ngx_slab_pool_t = (*zone).shm.addr.cast();
         if (*pool).data.is_null() {
-            let size = (*pool).pfree << *(&raw const sys::ngx_pagesize_shift);
+            let size = (*pool).pfree << sys::ngx_pagesize_shift;
             let pages = sys::ngx_slab_alloc(pool, size);
             if pages.is_null() {
                 return rc::ERROR;
