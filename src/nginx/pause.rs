@@ -91,10 +91,10 @@ impl RequestContext {
         self.with_event(Event::post);
     }
 
-    /// Something is left to be done. Unless a callback of the request runs, it came from elsewhere (a tick, another request), and
-    /// nothing but the event will look at it.
+    /// An answer or an end that came from elsewhere (a call's response, a tick, another request) is looked at by the event; what a
+    /// callback of a phase leaves, the phase looks at.
     pub fn after_callback(&self) {
-        if !self.is_running() {
+        if !self.is_running() && (self.has_answer() || self.is_closed()) {
             self.with_event(Event::post);
         }
     }

@@ -40,6 +40,8 @@ pub struct Response {
     waiting: Cell<Chain>,
     /// By slot: what it holds of the body.
     held: RefCell<Vec<(usize, Piece)>>,
+    /// By slot: what Lua keeps of the body for it.
+    kept: RefCell<Vec<(usize, Vec<u8>)>>,
     /// What plugins made of the body and nginx has not sent yet.
     unsent: Unsent,
     /// A plugin changed the body.
@@ -59,6 +61,8 @@ enum Stage {
     Body,
     /// Nothing concerns the plugins any more.
     Passing,
+    /// A plugin answered in Lua's header filter: the answer's body goes in place of the first piece that comes.
+    Answering,
     /// What upstream still sends is dropped: a plugin answered, or the response is only a header.
     Dropping,
 }
@@ -194,6 +198,12 @@ fn sees_body(ctx: &RequestContext, loc: &LocConf, slot: usize) -> bool {
 pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     match ctx.response.stage.get() {
         Stage::Upstream | Stage::Passing => next(ctx, chain),
+        Stage::Answering => {
+            chain.consume();
+            ctx.response.stage.set(Stage::Dropping);
+            let body = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            send_answer(ctx, body).unwrap_or_else(|Stop(rc)| rc)
+        }
         Stage::Dropping => {
             chain.consume();
             let rc = next(ctx, Chain::EMPTY);
@@ -337,14 +347,30 @@ fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
     answer.replace(request)?;
     response.stage.set(Stage::Dropping);
     send_header(ctx)?;
-    if request.header_only() {
-        return Ok(());
-    }
-    let marks = Marks { last: true, last_in_chain: true, flush: false };
-    let chain = response.unsent.add(request, answer.body, marks)?;
-    match next(ctx, chain) {
+    match send_answer(ctx, answer.body)? {
         rc::ERROR => Err(Stop(rc::ERROR)),
         _ => Ok(()),
+    }
+}
+
+fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> Result<ngx_int_t, Stop> {
+    if ctx.request().header_only() {
+        return Ok(rc::OK);
+    }
+    let marks = Marks { last: true, last_in_chain: true, flush: false };
+    let chain = ctx.response.unsent.add(ctx.request(), body, marks)?;
+    Ok(next(ctx, chain))
+}
+
+/// As [`answer_now`] from Lua's header filter, behind ours: it sends the header itself, and the body comes through our filter later.
+pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
+    match answer.replace(ctx.request()) {
+        Ok(()) => {
+            *ctx.response.body.borrow_mut() = Some(Body::copied(answer.body, true));
+            ctx.response.stage.set(Stage::Answering);
+            Verdict::Continue
+        }
+        Err(_) => Verdict::Fail,
     }
 }
 
@@ -391,6 +417,18 @@ fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
 }
 
 impl Response {
+    /// What Lua keeps of the body for the plugin of a slot.
+    pub fn take_kept(&self, slot: usize) -> Vec<u8> {
+        let mut kept = self.kept.borrow_mut();
+        let position = kept.iter().position(|(keeper, _)| *keeper == slot);
+        position.map(|position| kept.swap_remove(position).1).unwrap_or_default()
+    }
+
+    /// Keeps a piece that Lua passed for the plugin of a slot.
+    pub fn keep(&self, slot: usize, bytes: Vec<u8>) {
+        self.kept.borrow_mut().push((slot, bytes));
+    }
+
     fn take_held(&self, slot: usize) -> Option<Piece> {
         let mut held = self.held.borrow_mut();
         let position = held.iter().position(|(holder, _)| *holder == slot)?;
