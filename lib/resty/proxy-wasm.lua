@@ -14,8 +14,11 @@ local get_request = base.get_request
 local type = type
 local tonumber = tonumber
 local io_open = io.open
+local error = error
+local pcall = pcall
 local ngx = ngx
 local ngx_exit = ngx.exit
+local ngx_log = ngx.log
 local ngx_print = ngx.print
 
 ffi.cdef [[
@@ -30,6 +33,16 @@ int ngx_http_proxy_wasm_on_http_response_headers(ngx_http_request_t *r, void *ct
 int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
 ]]
 
+-- Half an install must not pass silently: APISIX takes a `require` that fails for a runtime without Wasm, and keeps the reason to
+-- itself. So it is logged as well.
+if not pcall(function() return C.ngx_http_proxy_wasm_load end) then
+    local missing = "resty.proxy-wasm: ngx_http_proxy_wasm_module.so is not loaded: "
+                    .. "add a load_module line for it to the main block of nginx.conf"
+    ngx_log(ngx.ERR, missing)
+    error(missing, 0)
+end
+
+local OUTCOME_NO_REQUEST = -2
 local OUTCOME_ERROR = -1
 local OUTCOME_CONTINUE = 0
 local OUTCOME_ANSWER = 1
@@ -123,6 +136,10 @@ function _M.on_http_request_headers(ctx)
         return send_local_response(r)
     end
 
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
     return nil, "failed to run proxy_on_http_request_headers"
 end
 
@@ -141,6 +158,10 @@ function _M.on_http_response_headers(ctx)
     end
 
     local outcome = C.ngx_http_proxy_wasm_on_http_response_headers(r, ctx)
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_response_headers"
     end

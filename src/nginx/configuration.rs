@@ -1,6 +1,6 @@
 //! What the directives leave behind: the plugins of `http`, and for each location the PluginContexts that its requests meet.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::cmp::Reverse;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -95,6 +95,10 @@ pub struct Runtime {
     pub cache: Option<Cache>,
     /// The options of plugins that say nothing else.
     pub options: Options,
+    /// This process is a worker, not the master that reads the configuration.
+    serves: Cell<bool>,
+    /// Guests run, in this process or in the master it comes from.
+    has_guests: Cell<bool>,
 }
 
 /// What stops nginx's start: the message, and where the cause stands.
@@ -112,7 +116,7 @@ impl MainConf {
         let options = self.overrides.over(&Options::default());
         let engine = Engine::new(&EngineConfig { epoch_interruption: !self.overrides.callback_timeout_is_off() })
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
-        let runtime = Runtime { engine, cache: self.open_cache(cf), options };
+        let runtime = Runtime::new(engine, self.open_cache(cf), options);
 
         for (index, declared) in self.declared.iter().enumerate() {
             let name = &declared.plugin.name;
@@ -190,6 +194,33 @@ impl Declared {
 }
 
 impl Runtime {
+    fn new(engine: Engine, cache: Option<Cache>, options: Options) -> Self {
+        Self { engine, cache, options, serves: Cell::default(), has_guests: Cell::default() }
+    }
+
+    /// This process is a worker from here on. What Lua started in the master runs on in it.
+    pub fn serve(&self) {
+        self.serves.set(true);
+        if self.has_guests.get() {
+            self.start_ticker();
+        }
+    }
+
+    /// To be called before guests run. Their deadlines need a thread, which only workers have: one made in the master would be
+    /// missing after the fork.
+    pub fn run_guests(&self) {
+        self.has_guests.set(true);
+        if self.serves.get() {
+            self.start_ticker();
+        }
+    }
+
+    fn start_ticker(&self) {
+        if let Err(error) = self.engine.start_ticker() {
+            tracing::error!("proxy_wasm: no timeout of a plugin applies in this process: no thread can be made: {}", io_reason(&error));
+        }
+    }
+
     /// Reads and checks one plugin.
     pub fn load(&self, name: &str, path: &Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;

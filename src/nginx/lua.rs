@@ -14,10 +14,11 @@ use ngx_bindings::conf::Conf;
 use ngx_bindings::sys::ngx_http_request_t;
 use ngx_bindings::{Request, string};
 
-use super::configuration::{MainConf, Policy};
+use super::configuration::{MainConf, Policy, Runtime};
 use super::guard::guard;
 use super::host::{Answer, NginxHost, header_count};
 use super::request::{RequestContext, Source, Verdict};
+use super::worker;
 use crate::proxy_wasm::abi::{Action, MapType};
 use crate::proxy_wasm::{Failure, HttpContext, PluginContext, VmContext};
 
@@ -39,6 +40,11 @@ pub fn set_current(main: *mut MainConf) {
     CURRENT.store(main, Ordering::Relaxed);
 }
 
+fn current_runtime<'a>() -> Option<&'a Runtime> {
+    // SAFETY: null, or a configuration that forgets itself when it goes.
+    unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }.and_then(MainConf::runtime)
+}
+
 /// A plugin that Lua loaded.
 pub struct LuaPlugin {
     vm: Rc<VmContext<NginxHost>>,
@@ -55,6 +61,8 @@ pub struct LuaPluginContext {
 #[derive(Clone, Copy)]
 #[repr(i32)]
 enum Outcome {
+    /// There is no request: what timers and init_worker_by_lua run in is none.
+    NoRequest = -2,
     Error = -1,
     Continue = 0,
     /// Fetch the answer and send it.
@@ -71,8 +79,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_load(name: *const c_char, name_len: usi
 }
 
 fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
-    // SAFETY: null, or a configuration that forgets itself when it goes.
-    let Some(runtime) = (unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }).and_then(MainConf::runtime) else {
+    let Some(runtime) = current_runtime() else {
         tracing::error!("miss wasm_vm configuration");
         return None;
     };
@@ -99,11 +106,14 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(plugin: *const LuaPlugin, 
     // SAFETY: Lua passes a plugin it holds, and a string of its own with its length.
     let (plugin, conf) = unsafe { (&*plugin, bytes(conf, conf_len)) };
     guard(ptr::null_mut(), || {
+        if let Some(runtime) = current_runtime() {
+            runtime.run_guests();
+        }
         let context = plugin.vm.plugin_context(Arc::from(conf));
         match context.start() {
             Ok(()) => Box::into_raw(Box::new(LuaPluginContext { context, policy: plugin.policy })),
             Err(failure) => {
-                tracing::error!("{failure}");
+                worker::report(&context, &failure);
                 ptr::null_mut()
             }
         }
@@ -149,8 +159,9 @@ unsafe fn on_http(
 ) -> c_int {
     guard(Outcome::Error as c_int, || {
         // SAFETY: by this function's contract.
-        let (Some(request), plugin) = (unsafe { (Request::from_ptr(r), &*context) }) else {
-            return Outcome::Error as c_int;
+        let (request, plugin) = unsafe { (Request::from_ptr(r), &*context) };
+        let Some(request) = request.filter(|request| !request.is_fake()) else {
+            return Outcome::NoRequest as c_int;
         };
         call(request, plugin, |http| callback(request, http)) as c_int
     })

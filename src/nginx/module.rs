@@ -111,7 +111,11 @@ extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_c
         // SAFETY: nginx passes its parser and what `create_main_conf` answered.
         let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
         match main.load(cf) {
-            Ok(()) => CONF_OK,
+            Ok(()) => {
+                // Not in postconfiguration: that of Lua, which runs init_by_lua, may come before ours.
+                lua::set_configuration(cf, main);
+                CONF_OK
+            }
             Err(fault) => cf.error_at(fault.message, &fault.place),
         }
     })
@@ -130,13 +134,8 @@ extern "C" fn merge_loc_conf(cf: *mut ngx_conf_t, above: *mut c_void, conf: *mut
 
 extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     guard(rc::ERROR, || {
-        // SAFETY: nginx passes its parser, inside `http`.
-        let (cf, main) = unsafe {
-            let cf = Conf::from_ptr(cf);
-            (cf, cf.main_conf::<MainConf>(main_module()))
-        };
-        lua::set_configuration(cf, main);
-        phases::register(cf)
+        // SAFETY: nginx passes its parser.
+        phases::register(unsafe { Conf::from_ptr(cf) })
     })
 }
 
@@ -158,10 +157,12 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
             return rc::OK;
         }
         // SAFETY: null, or what `create_main_conf` answered.
-        if let Some(main) = unsafe { main.as_ref() }
-            && !main.attachments.is_empty()
-        {
-            main.worker().start();
+        if let Some((main, runtime)) = unsafe { main.as_ref() }.and_then(|main| Some((main, main.runtime()?))) {
+            runtime.serve();
+            if !main.attachments.is_empty() {
+                runtime.run_guests();
+                main.worker().start();
+            }
         }
         rc::OK
     })

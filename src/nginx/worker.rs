@@ -4,7 +4,14 @@ use std::rc::Rc;
 
 use super::configuration::{Attachment, MainConf};
 use super::host::NginxHost;
-use crate::proxy_wasm::{PluginContext, VmContext};
+use crate::proxy_wasm::{Failure, PluginContext, VmContext};
+
+/// Says why a plugin context did not start, unless it was said already.
+pub fn report(context: &PluginContext<NginxHost>, failure: &Failure) {
+    if !failure.is_reported() {
+        tracing::error!("plugin \"{}\" does not start: {failure}", context.plugin().name());
+    }
+}
 
 /// What the native path runs on. A worker of nginx has one thread, and so one of these.
 pub struct Worker {
@@ -25,7 +32,7 @@ impl Worker {
     pub fn start(&self) {
         for context in &self.contexts {
             if let Err(failure) = context.start() {
-                tracing::error!("{failure}");
+                report(context, &failure);
             }
         }
     }
