@@ -87,10 +87,12 @@ impl RequestContext {
         if ctx.is_some() || !request.is_internal() {
             return ctx;
         }
-        // An internal redirect made nginx forget it.
-        let found = request.pool().find_on_destroy(destroy)?.cast::<Self>();
-        request.set_module_ctx(module::main_module(), found.as_ptr());
+        // An internal redirect made nginx forget it. In the pool are those of subrequests, too.
         // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool.
+        let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
+        let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();
+        request.set_module_ctx(module::main_module(), found.as_ptr());
+        // SAFETY: as above.
         Some(unsafe { found.as_ref() })
     }
 

@@ -272,19 +272,46 @@ unloaded
 
 
 
-=== TEST 15: in a subrequest, the plugin sees the subrequest
+=== TEST 15: in subrequests, each has a context of its own
 --- config
     location /t {
-        content_by_lua_block { ngx.print(ngx.location.capture("/sub?a=1").body) }
+        access_by_lua_block { assert(wasm.on_http_request_headers(configured("log", "blah"))) }
+        content_by_lua_block {
+            ngx.location.capture_multi({{"/sub"}, {"/sub"}})
+            ngx.say("done")
+        }
     }
     location /sub {
-        rewrite_by_lua_block {
-            assert(wasm.on_http_request_headers(configured("hostcalls",
-                [=[{"on_request_headers": [["get_header_map_value", "request", ":path"]]}]=])))
-        }
-        content_by_lua_block { ngx.say("sub") }
+        rewrite_by_lua_block { assert(wasm.on_http_request_headers(configured("log", "blah"))) }
+        content_by_lua_block { ngx.sleep(0) ngx.say("sub") }
     }
 --- response_body
-sub
---- error_log
-get_header_map_value request :path -> OK /sub?a=1
+done
+--- grep_error_log eval
+qr/in http ctx \d+|free http context \d+/
+--- grep_error_log_out eval
+qr/^in http ctx 2
+in http ctx 3
+in http ctx 4
+(?:free http context [234]\n){3}$/
+
+
+
+=== TEST 16: an internal redirect does not make a second context
+--- config
+    location /t {
+        access_by_lua_block { assert(wasm.on_http_request_headers(configured("log", "blah"))) }
+        content_by_lua_block { ngx.exec("/redirected") }
+    }
+    location /redirected {
+        access_by_lua_block { assert(wasm.on_http_request_headers(configured("log", "blah"))) }
+        content_by_lua_block { ngx.say("done") }
+    }
+--- response_body
+done
+--- grep_error_log eval
+qr/in http ctx \d+|free http context \d+/
+--- grep_error_log_out
+in http ctx 2
+in http ctx 2
+free http context 2

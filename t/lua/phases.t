@@ -218,6 +218,8 @@ rust ctx 2
 free http context 2
 free plugin context 1
 unloaded wasm plugin
+--- error_log
+lua_code_cache is off
 --- no_error_log
 [error]
 
@@ -239,6 +241,8 @@ unloaded wasm plugin
 ["GET /t", "GET /t", "GET /t"]
 --- response_body eval
 ["done\n", "done\n", "done\n"]
+--- error_log
+lua_code_cache is off
 --- no_error_log
 [error]
 
@@ -259,6 +263,8 @@ unloaded wasm plugin
     }
 --- response_body
 done
+--- error_log
+lua_code_cache is off
 
 
 
