@@ -131,4 +131,22 @@ E
     $s->stop(allow => [qr/\[emerg\].*panicked at/]);
 };
 
+subtest 'the code cache off: each request starts anew' => sub {
+    my $s = start_nginx(http_config => "wasm_vm wasmtime;\nlua_code_cache off;\n", config => <<'E');
+    location /run {
+        content_by_lua_block {
+            local wasm = require("resty.proxy-wasm")
+            local ctx = assert(wasm.on_configure(assert(wasm.load("log", "$TEST_NGINX_PLUGINS/log.wasm")), "blah"))
+            assert(wasm.on_http_request_headers(ctx))
+            ngx.say("done")
+        }
+    }
+E
+    is $s->get('/run')->{body}, "done\n", "request $_" for 1 .. 3;
+    $s->stop(allow => [qr/lua_code_cache is off/]);
+    is lines_of($s, qr/$context|(?:un)?loaded wasm plugin/), join("\n", (
+        'loaded wasm plugin', 'create plugin context 1', 'create http context 2', 'free http context 2',
+        'free plugin context 1', 'unloaded wasm plugin') x 3), 'loads, serves and unloads';
+};
+
 done_testing;

@@ -225,30 +225,7 @@ lua_code_cache is off
 
 
 
-=== TEST 11: the code cache off: a second request starts anew
---- http_config
-    lua_code_cache off;
---- config
-    location /t {
-        content_by_lua_block {
-            local wasm = require("resty.proxy-wasm")
-            local ctx = assert(wasm.on_configure(assert(wasm.load("log", "$TEST_NGINX_PLUGINS/log.wasm")), "blah"))
-            assert(wasm.on_http_request_headers(ctx))
-            ngx.say("done")
-        }
-    }
---- pipelined_requests eval
-["GET /t", "GET /t", "GET /t"]
---- response_body eval
-["done\n", "done\n", "done\n"]
---- error_log
-lua_code_cache is off
---- no_error_log
-[error]
-
-
-
-=== TEST 12: the code cache off, required in init_by_lua
+=== TEST 11: the code cache off, required in init_by_lua
 --- http_config
     lua_code_cache off;
     init_by_lua_block { require("resty.proxy-wasm") }
@@ -268,7 +245,7 @@ lua_code_cache is off
 
 
 
-=== TEST 13: master_process off: init_by_lua and the requests in one process
+=== TEST 12: master_process off: init_by_lua and the requests in one process
 --- http_config
     init_by_lua_block {
         wasm = require("resty.proxy-wasm")
@@ -289,7 +266,7 @@ done
 
 
 
-=== TEST 14: nginx -t: init_by_lua may load and configure
+=== TEST 13: nginx -t: init_by_lua may load and configure
 --- http_config
     init_by_lua_block {
         local wasm = require("resty.proxy-wasm")

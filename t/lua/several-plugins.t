@@ -120,7 +120,7 @@ qr/run plugin ctx .* in http ctx \d+/
 --- grep_error_log_out
 run plugin ctx 1 with conf service-a in http ctx 2
 run plugin ctx 3 with conf service-b in http ctx 4
-run plugin ctx 1 with conf service-a in http ctx 2
+run plugin ctx 1 with conf service-a in http ctx 5
 
 
 
