@@ -7,6 +7,7 @@
 //! | `configuration` | what the directives leave behind, and how levels merge |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
+//! | `live` | the requests that are not over, for a worker that is told to exit |
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
 //! | `filters`, `response` | header and body filter: the response's way |
 //! | `body` | a body as a callback sees it |
@@ -22,6 +23,7 @@ mod directives;
 mod filters;
 mod guard;
 mod host;
+mod live;
 mod log;
 mod lua;
 mod module;

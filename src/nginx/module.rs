@@ -14,7 +14,7 @@ use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_in
 
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
-use super::{directives, filters, log, lua, phases};
+use super::{directives, filters, live, log, lua, phases};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
@@ -170,6 +170,7 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 
 extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
     guard((), || {
+        live::finish_all();
         // SAFETY: nginx passes a valid cycle; null, or what `create_main_conf` answered.
         if let Some(main) = unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_mut() } {
             drop(main.started_worker());

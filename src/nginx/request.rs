@@ -16,6 +16,7 @@ use super::body::Body;
 use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
 use super::host::{Answer, NginxHost, RequestStream};
+use super::live;
 use super::module;
 use super::pause::Pause;
 use super::response::Response;
@@ -63,6 +64,8 @@ pub struct RequestContext {
     pub pause: Pause,
     /// How far the response has come.
     pub response: Response,
+    /// Where it stands among the requests of this process.
+    pub place: live::Place,
 }
 
 struct Slot {
@@ -118,9 +121,11 @@ impl RequestContext {
                 body_read: Cell::default(),
                 pause: Pause::default(),
                 response: Response::default(),
+                place: live::Place::default(),
             });
             request.pool().on_destroy(destroy, ctx.cast())?;
             request.set_module_ctx(module::main_module(), ctx);
+            live::enter(&*ctx);
             Ok(&*ctx)
         }
     }
@@ -313,7 +318,9 @@ extern "C" fn destroy(data: *mut c_void) {
     guard((), || {
         // SAFETY: `create` registered it with this data; nginx runs a cleanup once.
         unsafe {
-            (*data.cast::<RequestContext>()).finish();
+            let ctx = &*data.cast::<RequestContext>();
+            ctx.finish();
+            live::leave(ctx);
             data.cast::<RequestContext>().drop_in_place();
         }
     });
