@@ -5,6 +5,10 @@
 //! | `module` | the two modules and the tables that nginx looks for |
 //! | `directives` | `cmd_*`: one function per directive |
 //! | `configuration` | what the directives leave behind, and how levels merge |
+//! | `shared` | the zones of [`crate::shared`], and what wakes workers for their queues |
+//! | `status` | pages for the operator: metrics, status |
+//! | `vm` | one plugin in this process |
+//! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
 //! | `live` | the requests that are not over, for a worker that is told to exit |
@@ -18,6 +22,7 @@
 //! | `guard` | no panic crosses into C |
 
 mod body;
+mod calls;
 mod configuration;
 mod directives;
 mod filters;
@@ -31,4 +36,7 @@ mod pause;
 mod phases;
 mod request;
 mod response;
+mod shared;
+mod status;
+mod vm;
 mod worker;

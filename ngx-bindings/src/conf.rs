@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-use nginx_sys::{self as sys, ngx_conf_log_error, ngx_conf_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_path_t, ngx_str_t, ngx_uint_t};
+use nginx_sys::{
+    self as sys, ngx_conf_log_error, ngx_conf_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_path_t, ngx_str_t, ngx_uint_t,
+};
 
 use crate::log::Level;
 use crate::pool::AllocError;
@@ -132,6 +134,19 @@ impl Conf {
         unsafe {
             let ctx: *mut ngx_http_conf_ctx_t = (*self.0).ctx.cast();
             (*(*ctx).main_conf.add((*module).ctx_index)).cast()
+        }
+    }
+
+    /// The configuration of a module for the block that is being read.
+    ///
+    /// # Safety
+    ///
+    /// The parser is inside `http`, and `T` is what the module's `create_loc_conf` answers.
+    pub unsafe fn loc_conf<T>(self, module: *const ngx_module_t) -> *mut T {
+        // SAFETY: inside `http`, `cf->ctx` is the context of the innermost block.
+        unsafe {
+            let ctx: *mut ngx_http_conf_ctx_t = (*self.0).ctx.cast();
+            (*(*ctx).loc_conf.add((*module).ctx_index)).cast()
         }
     }
 

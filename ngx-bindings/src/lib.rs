@@ -4,21 +4,31 @@
 //! pointer promises that nginx keeps the thing alive while the handle is used, and everything after that is safe to call.
 //! nginx runs a worker in one thread; no handle may leave it.
 
+// nginx's integer types, and so the casts between them, differ from version to version and machine to machine.
+#![allow(clippy::unnecessary_cast)]
+
 pub mod body;
 pub mod chain;
+pub mod channel;
 pub mod conf;
+pub mod connection;
 pub mod cycle;
 pub mod event;
 pub mod filter;
 pub mod headers;
 pub mod headers_in;
 pub mod headers_out;
+pub mod inet;
 pub mod log;
 pub mod module;
 pub mod phase;
 pub mod pool;
 pub mod request;
+pub mod resolver;
+pub mod shm;
+pub mod ssl;
 pub mod string;
+pub mod upstream;
 pub mod variables;
 
 pub use nginx_sys as sys;
@@ -42,6 +52,8 @@ pub mod rc {
     pub const DONE: ngx_int_t = sys::NGX_DONE as ngx_int_t;
     /// Not for me.
     pub const DECLINED: ngx_int_t = sys::NGX_DECLINED as ngx_int_t;
+    /// 405.
+    pub const NOT_ALLOWED: ngx_int_t = sys::NGX_HTTP_NOT_ALLOWED as ngx_int_t;
     /// 503.
     pub const SERVICE_UNAVAILABLE: ngx_int_t = sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
     /// 444: nginx closes the connection without an answer.

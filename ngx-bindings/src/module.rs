@@ -5,11 +5,8 @@ use std::ffi::CStr;
 use nginx_sys::{self as sys, ngx_command_t, ngx_str_t, ngx_uint_t};
 
 /// Signature of a directive handler.
-pub type Setter = unsafe extern "C" fn(
-    *mut sys::ngx_conf_t,
-    *mut ngx_command_t,
-    *mut std::ffi::c_void,
-) -> *mut std::ffi::c_char;
+pub type Setter =
+    unsafe extern "C" fn(*mut sys::ngx_conf_t, *mut ngx_command_t, *mut std::ffi::c_void) -> *mut std::ffi::c_char;
 
 /// A directive whose handler gets the `http` configuration of the module.
 pub const fn main_directive(name: &'static CStr, args: u32, set: Setter) -> ngx_command_t {
@@ -20,6 +17,11 @@ pub const fn main_directive(name: &'static CStr, args: u32, set: Setter) -> ngx_
 pub const fn location_directive(name: &'static CStr, args: u32, set: Setter) -> ngx_command_t {
     let anywhere = sys::NGX_HTTP_MAIN_CONF | sys::NGX_HTTP_SRV_CONF | sys::NGX_HTTP_LOC_CONF;
     directive(name, anywhere | args, sys::NGX_HTTP_LOC_CONF_OFFSET, set)
+}
+
+/// A directive of `location` alone.
+pub const fn content_directive(name: &'static CStr, set: Setter) -> ngx_command_t {
+    directive(name, sys::NGX_HTTP_LOC_CONF | sys::NGX_CONF_NOARGS, sys::NGX_HTTP_LOC_CONF_OFFSET, set)
 }
 
 const fn directive(name: &'static CStr, kind: u32, conf: usize, set: Setter) -> ngx_command_t {

@@ -1,16 +1,21 @@
 //! What the directives leave behind: the plugins of `http`, and for each location the PluginContexts that its requests meet.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::OnceCell;
 use std::cmp::Reverse;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ngx_bindings::Conf;
+use ngx_bindings::ssl::{Tls, Verify};
 
+use super::calls::{Client, RESPONSE_BODY};
 use super::host::NginxHost;
+use super::shared::loads::Loads;
+use super::shared::{Settings, Shared};
 use super::worker::Worker;
 use crate::config::{FailurePolicy, Options, Overrides, Phase, PluginDeclaration};
 use crate::proxy_wasm::{Identity, Plugin, PluginOptions};
@@ -31,8 +36,27 @@ pub struct MainConf {
     pub attachments: Vec<Attachment>,
     /// What the declarations became, in their order; filled when all of `http` has been read.
     pub plugins: Vec<DeclaredPlugin>,
+    /// What certificates of servers that plugins call are checked by.
+    pub tls: TlsSettings,
+    /// `wasm_call_response_limit`.
+    pub response_limit: Option<usize>,
+    /// Sizes of the zones.
+    pub shared_settings: Settings,
+    /// What all workers share.
+    pub shared: Rc<Shared>,
     runtime: Option<Runtime>,
+    client: OnceCell<Rc<Client>>,
     worker: OnceCell<Worker>,
+}
+
+/// `wasm_ssl_trusted_certificate`, `wasm_ssl_verify`, `wasm_ssl_verify_depth`; what was not said is `None`.
+#[derive(Default)]
+pub struct TlsSettings {
+    pub trusted_certificate: Option<Vec<u8>>,
+    pub verify: Option<bool>,
+    pub verify_depth: Option<u32>,
+    /// What the settings became, when all of `http` had been read.
+    context: Option<Rc<Tls>>,
 }
 
 /// `wasm_cache PATH|off`.
@@ -95,10 +119,8 @@ pub struct Runtime {
     pub cache: Option<Cache>,
     /// The options of plugins that say nothing else.
     pub options: Options,
-    /// This process is a worker, not the master that reads the configuration.
-    serves: Cell<bool>,
-    /// Guests run, in this process or in the master it comes from.
-    has_guests: Cell<bool>,
+    /// Plugins that were loaded and not yet counted.
+    pub loads: Loads,
 }
 
 /// What stops nginx's start: the message, and where the cause stands.
@@ -116,7 +138,8 @@ impl MainConf {
         let options = self.overrides.over(&Options::default());
         let engine = Engine::new(&EngineConfig { epoch_interruption: !self.overrides.callback_timeout_is_off() })
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
-        let runtime = Runtime::new(engine, self.open_cache(cf), options);
+        let runtime = Runtime { engine, cache: self.open_cache(cf), options, loads: Loads::new() };
+        self.shared.declare(cf, &self.shared_settings).map_err(|message| Fault { message, place: String::new() })?;
 
         for (index, declared) in self.declared.iter().enumerate() {
             let name = &declared.plugin.name;
@@ -136,13 +159,23 @@ impl MainConf {
         }
         for attachment in &mut self.attachments {
             let name = &attachment.name;
-            attachment.plugin = self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
-                message: format!("\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"),
-                place: attachment.place.clone(),
-            })?;
+            attachment.plugin =
+                self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
+                    message: format!(
+                        "\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"
+                    ),
+                    place: attachment.place.clone(),
+                })?;
         }
+        self.tls.load(cf)?;
         self.runtime = Some(runtime);
         Ok(())
+    }
+
+    /// What plugins call other servers with.
+    pub fn client(&self) -> &Rc<Client> {
+        let limit = self.response_limit.unwrap_or(RESPONSE_BODY);
+        self.client.get_or_init(|| Rc::new(Client::new(self.tls.context.clone(), limit)))
     }
 
     /// What plugins run on; none without `wasm_vm`.
@@ -180,10 +213,30 @@ impl MainConf {
         match made {
             Ok(()) => Some(Cache::new(path)),
             Err(reason) => {
-                tracing::warn!("proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}", path.display());
+                tracing::warn!(
+                    "proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}",
+                    path.display()
+                );
                 None
             }
         }
+    }
+}
+
+impl TlsSettings {
+    /// Certificates are read with the rights of the master.
+    fn load(&mut self, cf: Conf) -> Result<(), Fault> {
+        let verify = Verify {
+            enabled: self.verify.unwrap_or(true),
+            depth: self.verify_depth.unwrap_or(1),
+            trusted: self.trusted_certificate.as_deref(),
+        };
+        let fault = || Fault {
+            message: "proxy_wasm: TLS for outgoing calls could not be set up".to_owned(),
+            place: String::new(),
+        };
+        self.context = Some(Rc::new(Tls::new(cf, &verify).ok_or_else(fault)?));
+        Ok(())
     }
 }
 
@@ -194,37 +247,11 @@ impl Declared {
 }
 
 impl Runtime {
-    fn new(engine: Engine, cache: Option<Cache>, options: Options) -> Self {
-        Self { engine, cache, options, serves: Cell::default(), has_guests: Cell::default() }
-    }
-
-    /// This process is a worker from here on. What Lua started in the master runs on in it.
-    pub fn serve(&self) {
-        self.serves.set(true);
-        if self.has_guests.get() {
-            self.start_ticker();
-        }
-    }
-
-    /// To be called before guests run. Their deadlines need a thread, which only workers have: one made in the master would be
-    /// missing after the fork.
-    pub fn run_guests(&self) {
-        self.has_guests.set(true);
-        if self.serves.get() {
-            self.start_ticker();
-        }
-    }
-
-    fn start_ticker(&self) {
-        if let Err(error) = self.engine.start_ticker() {
-            tracing::error!("proxy_wasm: no timeout of a plugin applies in this process: no thread can be made: {}", io_reason(&error));
-        }
-    }
-
     /// Reads and checks one plugin.
     pub fn load(&self, name: &str, path: &Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
         let module = Module::load(&self.engine, self.cache.as_ref(), &bytes).map_err(|error| error.to_string())?;
+        self.loads.add(name, module.from_cache());
         let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
         let options = PluginOptions {
             memory_limit: options.memory_limit,
