@@ -42,7 +42,12 @@ struct Thread {
 
 impl Ticker {
     pub(super) fn new(engine: EngineWeak) -> Self {
-        Self { engine, sleep: Arc::new(AtomicU64::new(LONGEST_SLEEP)), thread: Mutex::new(None), was_started: AtomicBool::new(false) }
+        Self {
+            engine,
+            sleep: Arc::new(AtomicU64::new(LONGEST_SLEEP)),
+            thread: Mutex::new(None),
+            was_started: AtomicBool::new(false),
+        }
     }
 
     /// The ticks that stand for a timeout; from now on the thread wakes often enough for it.
@@ -151,6 +156,7 @@ mod tests {
     #[test]
     fn a_guest_gets_its_time_and_little_more() {
         let engine = Engine::new(&EngineConfig::default()).unwrap();
+        assert!(!engine.had_ticker());
         engine.start_ticker().unwrap();
         engine.start_ticker().unwrap();
         // The thread sleeps a second at a time when it learns of a shorter timeout.
@@ -158,6 +164,7 @@ mod tests {
         assert!(elapsed >= TIMEOUT && elapsed < 10 * TIMEOUT, "{elapsed:?}");
         engine.stop_ticker();
         engine.stop_ticker();
+        assert!(engine.had_ticker());
         engine.start_ticker().unwrap();
         let elapsed = run_endlessly(&engine, engine.ticks(Some(TIMEOUT)));
         assert!(elapsed >= TIMEOUT && elapsed < 10 * TIMEOUT, "{elapsed:?}");

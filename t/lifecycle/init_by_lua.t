@@ -73,8 +73,8 @@ subtest 'a worker that is killed is replaced by one that serves' => sub {
 subtest 'the master has no thread, the workers have the ticker' => sub {
     my $s = start_nginx(conf('rust-headers', 'conf'), workers => 2);
     $s->reload;
-    is_deeply [threads($s->pid)], ['nginx'], 'the master';
-    is_deeply [threads($_)], ['nginx', 'wasm-ticker'], "worker $_" for $s->worker_pids;
+    is_deeply [threads($s->pid, 'nginx')], ['nginx'], 'the master';
+    is_deeply [threads($_, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], "worker $_" for $s->worker_pids;
     $s->stop;
 };
 

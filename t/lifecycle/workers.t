@@ -65,12 +65,12 @@ for my $name (sort keys %path) {
         my $s = start_nginx(%conf, workers => 2);
         ask_worker($s, $_, '/t') for $s->worker_pids;
         my $master = $s->pid;
-        is_deeply [threads($master)], ['nginx'], 'the master';
-        is_deeply [threads($_)], ['nginx', 'wasm-ticker'], "worker $_" for $s->worker_pids;
+        is_deeply [threads($master, 'nginx')], ['nginx'], 'the master';
+        is_deeply [threads($_, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], "worker $_" for $s->worker_pids;
         $s->reload;
         ask_worker($s, $_, '/t') for $s->worker_pids;
-        is_deeply [threads($master)], ['nginx'], 'the master after HUP';
-        is_deeply [threads($_)], ['nginx', 'wasm-ticker'], "worker $_ after HUP" for $s->worker_pids;
+        is_deeply [threads($master, 'nginx')], ['nginx'], 'the master after HUP';
+        is_deeply [threads($_, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], "worker $_ after HUP" for $s->worker_pids;
         $s->stop;
         unlike $s->error_log, qr/ $master#\d+: (?:create|free) (?:plugin|http) context/, 'no guest ran in the master';
     };
@@ -82,7 +82,7 @@ for my $name (sort keys %path) {
         ask_worker($s, $workers[0], '/t');
         my @helpers = grep { !$worker{$_} } children($s);
         cmp_ok scalar @helpers, '>=', 1, 'there is a cache manager';
-        is_deeply [threads($_)], ['nginx'], "helper $_ has no thread" for @helpers;
+        is_deeply [threads($_, 'nginx')], ['nginx'], "helper $_ has no thread" for @helpers;
         $s->stop;
         my $pids = join '|', @helpers;
         unlike $s->error_log, qr/ (?:$pids)#\d+: create/, 'nor contexts';
@@ -125,28 +125,28 @@ for my $name (sort keys %path) {
 subtest 'a worker without plugins has no thread' => sub {
     my $s = start_nginx(http_config => 'wasm_vm wasmtime;', config => '');
     $s->get('/');
-    is_deeply [threads($_)], ['nginx'], "worker $_" for $s->worker_pids;
+    is_deeply [threads($_, 'nginx')], ['nginx'], "worker $_" for $s->worker_pids;
     $s->stop;
 };
 
 subtest 'a declared plugin that no line attaches starts no thread' => sub {
     my $s = start_nginx(http_config => $path{native}{http_config}, config => '');
     $s->get('/');
-    is_deeply [threads($_)], ['nginx'], "worker $_" for $s->worker_pids;
+    is_deeply [threads($_, 'nginx')], ['nginx'], "worker $_" for $s->worker_pids;
     $s->stop;
 };
 
 subtest 'a plugin that Lua loads and never configures starts no thread' => sub {
     my $s = start_nginx(%{ $path{lua} });
     $s->get('/');
-    is_deeply [threads($_)], ['nginx'], "worker $_" for $s->worker_pids;
+    is_deeply [threads($_, 'nginx')], ['nginx'], "worker $_" for $s->worker_pids;
     $s->stop;
 };
 
 subtest 'master_process off: one process serves' => sub {
     my $s = start_nginx(%{ $path{native} }, master => 'off');
     is $s->get('/t')->{body}, "blah\n", 'it serves';
-    is_deeply [threads($s->pid)], ['nginx', 'wasm-ticker'], 'with its ticker';
+    is_deeply [threads($s->pid, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], 'with its ticker';
     $s->stop;
     like $s->error_log, qr/free plugin context 1\n.*unloaded wasm plugin/, 'and ends what it started';
 };

@@ -291,3 +291,20 @@ GET /t
 resty\.proxy-wasm: ngx_http_proxy_wasm_module\.so is not loaded: add a load_module line for it to the main block of nginx\.conf$
 --- error_log eval
 qr/\[error\] .*resty\.proxy-wasm: ngx_http_proxy_wasm_module\.so is not loaded/
+
+
+
+=== TEST 13: without the module, who requires it in init_by_lua and goes on has its line at the start
+--- no_module
+--- http_config
+    init_by_lua_block { ok = pcall(require, "resty.proxy-wasm") }
+--- config
+    location /t {
+        content_by_lua_block { ngx.say(ok) }
+    }
+--- request
+GET /t
+--- response_body
+false
+--- error_log eval
+qr/\[error\] .*resty\.proxy-wasm: ngx_http_proxy_wasm_module\.so is not loaded/

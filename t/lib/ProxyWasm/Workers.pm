@@ -23,10 +23,15 @@ sub ask_worker {
     return $response // die $error;
 }
 
-# The names of a process's threads, sorted.
+# The names of a process's threads, sorted. A new one has its process's name at first: those expected are waited for.
 sub threads {
-    my ($pid) = @_;
-    return sort map { _read($_) =~ /^(.*)$/m } glob "/proc/$pid/task/*/comm";
+    my ($pid, @expected) = @_;
+    my $deadline = time + 2;
+    while (1) {
+        my @names = sort map { _read($_) =~ /^(.*)$/m } glob "/proc/$pid/task/*/comm";
+        return @names if "@names" eq "@expected" || time > $deadline;
+        sleep 0.005;
+    }
 }
 
 # All processes of a server but its master: workers, old ones too, and helpers.

@@ -1,5 +1,5 @@
 # resty.proxy-wasm: on_http_request_body(ctx, body, end_of_body) and on_http_response_body(ctx) run the body callbacks:
-# true, or nil and why not. Skipped until the library has them.
+# true, or nil and why not.
 
 use lib '.';
 use t::ProxyWasm 'no_plan';
@@ -12,7 +12,6 @@ run_tests();
 __DATA__
 
 === TEST 1: request: it answers true, and the plugin sees size and end
---- SKIP
 --- config
     location /t {
         content_by_lua_block {
@@ -35,7 +34,6 @@ get_buffer_bytes request_body -> OK hello
 
 
 === TEST 2: request: bad plugin ctx
---- SKIP
 --- config
     location /t {
         content_by_lua_block { ngx.say(wasm.on_http_request_body({}, "body", true)) }
@@ -46,7 +44,6 @@ nilbad plugin ctx
 
 
 === TEST 3: request: a plugin that traps
---- SKIP
 --- config
     location /t {
         content_by_lua_block {
@@ -61,7 +58,6 @@ failed to call function: proxy_on_request_body of plugin "hostcalls" in context 
 
 
 === TEST 4: request: a body the plugin changes is what the upstream gets
---- SKIP
 --- config
     location /t {
         access_by_lua_block {
@@ -81,7 +77,6 @@ changed
 
 
 === TEST 5: response: it answers true per chunk, and the plugin sees size and end
---- SKIP
 --- config
     location /t {
         content_by_lua_block { ngx.print("hello") }
@@ -102,7 +97,6 @@ answer: true nil
 
 
 === TEST 6: response: bad plugin ctx
---- SKIP
 --- config
     location /t {
         content_by_lua_block { ngx.say(wasm.on_http_response_body("ctx")) }
@@ -113,7 +107,6 @@ nilbad plugin ctx
 
 
 === TEST 7: response: a plugin that traps
---- SKIP
 --- config
     location /t {
         content_by_lua_block { ngx.print("hello") }
@@ -125,3 +118,25 @@ nilbad plugin ctx
 hello
 --- error_log
 nilfailed to run proxy_on_http_response_body
+
+
+
+=== TEST 8: request: what a timer runs in is no request
+--- config
+    location /t {
+        content_by_lua_block {
+            local ctx = configured("hostcalls", '{"on_request_body": [["get_buffer_bytes", "request_body"]]}')
+            local answered = require("ngx.semaphore").new()
+            local ok, err
+            ngx.timer.at(0, function()
+                ok, err = wasm.on_http_request_body(ctx, "body", true)
+                answered:post()
+            end)
+            answered:wait(5)
+            ngx.say(ok, " ", err)
+        }
+    }
+--- response_body
+nil bad request
+--- no_error_log
+[error]
