@@ -35,6 +35,14 @@ impl Pause {
         self.request.get()
     }
 
+    /// The request is held no longer.
+    pub fn release_request(&self) {
+        self.request.set(None);
+        if let Some(event) = self.event.borrow_mut().as_mut() {
+            event.cancel_timer();
+        }
+    }
+
     /// Nothing will come any more.
     pub fn forget(&self) {
         self.request.set(None);
@@ -48,6 +56,12 @@ impl RequestContext {
         self.pause.request.set(Some(slot));
         self.with_event(|event| event.set_timer(phases::loc_conf(self.request()).pause_timeout()));
         self.request().watch_client();
+    }
+
+    /// As [`Self::pause_request`], for a thread of Lua's that waits: the Lua module looks after the client.
+    pub fn hold_for_lua(&self, slot: usize) {
+        self.pause.request.set(Some(slot));
+        self.with_event(|event| event.set_timer(phases::loc_conf(self.request()).pause_timeout()));
     }
 
     /// Starts the time that a plugin may hold the response.
@@ -67,7 +81,7 @@ impl RequestContext {
 
     /// A callback outside the request's phases (a call's response, a tick) has left something to be done for a request that waits.
     pub fn after_callback(&self) {
-        if self.has_answer() || self.is_closed() {
+        if self.has_answer() || self.is_closed() || self.waiting.any() {
             self.with_event(Event::post);
         }
     }
@@ -88,16 +102,16 @@ impl RequestContext {
             let what = if self.pause.holds_request() { "request" } else { "response" };
             self.request().log().print(Level::Error, format_args!("a plugin held the {what} past wasm_pause_timeout"));
         }
+        if self.waiting.wake(timed_out) {
+            return;
+        }
         if self.response.has_begun() {
             return self.wake_response(&resumed, timed_out);
         }
         if !timed_out && self.pause.holds_request() && !self.has_answer() && !self.is_closed() {
             return;
         }
-        if let Some(event) = self.pause.event.borrow_mut().as_mut() {
-            event.cancel_timer();
-        }
-        self.pause.request.set(None);
+        self.pause.release_request();
         if timed_out {
             self.request().finalize_in_event(ngx_bindings::rc::GATEWAY_TIME_OUT);
         } else {

@@ -13,9 +13,11 @@ use ngx_bindings::pool::AllocError;
 use ngx_bindings::{Request, rc};
 
 use super::body::Body;
+use super::calls::PendingCalls;
 use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
 use super::host::{Answer, NginxHost, RequestStream};
+use super::lua::Waiting;
 use super::module;
 use super::pause::Pause;
 use super::response::Response;
@@ -62,6 +64,8 @@ pub struct RequestContext {
     pub for_lua: RefCell<Vec<u8>>,
     /// nginx has read the request's body.
     pub body_read: Cell<bool>,
+    /// The thread of Lua's that waits for a plugin.
+    pub waiting: Waiting,
     /// What holds the request, or the response.
     pub pause: Pause,
     /// How far the response has come.
@@ -84,6 +88,7 @@ impl RequestHandle {
 struct Slot {
     source: Source,
     policy: Policy,
+    calls: PendingCalls,
     /// None while its callback runs; and when the plugin failed and the request goes on without it.
     http: Option<HttpContext<NginxHost>>,
     /// `proxy_on_request_body` has run.
@@ -133,6 +138,7 @@ impl RequestContext {
                 request_body: RefCell::default(),
                 for_lua: RefCell::default(),
                 body_read: Cell::default(),
+                waiting: Waiting::default(),
                 pause: Pause::default(),
                 response: Response::default(),
                 handle: RequestHandle(Rc::new(Cell::new(NonNull::new(ctx)))),
@@ -177,15 +183,17 @@ impl RequestContext {
         policy: Policy,
     ) -> Result<usize, Verdict> {
         let slot = self.len();
+        let stream = RequestStream::new(self, slot);
         self.slots.borrow_mut().push(Slot {
             source,
             policy,
+            calls: stream.calls().pending(),
             http: None,
             request_body_seen: false,
             wants_request_body: false,
             wants_response_body: false,
         });
-        match plugin.create_http_context(RequestStream::new(self, slot)) {
+        match plugin.create_http_context(stream) {
             Ok(http) => {
                 self.slots.borrow_mut()[slot].http = Some(http);
                 Ok(slot)
@@ -314,6 +322,17 @@ impl RequestContext {
         self.slots.borrow()[slot].policy.body_buffer_size
     }
 
+    /// Whether the plugin of a slot waits for calls it made.
+    pub fn calls_pending(&self, slot: usize) -> bool {
+        self.slots.borrow()[slot].calls.any()
+    }
+
+    /// Whether the plugin of a slot failed, and its policy closes the request.
+    pub fn has_failed(&self, slot: usize) -> bool {
+        let slots = self.slots.borrow();
+        slots[slot].http.is_none() && slots[slot].policy.failure == FailurePolicy::Closed
+    }
+
     /// Whether the plugin of a slot exports a callback.
     pub fn has(&self, slot: usize, callback: Callback) -> bool {
         self.slots.borrow()[slot].has(callback)
@@ -353,6 +372,7 @@ impl RequestContext {
     /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
     pub fn finish(&self) {
         self.handle.0.set(None);
+        self.waiting.forget();
         self.pause.forget();
         for slot in 0..self.len() {
             // Dropped, a context is finished; and not while the slots are borrowed, because its callbacks look at them.
