@@ -1,6 +1,8 @@
 //! `ngx_cycle.h`, `ngx_process_cycle.h`: which process this is, and its log.
 
-use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_uint_t};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t};
 
 use crate::Log;
 
@@ -63,8 +65,21 @@ pub unsafe fn main_conf<T>(cycle: *mut ngx_cycle_t, module: *const ngx_module_t)
     }
 }
 
-/// The number of worker processes that the configuration asks for is not known before it is read; a worker's own number is.
-pub fn worker() -> ngx_uint_t {
+/// Set by [`set_serving`]; nginx's own note says "single" while the first configuration is read, whatever comes of it.
+static SERVING: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process has come past `init_process`: from then on it forks no more.
+pub fn serves() -> bool {
+    SERVING.load(Ordering::Relaxed)
+}
+
+/// To be called by `init_process`.
+pub fn set_serving() {
+    SERVING.store(true, Ordering::Relaxed);
+}
+
+/// The number of this worker among those of its configuration, from 0.
+pub fn worker() -> usize {
     // SAFETY: a plain global of nginx.
     unsafe { sys::ngx_worker }
 }

@@ -57,6 +57,8 @@ pub struct RequestContext {
     closed: Cell<bool>,
     /// The request's body, for as long as plugins may see it.
     pub request_body: RefCell<Option<Body>>,
+    /// A changed body, while Lua copies it.
+    pub for_lua: RefCell<Vec<u8>>,
     /// nginx has read the request's body.
     pub body_read: Cell<bool>,
     /// What holds the request, or the response.
@@ -115,6 +117,7 @@ impl RequestContext {
                 answer: RefCell::default(),
                 closed: Cell::default(),
                 request_body: RefCell::default(),
+                for_lua: RefCell::default(),
                 body_read: Cell::default(),
                 pause: Pause::default(),
                 response: Response::default(),
@@ -204,10 +207,7 @@ impl RequestContext {
     #[cold]
     fn failed(&self, plugin: &PluginContext<NginxHost>, failure: &Failure, policy: Policy) -> Verdict {
         // What ended an instance was said when it did, once; what follows from it for other requests is no news.
-        let level = match failure {
-            Failure::BadAction(_) | Failure::Reentrant => Level::Error,
-            _ => Level::Info,
-        };
+        let level = if failure.is_reported() { Level::Info } else { Level::Error };
         self.request().log().print(level, format_args!("plugin \"{}\" failed: {failure}", plugin.plugin().name()));
         match policy.failure {
             FailurePolicy::Closed => Verdict::Fail,
@@ -258,6 +258,11 @@ impl RequestContext {
     /// How much of a body may wait for a slot's plugin.
     pub fn body_buffer_size(&self, slot: usize) -> usize {
         self.slots.borrow()[slot].policy.body_buffer_size
+    }
+
+    /// Whether the plugin of a slot exports a callback.
+    pub fn has(&self, slot: usize, callback: Callback) -> bool {
+        self.slots.borrow()[slot].has(callback)
     }
 
     /// Whether the plugin of a slot has the means to change a body.

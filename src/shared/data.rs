@@ -81,7 +81,7 @@ pub struct SharedData<L> {
 impl<L: Lock> SharedData<L> {
     /// The store in a zone, made if the zone is fresh; `None` if the zone is too small, or holds something else.
     pub fn open(memory: Memory, lock: L) -> Option<Self> {
-        let chains = (memory.len() / WORDS_PER_CHAIN).checked_ilog2().map(|log| 1 << log)?;
+        let chains = (memory.size() / WORDS_PER_CHAIN).checked_ilog2().map(|log| 1 << log)?;
         let store = Self {
             zone: Zone::new(memory, lock),
             heap: Heap::new(memory, root::HEAP, root::TABLE + chains),
