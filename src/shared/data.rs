@@ -110,6 +110,8 @@ impl<L: Lock> SharedData<L> {
 
     /// Sets the value of a key. With a `cas` other than 0, a value that is there must have that number; a key that is not there
     /// is made whatever the number, as in the reference host: so a number that no value has makes a key only if it is new.
+    ///
+    /// The old value stays until the new one is published, so there must be room for both, if nothing may be evicted.
     pub fn set(&self, scope: &[u8], key: &[u8], value: &[u8], cas: u32, eviction: Eviction) -> Result<(), Error> {
         let words = node::BYTES + words_of(scope.len()) + words_of(key.len()) + words_of(value.len());
         if key.len() > MAX_NAME || scope.len() > MAX_NAME || words > self.heap.largest() {
