@@ -8,6 +8,7 @@
 //! | `shared` | the zones of [`crate::shared`], and what wakes workers for their queues |
 //! | `status` | pages for the operator: metrics, status |
 //! | `vm` | one plugin in this process |
+//! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
@@ -20,6 +21,7 @@
 //! | `guard` | no panic crosses into C |
 
 mod body;
+mod calls;
 mod configuration;
 mod directives;
 mod filters;

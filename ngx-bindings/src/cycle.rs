@@ -65,6 +65,45 @@ pub unsafe fn main_conf<T>(cycle: *mut ngx_cycle_t, module: *const ngx_module_t)
     }
 }
 
+/// As [`main_conf`], of the cycle that runs.
+///
+/// # Safety
+///
+/// `T` is what the module's `create_main_conf` answers.
+pub unsafe fn current_main_conf<T>(module: *const ngx_module_t) -> *mut T {
+    match http() {
+        // SAFETY: a context has a slot for each module of `http`.
+        Some(ctx) => unsafe { (*(*ctx).main_conf.add((*module).ctx_index as usize)).cast() },
+        None => std::ptr::null_mut(),
+    }
+}
+
+/// A module's configuration of locations, as `http` itself has it; null without an `http` block.
+///
+/// # Safety
+///
+/// `T` is what the module's `create_loc_conf` answers.
+pub unsafe fn http_loc_conf<T>(module: *const ngx_module_t) -> *mut T {
+    match http() {
+        // SAFETY: as above.
+        Some(ctx) => unsafe { (*(*ctx).loc_conf.add((*module).ctx_index as usize)).cast() },
+        None => std::ptr::null_mut(),
+    }
+}
+
+/// The `http` context of the cycle that runs.
+fn http() -> Option<*mut ngx_http_conf_ctx_t> {
+    // SAFETY: `ngx_cycle` is null or valid; `ngx_http_module`'s slot holds the `http` context or null.
+    unsafe {
+        let cycle = sys::ngx_cycle;
+        if cycle.is_null() || (*cycle).conf_ctx.is_null() {
+            return None;
+        }
+        let ctx: *mut ngx_http_conf_ctx_t = (*(*cycle).conf_ctx.add(sys::ngx_http_module.index)).cast();
+        (!ctx.is_null()).then_some(ctx)
+    }
+}
+
 /// Set by [`set_serving`]; nginx's own note says "single" while the first configuration is read, whatever comes of it.
 static SERVING: AtomicBool = AtomicBool::new(false);
 

@@ -10,7 +10,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ngx_bindings::Conf;
+use ngx_bindings::ssl::{Tls, Verify};
 
+use super::calls::{Client, RESPONSE_BODY};
 use super::host::NginxHost;
 use super::shared::loads::Loads;
 use super::shared::{Settings, Shared};
@@ -38,8 +40,23 @@ pub struct MainConf {
     pub shared_settings: Settings,
     /// What all workers share.
     pub shared: Rc<Shared>,
+    /// What certificates of servers that plugins call are checked by.
+    pub tls: TlsSettings,
+    /// `wasm_call_response_limit`.
+    pub response_limit: Option<usize>,
     runtime: Option<Runtime>,
+    client: OnceCell<Rc<Client>>,
     worker: OnceCell<Worker>,
+}
+
+/// `wasm_ssl_trusted_certificate`, `wasm_ssl_verify`, `wasm_ssl_verify_depth`; what was not said is `None`.
+#[derive(Default)]
+pub struct TlsSettings {
+    pub trusted_certificate: Option<Vec<u8>>,
+    pub verify: Option<bool>,
+    pub verify_depth: Option<u32>,
+    /// What the settings became, when all of `http` had been read.
+    context: Option<Rc<Tls>>,
 }
 
 /// `wasm_cache PATH|off`.
@@ -150,8 +167,15 @@ impl MainConf {
                     place: attachment.place.clone(),
                 })?;
         }
+        self.tls.load(cf)?;
         self.runtime = Some(runtime);
         Ok(())
+    }
+
+    /// What plugins call other servers with.
+    pub fn client(&self) -> &Rc<Client> {
+        let limit = self.response_limit.unwrap_or(RESPONSE_BODY);
+        self.client.get_or_init(|| Rc::new(Client::new(self.tls.context.clone(), limit)))
     }
 
     /// What plugins run on; none without `wasm_vm`.
@@ -196,6 +220,23 @@ impl MainConf {
                 None
             }
         }
+    }
+}
+
+impl TlsSettings {
+    /// Certificates are read with the rights of the master.
+    fn load(&mut self, cf: Conf) -> Result<(), Fault> {
+        let verify = Verify {
+            enabled: self.verify.unwrap_or(true),
+            depth: self.verify_depth.unwrap_or(1),
+            trusted: self.trusted_certificate.as_deref(),
+        };
+        let fault = || Fault {
+            message: "proxy_wasm: TLS for outgoing calls could not be set up".to_owned(),
+            place: String::new(),
+        };
+        self.context = Some(Rc::new(Tls::new(cf, &verify).ok_or_else(fault)?));
+        Ok(())
     }
 }
 

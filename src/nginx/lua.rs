@@ -47,8 +47,8 @@ pub fn set_current(main: *mut MainConf) {
     CURRENT.store(main, Ordering::Relaxed);
 }
 
-/// The configuration that this process reads, or runs on; none without `http`.
-fn configuration<'a>() -> Option<&'a MainConf> {
+/// The configuration that this process reads, or runs on.
+fn current<'a>() -> Option<&'a MainConf> {
     // SAFETY: null, or a configuration that forgets itself when it goes.
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
 }

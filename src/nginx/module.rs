@@ -15,7 +15,7 @@ use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_in
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
 use super::shared::queue_events;
-use super::{directives, filters, log, lua, phases};
+use super::{calls, directives, filters, log, lua, phases};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
@@ -197,5 +197,7 @@ extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
             drop(main.started_worker());
         }
         queue_events::stop();
+        // nginx looks for connections that were left open next.
+        calls::shut_down();
     });
 }

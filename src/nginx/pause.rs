@@ -30,6 +30,11 @@ impl Pause {
         self.request.get().is_some()
     }
 
+    /// The slot that holds the request.
+    pub fn request_holder(&self) -> Option<usize> {
+        self.request.get()
+    }
+
     /// Nothing will come any more.
     pub fn forget(&self) {
         self.request.set(None);

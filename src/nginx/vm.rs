@@ -4,9 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use super::configuration::MainConf;
 use super::host::NginxHost;
-use super::shared::Shared;
-use super::shared::counters::Counters;
 use crate::proxy_wasm::{Plugin, PluginContext, VmContext};
 
 thread_local! {
@@ -22,14 +21,13 @@ pub struct Vm {
 
 impl Vm {
     /// A VM that starts when it is first needed.
-    pub fn new(plugin: Arc<Plugin<NginxHost>>, shared: &Rc<Shared>) -> Self {
+    pub fn new(plugin: Arc<Plugin<NginxHost>>, main: &MainConf) -> Self {
         let roots = Rc::<Roots>::default();
-        let (shared, known, name) = (Rc::clone(shared), Rc::clone(&roots), plugin.name().to_owned());
+        let (client, shared) = (Rc::clone(main.client()), Rc::clone(&main.shared));
+        let (known, name) = (Rc::clone(&roots), plugin.name().to_owned());
         let is_restart = Cell::new(false);
         let make_host = Box::new(move || {
-            let counters = Counters::new(shared.stores(), &name);
-            counters.start(is_restart.replace(true));
-            NginxHost::new(Rc::clone(&known), &name, Rc::clone(&shared), counters)
+            NginxHost::new(Rc::clone(&client), Rc::clone(&known), Rc::clone(&shared), &name, is_restart.replace(true))
         });
         let context = VmContext::new(plugin, make_host);
         VMS.with_borrow_mut(|vms| {

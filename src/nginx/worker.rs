@@ -19,7 +19,7 @@ pub struct Worker {
 impl Worker {
     /// Makes the contexts; nothing of a guest runs before [`Self::start`] or the first request.
     pub fn new(main: &MainConf) -> Self {
-        let vms: Vec<_> = main.plugins.iter().map(|declared| Vm::new(declared.plugin.clone(), &main.shared)).collect();
+        let vms: Vec<_> = main.plugins.iter().map(|declared| Vm::new(declared.plugin.clone(), main)).collect();
         let context = |attachment: &Attachment| vms[attachment.plugin].plugin_context(attachment.configuration.clone());
         Self { contexts: main.attachments.iter().map(context).collect() }
     }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
 
-use super::configuration;
+use super::current;
 use crate::nginx::guard::guard;
 use crate::nginx::status;
 
@@ -16,7 +16,7 @@ thread_local! {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_metrics(text: *mut *const c_char, len: *mut usize) -> c_int {
     guard(-1, || {
-        let Some(page) = configuration().and_then(status::metrics) else { return -1 };
+        let Some(page) = current().and_then(status::metrics) else { return -1 };
         PAGE.with_borrow_mut(|kept| {
             *kept = page;
             // SAFETY: Lua passes places for both.

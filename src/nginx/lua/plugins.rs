@@ -5,7 +5,7 @@ use std::path::Path;
 use std::ptr;
 use std::sync::Arc;
 
-use super::{LuaPlugin, LuaPluginContext, bytes, configuration};
+use super::{LuaPlugin, LuaPluginContext, bytes, current};
 use crate::nginx::configuration::Policy;
 use crate::nginx::guard::guard;
 use crate::nginx::vm::Vm;
@@ -25,7 +25,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_load(
 }
 
 fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
-    let Some((main, runtime)) = configuration().and_then(|main| Some((main, main.runtime()?))) else {
+    let Some((main, runtime)) = current().and_then(|main| Some((main, main.runtime()?))) else {
         tracing::error!("miss wasm_vm configuration");
         return None;
     };
@@ -35,7 +35,7 @@ fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
             if let Some(stores) = main.shared.stores() {
                 runtime.loads.count(stores);
             }
-            Some(LuaPlugin { vm: Vm::new(plugin, &main.shared), policy: Policy::from(&runtime.options) })
+            Some(LuaPlugin { vm: Vm::new(plugin, main), policy: Policy::from(&runtime.options) })
         }
         Err(error) => {
             tracing::error!("failed to load wasm plugin \"{name}\" at {path}: {error}");
