@@ -157,7 +157,6 @@ function _M.on_http_response_headers(ctx)
 end
 
 
-
 -- The body that a plugin made of the one it was given, or nil.
 local function changed_body(r)
     if C.ngx_http_proxy_wasm_changed_body(r, body_out, body_len_out) == 0 then

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t};
+use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_uint_t};
 
 use crate::Log;
 
@@ -104,6 +104,12 @@ fn http() -> Option<*mut ngx_http_conf_ctx_t> {
     }
 }
 
+/// The number of this worker.
+pub fn worker() -> ngx_uint_t {
+    // SAFETY: a plain global of nginx.
+    unsafe { sys::ngx_worker }
+}
+
 /// Set by [`set_serving`]; nginx's own note says "single" while the first configuration is read, whatever comes of it.
 static SERVING: AtomicBool = AtomicBool::new(false);
 
@@ -115,10 +121,4 @@ pub fn serves() -> bool {
 /// To be called by `init_process`.
 pub fn set_serving() {
     SERVING.store(true, Ordering::Relaxed);
-}
-
-/// The number of this worker among those of its configuration, from 0.
-pub fn worker() -> usize {
-    // SAFETY: a plain global of nginx.
-    unsafe { sys::ngx_worker }
 }

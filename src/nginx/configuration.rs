@@ -36,14 +36,14 @@ pub struct MainConf {
     pub attachments: Vec<Attachment>,
     /// What the declarations became, in their order; filled when all of `http` has been read.
     pub plugins: Vec<DeclaredPlugin>,
-    /// Sizes of the zones.
-    pub shared_settings: Settings,
-    /// What all workers share.
-    pub shared: Rc<Shared>,
     /// What certificates of servers that plugins call are checked by.
     pub tls: TlsSettings,
     /// `wasm_call_response_limit`.
     pub response_limit: Option<usize>,
+    /// Sizes of the zones.
+    pub shared_settings: Settings,
+    /// What all workers share.
+    pub shared: Rc<Shared>,
     runtime: Option<Runtime>,
     client: OnceCell<Rc<Client>>,
     worker: OnceCell<Worker>,

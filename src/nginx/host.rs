@@ -53,9 +53,7 @@ unsafe impl Send for NginxHost {}
 
 impl NginxHost {
     /// The host of an instance that is about to be made.
-    pub fn new(client: Rc<Client>, roots: Rc<Roots>, shared: Rc<Shared>, plugin: &str, is_restart: bool) -> Self {
-        let counters = Counters::new(shared.stores(), plugin);
-        counters.start(is_restart);
+    pub fn new(client: Rc<Client>, roots: Rc<Roots>, plugin: &str, shared: Rc<Shared>, counters: Counters) -> Self {
         Self {
             client,
             roots,

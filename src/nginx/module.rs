@@ -196,8 +196,8 @@ extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
         if let Some(main) = unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_mut() } {
             drop(main.started_worker());
         }
-        queue_events::stop();
         // nginx looks for connections that were left open next.
         calls::shut_down();
+        queue_events::stop();
     });
 }

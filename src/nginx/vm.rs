@@ -4,8 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use super::configuration::MainConf;
+use super::calls::Client;
 use super::host::NginxHost;
+use super::shared::Shared;
+use super::shared::counters::Counters;
 use crate::proxy_wasm::{Plugin, PluginContext, VmContext};
 
 thread_local! {
@@ -21,13 +23,15 @@ pub struct Vm {
 
 impl Vm {
     /// A VM that starts when it is first needed.
-    pub fn new(plugin: Arc<Plugin<NginxHost>>, main: &MainConf) -> Self {
+    pub fn new(plugin: Arc<Plugin<NginxHost>>, client: &Rc<Client>, shared: &Rc<Shared>) -> Self {
         let roots = Rc::<Roots>::default();
-        let (client, shared) = (Rc::clone(main.client()), Rc::clone(&main.shared));
-        let (known, name) = (Rc::clone(&roots), plugin.name().to_owned());
+        let (client, shared, known) = (Rc::clone(client), Rc::clone(shared), Rc::clone(&roots));
+        let name = plugin.name().to_owned();
         let is_restart = Cell::new(false);
         let make_host = Box::new(move || {
-            NginxHost::new(Rc::clone(&client), Rc::clone(&known), Rc::clone(&shared), &name, is_restart.replace(true))
+            let counters = Counters::new(shared.stores(), &name);
+            counters.start(is_restart.replace(true));
+            NginxHost::new(Rc::clone(&client), Rc::clone(&known), &name, Rc::clone(&shared), counters)
         });
         let context = VmContext::new(plugin, make_host);
         VMS.with_borrow_mut(|vms| {

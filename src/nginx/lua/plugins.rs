@@ -35,7 +35,8 @@ fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
             if let Some(stores) = main.shared.stores() {
                 runtime.loads.count(stores);
             }
-            Some(LuaPlugin { vm: Vm::new(plugin, main), policy: Policy::from(&runtime.options) })
+            let vm = Vm::new(plugin, main.client(), &main.shared);
+            Some(LuaPlugin { vm, policy: Policy::from(&runtime.options) })
         }
         Err(error) => {
             tracing::error!("failed to load wasm plugin \"{name}\" at {path}: {error}");

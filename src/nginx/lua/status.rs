@@ -1,4 +1,4 @@
-//! The page of `wasm_metrics`, for a metrics page of Lua's.
+//! What the module says of itself, for Lua.
 
 use std::cell::RefCell;
 use std::ffi::{c_char, c_int};
@@ -8,15 +8,17 @@ use crate::nginx::guard::guard;
 use crate::nginx::status;
 
 thread_local! {
-    /// What was answered last; Lua copies it before it calls again.
+    /// What `ngx_http_proxy_wasm_metrics` answered last.
     static PAGE: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Tells where the page is; -1 if there is none.
+/// The page of [`status::metrics`], which stays as it is until the next call; Lua copies it.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_metrics(text: *mut *const c_char, len: *mut usize) -> c_int {
     guard(-1, || {
-        let Some(page) = current().and_then(status::metrics) else { return -1 };
+        let Some(page) = current().and_then(status::metrics) else {
+            return -1;
+        };
         PAGE.with_borrow_mut(|kept| {
             *kept = page;
             // SAFETY: Lua passes places for both.
