@@ -6,9 +6,7 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::task::{Context, Poll, Waker};
 
-use nginx_sys::{
-    self as sys, ngx_connection_t, ngx_event_t, ngx_peer_connection_t, ngx_pool_t, ngx_str_t, socklen_t,
-};
+use nginx_sys::{self as sys, ngx_connection_t, ngx_event_t, ngx_peer_connection_t, ngx_pool_t, ngx_str_t, socklen_t};
 
 use crate::inet::{Address, SocketAddress};
 use crate::{Log, rc, string};

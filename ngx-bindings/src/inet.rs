@@ -5,7 +5,8 @@ use std::mem::offset_of;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use nginx_sys::{
-    self as sys, in_addr, in6_addr, in6_addr__bindgen_ty_1, ngx_addr_t, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_un, socklen_t,
+    self as sys, in_addr, in6_addr, in6_addr__bindgen_ty_1, ngx_addr_t, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_un, socklen_t,
 };
 
 /// Where a server listens.

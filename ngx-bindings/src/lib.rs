@@ -4,6 +4,9 @@
 //! pointer promises that nginx keeps the thing alive while the handle is used, and everything after that is safe to call.
 //! nginx runs a worker in one thread; no handle may leave it.
 
+// nginx's integer types, and so the casts between them, differ from version to version and machine to machine.
+#![allow(clippy::unnecessary_cast)]
+
 pub mod body;
 pub mod chain;
 pub mod conf;

@@ -79,7 +79,12 @@ impl Resolver {
             return Err(ResolveError::NoResolver);
         }
         let ctx = NonNull::new(ctx).ok_or(ResolveError::NoMemory)?;
-        let question = Rc::new(Question { name: name.into(), ctx: Cell::new(Some(ctx)), waker: RefCell::default(), answer: RefCell::default() });
+        let question = Rc::new(Question {
+            name: name.into(),
+            ctx: Cell::new(Some(ctx)),
+            waker: RefCell::default(),
+            answer: RefCell::default(),
+        });
         // SAFETY: the context is nginx's until the handler or `Resolving::drop` says it is done; the name and the question live
         // that long. On an error nginx has freed the context.
         unsafe {
@@ -140,7 +145,10 @@ unsafe extern "C" fn on_answer(ctx: *mut ngx_resolver_ctx_t) {
             0 if (*ctx).naddrs == 0 => Err(ResolveError::Failed("Host not found".to_owned())),
             0 => {
                 let addresses = std::slice::from_raw_parts((*ctx).addrs, (*ctx).naddrs);
-                Ok(addresses.iter().filter_map(|address| Address::from_raw(address.sockaddr, address.socklen)).collect())
+                Ok(addresses
+                    .iter()
+                    .filter_map(|address| Address::from_raw(address.sockaddr, address.socklen))
+                    .collect())
             }
             state => {
                 let reason = CStr::from_ptr(sys::ngx_resolver_strerror(state));

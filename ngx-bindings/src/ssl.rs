@@ -74,7 +74,13 @@ impl Tls {
                 Some(file) => {
                     let mut file = cf.pool().copy(&[file, b"\0"].concat()).ok()?;
                     file.len -= 1;
-                    if sys::ngx_ssl_trusted_certificate(cf.as_ptr(), &raw mut this.ssl, &raw mut file, verify.depth as _) != rc::OK {
+                    if sys::ngx_ssl_trusted_certificate(
+                        cf.as_ptr(),
+                        &raw mut this.ssl,
+                        &raw mut file,
+                        verify.depth as _,
+                    ) != rc::OK
+                    {
                         return None;
                     }
                 }
@@ -91,7 +97,13 @@ impl Tls {
     /// # Errors
     ///
     /// When the handshake fails or the server's certificate is not good for that name.
-    pub async fn handshake(&self, connection: &mut Connection, name: &str, protocols: &[u8], log: Log) -> Result<(), TlsError> {
+    pub async fn handshake(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+        protocols: &[u8],
+        log: Log,
+    ) -> Result<(), TlsError> {
         self.prepare(connection, name, protocols, log).ok_or(TlsError::Handshake)?;
         let mut started = false;
         poll_fn(|cx| poll_handshake(connection, &mut started, cx)).await?;

@@ -28,7 +28,8 @@ pub fn servers(name: &str) -> Option<Vec<Server>> {
     // SAFETY: the module's configuration and its arrays live as long as the cycle; an `upstream` block has `servers`, what a
     // `proxy_pass` made without one has none.
     unsafe {
-        let main: *mut ngx_http_upstream_main_conf_t = cycle::current_main_conf(&raw const sys::ngx_http_upstream_module);
+        let main: *mut ngx_http_upstream_main_conf_t =
+            cycle::current_main_conf(&raw const sys::ngx_http_upstream_module);
         let upstreams = main.as_ref()?.upstreams.as_slice::<*mut ngx_http_upstream_srv_conf_t>();
         let block = upstreams.iter().map(|block| &**block).find(|block| {
             !block.servers.is_null() && string::bytes(block.host).eq_ignore_ascii_case(name.as_bytes())

@@ -150,10 +150,13 @@ impl MainConf {
         }
         for attachment in &mut self.attachments {
             let name = &attachment.name;
-            attachment.plugin = self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
-                message: format!("\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"),
-                place: attachment.place.clone(),
-            })?;
+            attachment.plugin =
+                self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
+                    message: format!(
+                        "\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"
+                    ),
+                    place: attachment.place.clone(),
+                })?;
         }
         self.tls.load(cf)?;
         self.runtime = Some(runtime);
@@ -201,7 +204,10 @@ impl MainConf {
         match made {
             Ok(()) => Some(Cache::new(path)),
             Err(reason) => {
-                tracing::warn!("proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}", path.display());
+                tracing::warn!(
+                    "proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}",
+                    path.display()
+                );
                 None
             }
         }
@@ -216,7 +222,10 @@ impl TlsSettings {
             depth: self.verify_depth.unwrap_or(1),
             trusted: self.trusted_certificate.as_deref(),
         };
-        let fault = || Fault { message: "proxy_wasm: TLS for outgoing calls could not be set up".to_owned(), place: String::new() };
+        let fault = || Fault {
+            message: "proxy_wasm: TLS for outgoing calls could not be set up".to_owned(),
+            place: String::new(),
+        };
         self.context = Some(Rc::new(Tls::new(cf, &verify).ok_or_else(fault)?));
         Ok(())
     }

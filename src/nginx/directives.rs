@@ -30,7 +30,11 @@ pub static mut COMMANDS: [ngx_command_t; 10] = [
 type Handled = Result<(), String>;
 
 /// Runs a handler on the configuration of `http`, of which any directive switches the module on.
-fn main_handler(cf: *mut ngx_conf_t, conf: *mut c_void, body: impl FnOnce(Conf, &[&[u8]], &mut MainConf) -> Handled) -> *mut c_char {
+fn main_handler(
+    cf: *mut ngx_conf_t,
+    conf: *mut c_void,
+    body: impl FnOnce(Conf, &[&[u8]], &mut MainConf) -> Handled,
+) -> *mut c_char {
     guard(CONF_ERROR, || {
         // SAFETY: nginx passes its parser and, for a main directive, what `create_main_conf` answered.
         let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
@@ -86,7 +90,11 @@ extern "C" fn cmd_wasm_cache(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *
     })
 }
 
-extern "C" fn cmd_wasm_ssl_trusted_certificate(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+extern "C" fn cmd_wasm_ssl_trusted_certificate(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
     main_handler(cf, conf, |_, args, main| set_once(&mut main.tls.trusted_certificate, args[0].to_vec()))
 }
 
@@ -101,11 +109,18 @@ extern "C" fn cmd_wasm_ssl_verify(cf: *mut ngx_conf_t, _: *mut ngx_command_t, co
 extern "C" fn cmd_wasm_ssl_verify_depth(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
     main_handler(cf, conf, |_, args, main| {
         let depth = str::from_utf8(args[0]).ok().and_then(|text| text.parse().ok());
-        set_once(&mut main.tls.verify_depth, depth.ok_or_else(|| format!("\"{}\" is no number", args[0].escape_ascii()))?)
+        set_once(
+            &mut main.tls.verify_depth,
+            depth.ok_or_else(|| format!("\"{}\" is no number", args[0].escape_ascii()))?,
+        )
     })
 }
 
-extern "C" fn cmd_wasm_call_response_limit(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+extern "C" fn cmd_wasm_call_response_limit(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
     main_handler(cf, conf, |_, args, main| {
         let limit = units::parse_size(&String::from_utf8_lossy(args[0])).map_err(|error| error.to_string())?;
         set_once(&mut main.response_limit, limit)

@@ -151,6 +151,7 @@ extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
 extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guard(rc::OK, || {
         log::init();
+        cycle::set_serving();
         // SAFETY: nginx passes a valid cycle.
         let main: *mut MainConf = unsafe { cycle::main_conf(cycle, main_module()) };
         lua::set_current(main);

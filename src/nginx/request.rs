@@ -58,6 +58,8 @@ pub struct RequestContext {
     closed: Cell<bool>,
     /// The request's body, for as long as plugins may see it.
     pub request_body: RefCell<Option<Body>>,
+    /// A changed body, while Lua copies it.
+    pub for_lua: RefCell<Vec<u8>>,
     /// nginx has read the request's body.
     pub body_read: Cell<bool>,
     /// What holds the request, or the response.
@@ -103,9 +105,11 @@ impl RequestContext {
         }
         // An internal redirect made nginx forget it.
         let found = request.pool().find_on_destroy(destroy)?.cast::<Self>();
-        request.set_module_ctx(module::main_module(), found.as_ptr());
-        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool.
-        Some(unsafe { found.as_ref() })
+        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool; the module is ours.
+        unsafe {
+            request.set_module_ctx(module::main_module(), found.as_ptr());
+            Some(found.as_ref())
+        }
     }
 
     /// The context of a request, made if there is none yet.
@@ -127,6 +131,7 @@ impl RequestContext {
                 answer: RefCell::default(),
                 closed: Cell::default(),
                 request_body: RefCell::default(),
+                for_lua: RefCell::default(),
                 body_read: Cell::default(),
                 pause: Pause::default(),
                 response: Response::default(),
@@ -236,7 +241,8 @@ impl RequestContext {
     /// The plugin of a slot failed while the request or the response waited for it.
     pub fn fail_waiting(&self, slot: usize) {
         let failure = self.slots.borrow()[slot].policy.failure;
-        let (holds_request, holds_response) = (self.pause.request_holder() == Some(slot), self.response.is_held_by(slot));
+        let (holds_request, holds_response) =
+            (self.pause.request_holder() == Some(slot), self.response.is_held_by(slot));
         match failure {
             FailurePolicy::Closed if holds_request => {
                 self.set_answer(Answer { status: 503, headers: PairsBuf::default(), body: Vec::new() });
@@ -255,10 +261,7 @@ impl RequestContext {
     #[cold]
     fn failed(&self, plugin: &PluginContext<NginxHost>, failure: &Failure, policy: Policy) -> Verdict {
         // What ended an instance was said when it did, once; what follows from it for other requests is no news.
-        let level = match failure {
-            Failure::BadAction(_) | Failure::Reentrant => Level::Error,
-            _ => Level::Info,
-        };
+        let level = if failure.is_reported() { Level::Info } else { Level::Error };
         self.request().log().print(level, format_args!("plugin \"{}\" failed: {failure}", plugin.plugin().name()));
         match policy.failure {
             FailurePolicy::Closed => Verdict::Fail,
@@ -309,6 +312,11 @@ impl RequestContext {
     /// How much of a body may wait for a slot's plugin.
     pub fn body_buffer_size(&self, slot: usize) -> usize {
         self.slots.borrow()[slot].policy.body_buffer_size
+    }
+
+    /// Whether the plugin of a slot exports a callback.
+    pub fn has(&self, slot: usize, callback: Callback) -> bool {
+        self.slots.borrow()[slot].has(callback)
     }
 
     /// Whether the plugin of a slot has the means to change a body.

@@ -22,7 +22,13 @@ struct Peer {
 impl Balancer {
     /// Starts with no server preferred.
     pub fn new(servers: Vec<Server>) -> Self {
-        let peer = |server: Server| Peer { current: 0, effective: server.weight.into(), failures: 0, last_failure: None, server };
+        let peer = |server: Server| Peer {
+            current: 0,
+            effective: server.weight.into(),
+            failures: 0,
+            last_failure: None,
+            server,
+        };
         Self(RefCell::new(servers.into_iter().map(peer).collect()))
     }
 

@@ -108,7 +108,10 @@ impl Caller {
 
     /// Runs a callback of the PluginContext, in which the HttpContext is the effective one; and lets its request go on with what
     /// that left to do.
-    pub fn call(&self, callback: impl FnOnce(&PluginContext<NginxHost>, Option<&HttpContext<NginxHost>>) -> Result<(), Failure>) {
+    pub fn call(
+        &self,
+        callback: impl FnOnce(&PluginContext<NginxHost>, Option<&HttpContext<NginxHost>>) -> Result<(), Failure>,
+    ) {
         match &self.context {
             Context::Http(request, slot) => {
                 if let Some(request) = request.get() {

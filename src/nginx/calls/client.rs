@@ -41,7 +41,14 @@ pub struct Client {
 impl Client {
     /// A client without connections.
     pub fn new(tls: Option<Rc<Tls>>, response_limit: usize) -> Self {
-        Self { tls, response_limit, pool: Rc::default(), http2: Rc::default(), balancers: RefCell::default(), next_id: Cell::new(0) }
+        Self {
+            tls,
+            response_limit,
+            pool: Rc::default(),
+            http2: Rc::default(),
+            balancers: RefCell::default(),
+            next_id: Cell::new(0),
+        }
     }
 
     /// The number of a new call: they count per worker, from 0.
@@ -87,7 +94,12 @@ impl Client {
         Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(service.target.to_string())))
     }
 
-    async fn candidates(&self, target: &Target, port: u16, resolver: Option<Resolver>) -> Result<Candidates, CallError> {
+    async fn candidates(
+        &self,
+        target: &Target,
+        port: u16,
+        resolver: Option<Resolver>,
+    ) -> Result<Candidates, CallError> {
         match target {
             Target::Upstream(name) => Ok(Candidates::Balanced(self.balancer(name), Vec::new())),
             _ => Candidates::of(target, port, resolver).await,
@@ -107,7 +119,8 @@ impl Client {
                 Ok(connection) => {
                     candidates.report(true);
                     let mut connection = Http1::over(Transport(connection)).await.map_err(CallError::Http)?;
-                    let response = connection.send(call.request()).await.map_err(|error| CallError::Http(error.into_error()))?;
+                    let response =
+                        connection.send(call.request()).await.map_err(|error| CallError::Http(error.into_error()))?;
                     return self.receive(key, connection, response).await;
                 }
                 Err(error) => {
@@ -119,7 +132,12 @@ impl Client {
         Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(call.target.to_string())))
     }
 
-    async fn connect(&self, tls_name: Option<&str>, address: &Address, protocols: &[u8]) -> Result<Connection, CallError> {
+    async fn connect(
+        &self,
+        tls_name: Option<&str>,
+        address: &Address,
+        protocols: &[u8],
+    ) -> Result<Connection, CallError> {
         let secure = tls_name.map(|name| Secure { tls: self.tls.as_deref(), name, protocols });
         connect(address, secure).await
     }
@@ -138,7 +156,12 @@ impl Client {
     }
 
     /// Reads the whole response, and keeps the connection for the next call.
-    async fn receive(&self, key: Key, connection: Http1, response: Response<Incoming>) -> Result<HttpCallResponse, CallError> {
+    async fn receive(
+        &self,
+        key: Key,
+        connection: Http1,
+        response: Response<Incoming>,
+    ) -> Result<HttpCallResponse, CallError> {
         let (head, mut incoming) = response.into_parts();
         let mut headers = PairsBuf::default();
         headers.push(b":status", head.status.as_str().as_bytes());
@@ -146,7 +169,9 @@ impl Client {
         let (mut body, mut trailers) = (Vec::new(), PairsBuf::default());
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {
             match frame.map_err(CallError::Http)?.into_data() {
-                Ok(data) if body.len() + data.len() > self.response_limit => return Err(CallError::TooLarge(self.response_limit)),
+                Ok(data) if body.len() + data.len() > self.response_limit => {
+                    return Err(CallError::TooLarge(self.response_limit));
+                }
                 Ok(data) => body.extend_from_slice(&data),
                 Err(frame) => {
                     if let Ok(fields) = frame.into_trailers() {

@@ -53,7 +53,12 @@ struct Cancelled;
 
 impl OutgoingGrpc {
     /// Checks a call. Messages to send come from `outbox`.
-    pub fn new(call: &GrpcCall<'_>, outbox: Outbox, timeout: Option<u32>, resolver: Option<Resolver>) -> Result<Self, BadGrpcCall> {
+    pub fn new(
+        call: &GrpcCall<'_>,
+        outbox: Outbox,
+        timeout: Option<u32>,
+        resolver: Option<Resolver>,
+    ) -> Result<Self, BadGrpcCall> {
         let service = Service::parse(call.upstream).ok_or(BadGrpcCall::Upstream)?;
         let request = metadata::request(&service, call, outbox, timeout).ok_or(BadGrpcCall::Request)?;
         Ok(Self { service, request, timeout, resolver })
@@ -119,7 +124,9 @@ impl OutgoingGrpc {
             return Ok(status);
         }
         let metadata = metadata::received(&head.headers);
-        tell(caller, id, |caller| caller.call(|plugin, http| plugin.on_grpc_receive_initial_metadata(http, id, metadata)))?;
+        tell(caller, id, |caller| {
+            caller.call(|plugin, http| plugin.on_grpc_receive_initial_metadata(http, id, metadata))
+        })?;
         receive(body, client.response_limit(), caller, id, received).await
     }
 }

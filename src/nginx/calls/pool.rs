@@ -43,7 +43,10 @@ impl Http1 {
     }
 
     /// Sends a request, and waits for the header of its response.
-    pub async fn send(&mut self, request: Request<CallBody>) -> Result<Response<Incoming>, TrySendError<Request<CallBody>>> {
+    pub async fn send(
+        &mut self,
+        request: Request<CallBody>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<CallBody>>> {
         self.sender.try_send_request(request).await
     }
 }

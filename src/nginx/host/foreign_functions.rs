@@ -17,7 +17,12 @@ use crate::proxy_wasm::abi::{LogLevel, Status};
 use crate::proxy_wasm::host::{ForeignFunctions, Logging, Origin, Result};
 
 impl ForeignFunctions<RequestStream> for NginxHost {
-    fn call_foreign_function(&mut self, origin: Origin<'_, RequestStream>, name: &[u8], arguments: &[u8]) -> Result<Vec<u8>> {
+    fn call_foreign_function(
+        &mut self,
+        origin: Origin<'_, RequestStream>,
+        name: &[u8],
+        arguments: &[u8],
+    ) -> Result<Vec<u8>> {
         match name {
             b"clear_route_cache" => Ok(Vec::new()),
             b"log_level" => Ok(level_name(self.log_level(origin.stream)).into()),

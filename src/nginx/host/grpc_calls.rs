@@ -9,7 +9,13 @@ use crate::proxy_wasm::abi::Status;
 use crate::proxy_wasm::host::{GrpcCall, GrpcCalls, Origin, Result};
 
 impl GrpcCalls<RequestStream> for NginxHost {
-    fn grpc_call(&mut self, origin: Origin<'_, RequestStream>, call: GrpcCall<'_>, message: &[u8], timeout_ms: u32) -> Result<u32> {
+    fn grpc_call(
+        &mut self,
+        origin: Origin<'_, RequestStream>,
+        call: GrpcCall<'_>,
+        message: &[u8],
+        timeout_ms: u32,
+    ) -> Result<u32> {
         let timeout = match timeout_ms as i32 {
             negative @ ..0 => {
                 log(origin.stream, format_args!("invalid timeout: {negative}"));
@@ -77,10 +83,17 @@ impl GrpcCalls<RequestStream> for NginxHost {
     }
 }
 
-fn outgoing(origin: &Origin<'_, RequestStream>, call: &GrpcCall<'_>, outbox: Outbox, timeout: Option<u32>) -> Result<OutgoingGrpc> {
+fn outgoing(
+    origin: &Origin<'_, RequestStream>,
+    call: &GrpcCall<'_>,
+    outbox: Outbox,
+    timeout: Option<u32>,
+) -> Result<OutgoingGrpc> {
     OutgoingGrpc::new(call, outbox, timeout, resolver(origin.stream)).map_err(|reason| {
         match reason {
-            BadGrpcCall::Upstream => log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii())),
+            BadGrpcCall::Upstream => {
+                log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii()))
+            }
             BadGrpcCall::Request => log(origin.stream, format_args!("grpc call gets invalid method or metadata")),
         }
         Status::BadArgument

@@ -19,7 +19,10 @@ impl HttpCalls<RequestStream> for NginxHost {
         let caller = self.caller(&origin)?;
         let id = self.client.next_id();
         if let Some(log) = caller.log() {
-            log.print(Level::Info, format_args!("register http call callout id: {id}, host: {}", call.upstream.escape_ascii()));
+            log.print(
+                Level::Info,
+                format_args!("register http call callout id: {id}, host: {}", call.upstream.escape_ascii()),
+            );
         }
         let resolver = resolver(stream);
         let client = Rc::clone(&self.client);
@@ -66,7 +69,13 @@ pub(super) fn resolver(stream: Option<&RequestStream>) -> Option<Resolver> {
 }
 
 /// Tells the plugin what came of a call; nothing at all, if it failed.
-fn answer(caller: &Caller, id: u32, plugin: u32, call: &Outgoing, result: std::result::Result<HttpCallResponse, CallError>) {
+fn answer(
+    caller: &Caller,
+    id: u32,
+    plugin: u32,
+    call: &Outgoing,
+    result: std::result::Result<HttpCallResponse, CallError>,
+) {
     caller.finish(id);
     let Some(log) = caller.log() else { return };
     let response = result.unwrap_or_else(|error| {

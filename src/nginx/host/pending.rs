@@ -2,9 +2,7 @@
 
 use super::NginxHost;
 use crate::proxy_wasm::abi::{MetricType, Status};
-use crate::proxy_wasm::host::{
-    Metrics, Result, SharedData, SharedQueues,
-};
+use crate::proxy_wasm::host::{Metrics, Result, SharedData, SharedQueues};
 
 impl SharedData for NginxHost {
     fn shared_data(&mut self, _: &[u8], _: &[u8], _: &mut dyn FnMut(&[u8])) -> Result<u32> {

@@ -27,7 +27,9 @@ impl Messages {
     /// # Errors
     /// The status that a message this host cannot take ends its call with.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, Status> {
-        let Some((&[compressed, length @ ..], rest)) = self.bytes.split_first_chunk::<PREFIX>() else { return Ok(None) };
+        let Some((&[compressed, length @ ..], rest)) = self.bytes.split_first_chunk::<PREFIX>() else {
+            return Ok(None);
+        };
         if compressed != 0 {
             return Err(Status::internal("compressed message, though no encoding was offered"));
         }

@@ -22,7 +22,12 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 const LONGEST_TIMEOUT: u32 = 99_999_999;
 
 /// The request of a call; `None` if HTTP cannot carry it.
-pub fn request(service: &Service, call: &GrpcCall<'_>, outbox: Outbox, timeout: Option<u32>) -> Option<Request<Outbox>> {
+pub fn request(
+    service: &Service,
+    call: &GrpcCall<'_>,
+    outbox: Outbox,
+    timeout: Option<u32>,
+) -> Option<Request<Outbox>> {
     let path = [b"/", call.service, b"/", call.method].concat();
     let authority = call.metadata.get(b":authority").unwrap_or(service.authority.as_bytes());
     let mut uri = http::uri::Parts::default();
@@ -54,7 +59,9 @@ pub fn request(service: &Service, call: &GrpcCall<'_>, outbox: Outbox, timeout: 
 /// What the protocol itself sets.
 fn is_reserved(name: &[u8]) -> bool {
     let own: [&[u8]; 6] = [b"content-type", b"te", b"host", b"content-length", b"connection", b"transfer-encoding"];
-    name.starts_with(b":") || name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"grpc-")) || own.iter().any(|own| name.eq_ignore_ascii_case(own))
+    name.starts_with(b":")
+        || name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"grpc-"))
+        || own.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// What a plugin reads of a header or of trailers.

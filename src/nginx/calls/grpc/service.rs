@@ -55,7 +55,8 @@ impl Service {
         let google_grpc = field(message, GOOGLE_GRPC)?;
         let (target_uri, channel_credentials) = (field(google_grpc, 1)?, field(google_grpc, 2));
         // gRPC's own names: `dns:///host:port`.
-        let host = target_uri.strip_prefix(b"dns:").map_or(target_uri, |host| host.strip_prefix(b"///").unwrap_or(host));
+        let host =
+            target_uri.strip_prefix(b"dns:").map_or(target_uri, |host| host.strip_prefix(b"///").unwrap_or(host));
         let ssl_credentials = channel_credentials.and_then(|credentials| field(credentials, 1));
         Self::new(host, ssl_credentials.is_some())
     }

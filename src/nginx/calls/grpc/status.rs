@@ -87,7 +87,9 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let [first, tail @ ..] = rest {
         let byte = match rest {
-            [b'%', high, low, ..] => str::from_utf8(&[*high, *low]).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok()),
+            [b'%', high, low, ..] => {
+                str::from_utf8(&[*high, *low]).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok())
+            }
             _ => None,
         };
         decoded.push(byte.unwrap_or(*first));
