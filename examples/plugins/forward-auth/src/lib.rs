@@ -83,9 +83,9 @@ impl Request {
     }
 
     fn refuse(&self) {
-        let answer = |name: &String| Some((name.as_str(), self.get_http_call_response_header(name)?));
-        let headers: Vec<_> = self.config.client_headers.iter().filter_map(answer).collect();
-        let headers = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let names = self.config.client_headers.iter();
+        let values: Vec<_> = names.map(|name| (name, self.get_http_call_response_header(name))).collect();
+        let headers = values.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?))).collect();
         self.send_http_response(FORBIDDEN, headers, None);
     }
 }
