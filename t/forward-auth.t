@@ -39,7 +39,7 @@ our $http_config = <<'CONF';
 CONF
 
 our $config = <<'CONF';
-    location / {
+    location /hello {
         proxy_wasm forward-auth '{
             "uri": "http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/auth",
             "timeout": 200,
@@ -58,7 +58,6 @@ CONF
 add_block_preprocessor(sub {
     my ($block) = @_;
     $block->set_value(http_config => $http_config);
-    $block->set_value(config => $config) if !defined $block->config;
 });
 
 run_tests();
@@ -66,6 +65,7 @@ run_tests();
 __DATA__
 
 === TEST 1: who may pass does, and the service is told of the request
+--- config eval: $::config
 --- request
 GET /hello?a=b
 --- more_headers
@@ -80,6 +80,7 @@ user: , told: http GET localhost /hello?a=b 127.0.0.1 extra
 
 
 === TEST 2: the upstream gets fields of the answer, in place of the client's
+--- config eval: $::config
 --- request
 GET /hello
 --- more_headers
@@ -90,6 +91,7 @@ X-User-ID: somebody-else
 
 
 === TEST 3: and none of the client's where the answer has none
+--- config eval: $::config
 --- request
 GET /hello
 --- more_headers
@@ -100,6 +102,7 @@ X-User-ID: somebody-else
 
 
 === TEST 4: who may not pass gets 403, with fields of the answer
+--- config eval: $::config
 --- request
 GET /hello
 --- more_headers
@@ -111,6 +114,7 @@ Location: http://example.com/auth
 
 
 === TEST 5: a redirect is a refusal, too
+--- config eval: $::config
 --- request
 GET /hello
 --- more_headers
@@ -122,6 +126,7 @@ Authorization: 444
 
 
 === TEST 6: a service that is slow
+--- config eval: $::config
 --- request
 GET /hello
 --- more_headers
@@ -133,6 +138,7 @@ http call failed: timeout, uri: http://127.0.0.1:
 
 
 === TEST 7: a service that is down
+--- config eval: $::config
 --- request
 GET /down
 --- error_code: 403
