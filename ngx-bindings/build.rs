@@ -4,7 +4,10 @@ use std::env;
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(nginx_linked_headers)");
-    println!("cargo::rustc-check-cfg=cfg(ngx_feature, values({}))", env::var("DEP_NGINX_FEATURES_CHECK").unwrap_or_default());
+    println!(
+        "cargo::rustc-check-cfg=cfg(ngx_feature, values({}))",
+        env::var("DEP_NGINX_FEATURES_CHECK").unwrap_or_default()
+    );
     for feature in env::var("DEP_NGINX_FEATURES").unwrap_or_default().split(',').filter(|f| !f.is_empty()) {
         println!("cargo::rustc-cfg=ngx_feature=\"{feature}\"");
     }

@@ -5,6 +5,8 @@
 //! | `module` | the two modules and the tables that nginx looks for |
 //! | `directives` | `cmd_*`: one function per directive |
 //! | `configuration` | what the directives leave behind, and how levels merge |
+//! | `vm` | one plugin in this process |
+//! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
@@ -17,6 +19,7 @@
 //! | `guard` | no panic crosses into C |
 
 mod body;
+mod calls;
 mod configuration;
 mod directives;
 mod filters;
@@ -29,4 +32,5 @@ mod pause;
 mod phases;
 mod request;
 mod response;
+mod vm;
 mod worker;

@@ -17,6 +17,7 @@ local io_open = io.open
 local ngx = ngx
 local ngx_exit = ngx.exit
 local ngx_print = ngx.print
+local ngx_arg = ngx.arg
 
 ffi.cdef [[
 typedef struct ngx_http_request_s  ngx_http_request_t;
@@ -27,12 +28,18 @@ void *ngx_http_proxy_wasm_on_configure(void *plugin, const char *conf, size_t co
 void ngx_http_proxy_wasm_delete_plugin_ctx(void *ctx);
 int ngx_http_proxy_wasm_on_http_request_headers(ngx_http_request_t *r, void *ctx);
 int ngx_http_proxy_wasm_on_http_response_headers(ngx_http_request_t *r, void *ctx);
+int ngx_http_proxy_wasm_on_http_request_body(ngx_http_request_t *r, void *ctx, const char *body, size_t body_len,
+    int end_of_body);
+int ngx_http_proxy_wasm_on_http_response_body(ngx_http_request_t *r, void *ctx, const char *body, size_t body_len,
+    int end_of_body);
+int ngx_http_proxy_wasm_changed_body(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
 ]]
 
 local OUTCOME_ERROR = -1
 local OUTCOME_CONTINUE = 0
 local OUTCOME_ANSWER = 1
+local OUTCOME_PAUSE = 2
 
 local body_out = ffi.new("const char *[1]")
 local body_len_out = ffi.new("size_t[1]")
@@ -143,6 +150,86 @@ function _M.on_http_response_headers(ctx)
     local outcome = C.ngx_http_proxy_wasm_on_http_response_headers(r, ctx)
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_response_headers"
+    end
+
+    return true
+end
+
+
+
+-- The body that a plugin made of the one it was given, or nil.
+local function changed_body(r)
+    if C.ngx_http_proxy_wasm_changed_body(r, body_out, body_len_out) == 0 then
+        return nil
+    end
+
+    return ffi_str(body_out[0], body_len_out[0])
+end
+
+
+--- Runs `proxy_on_request_body`; what the plugin makes of the body goes upstream.
+-- @param ctx what `on_configure` answered
+-- @param body the body, or a piece of it; nil for none
+-- @param end_of_body whether it ends here
+-- @return true; or nil and an error
+function _M.on_http_request_body(ctx, body, end_of_body)
+    if type(ctx) ~= "cdata" then
+        return nil, "bad plugin ctx"
+    end
+
+    local r = get_request()
+    if not r then
+        return nil, "bad request"
+    end
+
+    body = body or ""
+    local outcome = C.ngx_http_proxy_wasm_on_http_request_body(r, ctx, body, #body, end_of_body and 1 or 0)
+    if outcome == OUTCOME_ERROR then
+        return nil, "failed to run proxy_on_http_request_body"
+    end
+
+    if outcome == OUTCOME_ANSWER then
+        return send_local_response(r)
+    end
+
+    local changed = changed_body(r)
+    if changed then
+        ngx.req.read_body()
+        ngx.req.set_body_data(changed)
+    end
+
+    return true
+end
+
+
+--- Runs `proxy_on_response_body` on the chunk in `ngx.arg`; what the plugin makes of it goes to the client.
+-- @param ctx what `on_configure` answered
+-- @return true; or nil and an error
+function _M.on_http_response_body(ctx)
+    if type(ctx) ~= "cdata" then
+        return nil, "bad plugin ctx"
+    end
+
+    local r = get_request()
+    if not r then
+        return nil, "bad request"
+    end
+
+    local body = ngx_arg[1] or ""
+    local outcome = C.ngx_http_proxy_wasm_on_http_response_body(r, ctx, body, #body, ngx_arg[2] and 1 or 0)
+    if outcome == OUTCOME_ERROR then
+        return nil, "failed to run proxy_on_http_response_body"
+    end
+
+    if outcome == OUTCOME_PAUSE then
+        -- kept by the module; it comes back before the next chunk
+        ngx_arg[1] = nil
+        return true
+    end
+
+    local changed = changed_body(r)
+    if changed then
+        ngx_arg[1] = changed
     end
 
     return true

@@ -1,6 +1,8 @@
 //! `ngx_http_request_body.c`: the request's body.
 
-use nginx_sys::{self as sys, ngx_buf_t, ngx_chain_t, ngx_http_core_loc_conf_t, ngx_http_request_t, ngx_int_t, ngx_temp_file_t};
+use nginx_sys::{
+    self as sys, ngx_buf_t, ngx_chain_t, ngx_http_core_loc_conf_t, ngx_http_request_t, ngx_int_t, ngx_temp_file_t,
+};
 
 use crate::chain::Chain;
 use crate::pool::AllocError;

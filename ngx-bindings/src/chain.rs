@@ -117,7 +117,8 @@ impl Chain {
     /// Adds links of our own, in the pool, to the same buffers at the end of the chain.
     pub fn append(&mut self, pool: Pool, other: Self) -> Result<(), AllocError> {
         // SAFETY: both chains are valid; nginx copies the links.
-        match unsafe { nginx_sys::ngx_chain_add_copy(pool.as_ptr(), &raw mut self.0, other.0) } as nginx_sys::ngx_int_t {
+        match unsafe { nginx_sys::ngx_chain_add_copy(pool.as_ptr(), &raw mut self.0, other.0) } as nginx_sys::ngx_int_t
+        {
             crate::rc::OK => Ok(()),
             _ => Err(AllocError),
         }

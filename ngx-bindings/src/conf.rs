@@ -6,7 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 
-use nginx_sys::{self as sys, ngx_conf_log_error, ngx_conf_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_path_t, ngx_str_t, ngx_uint_t};
+use nginx_sys::{
+    self as sys, ngx_conf_log_error, ngx_conf_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_path_t, ngx_str_t, ngx_uint_t,
+};
 
 use crate::log::Level;
 use crate::pool::AllocError;

@@ -1,6 +1,8 @@
 //! `ngx_cycle.h`, `ngx_process_cycle.h`: which process this is, and its log.
 
-use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_uint_t};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t};
 
 use crate::Log;
 
@@ -41,7 +43,7 @@ pub fn exiting() -> bool {
 pub fn log() -> Option<Log> {
     // SAFETY: `ngx_cycle` is null or valid, and so is its log.
     unsafe {
-        let cycle = *(&raw const sys::ngx_cycle);
+        let cycle = sys::ngx_cycle;
         if cycle.is_null() { None } else { Log::from_ptr((*cycle).log) }
     }
 }
@@ -54,7 +56,7 @@ pub fn log() -> Option<Log> {
 pub unsafe fn main_conf<T>(cycle: *mut ngx_cycle_t, module: *const ngx_module_t) -> *mut T {
     // SAFETY: by this function's contract; `ngx_http_module`'s slot holds the `http` context or null.
     unsafe {
-        let http = (*cycle).conf_ctx.add((*(&raw const sys::ngx_http_module)).index as usize);
+        let http = (*cycle).conf_ctx.add(sys::ngx_http_module.index);
         let ctx: *mut ngx_http_conf_ctx_t = (*http).cast();
         if ctx.is_null() {
             return std::ptr::null_mut();
@@ -63,8 +65,54 @@ pub unsafe fn main_conf<T>(cycle: *mut ngx_cycle_t, module: *const ngx_module_t)
     }
 }
 
-/// The number of worker processes that the configuration asks for is not known before it is read; a worker's own number is.
-pub fn worker() -> ngx_uint_t {
-    // SAFETY: a plain global of nginx.
-    unsafe { sys::ngx_worker }
+/// As [`main_conf`], of the cycle that runs.
+///
+/// # Safety
+///
+/// `T` is what the module's `create_main_conf` answers.
+pub unsafe fn current_main_conf<T>(module: *const ngx_module_t) -> *mut T {
+    match http() {
+        // SAFETY: a context has a slot for each module of `http`.
+        Some(ctx) => unsafe { (*(*ctx).main_conf.add((*module).ctx_index as usize)).cast() },
+        None => std::ptr::null_mut(),
+    }
+}
+
+/// A module's configuration of locations, as `http` itself has it; null without an `http` block.
+///
+/// # Safety
+///
+/// `T` is what the module's `create_loc_conf` answers.
+pub unsafe fn http_loc_conf<T>(module: *const ngx_module_t) -> *mut T {
+    match http() {
+        // SAFETY: as above.
+        Some(ctx) => unsafe { (*(*ctx).loc_conf.add((*module).ctx_index as usize)).cast() },
+        None => std::ptr::null_mut(),
+    }
+}
+
+/// The `http` context of the cycle that runs.
+fn http() -> Option<*mut ngx_http_conf_ctx_t> {
+    // SAFETY: `ngx_cycle` is null or valid; `ngx_http_module`'s slot holds the `http` context or null.
+    unsafe {
+        let cycle = sys::ngx_cycle;
+        if cycle.is_null() || (*cycle).conf_ctx.is_null() {
+            return None;
+        }
+        let ctx: *mut ngx_http_conf_ctx_t = (*(*cycle).conf_ctx.add(sys::ngx_http_module.index)).cast();
+        (!ctx.is_null()).then_some(ctx)
+    }
+}
+
+/// Set by [`set_serving`]; nginx's own note says "single" while the first configuration is read, whatever comes of it.
+static SERVING: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process has come past `init_process`: from then on it forks no more.
+pub fn serves() -> bool {
+    SERVING.load(Ordering::Relaxed)
+}
+
+/// To be called by `init_process`.
+pub fn set_serving() {
+    SERVING.store(true, Ordering::Relaxed);
 }

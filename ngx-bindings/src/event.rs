@@ -4,6 +4,12 @@ use nginx_sys::{self as sys, ngx_event_t, ngx_msec_t};
 
 use crate::Log;
 
+/// Whether this process has an event loop: a master that reads its configuration has none, and no event may be armed there.
+pub fn is_looping() -> bool {
+    // SAFETY: a plain global of nginx, all zero until the loop is prepared.
+    unsafe { !sys::ngx_event_timer_rbtree.root.is_null() }
+}
+
 /// An event of our own: a timer, or something to do once nginx is back in its loop.
 ///
 /// It must not move once armed: keep it boxed or in a pool. Dropping it disarms it.

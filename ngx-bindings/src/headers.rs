@@ -161,9 +161,7 @@ impl HeaderList {
     pub(crate) unsafe fn index(self, pool: Pool, name: &[u8], slot: *mut u8, repeated: bool) -> Result<(), AllocError> {
         let fields = self.iter().filter(|field| field.is(name));
         // SAFETY: by this function's contract.
-        unsafe {
-            if repeated { index_array(pool, fields, slot.cast()) } else { index_pointer(fields, slot.cast()) }
-        }
+        unsafe { if repeated { index_array(pool, fields, slot.cast()) } else { index_pointer(fields, slot.cast()) } }
     }
 
     /// Cuts the part that holds the first field of that name into what stands before it and what stands behind.
@@ -251,7 +249,10 @@ impl HeaderList {
 /// # Safety
 ///
 /// `link` is a pointer of nginx to a field, or null.
-unsafe fn index_pointer(fields: impl Iterator<Item = Field>, mut link: *mut *mut ngx_table_elt_t) -> Result<(), AllocError> {
+unsafe fn index_pointer(
+    fields: impl Iterator<Item = Field>,
+    mut link: *mut *mut ngx_table_elt_t,
+) -> Result<(), AllocError> {
     // SAFETY: by this function's contract; fields stay where they are.
     unsafe {
         *link = std::ptr::null_mut();
@@ -284,7 +285,11 @@ unsafe fn advance(link: &mut *mut *mut ngx_table_elt_t, field: Field) -> bool {
 /// # Safety
 ///
 /// `array` is an array of pointers to fields, initialized or all zero.
-unsafe fn index_array(pool: Pool, fields: impl Iterator<Item = Field>, array: *mut ngx_array_t) -> Result<(), AllocError> {
+unsafe fn index_array(
+    pool: Pool,
+    fields: impl Iterator<Item = Field>,
+    array: *mut ngx_array_t,
+) -> Result<(), AllocError> {
     // SAFETY: by this function's contract.
     unsafe {
         if (*array).elts.is_null() {

@@ -4,21 +4,29 @@
 //! pointer promises that nginx keeps the thing alive while the handle is used, and everything after that is safe to call.
 //! nginx runs a worker in one thread; no handle may leave it.
 
+// nginx's integer types, and so the casts between them, differ from version to version and machine to machine.
+#![allow(clippy::unnecessary_cast)]
+
 pub mod body;
 pub mod chain;
 pub mod conf;
+pub mod connection;
 pub mod cycle;
 pub mod event;
 pub mod filter;
 pub mod headers;
 pub mod headers_in;
 pub mod headers_out;
+pub mod inet;
 pub mod log;
 pub mod module;
 pub mod phase;
 pub mod pool;
 pub mod request;
+pub mod resolver;
+pub mod ssl;
 pub mod string;
+pub mod upstream;
 pub mod variables;
 
 pub use nginx_sys as sys;

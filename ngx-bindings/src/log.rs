@@ -54,7 +54,14 @@ impl Log {
         if self.enabled(level) {
             // SAFETY: the log is valid, and `%*s` takes a length and that many bytes.
             unsafe {
-                ngx_log_error_core(level as ngx_uint_t, self.as_ptr(), 0, c"%*s".as_ptr(), message.len(), message.as_ptr());
+                ngx_log_error_core(
+                    level as ngx_uint_t,
+                    self.as_ptr(),
+                    0,
+                    c"%*s".as_ptr(),
+                    message.len(),
+                    message.as_ptr(),
+                );
             }
         }
     }

@@ -5,11 +5,8 @@ use std::ffi::CStr;
 use nginx_sys::{self as sys, ngx_command_t, ngx_str_t, ngx_uint_t};
 
 /// Signature of a directive handler.
-pub type Setter = unsafe extern "C" fn(
-    *mut sys::ngx_conf_t,
-    *mut ngx_command_t,
-    *mut std::ffi::c_void,
-) -> *mut std::ffi::c_char;
+pub type Setter =
+    unsafe extern "C" fn(*mut sys::ngx_conf_t, *mut ngx_command_t, *mut std::ffi::c_void) -> *mut std::ffi::c_char;
 
 /// A directive whose handler gets the `http` configuration of the module.
 pub const fn main_directive(name: &'static CStr, args: u32, set: Setter) -> ngx_command_t {

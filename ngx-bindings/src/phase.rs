@@ -1,6 +1,8 @@
 //! `ngx_http_core_module.h`: the phases of a request.
 
-use nginx_sys::{self as sys, ngx_array_push, ngx_http_core_main_conf_t, ngx_http_handler_pt, ngx_http_request_t, ngx_int_t};
+use nginx_sys::{
+    self as sys, ngx_array_push, ngx_http_core_main_conf_t, ngx_http_handler_pt, ngx_http_request_t, ngx_int_t,
+};
 
 use crate::Conf;
 use crate::pool::AllocError;

@@ -3,7 +3,8 @@
 use std::ptr::NonNull;
 
 use nginx_sys::{
-    self as sys, ngx_buf_t, ngx_chain_t, ngx_http_core_main_conf_t, ngx_http_request_t, ngx_int_t, ngx_module_t, ngx_str_t,
+    self as sys, ngx_buf_t, ngx_chain_t, ngx_http_core_main_conf_t, ngx_http_request_t, ngx_int_t, ngx_module_t,
+    ngx_str_t,
 };
 
 use crate::pool::AllocError;
@@ -72,7 +73,11 @@ impl Request {
     }
 
     /// Stores the module's own data of this request; nginx forgets it on an internal redirect.
-    pub fn set_module_ctx<T>(self, module: *const ngx_module_t, ctx: *mut T) {
+    ///
+    /// # Safety
+    ///
+    /// `module` is an `http` module that nginx loaded.
+    pub unsafe fn set_module_ctx<T>(self, module: *const ngx_module_t, ctx: *mut T) {
         // SAFETY: as above.
         unsafe { *(*self.as_ptr()).ctx.add((*module).ctx_index as usize) = ctx.cast() }
     }
@@ -112,7 +117,8 @@ impl Request {
 
     /// Sets the method; nginx's own number follows.
     pub fn set_method(self, name: &[u8]) -> Result<(), AllocError> {
-        let number = METHODS.iter().find(|(known, _)| *known == name).map_or(sys::NGX_HTTP_UNKNOWN, |(_, number)| *number);
+        let number =
+            METHODS.iter().find(|(known, _)| *known == name).map_or(sys::NGX_HTTP_UNKNOWN, |(_, number)| *number);
         let name = self.pool().copy(name)?;
         // SAFETY: the request is valid by the handle's contract.
         unsafe {

@@ -6,10 +6,13 @@ use std::fs::DirBuilder;
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ngx_bindings::Conf;
+use ngx_bindings::ssl::{Tls, Verify};
 
+use super::calls::{Client, RESPONSE_BODY};
 use super::host::NginxHost;
 use super::worker::Worker;
 use crate::config::{FailurePolicy, Options, Overrides, Phase, PluginDeclaration};
@@ -31,8 +34,23 @@ pub struct MainConf {
     pub attachments: Vec<Attachment>,
     /// What the declarations became, in their order; filled when all of `http` has been read.
     pub plugins: Vec<DeclaredPlugin>,
+    /// What certificates of servers that plugins call are checked by.
+    pub tls: TlsSettings,
+    /// `wasm_call_response_limit`.
+    pub response_limit: Option<usize>,
     runtime: Option<Runtime>,
+    client: OnceCell<Rc<Client>>,
     worker: OnceCell<Worker>,
+}
+
+/// `wasm_ssl_trusted_certificate`, `wasm_ssl_verify`, `wasm_ssl_verify_depth`; what was not said is `None`.
+#[derive(Default)]
+pub struct TlsSettings {
+    pub trusted_certificate: Option<Vec<u8>>,
+    pub verify: Option<bool>,
+    pub verify_depth: Option<u32>,
+    /// What the settings became, when all of `http` had been read.
+    context: Option<Rc<Tls>>,
 }
 
 /// `wasm_cache PATH|off`.
@@ -132,13 +150,23 @@ impl MainConf {
         }
         for attachment in &mut self.attachments {
             let name = &attachment.name;
-            attachment.plugin = self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
-                message: format!("\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"),
-                place: attachment.place.clone(),
-            })?;
+            attachment.plugin =
+                self.declared.iter().position(|declared| declared.plugin.name == *name).ok_or_else(|| Fault {
+                    message: format!(
+                        "\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"
+                    ),
+                    place: attachment.place.clone(),
+                })?;
         }
+        self.tls.load(cf)?;
         self.runtime = Some(runtime);
         Ok(())
+    }
+
+    /// What plugins call other servers with.
+    pub fn client(&self) -> &Rc<Client> {
+        let limit = self.response_limit.unwrap_or(RESPONSE_BODY);
+        self.client.get_or_init(|| Rc::new(Client::new(self.tls.context.clone(), limit)))
     }
 
     /// What plugins run on; none without `wasm_vm`.
@@ -176,10 +204,30 @@ impl MainConf {
         match made {
             Ok(()) => Some(Cache::new(path)),
             Err(reason) => {
-                tracing::warn!("proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}", path.display());
+                tracing::warn!(
+                    "proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}",
+                    path.display()
+                );
                 None
             }
         }
+    }
+}
+
+impl TlsSettings {
+    /// Certificates are read with the rights of the master.
+    fn load(&mut self, cf: Conf) -> Result<(), Fault> {
+        let verify = Verify {
+            enabled: self.verify.unwrap_or(true),
+            depth: self.verify_depth.unwrap_or(1),
+            trusted: self.trusted_certificate.as_deref(),
+        };
+        let fault = || Fault {
+            message: "proxy_wasm: TLS for outgoing calls could not be set up".to_owned(),
+            place: String::new(),
+        };
+        self.context = Some(Rc::new(Tls::new(cf, &verify).ok_or_else(fault)?));
+        Ok(())
     }
 }
 

@@ -10,15 +10,19 @@ use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
 use super::configuration::{Attachment, CacheSetting, Declared, LocConf, MainConf, io_reason};
 use super::guard::guard;
 use super::module;
-use crate::config::{PluginDeclaration, config_yaml};
+use crate::config::{PluginDeclaration, config_yaml, units};
 
 /// The directives, in the order of the documentation.
-pub static mut COMMANDS: [ngx_command_t; 6] = [
+pub static mut COMMANDS: [ngx_command_t; 10] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
     location_directive(c"proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
     main_directive(c"wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
+    main_directive(c"wasm_ssl_trusted_certificate", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_trusted_certificate),
+    main_directive(c"wasm_ssl_verify", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify),
+    main_directive(c"wasm_ssl_verify_depth", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify_depth),
+    main_directive(c"wasm_call_response_limit", sys::NGX_CONF_TAKE1, cmd_wasm_call_response_limit),
     ngx_command_t::empty(),
 ];
 
@@ -26,7 +30,11 @@ pub static mut COMMANDS: [ngx_command_t; 6] = [
 type Handled = Result<(), String>;
 
 /// Runs a handler on the configuration of `http`, of which any directive switches the module on.
-fn main_handler(cf: *mut ngx_conf_t, conf: *mut c_void, body: impl FnOnce(Conf, &[&[u8]], &mut MainConf) -> Handled) -> *mut c_char {
+fn main_handler(
+    cf: *mut ngx_conf_t,
+    conf: *mut c_void,
+    body: impl FnOnce(Conf, &[&[u8]], &mut MainConf) -> Handled,
+) -> *mut c_char {
     guard(CONF_ERROR, || {
         // SAFETY: nginx passes its parser and, for a main directive, what `create_main_conf` answered.
         let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
@@ -80,6 +88,50 @@ extern "C" fn cmd_wasm_cache(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *
         };
         Ok(())
     })
+}
+
+extern "C" fn cmd_wasm_ssl_trusted_certificate(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| set_once(&mut main.tls.trusted_certificate, args[0].to_vec()))
+}
+
+extern "C" fn cmd_wasm_ssl_verify(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| match args[0] {
+        b"on" => set_once(&mut main.tls.verify, true),
+        b"off" => set_once(&mut main.tls.verify, false),
+        other => Err(format!("\"{}\" is neither on nor off", other.escape_ascii())),
+    })
+}
+
+extern "C" fn cmd_wasm_ssl_verify_depth(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        let depth = str::from_utf8(args[0]).ok().and_then(|text| text.parse().ok());
+        set_once(
+            &mut main.tls.verify_depth,
+            depth.ok_or_else(|| format!("\"{}\" is no number", args[0].escape_ascii()))?,
+        )
+    })
+}
+
+extern "C" fn cmd_wasm_call_response_limit(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        let limit = units::parse_size(&String::from_utf8_lossy(args[0])).map_err(|error| error.to_string())?;
+        set_once(&mut main.response_limit, limit)
+    })
+}
+
+fn set_once<T>(setting: &mut Option<T>, value: T) -> Handled {
+    match setting.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("is duplicate".to_owned()),
+    }
 }
 
 extern "C" fn cmd_proxy_wasm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {

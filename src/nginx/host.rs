@@ -1,30 +1,48 @@
 //! The traits of [`crate::proxy_wasm::host`] on a worker and a request, one file per chapter of the spec.
 
 mod buffers;
+mod foreign_functions;
+mod grpc_calls;
 mod headers;
+mod http_calls;
 mod local_response;
 mod log;
 mod pending;
 mod properties;
 mod streams;
+mod timers;
 
+use std::collections::HashMap;
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use ngx_bindings::Request;
 
 pub use headers::header_count;
 pub use local_response::Answer;
 
-use super::request::RequestContext;
+use super::calls::{Calls, Client, Task};
+use super::request::{RequestContext, RequestHandle};
+use super::vm::Roots;
 use crate::proxy_wasm::host::{Host, Stream};
 
-/// What a VM of this worker can call.
-pub struct NginxHost;
+/// What an instance of a VM of this worker can call, and what it has under way: that ends with the instance.
+pub struct NginxHost {
+    client: Rc<Client>,
+    roots: Rc<Roots>,
+    /// Calls made in no request.
+    calls: Calls,
+    /// By id of PluginContext.
+    ticks: HashMap<u32, Task>,
+}
+
+// SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
+unsafe impl Send for NginxHost {}
 
 impl NginxHost {
-    /// Makes the host of each instance of a VM.
-    pub fn factory() -> Box<dyn Fn() -> Self> {
-        Box::new(|| Self)
+    /// The host of an instance that is about to be made.
+    pub fn new(client: Rc<Client>, roots: Rc<Roots>) -> Self {
+        Self { client, roots, calls: Calls::default(), ticks: HashMap::new() }
     }
 }
 
@@ -37,6 +55,10 @@ impl Host for NginxHost {
 pub struct RequestStream {
     ctx: NonNull<RequestContext>,
     slot: usize,
+    /// For the last word on it.
+    handle: RequestHandle,
+    /// Calls made for the request: they end with it.
+    calls: Calls,
 }
 
 // SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
@@ -44,8 +66,8 @@ unsafe impl Send for RequestStream {}
 
 impl RequestStream {
     /// The stream of a slot; it is used until the slot's HttpContext has finished, which the request's end waits for.
-    pub fn new(ctx: NonNull<RequestContext>, slot: usize) -> Self {
-        Self { ctx, slot }
+    pub fn new(ctx: &RequestContext, slot: usize) -> Self {
+        Self { ctx: NonNull::from(ctx), slot, handle: ctx.handle(), calls: Calls::default() }
     }
 
     fn ctx(&self) -> &RequestContext {
@@ -53,9 +75,34 @@ impl RequestStream {
         unsafe { self.ctx.as_ref() }
     }
 
+    /// The way back to the request, from what may outlive it.
+    pub fn handle(&self) -> RequestHandle {
+        self.handle.clone()
+    }
+
+    /// Which of the request's HttpContexts this is.
+    pub fn slot(&self) -> usize {
+        self.slot
+    }
+
+    fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     #[inline]
     fn request(&self) -> Request {
         self.ctx().request()
+    }
+}
+
+impl Drop for RequestStream {
+    /// While the request lives, its instance is what goes: there will be no answer to the calls that the request may wait for.
+    fn drop(&mut self) {
+        if self.calls.len() > 0
+            && let Some(ctx) = self.handle.get()
+        {
+            ctx.fail_waiting(self.slot);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use ngx_bindings::cycle;
 use ngx_bindings::log::Level;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber, span};
 
 use crate::proxy_wasm::abi::LogLevel;
@@ -49,6 +50,11 @@ pub fn init() {
 struct NginxLog;
 
 impl Subscriber for NginxLog {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // wasmtime-wasi opens a span around each call of a guest's; nobody reads those.
+        if metadata.is_event() { Interest::sometimes() } else { Interest::never() }
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event() && cycle::log().is_some_and(|log| log.enabled(level_of(metadata.level())))
     }

@@ -14,7 +14,7 @@ use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_in
 
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
-use super::{directives, filters, log, lua, phases};
+use super::{calls, directives, filters, log, lua, phases};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
@@ -151,6 +151,7 @@ extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
 extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guard(rc::OK, || {
         log::init();
+        cycle::set_serving();
         // SAFETY: nginx passes a valid cycle.
         let main: *mut MainConf = unsafe { cycle::main_conf(cycle, main_module()) };
         lua::set_current(main);
@@ -173,5 +174,7 @@ extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
         if let Some(main) = unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_mut() } {
             drop(main.started_worker());
         }
+        // nginx looks for connections that were left open next.
+        calls::shut_down();
     });
 }

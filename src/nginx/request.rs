@@ -20,7 +20,8 @@ use super::module;
 use super::pause::Pause;
 use super::response::Response;
 use crate::config::FailurePolicy;
-use crate::proxy_wasm::abi::Action;
+use crate::proxy_wasm::abi::{Action, StreamType};
+use crate::proxy_wasm::pairs::PairsBuf;
 use crate::proxy_wasm::{Callback, Failure, HttpContext, PluginContext};
 
 /// What a request's plugins want of nginx, after some callbacks of theirs ran.
@@ -57,12 +58,27 @@ pub struct RequestContext {
     closed: Cell<bool>,
     /// The request's body, for as long as plugins may see it.
     pub request_body: RefCell<Option<Body>>,
+    /// A changed body, while Lua copies it.
+    pub for_lua: RefCell<Vec<u8>>,
     /// nginx has read the request's body.
     pub body_read: Cell<bool>,
     /// What holds the request, or the response.
     pub pause: Pause,
     /// How far the response has come.
     pub response: Response,
+    handle: RequestHandle,
+}
+
+/// The way to a request from what may outlive it.
+#[derive(Clone, Debug, Default)]
+pub struct RequestHandle(Rc<Cell<Option<NonNull<RequestContext>>>>);
+
+impl RequestHandle {
+    /// The request, if its contexts have not finished.
+    pub fn get(&self) -> Option<&RequestContext> {
+        // SAFETY: `create` stores the context, and `finish` forgets it before it goes.
+        self.0.get().map(|ctx| unsafe { &*ctx.as_ptr() })
+    }
 }
 
 struct Slot {
@@ -89,9 +105,11 @@ impl RequestContext {
         }
         // An internal redirect made nginx forget it.
         let found = request.pool().find_on_destroy(destroy)?.cast::<Self>();
-        request.set_module_ctx(module::main_module(), found.as_ptr());
-        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool.
-        Some(unsafe { found.as_ref() })
+        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool; the module is ours.
+        unsafe {
+            request.set_module_ctx(module::main_module(), found.as_ptr());
+            Some(found.as_ref())
+        }
     }
 
     /// The context of a request, made if there is none yet.
@@ -113,9 +131,11 @@ impl RequestContext {
                 answer: RefCell::default(),
                 closed: Cell::default(),
                 request_body: RefCell::default(),
+                for_lua: RefCell::default(),
                 body_read: Cell::default(),
                 pause: Pause::default(),
                 response: Response::default(),
+                handle: RequestHandle(Rc::new(Cell::new(NonNull::new(ctx)))),
             });
             request.pool().on_destroy(destroy, ctx.cast())?;
             request.set_module_ctx(module::main_module(), ctx);
@@ -127,6 +147,11 @@ impl RequestContext {
     #[inline]
     pub fn request(&self) -> Request {
         self.request
+    }
+
+    /// The way here, for what may outlive the request.
+    pub fn handle(&self) -> RequestHandle {
+        self.handle.clone()
     }
 
     /// The slot of that source.
@@ -160,7 +185,7 @@ impl RequestContext {
             wants_request_body: false,
             wants_response_body: false,
         });
-        match plugin.create_http_context(RequestStream::new(NonNull::from(self), slot)) {
+        match plugin.create_http_context(RequestStream::new(self, slot)) {
             Ok(http) => {
                 self.slots.borrow_mut()[slot].http = Some(http);
                 Ok(slot)
@@ -198,14 +223,45 @@ impl RequestContext {
         }
     }
 
+    /// Runs a callback of one slot outside the request's phases: the outcome of a call.
+    pub fn call_back(&self, slot: usize, callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<(), Failure>) {
+        // Out of its slot while it runs, as in the phases.
+        let Some(http) = self.slots.borrow_mut()[slot].http.take() else { return };
+        match callback(&http) {
+            Ok(()) => self.slots.borrow_mut()[slot].http = Some(http),
+            Err(failure) => {
+                let policy = self.slots.borrow()[slot].policy;
+                self.failed(http.plugin_context(), &failure, policy);
+                self.fail_waiting(slot);
+            }
+        }
+        self.after_callback();
+    }
+
+    /// The plugin of a slot failed while the request or the response waited for it.
+    pub fn fail_waiting(&self, slot: usize) {
+        let failure = self.slots.borrow()[slot].policy.failure;
+        let (holds_request, holds_response) =
+            (self.pause.request_holder() == Some(slot), self.response.is_held_by(slot));
+        match failure {
+            FailurePolicy::Closed if holds_request => {
+                self.set_answer(Answer { status: 503, headers: PairsBuf::default(), body: Vec::new() });
+            }
+            FailurePolicy::Closed if holds_response => self.close(),
+            FailurePolicy::Closed => {}
+            FailurePolicy::Open => {
+                self.resume(slot, StreamType::HttpRequest);
+                self.resume(slot, StreamType::HttpResponse);
+            }
+        }
+        self.after_callback();
+    }
+
     /// What a failure of a plugin means for the request, by the plugin's policy.
     #[cold]
     fn failed(&self, plugin: &PluginContext<NginxHost>, failure: &Failure, policy: Policy) -> Verdict {
         // What ended an instance was said when it did, once; what follows from it for other requests is no news.
-        let level = match failure {
-            Failure::BadAction(_) | Failure::Reentrant => Level::Error,
-            _ => Level::Info,
-        };
+        let level = if failure.is_reported() { Level::Info } else { Level::Error };
         self.request().log().print(level, format_args!("plugin \"{}\" failed: {failure}", plugin.plugin().name()));
         match policy.failure {
             FailurePolicy::Closed => Verdict::Fail,
@@ -258,6 +314,11 @@ impl RequestContext {
         self.slots.borrow()[slot].policy.body_buffer_size
     }
 
+    /// Whether the plugin of a slot exports a callback.
+    pub fn has(&self, slot: usize, callback: Callback) -> bool {
+        self.slots.borrow()[slot].has(callback)
+    }
+
     /// Whether the plugin of a slot has the means to change a body.
     pub fn may_change_body(&self, slot: usize) -> bool {
         let slots = self.slots.borrow();
@@ -291,6 +352,7 @@ impl RequestContext {
 
     /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
     pub fn finish(&self) {
+        self.handle.0.set(None);
         self.pause.forget();
         for slot in 0..self.len() {
             // Dropped, a context is finished; and not while the slots are borrowed, because its callbacks look at them.

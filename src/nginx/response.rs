@@ -37,7 +37,8 @@ pub struct Response {
     waiting: RefCell<Option<Piece>>,
     /// By slot: what it holds of the body.
     held: RefCell<Vec<(usize, Piece)>>,
-    /// Buffers of our own that nginx has not sent yet.
+    /// Buffers of our own that nginx has not sent yet; it knows them by their addresses.
+    #[allow(clippy::vec_box)]
     unsent: RefCell<Vec<Box<OwnedBuf>>>,
     /// A plugin changed the body.
     changed: Cell<bool>,
@@ -56,6 +57,8 @@ enum Stage {
     Body,
     /// Nothing concerns the plugins any more.
     Passing,
+    /// A plugin answered in Lua's header filter: the answer's body goes in place of the first piece that comes.
+    Answering,
     /// A plugin answered: what upstream still sends is dropped.
     Answered,
 }
@@ -158,6 +161,12 @@ fn sees_body(ctx: &RequestContext, loc: &LocConf, slot: usize) -> bool {
 pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     match ctx.response.stage.get() {
         Stage::Upstream | Stage::Passing => NEXT.body(ctx.request(), chain),
+        Stage::Answering => {
+            chain.consume();
+            ctx.response.stage.set(Stage::Answered);
+            let body = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            send_answer(ctx, body)
+        }
         Stage::Answered => {
             chain.consume();
             ctx.response.collect();
@@ -167,7 +176,7 @@ pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
             let result = take(ctx, chain);
             let holds = ctx.response.holds_anything() || ctx.response.waiting.borrow().is_some();
             ctx.request().set_buffered(holds);
-            result.map_or_else(|Stop(rc)| rc, |rc| rc)
+            result.unwrap_or_else(|Stop(rc)| rc)
         }
     }
 }
@@ -306,12 +315,28 @@ fn answer_now(ctx: &RequestContext, answer: &Answer) -> Result<(), Stop> {
     answer.replace(request).map_err(|_| Stop(rc::ERROR))?;
     response.stage.set(Stage::Answered);
     stop_unless_sent(NEXT.header(request))?;
-    let mut buf = OwnedBuf::new(answer.body.clone(), Marks { last: true, last_in_chain: true, flush: false });
-    let chain = buf.chain();
-    response.unsent.borrow_mut().push(buf);
-    match NEXT.body(request, chain) {
+    match send_answer(ctx, answer.body.clone()) {
         rc::ERROR => Err(Stop(rc::ERROR)),
         _ => Ok(()),
+    }
+}
+
+fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> ngx_int_t {
+    let mut buf = OwnedBuf::new(body, Marks { last: true, last_in_chain: true, flush: false });
+    let chain = buf.chain();
+    ctx.response.unsent.borrow_mut().push(buf);
+    NEXT.body(ctx.request(), chain)
+}
+
+/// As [`answer_now`] from Lua's header filter, behind ours: it sends the header itself, and the body comes through our filter later.
+pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
+    match answer.replace(ctx.request()) {
+        Ok(()) => {
+            *ctx.response.body.borrow_mut() = Some(Body::copied(answer.body, true));
+            ctx.response.stage.set(Stage::Answering);
+            Verdict::Continue
+        }
+        Err(_) => Verdict::Fail,
     }
 }
 
@@ -349,6 +374,16 @@ fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
 }
 
 impl Response {
+    /// What Lua keeps of the body for the plugin of a slot.
+    pub fn take_kept(&self, slot: usize) -> Vec<u8> {
+        self.take_held(slot).and_then(|piece| piece.body.into_bytes()).unwrap_or_default()
+    }
+
+    /// Keeps a piece that Lua passed for the plugin of a slot.
+    pub fn keep(&self, slot: usize, bytes: Vec<u8>) {
+        self.held.borrow_mut().push((slot, Piece { body: Body::copied(bytes, true), marks: Marks::default() }));
+    }
+
     fn take_held(&self, slot: usize) -> Option<Piece> {
         let mut held = self.held.borrow_mut();
         let position = held.iter().position(|(holder, _)| *holder == slot)?;

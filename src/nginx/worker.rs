@@ -2,9 +2,13 @@
 
 use std::rc::Rc;
 
+use ngx_bindings::cycle::serves;
+
 use super::configuration::{Attachment, MainConf};
 use super::host::NginxHost;
-use crate::proxy_wasm::{PluginContext, VmContext};
+use super::vm::Vm;
+use crate::proxy_wasm::PluginContext;
+use crate::wasm::Engine;
 
 /// What the native path runs on. A worker of nginx has one thread, and so one of these.
 pub struct Worker {
@@ -15,17 +19,21 @@ pub struct Worker {
 impl Worker {
     /// Makes the contexts; nothing of a guest runs before [`Self::start`] or the first request.
     pub fn new(main: &MainConf) -> Self {
-        let vms: Vec<_> =
-            main.plugins.iter().map(|declared| VmContext::new(declared.plugin.clone(), NginxHost::factory())).collect();
+        let vms: Vec<_> = main.plugins.iter().map(|declared| Vm::new(declared.plugin.clone(), main.client())).collect();
         let context = |attachment: &Attachment| vms[attachment.plugin].plugin_context(attachment.configuration.clone());
         Self { contexts: main.attachments.iter().map(context).collect() }
     }
 
     /// Starts every attached plugin. What fails is logged, and tried again by the first request.
     pub fn start(&self) {
+        if let Some(context) = self.contexts.first() {
+            start_ticker(context.plugin().engine());
+        }
         for context in &self.contexts {
-            if let Err(failure) = context.start() {
-                tracing::error!("{failure}");
+            if let Err(failure) = context.start()
+                && !failure.is_reported()
+            {
+                tracing::error!("plugin \"{}\" did not start: {failure}", context.plugin().name());
             }
         }
     }
@@ -33,5 +41,22 @@ impl Worker {
     /// The PluginContext of a `proxy_wasm` line.
     pub fn context(&self, attachment: usize) -> &Rc<PluginContext<NginxHost>> {
         &self.contexts[attachment]
+    }
+}
+
+/// Runs guests that nginx's start, not a request, gives rise to. Their deadlines need a thread; in the master, which will fork, it
+/// ends with them.
+pub fn with_deadlines<R>(engine: &Engine, run: impl FnOnce() -> R) -> R {
+    start_ticker(engine);
+    let result = run();
+    if !serves() {
+        engine.stop_ticker();
+    }
+    result
+}
+
+fn start_ticker(engine: &Engine) {
+    if let Err(error) = engine.start_ticker() {
+        tracing::error!("proxy_wasm: deadlines of plugins do not hold: no thread can be made: {error}");
     }
 }

@@ -57,8 +57,12 @@ impl HeaderMaps for RequestStream {
     fn remove_header(&mut self, map: MapType, name: &[u8]) -> Result {
         let request = self.request();
         match map {
-            MapType::HttpRequestHeaders if name.starts_with(b":") => Err(refuse(request, "request", name, "can't remove pseudo header")),
-            MapType::HttpResponseHeaders if name.starts_with(b":") => Err(refuse(request, "response", name, "can't remove pseudo header")),
+            MapType::HttpRequestHeaders if name.starts_with(b":") => {
+                Err(refuse(request, "request", name, "can't remove pseudo header"))
+            }
+            MapType::HttpResponseHeaders if name.starts_with(b":") => {
+                Err(refuse(request, "response", name, "can't remove pseudo header"))
+            }
             MapType::HttpRequestHeaders => Ok(request.remove_header_in(name)?),
             MapType::HttpResponseHeaders => remove_response(request, name),
             _ => Err(Status::NotFound),
@@ -155,14 +159,19 @@ pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
         b":path" => Some(request.unparsed_uri()),
         b":method" => Some(request.method()),
         // HTTP/1.0 may come without.
-        b":authority" => request.headers_in().find(b"host").map(Field::value).or_else(|| Some(request.host()).filter(|h| !h.is_empty())),
+        b":authority" => request
+            .headers_in()
+            .find(b"host")
+            .map(Field::value)
+            .or_else(|| Some(request.host()).filter(|h| !h.is_empty())),
         _ => None,
     }
 }
 
 /// Names that a request has once.
 fn is_single(name: &[u8]) -> bool {
-    name.starts_with(b":") || [&b"host"[..], b"content-length", b"content-type"].iter().any(|single| single.eq_ignore_ascii_case(name))
+    name.starts_with(b":")
+        || [&b"host"[..], b"content-length", b"content-type"].iter().any(|single| single.eq_ignore_ascii_case(name))
 }
 
 fn set_request(request: Request, name: &[u8], value: &[u8]) -> Result {
@@ -178,7 +187,8 @@ fn set_request(request: Request, name: &[u8], value: &[u8]) -> Result {
             if let Some(&invalid) = value.iter().find(|&&c| c <= b' ' || c == 0x7f) {
                 return refuse(&format!("invalid char \"{}\"", [invalid].escape_ascii()));
             }
-            if !value.starts_with(b"/") || !request.set_path(value)? {
+            // Without a slash in front, too: the C module takes it, and plugins may count on that.
+            if value.is_empty() || !request.set_path(value)? {
                 return refuse("invalid value");
             }
             Ok(())

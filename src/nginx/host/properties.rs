@@ -70,7 +70,9 @@ fn of_request<'a>(request: Request, name: &[u8]) -> Value<'a> {
         b"useragent" => request_field(request, b"user-agent").map(Cow::Borrowed),
         b"id" => variable(request, b"request_id"),
         b"protocol" => variable(request, b"server_protocol"),
-        b"time" => nanoseconds(request, b"msec").zip(nanoseconds(request, b"request_time")).and_then(|(now, took)| int(now - took)),
+        b"time" => nanoseconds(request, b"msec")
+            .zip(nanoseconds(request, b"request_time"))
+            .and_then(|(now, took)| int(now - took)),
         b"duration" => nanoseconds(request, b"request_time").and_then(int),
         b"size" => int(variable(request, b"content_length").as_deref().and_then(parse).unwrap_or(0)),
         b"total_size" => integer(request, b"request_length"),
@@ -92,7 +94,9 @@ fn of_response<'a>(request: Request, name: &[u8]) -> Value<'a> {
 fn of_connection<'a>(request: Request, name: &[u8]) -> Value<'a> {
     match name {
         b"id" => integer(request, b"connection"),
-        b"mtls" => Some(Cow::Owned(vec![u8::from(variable(request, b"ssl_client_verify").as_deref() == Some(b"SUCCESS"))])),
+        b"mtls" => {
+            Some(Cow::Owned(vec![u8::from(variable(request, b"ssl_client_verify").as_deref() == Some(b"SUCCESS"))]))
+        }
         b"requested_server_name" => variable(request, b"ssl_server_name"),
         b"tls_version" => variable(request, b"ssl_protocol"),
         b"subject_peer_certificate" => variable(request, b"ssl_client_s_dn"),
@@ -136,7 +140,9 @@ fn address<'a>(request: Request, host: &[u8], port: &[u8]) -> Value<'a> {
     let host = request.variable(host)?;
     match request.variable(port) {
         // As a URI writes them: an IPv6 address in brackets.
-        Some(port) if host.contains(&b':') && !host.starts_with(b"unix:") => Some(Cow::Owned([b"[", host, b"]:", port].concat())),
+        Some(port) if host.contains(&b':') && !host.starts_with(b"unix:") => {
+            Some(Cow::Owned([b"[", host, b"]:", port].concat()))
+        }
         Some(port) if !port.is_empty() => Some(Cow::Owned([host, b":", port].concat())),
         _ => Some(Cow::Borrowed(host)),
     }

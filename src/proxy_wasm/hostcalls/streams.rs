@@ -3,7 +3,7 @@
 use wasmtime::{Caller, Linker, Module};
 
 use super::answer;
-use crate::proxy_wasm::abi::{Status, StreamType};
+use crate::proxy_wasm::abi::StreamType;
 use crate::proxy_wasm::host::{Host, StreamControl};
 use crate::proxy_wasm::memory::{Guest, Result, ReturnBytes};
 use crate::proxy_wasm::state::VmState;
@@ -42,19 +42,22 @@ pub fn add_without_result<H: Host>(linker: &mut Linker<VmState<H>>, module: &Mod
     Ok(())
 }
 
+/// A request that is over, or never was, is neither paused nor open: there is nothing to do, and that is no error. The
+/// reference host answers so too, and the Rust SDK panics on any other answer.
 fn continue_stream<H: Host>(guest: &mut Guest<'_, H>, stream: i32) -> Result {
     let half = StreamType::try_from(stream)?;
-    Ok(stream_of(guest)?.continue_stream(half)?)
+    match guest.state().stream() {
+        Ok(stream) => Ok(stream.continue_stream(half)?),
+        Err(_) => Ok(()),
+    }
 }
 
 fn close_stream<H: Host>(guest: &mut Guest<'_, H>, stream: i32) -> Result {
     let half = StreamType::try_from(stream)?;
-    Ok(stream_of(guest)?.close_stream(half)?)
-}
-
-/// The request of the effective context; a context without one has nothing to continue or close.
-fn stream_of<'a, H: Host>(guest: &'a mut Guest<'_, H>) -> std::result::Result<&'a mut H::Stream, Status> {
-    guest.state().stream().map_err(|_| Status::BadArgument)
+    match guest.state().stream() {
+        Ok(stream) => Ok(stream.close_stream(half)?),
+        Err(_) => Ok(()),
+    }
 }
 
 /// Without a call before, the status is 0 and has no message.
@@ -80,6 +83,7 @@ fn clear_route_cache<H: Host>(_: &mut Guest<'_, H>) -> Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy_wasm::abi::Status;
     use crate::proxy_wasm::context::ContextKey;
     use crate::proxy_wasm::fake::FakeStream;
     use crate::proxy_wasm::hostcalls::probe::{OUT, Probe, link};
@@ -136,8 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_request_there_is_nothing_to_continue() {
-        assert_eq!(Probe::without_request().call("proxy_continue_stream", &[0]), Status::BadArgument);
+    fn without_a_request_there_is_nothing_to_do() {
+        let mut probe = Probe::without_request();
+        assert_eq!(probe.call("proxy_continue_stream", &[0]), Status::Ok);
+        assert_eq!(probe.call("proxy_close_stream", &[1]), Status::Ok);
+        assert_eq!(probe.call("proxy_continue_stream", &[4]), Status::BadArgument);
     }
 
     #[test]

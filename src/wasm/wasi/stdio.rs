@@ -92,7 +92,16 @@ fn write_lines<T: WasiHost>(state: &mut T, output: Output, bytes: &[u8]) {
 }
 
 /// Logs what a guest wrote without ending the line: for the end of a callback, after which nobody may write the rest.
+#[inline]
 pub fn flush<T: WasiHost>(state: &mut T) {
+    let wasi = state.wasi();
+    if !(wasi.stdout.0.is_empty() && wasi.stderr.0.is_empty()) {
+        end_lines(state);
+    }
+}
+
+#[cold]
+fn end_lines<T: WasiHost>(state: &mut T) {
     for output in [Output::Stdout, Output::Stderr] {
         if !buffer(state, output).0.is_empty() {
             with_buffer(state, output, |buffer, state| buffer.end_line(|line| state.log_line(output, line)));

@@ -1,0 +1,129 @@
+//! `ngx_inet.h`: addresses of sockets.
+
+use std::fmt;
+use std::mem::offset_of;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+
+use nginx_sys::{
+    self as sys, in_addr, in6_addr, in6_addr__bindgen_ty_1, ngx_addr_t, sockaddr, sockaddr_in, sockaddr_in6,
+    sockaddr_un, socklen_t,
+};
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An IP address and a port.
+    Ip(SocketAddr),
+    /// A path in the file system.
+    Unix(Vec<u8>),
+}
+
+impl Address {
+    /// The same host at another port.
+    pub fn with_port(mut self, port: u16) -> Self {
+        if let Self::Ip(address) = &mut self {
+            address.set_port(port);
+        }
+        self
+    }
+
+    /// An address in nginx's keeping; `None` for a family that this module does not speak.
+    ///
+    /// # Safety
+    ///
+    /// `address` points at a socket address of its family, `len` bytes long.
+    pub(crate) unsafe fn from_raw(address: *const sockaddr, len: socklen_t) -> Option<Self> {
+        // SAFETY: by this function's contract; nginx aligns its addresses for their family.
+        unsafe {
+            match u32::from((*address).sa_family) {
+                sys::AF_INET => {
+                    let raw = &*address.cast::<sockaddr_in>();
+                    let ip = Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr));
+                    Some(Self::Ip(SocketAddrV4::new(ip, u16::from_be(raw.sin_port)).into()))
+                }
+                sys::AF_INET6 => {
+                    let raw = &*address.cast::<sockaddr_in6>();
+                    let ip = Ipv6Addr::from(raw.sin6_addr.__in6_u.__u6_addr8);
+                    Some(Self::Ip(SocketAddrV6::new(ip, u16::from_be(raw.sin6_port), 0, raw.sin6_scope_id).into()))
+                }
+                sys::AF_UNIX => {
+                    let raw = &*address.cast::<sockaddr_un>();
+                    let len = (len as usize).saturating_sub(offset_of!(sockaddr_un, sun_path)).min(raw.sun_path.len());
+                    let path = raw.sun_path[..len].iter().map(|&c| c as u8);
+                    Some(Self::Unix(path.take_while(|&c| c != 0).collect()))
+                }
+                _ => None,
+            }
+        }
+    }
+
+    /// As [`Self::from_raw`], of an address with its name.
+    ///
+    /// # Safety
+    ///
+    /// `address` is valid.
+    pub(crate) unsafe fn from_addr(address: &ngx_addr_t) -> Option<Self> {
+        // SAFETY: by this function's contract.
+        unsafe { Self::from_raw(address.sockaddr, address.socklen) }
+    }
+}
+
+/// As nginx writes it: `127.0.0.1:80`, `[::1]:80`, `unix:/path`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.escape_ascii()),
+        }
+    }
+}
+
+/// An address as the system takes it.
+pub(crate) union SocketAddress {
+    v4: sockaddr_in,
+    v6: sockaddr_in6,
+    unix: sockaddr_un,
+}
+
+impl SocketAddress {
+    /// `AF_INET`, `AF_INET6` or `AF_UNIX`.
+    pub(crate) fn family(&self) -> u32 {
+        // SAFETY: every kind of address begins with its family.
+        unsafe { self.v4.sin_family.into() }
+    }
+
+    /// The address and its length; `None` for a path that is too long for one.
+    pub(crate) fn new(address: &Address) -> Option<(Self, socklen_t)> {
+        let (raw, len) = match address {
+            Address::Ip(SocketAddr::V4(address)) => {
+                let v4 = sockaddr_in {
+                    sin_family: sys::AF_INET as _,
+                    sin_port: address.port().to_be(),
+                    sin_addr: in_addr { s_addr: u32::from(*address.ip()).to_be() },
+                    sin_zero: [0; 8],
+                };
+                (Self { v4 }, size_of::<sockaddr_in>())
+            }
+            Address::Ip(SocketAddr::V6(address)) => {
+                let v6 = sockaddr_in6 {
+                    sin6_family: sys::AF_INET6 as _,
+                    sin6_port: address.port().to_be(),
+                    sin6_flowinfo: 0,
+                    sin6_addr: in6_addr { __in6_u: in6_addr__bindgen_ty_1 { __u6_addr8: address.ip().octets() } },
+                    sin6_scope_id: address.scope_id(),
+                };
+                (Self { v6 }, size_of::<sockaddr_in6>())
+            }
+            Address::Unix(path) => {
+                let mut unix = sockaddr_un { sun_family: sys::AF_UNIX as _, sun_path: [0; 108] };
+                // The last byte stays NUL.
+                if path.is_empty() || path.len() >= unix.sun_path.len() {
+                    return None;
+                }
+                unix.sun_path.iter_mut().zip(path).for_each(|(to, from)| *to = *from as _);
+                (Self { unix }, size_of::<sockaddr_un>())
+            }
+        };
+        Some((raw, len as socklen_t))
+    }
+}

@@ -1,0 +1,165 @@
+//! `ngx_resolver.h`: host names to addresses, by the `resolver` directive.
+
+use std::cell::{Cell, RefCell};
+use std::ffi::CStr;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use nginx_sys::{self as sys, ngx_http_core_loc_conf_t, ngx_msec_t, ngx_resolver_ctx_t, ngx_resolver_t};
+
+use crate::inet::Address;
+use crate::{Request, cycle, rc, string};
+
+/// The resolver of a location.
+#[derive(Clone, Copy, Debug)]
+pub struct Resolver {
+    resolver: NonNull<ngx_resolver_t>,
+    timeout: ngx_msec_t,
+}
+
+/// Why a name has no address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResolveError {
+    /// There is no `resolver` directive.
+    NoResolver,
+    /// nginx has no memory for the question.
+    NoMemory,
+    /// What the server said, or that it said nothing.
+    Failed(String),
+}
+
+impl fmt::Display for ResolveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoResolver => f.write_str("no resolver defined"),
+            Self::NoMemory => f.write_str("out of memory"),
+            Self::Failed(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for ResolveError {}
+
+impl Resolver {
+    /// The resolver of the location that the request is in.
+    pub fn of(request: Request) -> Option<Self> {
+        // SAFETY: the core module has a configuration of every location.
+        unsafe { Self::from_conf(request.loc_conf(&raw const sys::ngx_http_core_module)) }
+    }
+
+    /// The resolver of `http`, for what has no request.
+    pub fn of_http() -> Option<Self> {
+        // SAFETY: as above; `http` has a location configuration of its own.
+        unsafe { Self::from_conf(cycle::http_loc_conf(&raw const sys::ngx_http_core_module)) }
+    }
+
+    /// # Safety
+    ///
+    /// `conf` is null or valid as long as the process.
+    unsafe fn from_conf(conf: *const ngx_http_core_loc_conf_t) -> Option<Self> {
+        // SAFETY: by this function's contract.
+        let conf = unsafe { conf.as_ref() }?;
+        Some(Self { resolver: NonNull::new(conf.resolver)?, timeout: conf.resolver_timeout })
+    }
+
+    /// Looks a name up; the port of the addresses is 0.
+    ///
+    /// # Errors
+    ///
+    /// When no question could be asked.
+    pub fn resolve(self, name: &str) -> Result<Resolving, ResolveError> {
+        // SAFETY: the resolver lives as long as the configuration.
+        let ctx = unsafe { sys::ngx_resolve_start(self.resolver.as_ptr(), std::ptr::null_mut()) };
+        // `NGX_NO_RESOLVER`: a location without the directive has an empty resolver.
+        if ctx as isize == -1 {
+            return Err(ResolveError::NoResolver);
+        }
+        let ctx = NonNull::new(ctx).ok_or(ResolveError::NoMemory)?;
+        let question = Rc::new(Question {
+            name: name.into(),
+            ctx: Cell::new(Some(ctx)),
+            waker: RefCell::default(),
+            answer: RefCell::default(),
+        });
+        // SAFETY: the context is nginx's until the handler or `Resolving::drop` says it is done; the name and the question live
+        // that long. On an error nginx has freed the context.
+        unsafe {
+            let ctx = ctx.as_ptr();
+            (*ctx).name = string::borrowed(question.name.as_bytes());
+            (*ctx).timeout = self.timeout;
+            (*ctx).data = Rc::as_ptr(&question).cast_mut().cast();
+            (*ctx).handler = Some(on_answer);
+            if sys::ngx_resolve_name(ctx) != rc::OK {
+                question.ctx.set(None);
+                return Err(ResolveError::NoMemory);
+            }
+        }
+        Ok(Resolving(question))
+    }
+}
+
+struct Question {
+    name: Box<str>,
+    /// None once nginx has let go of it.
+    ctx: Cell<Option<NonNull<ngx_resolver_ctx_t>>>,
+    waker: RefCell<Option<Waker>>,
+    answer: RefCell<Option<Result<Vec<Address>, ResolveError>>>,
+}
+
+/// The answer to come. Dropping it takes the question back.
+pub struct Resolving(Rc<Question>);
+
+impl Future for Resolving {
+    type Output = Result<Vec<Address>, ResolveError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.0.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Resolving {
+    fn drop(&mut self) {
+        if let Some(ctx) = self.0.ctx.take() {
+            // SAFETY: the handler has not run, so the context is still nginx's and ours.
+            unsafe { sys::ngx_resolve_name_done(ctx.as_ptr()) }
+        }
+    }
+}
+
+/// May be called from within `ngx_resolve_name`, for a name that nginx still knows.
+unsafe extern "C" fn on_answer(ctx: *mut ngx_resolver_ctx_t) {
+    // SAFETY: `resolve` stored the question there, which outlives the context; nginx's addresses live until it is done.
+    unsafe {
+        let question = &*(*ctx).data.cast::<Question>();
+        let answer = match (*ctx).state {
+            0 if (*ctx).naddrs == 0 => Err(ResolveError::Failed("Host not found".to_owned())),
+            0 => {
+                let addresses = std::slice::from_raw_parts((*ctx).addrs, (*ctx).naddrs);
+                Ok(addresses
+                    .iter()
+                    .filter_map(|address| Address::from_raw(address.sockaddr, address.socklen))
+                    .collect())
+            }
+            state => {
+                let reason = CStr::from_ptr(sys::ngx_resolver_strerror(state));
+                Err(ResolveError::Failed(reason.to_string_lossy().into_owned()))
+            }
+        };
+        question.answer.replace(Some(answer));
+        question.ctx.set(None);
+        sys::ngx_resolve_name_done(ctx);
+        if let Some(waker) = question.waker.take() {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Whom the outcome of a call is told, and how long anybody is there to be told.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+
+use ngx_bindings::Log;
+use ngx_bindings::cycle;
+
+use super::super::host::{NginxHost, RequestStream};
+use super::super::request::RequestHandle;
+use super::executor::Task;
+use super::grpc::Outbox;
+use crate::proxy_wasm::{Failure, HttpContext, PluginContext};
+
+/// The calls that a request, or an instance, has under way. Dropping them cancels them.
+#[derive(Debug, Default)]
+pub struct Calls(Rc<RefCell<HashMap<u32, (Kind, Task)>>>);
+
+/// What a call is.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// An HTTP call.
+    Http,
+    /// A gRPC call of one message.
+    Unary,
+    /// A gRPC stream, and what is to be sent on it.
+    Stream(Outbox),
+}
+
+impl Calls {
+    /// Keeps a call until it is over.
+    pub fn insert(&self, id: u32, kind: Kind, task: Task) {
+        self.0.borrow_mut().insert(id, (kind, task));
+    }
+
+    /// What the call of that id is, if it is under way.
+    pub fn kind(&self, id: u32) -> Option<Kind> {
+        self.0.borrow().get(&id).map(|(kind, _)| kind.clone())
+    }
+
+    /// Ends a call; nothing more is told of it.
+    pub fn cancel(&self, id: u32) {
+        let call = self.0.borrow_mut().remove(&id);
+        drop(call);
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+}
+
+impl Drop for Calls {
+    fn drop(&mut self) {
+        // A call that is just being told of holds them for a moment, too.
+        let calls = self.0.take();
+        drop(calls);
+    }
+}
+
+/// The context that made a call.
+pub struct Caller {
+    context: Context,
+    calls: Weak<RefCell<HashMap<u32, (Kind, Task)>>>,
+}
+
+enum Context {
+    /// An HttpContext, by the slot of its request.
+    Http(RequestHandle, usize),
+    /// A PluginContext.
+    Plugin(Weak<PluginContext<NginxHost>>),
+}
+
+impl Caller {
+    /// An HttpContext.
+    pub fn http(stream: &RequestStream, calls: &Calls) -> Self {
+        Self { context: Context::Http(stream.handle(), stream.slot()), calls: Rc::downgrade(&calls.0) }
+    }
+
+    /// A PluginContext.
+    pub fn plugin(plugin: &Rc<PluginContext<NginxHost>>, calls: &Calls) -> Self {
+        Self { context: Context::Plugin(Rc::downgrade(plugin)), calls: Rc::downgrade(&calls.0) }
+    }
+
+    /// The log of the request that the call is made for, or the worker's.
+    pub fn log(&self) -> Option<Log> {
+        match &self.context {
+            Context::Http(request, _) => Some(request.get()?.request().log()),
+            Context::Plugin(_) => cycle::log(),
+        }
+    }
+
+    /// The call is over: from here on its task runs to its end, whatever becomes of who made it.
+    pub fn finish(&self, id: u32) {
+        if let Some(calls) = self.calls.upgrade() {
+            let call = calls.borrow_mut().remove(&id);
+            if let Some((_, task)) = call {
+                task.detach();
+            }
+        }
+    }
+
+    /// Whether the call is still under way: neither over, nor cancelled.
+    pub fn holds(&self, id: u32) -> bool {
+        self.calls.upgrade().is_some_and(|calls| calls.borrow().contains_key(&id))
+    }
+
+    /// Runs a callback of the PluginContext, in which the HttpContext is the effective one; and lets its request go on with what
+    /// that left to do.
+    pub fn call(
+        &self,
+        callback: impl FnOnce(&PluginContext<NginxHost>, Option<&HttpContext<NginxHost>>) -> Result<(), Failure>,
+    ) {
+        match &self.context {
+            Context::Http(request, slot) => {
+                if let Some(request) = request.get() {
+                    request.call_back(*slot, |http| callback(http.plugin_context(), Some(http)));
+                }
+            }
+            Context::Plugin(plugin) => {
+                if let Some(plugin) = plugin.upgrade() {
+                    // Its failure was logged where it happened, and concerns no request.
+                    let _ = callback(&plugin, None);
+                }
+            }
+        }
+    }
+}

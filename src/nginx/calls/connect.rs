@@ -1,0 +1,82 @@
+//! From a target to a connection: names to addresses, an address to a connection, and TLS on it.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+
+use ngx_bindings::connection::Connection;
+use ngx_bindings::cycle;
+use ngx_bindings::inet::Address;
+use ngx_bindings::resolver::{ResolveError, Resolver};
+use ngx_bindings::ssl::{Tls, TlsError};
+
+use super::balancer::Balancer;
+use super::error::CallError;
+use super::target::Target;
+
+/// The servers that a call may try, one after the other.
+pub enum Candidates {
+    /// One address, or those of a name.
+    Addresses(VecDeque<Address>),
+    /// The servers of a block; those tried already.
+    Balanced(Rc<Balancer>, Vec<usize>),
+}
+
+impl Candidates {
+    /// Of a target that is no block.
+    pub async fn of(target: &Target, default_port: u16, resolver: Option<Resolver>) -> Result<Self, CallError> {
+        if let Some(address) = target.address(default_port) {
+            return Ok(Self::Addresses(VecDeque::from([address])));
+        }
+        let Target::Host(host, port) = target else { return Ok(Self::Addresses(VecDeque::new())) };
+        let failed = |error| CallError::Resolve(host.clone(), error);
+        let resolving = resolver.ok_or(ResolveError::NoResolver).and_then(|resolver| resolver.resolve(host));
+        let addresses = resolving.map_err(failed)?.await.map_err(failed)?;
+        let port = port.unwrap_or(default_port);
+        Ok(Self::Addresses(addresses.into_iter().map(|address| address.with_port(port)).collect()))
+    }
+
+    /// The next server to try.
+    pub fn next(&mut self) -> Option<Address> {
+        match self {
+            Self::Addresses(addresses) => addresses.pop_front(),
+            Self::Balanced(balancer, tried) => {
+                let (index, address) = balancer.pick(tried)?;
+                tried.push(index);
+                Some(address)
+            }
+        }
+    }
+
+    /// Tells how it went with the last.
+    pub fn report(&self, connected: bool) {
+        if let Self::Balanced(balancer, tried) = self
+            && let Some(&last) = tried.last()
+        {
+            balancer.report(last, connected);
+        }
+    }
+}
+
+/// TLS with a server: by what, under which name, for which protocols.
+#[derive(Clone, Copy)]
+pub struct Secure<'a> {
+    /// What certificates are checked by; `None` if the configuration could not be read, which stopped nginx's start.
+    pub tls: Option<&'a Tls>,
+    /// The name that the server must bear.
+    pub name: &'a str,
+    /// In ALPN's wire format.
+    pub protocols: &'a [u8],
+}
+
+/// Connects to one address.
+pub async fn connect(address: &Address, secure: Option<Secure<'_>>) -> Result<Connection, CallError> {
+    let log = cycle::log().ok_or_else(|| CallError::Connect(io::Error::from(ErrorKind::NotConnected)))?;
+    let mut connection = Connection::open(address, log).map_err(CallError::Connect)?;
+    connection.connected().await.map_err(CallError::Connect)?;
+    if let Some(Secure { tls, name, protocols }) = secure {
+        let tls = tls.ok_or(CallError::Tls(TlsError::Handshake))?;
+        tls.handshake(&mut connection, name, protocols, log).await.map_err(CallError::Tls)?;
+    }
+    Ok(connection)
+}

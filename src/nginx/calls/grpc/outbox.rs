@@ -1,0 +1,91 @@
+//! The messages that a plugin sends on a call or a stream, as the body of its request.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use hyper::body::{Body, Bytes, Frame};
+
+/// Messages on their way out. The plugin's end and hyper's share one.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox(Rc<RefCell<Queue>>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    messages: VecDeque<Bytes>,
+    bytes: usize,
+    ended: bool,
+    waker: Option<Waker>,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSent {
+    /// The plugin had ended the stream.
+    Ended,
+    /// The server does not take what is waiting already.
+    Full,
+}
+
+impl Outbox {
+    /// Appends a message, framed: uncompressed, with its length.
+    pub fn send(&self, message: &[u8], limit: usize) -> Result<(), NotSent> {
+        let mut queue = self.0.borrow_mut();
+        if queue.ended {
+            return Err(NotSent::Ended);
+        }
+        let length = u32::try_from(message.len()).map_err(|_| NotSent::Full)?;
+        // A message of any size may be the only one that waits.
+        if queue.bytes > 0 && queue.bytes + message.len() > limit {
+            return Err(NotSent::Full);
+        }
+        let frame = [&[0][..], &length.to_be_bytes(), message].concat();
+        queue.bytes += frame.len();
+        queue.messages.push_back(frame.into());
+        queue.wake();
+        Ok(())
+    }
+
+    /// No message follows.
+    pub fn end(&self) {
+        let mut queue = self.0.borrow_mut();
+        queue.ended = true;
+        queue.wake();
+    }
+}
+
+impl Queue {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Body for Outbox {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let mut queue = self.0.borrow_mut();
+        match queue.messages.pop_front() {
+            Some(message) => {
+                queue.bytes -= message.len();
+                Poll::Ready(Some(Ok(Frame::data(message))))
+            }
+            None if queue.ended => Poll::Ready(None),
+            None => {
+                queue.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let queue = self.0.borrow();
+        queue.ended && queue.messages.is_empty()
+    }
+}

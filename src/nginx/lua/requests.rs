@@ -1,0 +1,155 @@
+//! The callbacks of a request that Lua drives.
+
+use std::ffi::{c_char, c_int};
+use std::rc::Rc;
+
+use ngx_bindings::Request;
+use ngx_bindings::pool::AllocError;
+use ngx_bindings::sys::ngx_http_request_t;
+
+use super::LuaPluginContext;
+use crate::nginx::configuration::BodyMode;
+use crate::nginx::guard::guard;
+use crate::nginx::host::{Answer, header_count};
+use crate::nginx::phases::loc_conf;
+use crate::nginx::request::{RequestContext, Source, Verdict};
+use crate::nginx::response;
+use crate::proxy_wasm::Callback;
+use crate::proxy_wasm::abi::MapType;
+
+/// What a callback wants Lua to do.
+#[derive(Clone, Copy)]
+#[repr(i32)]
+pub(super) enum Outcome {
+    Error = -1,
+    Continue = 0,
+    /// Fetch the answer and send it.
+    Answer = 1,
+    Pause = 2,
+}
+
+/// `proxy_on_request_headers`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
+    r: *mut ngx_http_request_t,
+    context: *const LuaPluginContext,
+) -> c_int {
+    // SAFETY: Lua passes the running request and a plugin context it holds.
+    unsafe {
+        on_http(r, context, |ctx, slot| {
+            let request = ctx.request();
+            let count = header_count(request, MapType::HttpRequestHeaders);
+            let verdict = ctx.call(slot, |http| http.on_request_headers(count, !request.has_body()));
+            if loc_conf(request).request_body == Some(BodyMode::Always) && ctx.has(slot, Callback::OnRequestBody) {
+                // APISIX reads the body, and runs the callback, where the plugin has set this variable of its.
+                let _ = request.set_variable(b"wasm_process_req_body", b"true");
+            }
+            verdict
+        })
+    }
+}
+
+/// `proxy_on_response_headers`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
+    r: *mut ngx_http_request_t,
+    context: *const LuaPluginContext,
+) -> c_int {
+    // SAFETY: as above.
+    unsafe {
+        on_http(r, context, |ctx, slot| {
+            let request = ctx.request();
+            let count = header_count(request, MapType::HttpResponseHeaders);
+            let verdict = ctx.call(slot, |http| http.on_response_headers(count, !request.expects_body()));
+            if loc_conf(request).response_body == Some(BodyMode::Always) && ctx.has(slot, Callback::OnResponseBody) {
+                let _ = request.set_variable(b"wasm_process_resp_body", b"true");
+            }
+            let wants_body = request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
+            if wants_body && request.expects_body() && ctx.may_change_body(slot) {
+                // Lua has no way to hold the header back, so it cannot say a length that may change.
+                request.set_content_length(None);
+                request.forbid_ranges();
+                for name in [&b"etag"[..], b"content-md5", b"accept-ranges"] {
+                    let _ = request.remove_header_out(name);
+                }
+            }
+            match verdict {
+                Verdict::Answer(answer) => response::answer_later(ctx, answer),
+                // Nor can it hold the response: what waits for a call goes on, and the call's response finds it gone.
+                Verdict::Pause => Verdict::Continue,
+                verdict => verdict,
+            }
+        })
+    }
+}
+
+/// Runs callbacks of the slot that the request has, or gets, for a plugin context of Lua's.
+///
+/// # Safety
+///
+/// `r` is a valid request and `context` what `on_configure` answered.
+pub(super) unsafe fn on_http(
+    r: *mut ngx_http_request_t,
+    context: *const LuaPluginContext,
+    callback: impl FnOnce(&RequestContext, usize) -> Verdict,
+) -> c_int {
+    let outcome = guard(Outcome::Error, || {
+        // SAFETY: by this function's contract.
+        let (Some(request), plugin) = (unsafe { (Request::from_ptr(r), &*context) }) else {
+            return Outcome::Error;
+        };
+        let Ok(ctx) = RequestContext::of_or_new(request) else {
+            return Outcome::Error;
+        };
+        // The context lives as long as the slot does, so its address means no other.
+        let source = Source::Lua(Rc::as_ptr(&plugin.context) as usize);
+        let slot = match ctx.position(source) {
+            Some(slot) => Ok(slot),
+            None => ctx.open(source, &plugin.context, plugin.policy),
+        };
+        match slot.map_or_else(|verdict| verdict, |slot| callback(ctx, slot)) {
+            Verdict::Continue => Outcome::Continue,
+            Verdict::Pause => Outcome::Pause,
+            Verdict::Fail | Verdict::Close => Outcome::Error,
+            Verdict::Answer(answer) => {
+                ctx.set_answer(answer);
+                Outcome::Answer
+            }
+        }
+    });
+    outcome as c_int
+}
+
+/// Puts the header fields of the answer into the response and tells Lua the rest: its status, and its body, which lives as long as
+/// the request. -1 if there is no answer.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ngx_http_proxy_wasm_local_response(
+    r: *mut ngx_http_request_t,
+    body: *mut *const c_char,
+    body_len: *mut usize,
+) -> c_int {
+    guard(-1, || {
+        // SAFETY: Lua passes the running request.
+        let request = unsafe { Request::from_ptr(r) };
+        let Some((request, answer)) =
+            request.and_then(|request| Some((request, RequestContext::of(request)?.take_answer()?)))
+        else {
+            return -1;
+        };
+        let Ok((data, len)) = prepare(request, &answer) else {
+            return -1;
+        };
+        // SAFETY: Lua passes places for both.
+        unsafe {
+            *body = data;
+            *body_len = len;
+        }
+        answer.status as c_int
+    })
+}
+
+fn prepare(request: Request, answer: &Answer) -> Result<(*const c_char, usize), AllocError> {
+    answer.set_header(request)?;
+    let body = request.pool().copy(&answer.body)?;
+    Ok((body.data.cast(), body.len))
+}

@@ -1,0 +1,399 @@
+# proxy_http_call from the callbacks of a request, and proxy_on_http_call_response.
+
+use lib '.';
+use t::ProxyWasm 'no_plan';
+
+# What plugins call: a server of the same nginx.
+our $http_config = <<'CONF';
+    wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm;
+
+    server {
+        listen 127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+        location / {
+            add_header X-Method $request_method;
+            add_header X-In $http_x_in;
+            add_header X-Two 1;
+            add_header X-Two 2;
+            return 200 "$request_method $host $request_uri";
+        }
+        location = /teapot { return 418; }
+        location = /large {
+            default_type text/plain;
+            alias $TEST_NGINX_HTML_DIR/large;
+        }
+        location = /echo {
+            content_by_lua_block {
+                ngx.req.read_body()
+                ngx.header["X-Transfer"] = ngx.var.http_transfer_encoding or "none"
+                ngx.say(ngx.var.http_content_length or "chunked", " ", ngx.req.get_body_data() or "")
+            }
+        }
+        location = /slow { content_by_lua_block { ngx.sleep(1) ngx.say("late") } }
+    }
+CONF
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+    $block->set_value(http_config => $http_config . ($block->http_config // ''));
+    $block->set_value(request => 'GET /t') if !defined $block->request;
+});
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: the response comes with its header, body and pseudo header
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":path", "/a?b=c"], [":authority", "test.com"], ["x-in", "yes"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", ":status"],
+                ["get_header_map_value", "call_response", "X-In"],
+                ["get_header_map_pairs", "call_response"],
+                ["get_buffer_bytes", "call_response_body"],
+                ["send_local_response", 201, "${last}", [["x-headers", "${num_headers}"]]]
+            ]
+        }';
+    }
+--- error_code: 201
+--- response_body chomp
+GET test.com /a?b=c
+--- error_log
+register http call callout id: 0, host: 127.0.0.1:
+run http callback callout id: 0, plugin ctx id: 1
+get_header_map_value call_response :status -> OK 200
+get_header_map_value call_response X-In -> OK yes
+x-two: 1 | x-two: 2
+--- no_error_log
+[error]
+
+
+
+=== TEST 2: the request goes on when the plugin resumes it
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/teapot"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", ":status"],
+                ["replace_header_map_value", "request", "x-auth", "${last}"],
+                ["continue_stream", "request"]
+            ]
+        }';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/;
+        proxy_set_header X-In $http_x_auth;
+    }
+--- response_headers
+X-In: 418
+--- no_error_log
+[error]
+
+
+
+=== TEST 3: a body is sent with its length
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"], ["content-length", "99"], ["transfer-encoding", "gzip"]], "some body"],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["send_local_response", 200, "${last}"]
+            ]
+        }';
+    }
+--- response_body
+9 some body
+
+
+
+=== TEST 4: trailers follow a body in chunks
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"]], "some body", [["x-sum", "1"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", "x-transfer"],
+                ["get_buffer_bytes", "call_response_body"],
+                ["send_local_response", 200, "${last}"]
+            ]
+        }';
+    }
+--- response_body
+chunked some body
+--- error_log
+get_header_map_value call_response x-transfer -> OK chunked
+
+
+
+=== TEST 5: calls run in parallel, and all are told of
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/a"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/b"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/c"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                {"if": ["eq", "${count}", "3"], "then": [["send_local_response", 200, "three"]]}
+            ]
+        }';
+    }
+--- response_body chomp
+three
+--- error_log
+run http callback callout id: 0, plugin ctx id: 1
+run http callback callout id: 1, plugin ctx id: 1
+run http callback callout id: 2, plugin ctx id: 1
+--- no_error_log
+[error]
+
+
+
+=== TEST 6: a response may lead to the next call
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/first"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                {"if": ["contains", "${last}", "/first"],
+                 "then": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/second"]]]],
+                 "else": [["send_local_response", 200, "${last}"]]}
+            ]
+        }';
+    }
+--- response_body_like: /second$
+--- no_error_log
+[error]
+
+
+
+=== TEST 7: a refused connection calls back with nothing, and a line says why
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:1", [[":path", "/x"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_status", "call_response_body"],
+                ["send_local_response", 200, "${num_headers} ${body_size} ${num_trailers}"]
+            ]
+        }';
+    }
+--- response_body chomp
+0 0 0
+--- error_log
+http call failed: connection refused, uri: http://127.0.0.1:1/x
+run http callback callout id: 0, plugin ctx id: 1
+
+
+
+=== TEST 8: the timeout is for all of the call
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/slow"]], "", [], 100],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [["send_local_response", 200, "${num_headers}"]]
+        }';
+    }
+--- response_body chomp
+0
+--- error_log
+http call failed: timeout, uri: http://127.0.0.1:
+
+
+
+=== TEST 9: what is no host is refused
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "", []],
+                ["http_call", "127.0.0.1:111981", []],
+                ["http_call", "a::1]", []],
+                ["http_call", "a b", []],
+                ["http_call", "unix:", []]
+            ]
+        }';
+        return 200 "ok";
+    }
+--- response_body chomp
+ok
+--- grep_error_log eval: qr/http call gets invalid host: [^,]*/
+--- grep_error_log_out
+http call gets invalid host: 
+http call gets invalid host: 127.0.0.1:111981
+http call gets invalid host: a::1]
+http call gets invalid host: a b
+http call gets invalid host: unix:
+--- error_log
+-> BAD_ARGUMENT
+
+
+
+=== TEST 10: a negative timeout is refused
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "127.0.0.1:80", [], "", [], "max"]]
+        }';
+        return 200 "ok";
+    }
+--- response_body chomp
+ok
+--- error_log
+invalid timeout: -1
+-> BAD_ARGUMENT
+
+
+
+=== TEST 11: a host without a resolver is an error that says so
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "example.test", []], ["return", "pause"]],
+            "on_http_call_response": [["send_local_response", 200, "${num_headers}"]]
+        }';
+    }
+--- response_body chomp
+0
+--- error_log
+http call failed: no resolver defined to resolve example.test, uri: http://example.test/
+
+
+
+=== TEST 12: a socket in the file system
+--- http_config
+    server {
+        listen unix:$TEST_NGINX_SERVER_ROOT/call.sock;
+        location / { return 200 "$host over unix"; }
+    }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "unix:$TEST_NGINX_SERVER_ROOT/call.sock", [[":authority", "u.test"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["send_local_response", 200, "${last}"]
+            ]
+        }';
+    }
+--- response_body chomp
+u.test over unix
+
+
+
+=== TEST 13: a large response comes whole
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/large"]]], ["return", "pause"]],
+            "on_http_call_response": [["send_local_response", 200, "${body_size}"]]
+        }';
+    }
+--- user_files eval
+">>> large\n" . ("x" x 3_000_000) . "\n"
+--- response_body_like: ^30000\d\d$
+
+
+
+=== TEST 14: a response past the limit is refused
+--- http_config
+    wasm_call_response_limit 1m;
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/large"]]], ["return", "pause"]],
+            "on_http_call_response": [["send_local_response", 200, "${body_size}"]]
+        }';
+    }
+--- user_files eval
+">>> large\n" . ("x" x 3_000_000) . "\n"
+--- response_body chomp
+0
+--- error_log
+http call failed: response larger than 1048576 bytes
+
+
+
+=== TEST 15: a server that sends no HTTP
+--- tcp_listen: $TEST_NGINX_SERVER_ROOT/garbage.sock
+--- tcp_reply eval: "\x00\x01garbage\r\n\r\n"
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "unix:$TEST_NGINX_SERVER_ROOT/garbage.sock", []], ["return", "pause"]],
+            "on_http_call_response": [["send_local_response", 200, "${num_headers}"]]
+        }';
+    }
+--- response_body chomp
+0
+--- error_log
+http call failed: invalid HTTP version parsed
+
+
+
+=== TEST 16: a plugin that fails in the callback fails its request
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", []], ["return", "pause"]],
+            "on_http_call_response": [["trap"]]
+        }';
+    }
+--- error_code: 503
+--- error_log
+failed to call function: proxy_on_http_call_response
+
+
+
+=== TEST 17: the servers of an upstream block, one after the other
+--- http_config
+    upstream auth.service {
+        server 127.0.0.1:1;
+        server 127.0.0.1:2 down;
+        server 127.0.0.1:$TEST_NGINX_UPSTREAM_PORT backup;
+    }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "auth.service", [[":authority", "a.test"], [":path", "/p"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["send_local_response", 200, "${last}"]
+            ]
+        }';
+    }
+--- response_body chomp
+GET a.test /p
+--- error_log
+register http call callout id: 0, host: auth.service
