@@ -229,6 +229,13 @@ was started
 --- request eval
 ["GET /waits", "GET /finishes"]
 --- grep_error_log eval: qr/on_(?:done|log|delete|request_headers) [34]|\bdone -> \w+/
---- grep_error_log_out eval
-["on_request_headers 3\non_done 3\n",
- "on_request_headers 4\ndone -> OK\non_log 3\non_delete 3\non_done 4\non_log 4\non_delete 4\n"]
+--- grep_error_log_out
+on_request_headers 3
+on_done 3
+on_request_headers 4
+done -> OK
+on_log 3
+on_delete 3
+on_done 4
+on_log 4
+on_delete 4
