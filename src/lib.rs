@@ -8,6 +8,7 @@
 //! | [`config`] | directives and APISIX's `config.yaml` as plain structs |
 //! | [`proxy_wasm`] | the ABI: contexts, callbacks, host functions, the traits a host implements |
 //! | [`wasm`] | run one module: engine, cache, instance, limits, WASI |
+//! | [`shared`] | what all workers share: data, queues and metrics in shared memory |
 //! | [`error`] | one error, and the one mapping from it to a Proxy-Wasm status |
 //!
 //! `proxy_wasm` and `wasm` know nothing of nginx: they build, test and fuzz with `--no-default-features`.
@@ -18,4 +19,5 @@ pub mod error;
 #[allow(unsafe_code)]
 pub mod nginx;
 pub mod proxy_wasm;
+pub mod shared;
 pub mod wasm;

@@ -5,6 +5,8 @@
 //! | `module` | the two modules and the tables that nginx looks for |
 //! | `directives` | `cmd_*`: one function per directive |
 //! | `configuration` | what the directives leave behind, and how levels merge |
+//! | `shared` | the zones of [`crate::shared`], and what wakes workers for their queues |
+//! | `status` | pages for the operator: metrics, status |
 //! | `vm` | one plugin in this process |
 //! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
 //! | `worker` | the VMs and PluginContexts of one process |
@@ -32,5 +34,7 @@ mod pause;
 mod phases;
 mod request;
 mod response;
+mod shared;
+mod status;
 mod vm;
 mod worker;

@@ -11,6 +11,9 @@ install_packages() {
     apt_install libipc-run-perl liblist-moreutils-perl libtest-base-perl libtest-longstring-perl libtext-diff-perl \
         libwww-perl
 
+    # Prometheus' own parser, for what wasm_metrics serves.
+    apt_install python3-prometheus-client
+
     # Linters. luajit2 is the LuaJIT that the Lua module is built on; Debian's luajit would remove that module.
     apt_install luajit2 shellcheck
 }

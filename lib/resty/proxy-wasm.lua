@@ -34,6 +34,7 @@ int ngx_http_proxy_wasm_on_http_response_body(ngx_http_request_t *r, void *ctx, 
     int end_of_body);
 int ngx_http_proxy_wasm_changed_body(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
+int ngx_http_proxy_wasm_metrics(const char **text, size_t *len);
 ]]
 
 local OUTCOME_ERROR = -1
@@ -156,7 +157,6 @@ function _M.on_http_response_headers(ctx)
 end
 
 
-
 -- The body that a plugin made of the one it was given, or nil.
 local function changed_body(r)
     if C.ngx_http_proxy_wasm_changed_body(r, body_out, body_len_out) == 0 then
@@ -233,6 +233,17 @@ function _M.on_http_response_body(ctx)
     end
 
     return true
+end
+
+
+--- The metrics of all workers, as `wasm_metrics` serves them: for APISIX's own metrics page.
+-- @return Prometheus' text; or nil and an error
+function _M.metrics()
+    if C.ngx_http_proxy_wasm_metrics(body_out, body_len_out) ~= 0 then
+        return nil, "no metrics: miss wasm_vm configuration"
+    end
+
+    return ffi_str(body_out[0], body_len_out[0])
 end
 
 

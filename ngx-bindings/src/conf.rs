@@ -137,6 +137,19 @@ impl Conf {
         }
     }
 
+    /// The configuration of a module for the block that is being read.
+    ///
+    /// # Safety
+    ///
+    /// The parser is inside `http`, and `T` is what the module's `create_loc_conf` answers.
+    pub unsafe fn loc_conf<T>(self, module: *const ngx_module_t) -> *mut T {
+        // SAFETY: inside `http`, `cf->ctx` is the context of the innermost block.
+        unsafe {
+            let ctx: *mut ngx_http_conf_ctx_t = (*self.0).ctx.cast();
+            (*(*ctx).loc_conf.add((*module).ctx_index)).cast()
+        }
+    }
+
     /// Which kind of block is being read: `NGX_HTTP_MAIN_CONF` and so on.
     pub fn block(self) -> u32 {
         // SAFETY: `cf` is valid.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t};
+use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_uint_t};
 
 use crate::Log;
 
@@ -102,6 +102,12 @@ fn http() -> Option<*mut ngx_http_conf_ctx_t> {
         let ctx: *mut ngx_http_conf_ctx_t = (*(*cycle).conf_ctx.add(sys::ngx_http_module.index)).cast();
         (!ctx.is_null()).then_some(ctx)
     }
+}
+
+/// The number of this worker.
+pub fn worker() -> ngx_uint_t {
+    // SAFETY: a plain global of nginx.
+    unsafe { sys::ngx_worker }
 }
 
 /// Set by [`set_serving`]; nginx's own note says "single" while the first configuration is read, whatever comes of it.

@@ -9,6 +9,7 @@
 
 pub mod body;
 pub mod chain;
+pub mod channel;
 pub mod conf;
 pub mod connection;
 pub mod cycle;
@@ -24,6 +25,7 @@ pub mod phase;
 pub mod pool;
 pub mod request;
 pub mod resolver;
+pub mod shm;
 pub mod ssl;
 pub mod string;
 pub mod upstream;
@@ -50,6 +52,8 @@ pub mod rc {
     pub const DONE: ngx_int_t = sys::NGX_DONE as ngx_int_t;
     /// Not for me.
     pub const DECLINED: ngx_int_t = sys::NGX_DECLINED as ngx_int_t;
+    /// 405.
+    pub const NOT_ALLOWED: ngx_int_t = sys::NGX_HTTP_NOT_ALLOWED as ngx_int_t;
     /// 503.
     pub const SERVICE_UNAVAILABLE: ngx_int_t = sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
     /// 444: nginx closes the connection without an answer.

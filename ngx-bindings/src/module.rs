@@ -19,6 +19,11 @@ pub const fn location_directive(name: &'static CStr, args: u32, set: Setter) -> 
     directive(name, anywhere | args, sys::NGX_HTTP_LOC_CONF_OFFSET, set)
 }
 
+/// A directive of `location` alone.
+pub const fn content_directive(name: &'static CStr, set: Setter) -> ngx_command_t {
+    directive(name, sys::NGX_HTTP_LOC_CONF | sys::NGX_CONF_NOARGS, sys::NGX_HTTP_LOC_CONF_OFFSET, set)
+}
+
 const fn directive(name: &'static CStr, kind: u32, conf: usize, set: Setter) -> ngx_command_t {
     ngx_command_t {
         // nginx compares to the terminating zero.

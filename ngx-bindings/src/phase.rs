@@ -1,7 +1,8 @@
 //! `ngx_http_core_module.h`: the phases of a request.
 
 use nginx_sys::{
-    self as sys, ngx_array_push, ngx_http_core_main_conf_t, ngx_http_handler_pt, ngx_http_request_t, ngx_int_t,
+    self as sys, ngx_array_push, ngx_http_core_loc_conf_t, ngx_http_core_main_conf_t, ngx_http_handler_pt,
+    ngx_http_request_t, ngx_int_t,
 };
 
 use crate::Conf;
@@ -38,4 +39,13 @@ pub fn add_handler(cf: Conf, phase: Phase, handler: Handler) -> Result<(), Alloc
         *entry = Some(handler);
     }
     Ok(())
+}
+
+/// Has `handler` answer the requests of the location that is being read.
+pub fn set_content_handler(cf: Conf, handler: Handler) {
+    // SAFETY: inside a location, `cf->ctx` is its context, in which the core module's configuration exists.
+    unsafe {
+        let core: *mut ngx_http_core_loc_conf_t = cf.loc_conf(&raw const sys::ngx_http_core_module);
+        (*core).handler = Some(handler);
+    }
 }

@@ -14,6 +14,8 @@ use ngx_bindings::ssl::{Tls, Verify};
 
 use super::calls::{Client, RESPONSE_BODY};
 use super::host::NginxHost;
+use super::shared::loads::Loads;
+use super::shared::{Settings, Shared};
 use super::worker::Worker;
 use crate::config::{FailurePolicy, Options, Overrides, Phase, PluginDeclaration};
 use crate::proxy_wasm::{Identity, Plugin, PluginOptions};
@@ -38,6 +40,10 @@ pub struct MainConf {
     pub tls: TlsSettings,
     /// `wasm_call_response_limit`.
     pub response_limit: Option<usize>,
+    /// Sizes of the zones.
+    pub shared_settings: Settings,
+    /// What all workers share.
+    pub shared: Rc<Shared>,
     runtime: Option<Runtime>,
     client: OnceCell<Rc<Client>>,
     worker: OnceCell<Worker>,
@@ -113,6 +119,8 @@ pub struct Runtime {
     pub cache: Option<Cache>,
     /// The options of plugins that say nothing else.
     pub options: Options,
+    /// Plugins that were loaded and not yet counted.
+    pub loads: Loads,
 }
 
 /// What stops nginx's start: the message, and where the cause stands.
@@ -130,7 +138,8 @@ impl MainConf {
         let options = self.overrides.over(&Options::default());
         let engine = Engine::new(&EngineConfig { epoch_interruption: !self.overrides.callback_timeout_is_off() })
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
-        let runtime = Runtime { engine, cache: self.open_cache(cf), options };
+        let runtime = Runtime { engine, cache: self.open_cache(cf), options, loads: Loads::new() };
+        self.shared.declare(cf, &self.shared_settings).map_err(|message| Fault { message, place: String::new() })?;
 
         for (index, declared) in self.declared.iter().enumerate() {
             let name = &declared.plugin.name;
@@ -242,6 +251,7 @@ impl Runtime {
     pub fn load(&self, name: &str, path: &Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
         let module = Module::load(&self.engine, self.cache.as_ref(), &bytes).map_err(|error| error.to_string())?;
+        self.loads.add(name, module.from_cache());
         let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
         let options = PluginOptions {
             memory_limit: options.memory_limit,

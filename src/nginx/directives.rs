@@ -4,16 +4,17 @@ use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 
 use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
-use ngx_bindings::module::{location_directive, main_directive};
+use ngx_bindings::module::{content_directive, location_directive, main_directive};
+use ngx_bindings::phase;
 use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
 
 use super::configuration::{Attachment, CacheSetting, Declared, LocConf, MainConf, io_reason};
 use super::guard::guard;
-use super::module;
+use super::{module, status};
 use crate::config::{PluginDeclaration, config_yaml, units};
 
 /// The directives, in the order of the documentation.
-pub static mut COMMANDS: [ngx_command_t; 10] = [
+pub static mut COMMANDS: [ngx_command_t; 15] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
@@ -23,6 +24,11 @@ pub static mut COMMANDS: [ngx_command_t; 10] = [
     main_directive(c"wasm_ssl_verify", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify),
     main_directive(c"wasm_ssl_verify_depth", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify_depth),
     main_directive(c"wasm_call_response_limit", sys::NGX_CONF_TAKE1, cmd_wasm_call_response_limit),
+    main_directive(c"wasm_shared_data", sys::NGX_CONF_TAKE12, cmd_wasm_shared_data),
+    main_directive(c"wasm_shared_queue", sys::NGX_CONF_TAKE1, cmd_wasm_shared_queue),
+    main_directive(c"wasm_metrics_zone", sys::NGX_CONF_TAKE1, cmd_wasm_metrics_zone),
+    content_directive(c"wasm_metrics", cmd_wasm_metrics),
+    content_directive(c"wasm_status", cmd_wasm_status),
     ngx_command_t::empty(),
 ];
 
@@ -176,4 +182,32 @@ fn attach(cf: Conf, args: &[&[u8]], main: &mut MainConf, loc: &mut LocConf) -> H
         plugin: usize::MAX,
     });
     Ok(())
+}
+
+extern "C" fn cmd_wasm_shared_data(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| main.shared_settings.set_data(args))
+}
+
+extern "C" fn cmd_wasm_shared_queue(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| main.shared_settings.set_queues(args[0]))
+}
+
+extern "C" fn cmd_wasm_metrics_zone(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| main.shared_settings.set_metrics(args[0]))
+}
+
+extern "C" fn cmd_wasm_metrics(cf: *mut ngx_conf_t, _: *mut ngx_command_t, _: *mut c_void) -> *mut c_char {
+    content_handler(cf, status::on_metrics)
+}
+
+extern "C" fn cmd_wasm_status(cf: *mut ngx_conf_t, _: *mut ngx_command_t, _: *mut c_void) -> *mut c_char {
+    content_handler(cf, status::on_status)
+}
+
+fn content_handler(cf: *mut ngx_conf_t, handler: phase::Handler) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes its parser, inside a location.
+        phase::set_content_handler(unsafe { Conf::from_ptr(cf) }, handler);
+        CONF_OK
+    })
 }

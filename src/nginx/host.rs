@@ -7,14 +7,17 @@ mod headers;
 mod http_calls;
 mod local_response;
 mod log;
-mod pending;
+mod metrics;
 mod properties;
+mod shared_data;
+mod shared_queues;
 mod streams;
 mod timers;
 
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::time::Instant;
 
 use ngx_bindings::Request;
 
@@ -23,6 +26,8 @@ pub use local_response::Answer;
 
 use super::calls::{Calls, Client, Task};
 use super::request::{RequestContext, RequestHandle};
+use super::shared::counters::Counters;
+use super::shared::{Shared, queue_events};
 use super::vm::Roots;
 use crate::proxy_wasm::host::{Host, Stream};
 
@@ -34,6 +39,13 @@ pub struct NginxHost {
     calls: Calls,
     /// By id of PluginContext.
     ticks: HashMap<u32, Task>,
+    plugin: String,
+    shared: Rc<Shared>,
+    counters: Counters,
+    /// When the running callback began, if it is one to be timed.
+    begin: Option<Instant>,
+    /// The instance came up: it had a callback.
+    is_up: bool,
 }
 
 // SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
@@ -41,13 +53,58 @@ unsafe impl Send for NginxHost {}
 
 impl NginxHost {
     /// The host of an instance that is about to be made.
-    pub fn new(client: Rc<Client>, roots: Rc<Roots>) -> Self {
-        Self { client, roots, calls: Calls::default(), ticks: HashMap::new() }
+    pub fn new(client: Rc<Client>, roots: Rc<Roots>, plugin: &str, shared: Rc<Shared>, counters: Counters) -> Self {
+        Self {
+            client,
+            roots,
+            calls: Calls::default(),
+            ticks: HashMap::new(),
+            plugin: plugin.to_owned(),
+            shared,
+            counters,
+            begin: None,
+            is_up: false,
+        }
     }
 }
 
 impl Host for NginxHost {
     type Stream = RequestStream;
+
+    fn stream_opened(&mut self) {
+        self.counters.request();
+    }
+
+    fn call_started(&mut self) {
+        self.counters.call();
+    }
+
+    #[inline]
+    fn guest_entered(&mut self) {
+        self.is_up = true;
+        self.begin = self.counters.callback();
+    }
+
+    #[inline]
+    fn guest_left(&mut self, returned: bool, memory_size: usize) {
+        if let Some(begin) = self.begin.take() {
+            self.counters.timed(begin, memory_size);
+        }
+        if !returned {
+            self.counters.failure();
+        }
+    }
+}
+
+impl Drop for NginxHost {
+    fn drop(&mut self) {
+        queue_events::forget(&self.roots);
+        if self.is_up {
+            self.counters.end();
+        } else {
+            self.counters.failure();
+        }
+    }
 }
 
 /// One HttpContext's way to its request: a slot of the request's [`RequestContext`].

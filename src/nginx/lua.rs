@@ -8,10 +8,12 @@
 //! | `plugins` | load and configure |
 //! | `requests` | the callbacks of a request |
 //! | `bodies` | those with a body |
+//! | `status` | the page of metrics |
 
 mod bodies;
 mod plugins;
 mod requests;
+mod status;
 
 use std::ffi::{c_char, c_void};
 use std::ptr;

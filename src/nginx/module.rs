@@ -14,6 +14,7 @@ use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_in
 
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
+use super::shared::queue_events;
 use super::{calls, directives, filters, log, lua, phases};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
@@ -44,6 +45,7 @@ static mut ngx_http_proxy_wasm_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const MODULE_CTX).cast_mut().cast(),
     commands: (&raw mut directives::COMMANDS).cast(),
     type_: sys::NGX_HTTP_MODULE as ngx_uint_t,
+    init_module: Some(init_module),
     init_process: Some(init_process),
     exit_process: Some(exit_process),
     ..ngx_module_t::default()
@@ -147,6 +149,24 @@ extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
     })
 }
 
+/// The zones are there now, and the workers are not yet.
+extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    guard(rc::ERROR, || {
+        // SAFETY: nginx passes a valid cycle; null, or what `create_main_conf` answered.
+        let Some(main) = (unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_ref() }) else {
+            return rc::OK;
+        };
+        if main.enabled {
+            queue_events::prepare();
+            if main.shared.stores().is_none() {
+                tracing::error!("proxy_wasm: the shared zones cannot be used: they hold something else");
+                return rc::ERROR;
+            }
+        }
+        rc::OK
+    })
+}
+
 /// The VMs of attached plugins start with the worker, so that ticks run and a refused configuration is logged without traffic.
 extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guard(rc::OK, || {
@@ -159,9 +179,11 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
             return rc::OK;
         }
         // SAFETY: null, or what `create_main_conf` answered.
-        if let Some(main) = unsafe { main.as_ref() }
-            && !main.attachments.is_empty()
-        {
+        let Some(main) = (unsafe { main.as_ref() }) else { return rc::OK };
+        if let Some((runtime, stores)) = main.runtime().zip(main.shared.stores()) {
+            runtime.loads.count_inherited(stores);
+        }
+        if !main.attachments.is_empty() {
             main.worker().start();
         }
         rc::OK
@@ -176,5 +198,6 @@ extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
         }
         // nginx looks for connections that were left open next.
         calls::shut_down();
+        queue_events::stop();
     });
 }

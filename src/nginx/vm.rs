@@ -1,12 +1,19 @@
 //! One plugin in this process: its VM, and its PluginContexts by their ids, for what comes back to them later.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use super::calls::Client;
 use super::host::NginxHost;
+use super::shared::Shared;
+use super::shared::counters::Counters;
 use crate::proxy_wasm::{Plugin, PluginContext, VmContext};
+
+thread_local! {
+    /// The VMs of this process, for its status page.
+    static VMS: RefCell<Vec<Weak<VmContext<NginxHost>>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A VM, and what its instances need to know of it.
 pub struct Vm {
@@ -16,11 +23,22 @@ pub struct Vm {
 
 impl Vm {
     /// A VM that starts when it is first needed.
-    pub fn new(plugin: Arc<Plugin<NginxHost>>, client: &Rc<Client>) -> Self {
+    pub fn new(plugin: Arc<Plugin<NginxHost>>, client: &Rc<Client>, shared: &Rc<Shared>) -> Self {
         let roots = Rc::<Roots>::default();
-        let (client, known) = (Rc::clone(client), Rc::clone(&roots));
-        let make_host = Box::new(move || NginxHost::new(Rc::clone(&client), Rc::clone(&known)));
-        Self { context: VmContext::new(plugin, make_host), roots }
+        let (client, shared, known) = (Rc::clone(client), Rc::clone(shared), Rc::clone(&roots));
+        let name = plugin.name().to_owned();
+        let is_restart = Cell::new(false);
+        let make_host = Box::new(move || {
+            let counters = Counters::new(shared.stores(), &name);
+            counters.start(is_restart.replace(true));
+            NginxHost::new(Rc::clone(&client), Rc::clone(&known), &name, Rc::clone(&shared), counters)
+        });
+        let context = VmContext::new(plugin, make_host);
+        VMS.with_borrow_mut(|vms| {
+            vms.retain(|vm| vm.strong_count() > 0);
+            vms.push(Rc::downgrade(&context));
+        });
+        Self { context, roots }
     }
 
     /// One configuration of the plugin.
@@ -29,6 +47,11 @@ impl Vm {
         self.roots.add(&context);
         context
     }
+}
+
+/// The VMs of this process.
+pub fn all() -> Vec<Rc<VmContext<NginxHost>>> {
+    VMS.with_borrow(|vms| vms.iter().filter_map(Weak::upgrade).collect())
 }
 
 /// The PluginContexts of a VM.

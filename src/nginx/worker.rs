@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use ngx_bindings::cycle::serves;
 
-use super::configuration::{Attachment, MainConf};
+use super::configuration::{Attachment, DeclaredPlugin, MainConf};
 use super::host::NginxHost;
 use super::vm::Vm;
 use crate::proxy_wasm::PluginContext;
@@ -19,7 +19,8 @@ pub struct Worker {
 impl Worker {
     /// Makes the contexts; nothing of a guest runs before [`Self::start`] or the first request.
     pub fn new(main: &MainConf) -> Self {
-        let vms: Vec<_> = main.plugins.iter().map(|declared| Vm::new(declared.plugin.clone(), main.client())).collect();
+        let new = |declared: &DeclaredPlugin| Vm::new(declared.plugin.clone(), main.client(), &main.shared);
+        let vms: Vec<_> = main.plugins.iter().map(new).collect();
         let context = |attachment: &Attachment| vms[attachment.plugin].plugin_context(attachment.configuration.clone());
         Self { contexts: main.attachments.iter().map(context).collect() }
     }

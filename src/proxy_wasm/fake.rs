@@ -213,10 +213,10 @@ impl FakeWorker {
 }
 
 impl SharedData for FakeHost {
-    fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut dyn FnMut(&[u8])) -> Result<u32> {
+    fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32> {
         let worker = self.worker();
         let (data, cas) = worker.shared_data.get(&(vm_id.to_vec(), key.to_vec())).ok_or(Status::NotFound)?;
-        value(data);
+        value.extend_from_slice(data);
         Ok(*cas)
     }
 
@@ -258,8 +258,8 @@ impl SharedQueues for FakeHost {
         Ok(())
     }
 
-    fn dequeue(&mut self, queue: u32, value: &mut dyn FnMut(&[u8])) -> Result {
-        value(&self.worker().queue(queue)?.items.pop_front().ok_or(Status::Empty)?);
+    fn dequeue(&mut self, queue: u32, value: &mut Vec<u8>) -> Result {
+        value.extend_from_slice(&self.worker().queue(queue)?.items.pop_front().ok_or(Status::Empty)?);
         Ok(())
     }
 }

@@ -29,6 +29,15 @@ pub trait Host:
 {
     /// One HTTP request and its response.
     type Stream: Stream;
+
+    /// A request has met the plugin. This and what follows is for a host that counts, and not of the spec.
+    fn stream_opened(&mut self) {}
+    /// The plugin has started a call to another server.
+    fn call_started(&mut self) {}
+    /// A callback begins.
+    fn guest_entered(&mut self) {}
+    /// A callback ended, well or not, with so many bytes of linear memory in use.
+    fn guest_left(&mut self, _returned: bool, _memory_size: usize) {}
 }
 
 /// Everything a plugin can do to one request.
@@ -178,8 +187,8 @@ pub trait GrpcCalls<S> {
 
 /// Spec, "Shared Key-Value Store".
 pub trait SharedData {
-    /// The value and its CAS number, through `value`, which sees the bytes where they lie.
-    fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut dyn FnMut(&[u8])) -> Result<u32>;
+    /// Appends the value to `value`, and answers its CAS number.
+    fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32>;
     /// Sets a value; `cas` 0 sets it whatever it was.
     fn set_shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &[u8], cas: u32) -> Result;
 }
@@ -192,8 +201,8 @@ pub trait SharedQueues {
     fn resolve_queue(&mut self, vm_id: &[u8], name: &[u8]) -> Result<u32>;
     /// Appends an item.
     fn enqueue(&mut self, queue: u32, value: &[u8]) -> Result;
-    /// Takes the oldest item, through `value`.
-    fn dequeue(&mut self, queue: u32, value: &mut dyn FnMut(&[u8])) -> Result;
+    /// Takes the oldest item, and appends it to `value`.
+    fn dequeue(&mut self, queue: u32, value: &mut Vec<u8>) -> Result;
 }
 
 /// Spec, "Metrics".

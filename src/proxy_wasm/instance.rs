@@ -49,6 +49,13 @@ impl<H: Host> Instance<H> {
         self.store.data_mut().contexts.enter(effective);
     }
 
+    /// What every callback ends with.
+    #[inline]
+    pub fn leave(&mut self, returned: bool) {
+        let memory = self.memory_size();
+        self.store.data_mut().host.guest_left(returned, memory);
+    }
+
     #[inline]
     pub fn contexts(&mut self) -> &mut Contexts<H::Stream> {
         &mut self.store.data_mut().contexts

@@ -38,6 +38,11 @@ impl Cache {
         Self { directory: directory.into() }
     }
 
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The module of that content and whether it came from here; if it is not here, it is compiled, by one process at a time.
     pub(super) fn load_or_compile(
         &self,

@@ -31,7 +31,13 @@ fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
     };
     let (name, path) = (String::from_utf8_lossy(name), String::from_utf8_lossy(path));
     match runtime.load(&name, Path::new(&*path), &runtime.options) {
-        Ok(plugin) => Some(LuaPlugin { vm: Vm::new(plugin, main.client()), policy: Policy::from(&runtime.options) }),
+        Ok(plugin) => {
+            if let Some(stores) = main.shared.stores() {
+                runtime.loads.count(stores);
+            }
+            let vm = Vm::new(plugin, main.client(), &main.shared);
+            Some(LuaPlugin { vm, policy: Policy::from(&runtime.options) })
+        }
         Err(error) => {
             tracing::error!("failed to load wasm plugin \"{name}\" at {path}: {error}");
             None

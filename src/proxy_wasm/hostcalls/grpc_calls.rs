@@ -78,6 +78,7 @@ fn grpc_call<H: Host>(
     let (call, message) = (target.read(&memory)?, memory.bytes(message)?);
     let (host, origin) = state.host_and_origin();
     let id = host.grpc_call(origin, call, message, timeout_ms)?;
+    host.call_started();
     guest.write_u32(return_call_id, id)
 }
 
@@ -87,6 +88,7 @@ fn grpc_stream<H: Host>(guest: &mut Guest<'_, H>, target: Target, return_stream_
     let call = target.read(&memory)?;
     let (host, origin) = state.host_and_origin();
     let id = host.grpc_stream(origin, call)?;
+    host.call_started();
     guest.write_u32(return_stream_id, id)
 }
 

@@ -49,6 +49,7 @@ fn http_call<H: Host>(
     fields::check_all(call.trailers)?;
     let (host, origin) = state.host_and_origin();
     let id = host.http_call(origin, call)?;
+    host.call_started();
     guest.write_u32(return_call_id, id)
 }
 

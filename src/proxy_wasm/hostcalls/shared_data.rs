@@ -27,7 +27,7 @@ fn get_shared_data<H: Host>(guest: &mut Guest<'_, H>, key: GuestBytes, out: Retu
     let mut cas = 0;
     guest.give_copy(out, |value, memory, state| {
         let (key, vm_id) = (memory.bytes(key)?, state.plugin.vm_id.as_bytes());
-        cas = state.host.shared_data(vm_id, key, &mut |found| value.extend_from_slice(found))?;
+        cas = state.host.shared_data(vm_id, key, value)?;
         Ok(())
     })?;
     guest.write_u32(return_cas, cas)

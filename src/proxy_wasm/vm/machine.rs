@@ -87,7 +87,9 @@ impl<H: Host> Machine<H> {
     ) -> Result<R, Failure> {
         let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
         instance.enter(effective, self.plugin.ticks(callback));
+        instance.store.data_mut().host.guest_entered();
         let result = call(instance);
+        instance.leave(result.is_ok());
         wasi::flush(instance.store.data_mut());
         match result {
             Ok(result) => Ok(result),
@@ -178,6 +180,9 @@ impl<H: Host> Machine<H> {
         let index = contexts.open(plugin, stream);
         let key = ContextKey::Http(index);
         let (id, parent) = (contexts.id(key), contexts.id(ContextKey::Plugin(plugin)));
+        if let Some(instance) = &mut self.instance {
+            instance.store.data_mut().host.stream_opened();
+        }
         self.call(key, Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, parent), ())
         })

@@ -1,0 +1,15 @@
+//! Spec, "Shared Key-Value Store".
+
+use super::NginxHost;
+use crate::proxy_wasm::host::{Result, SharedData};
+
+impl SharedData for NginxHost {
+    fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32> {
+        Ok(self.shared.get()?.data.get(vm_id, key, value)?)
+    }
+
+    fn set_shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &[u8], cas: u32) -> Result {
+        let stores = self.shared.get()?;
+        Ok(stores.data.set(vm_id, key, value, cas, stores.eviction)?)
+    }
+}

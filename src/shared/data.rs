@@ -1,0 +1,233 @@
+//! Spec, "Shared Key-Value Store": values by key, each key in the scope of a VM id.
+//!
+//! Published: the hash table, chains of nodes that are never changed in place. A new value is a new node, put in the chain where
+//! the old one stood. Derived: the heap's free lists and the order of use, which is made anew from the time each node was last
+//! used.
+
+mod order;
+#[cfg(test)]
+mod tests;
+
+use self::order::Order;
+use super::hash::{hash, seed};
+use super::heap::{HEAP_ROOT, Heap};
+use super::memory::{Memory, pack, unpack, words_of};
+use super::zone::{Entered, Lock, ROOT, Zone};
+use super::{Error, MAX_NAME};
+
+/// "wasmdat" and the version of the layout below.
+const FORMAT: u64 = 0x7761_736d_6461_7401;
+
+/// Where the structure keeps what.
+mod root {
+    use super::{HEAP_ROOT, ROOT};
+
+    pub const SEED: usize = ROOT;
+    /// The last CAS number given out.
+    pub const CAS: usize = ROOT + 1;
+    pub const ITEMS: usize = ROOT + 2;
+    pub const EVICTIONS: usize = ROOT + 3;
+    pub const ORDER: usize = ROOT + 4;
+    pub const HEAP: usize = ORDER + super::order::ORDER_ROOT;
+    pub const TABLE: usize = HEAP + HEAP_ROOT;
+}
+
+/// The words of a node, from where it begins.
+mod node {
+    /// The next in the chain.
+    pub const NEXT: usize = 0;
+    pub const HASH: usize = 1;
+    /// Bytes of the scope and of the key.
+    pub const NAME: usize = 2;
+    /// Bytes of the value.
+    pub const VALUE: usize = 3;
+    pub const CAS: usize = 4;
+    /// Three words of the order of use.
+    pub const ORDER: usize = 5;
+    /// The scope, the key and the value, each from the start of a word.
+    pub const BYTES: usize = 8;
+}
+
+/// One chain for so many words of the zone.
+const WORDS_PER_CHAIN: usize = 32;
+
+/// What happens when there is no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Eviction {
+    /// What was not used for the longest time goes.
+    #[default]
+    LeastRecentlyUsed,
+    /// Nothing goes; the new value is refused.
+    None,
+}
+
+/// How full a store is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataStatus {
+    /// Keys.
+    pub items: u64,
+    /// Keys that had to go.
+    pub evictions: u64,
+}
+
+/// The store.
+pub struct SharedData<L> {
+    zone: Zone<L>,
+    heap: Heap,
+    order: Order,
+    chains: usize,
+}
+
+impl<L: Lock> SharedData<L> {
+    /// The store in a zone, made if the zone is fresh; `None` if the zone is too small, or holds something else.
+    pub fn open(memory: Memory, lock: L) -> Option<Self> {
+        let chains = (memory.len() / WORDS_PER_CHAIN).checked_ilog2().map(|log| 1 << log)?;
+        let store = Self {
+            zone: Zone::new(memory, lock),
+            heap: Heap::new(memory, root::HEAP, root::TABLE + chains),
+            order: Order::new(memory, root::ORDER, node::ORDER),
+            chains,
+        };
+        if store.heap.largest() < node::BYTES {
+            return None;
+        }
+        store.zone.format(FORMAT, |memory| {
+            memory.store(root::SEED, seed());
+            store.heap.rebuild(&mut []);
+        })?;
+        Some(store)
+    }
+
+    /// Appends the value of a key, and tells its CAS number.
+    pub fn get(&self, scope: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32, Error> {
+        let zone = self.enter();
+        let (_, node) = self.find(self.hash(scope, key), scope, key).ok_or(Error::NotFound)?;
+        self.order.touch(node);
+        let start = node::BYTES + words_of(scope.len()) + words_of(key.len());
+        zone.read(node + start, zone.load(node + node::VALUE) as usize, value);
+        Ok(zone.load(node + node::CAS) as u32)
+    }
+
+    /// Sets the value of a key. With a `cas` other than 0, a value that is there must have that number; a key that is not there
+    /// is made whatever the number, as in the reference host: so a number that no value has makes a key only if it is new.
+    pub fn set(&self, scope: &[u8], key: &[u8], value: &[u8], cas: u32, eviction: Eviction) -> Result<(), Error> {
+        let words = node::BYTES + words_of(scope.len()) + words_of(key.len()) + words_of(value.len());
+        if key.len() > MAX_NAME || scope.len() > MAX_NAME || words > self.heap.largest() {
+            return Err(Error::TooLarge);
+        }
+        let zone = self.enter();
+        let hash = self.hash(scope, key);
+        let present = self.find(hash, scope, key);
+        if cas != 0 && present.is_some_and(|(_, node)| zone.load(node + node::CAS) != u64::from(cas)) {
+            return Err(Error::CasMismatch);
+        }
+        let node = self.allocate(words, eviction)?;
+        // Looked up again: what was there may have gone to make room.
+        let replaced = self.find(hash, scope, key);
+        let (link, next) = match replaced {
+            Some((link, old)) => (link, zone.index(old + node::NEXT)),
+            None => (self.chain(hash), zone.index(self.chain(hash))),
+        };
+        zone.set_index(node + node::NEXT, next);
+        zone.store(node + node::HASH, hash);
+        zone.store(node + node::NAME, pack(scope.len(), key.len()));
+        zone.store(node + node::VALUE, value.len() as u64);
+        zone.store(node + node::CAS, self.next_cas());
+        let key_at = zone.write(node + node::BYTES, scope);
+        let value_at = zone.write(key_at, key);
+        zone.write(value_at, value);
+        self.order.stamp(node);
+
+        zone.set_index(link, node);
+
+        self.order.add(node);
+        match replaced {
+            Some((_, old)) => {
+                self.order.remove(old);
+                self.heap.free(old);
+            }
+            None => zone.store(root::ITEMS, zone.load(root::ITEMS) + 1),
+        }
+        Ok(())
+    }
+
+    /// How full it is, at some moment.
+    pub fn status(&self) -> DataStatus {
+        let memory = self.zone.memory();
+        DataStatus { items: memory.load(root::ITEMS), evictions: memory.load(root::EVICTIONS) }
+    }
+
+    fn enter(&self) -> Entered<'_, L> {
+        self.zone.enter(|_| self.repair())
+    }
+
+    /// Makes anew what is derived.
+    #[cold]
+    fn repair(&self) {
+        let mut nodes: Vec<usize> =
+            (0..self.chains).flat_map(|chain| self.nodes(root::TABLE + chain)).map(|(_, node)| node).collect();
+        self.heap.rebuild(&mut nodes);
+        self.zone.memory().store(root::ITEMS, nodes.len() as u64);
+        self.order.rebuild(&mut nodes);
+    }
+
+    fn hash(&self, scope: &[u8], key: &[u8]) -> u64 {
+        hash(self.zone.memory().load(root::SEED), scope, key)
+    }
+
+    /// The word with the first node of a hash's chain.
+    fn chain(&self, hash: u64) -> usize {
+        root::TABLE + (hash as usize & (self.chains - 1))
+    }
+
+    /// The nodes of a chain, each with the word that leads to it.
+    fn nodes(&self, chain: usize) -> impl Iterator<Item = (usize, usize)> {
+        let memory = self.zone.memory();
+        let follow = move |link: usize| Some((link, memory.index(link))).filter(|&(_, node)| node != 0);
+        std::iter::successors(follow(chain), move |&(_, node)| follow(node + node::NEXT))
+    }
+
+    fn find(&self, hash: u64, scope: &[u8], key: &[u8]) -> Option<(usize, usize)> {
+        let memory = self.zone.memory();
+        self.nodes(self.chain(hash)).find(|&(_, node)| {
+            memory.load(node + node::HASH) == hash
+                && unpack(memory.load(node + node::NAME)) == (scope.len(), key.len())
+                && memory.holds(node + node::BYTES, scope)
+                && memory.holds(node + node::BYTES + words_of(scope.len()), key)
+        })
+    }
+
+    /// A block for a node, evicting others if that is allowed.
+    fn allocate(&self, words: usize, eviction: Eviction) -> Result<usize, Error> {
+        loop {
+            if let Some(block) = self.heap.allocate(words) {
+                return Ok(block);
+            }
+            let oldest = match eviction {
+                Eviction::None => None,
+                Eviction::LeastRecentlyUsed => self.order.oldest(),
+            };
+            self.remove(oldest.ok_or(Error::Full)?);
+        }
+    }
+
+    fn remove(&self, node: usize) {
+        let memory = self.zone.memory();
+        let chain = self.chain(memory.load(node + node::HASH));
+        if let Some((link, _)) = self.nodes(chain).find(|&(_, other)| other == node) {
+            memory.set_index(link, memory.index(node + node::NEXT));
+        }
+        self.order.remove(node);
+        self.heap.free(node);
+        memory.store(root::ITEMS, memory.load(root::ITEMS).saturating_sub(1));
+        memory.store(root::EVICTIONS, memory.load(root::EVICTIONS) + 1);
+    }
+
+    /// Never 0, which means "whatever it was".
+    fn next_cas(&self) -> u64 {
+        let memory = self.zone.memory();
+        let cas = u64::from((memory.load(root::CAS) as u32).wrapping_add(1).max(1));
+        memory.store(root::CAS, cas);
+        cas
+    }
+}

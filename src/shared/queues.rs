@@ -1,0 +1,215 @@
+//! Spec, "Shared Queues": items in order, each taken once.
+//!
+//! Published: the table of queues, which are never removed, and from each queue the chain of its items, oldest first. An item is
+//! added by the store that links it to the last one, and taken by the store that makes the next one the first. Derived: where
+//! the last item is, the counts, and the heap's free lists.
+
+#[cfg(test)]
+mod tests;
+
+use super::hash::hash;
+use super::heap::{HEAP_ROOT, Heap};
+use super::memory::{Memory, pack, unpack, words_of};
+use super::zone::{Entered, Lock, ROOT, Zone};
+use super::{Error, MAX_NAME};
+
+/// "wasmque" and the version of the layout below.
+const FORMAT: u64 = 0x7761_736d_7175_6501;
+
+/// Where the heap's lists are.
+const HEAP: usize = ROOT;
+/// Where the table of queues is; a queue's id is its place there, from 1.
+const TABLE: usize = HEAP + HEAP_ROOT;
+/// How many queues there can be.
+pub const MAX_QUEUES: usize = 1024;
+
+/// The words of a queue, from where it begins.
+mod queue {
+    pub const HASH: usize = 0;
+    /// Bytes of the scope and of the name.
+    pub const NAME: usize = 1;
+    pub const FIRST: usize = 2;
+    pub const LAST: usize = 3;
+    /// Items ever added.
+    pub const ADDED: usize = 4;
+    /// Items ever taken.
+    pub const TAKEN: usize = 5;
+    /// The scope and the name, each from the start of a word.
+    pub const BYTES: usize = 6;
+}
+
+/// The words of an item, from where it begins.
+mod item {
+    pub const NEXT: usize = 0;
+    pub const SIZE: usize = 1;
+    pub const BYTES: usize = 2;
+}
+
+/// The queues of a zone.
+pub struct SharedQueues<L> {
+    zone: Zone<L>,
+    heap: Heap,
+}
+
+/// How many items a queue has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Items ever added.
+    pub added: u64,
+    /// Items ever taken.
+    pub taken: u64,
+}
+
+impl<L: Lock> SharedQueues<L> {
+    /// The queues in a zone, none if it is fresh; `None` if the zone is too small, or holds something else.
+    pub fn open(memory: Memory, lock: L) -> Option<Self> {
+        let queues = Self { zone: Zone::new(memory, lock), heap: Heap::new(memory, HEAP, TABLE + MAX_QUEUES) };
+        if queues.heap.largest() < queue::BYTES {
+            return None;
+        }
+        queues.zone.format(FORMAT, |_| queues.heap.rebuild(&mut []))?;
+        Some(queues)
+    }
+
+    /// Makes or finds a queue; tells its id.
+    pub fn register(&self, scope: &[u8], name: &[u8]) -> Result<u32, Error> {
+        if name.len() > MAX_NAME || scope.len() > MAX_NAME {
+            return Err(Error::TooLarge);
+        }
+        let zone = self.enter();
+        let hash = hash(0, scope, name);
+        if let Some(id) = self.find(hash, scope, name) {
+            return Ok(id);
+        }
+        let id = self.queues().count() as u32 + 1;
+        let place = self.place(id).ok_or(Error::Full)?;
+        let words = queue::BYTES + words_of(scope.len()) + words_of(name.len());
+        let queue = self.heap.allocate(words).ok_or(Error::Full)?;
+        zone.store(queue + queue::HASH, hash);
+        zone.store(queue + queue::NAME, pack(scope.len(), name.len()));
+        (queue::FIRST..queue::BYTES).for_each(|word| zone.store(queue + word, 0));
+        let name_at = zone.write(queue + queue::BYTES, scope);
+        zone.write(name_at, name);
+        zone.set_index(place, queue);
+        Ok(id)
+    }
+
+    /// Finds a queue.
+    pub fn resolve(&self, scope: &[u8], name: &[u8]) -> Result<u32, Error> {
+        // The table only grows, and what stands in it does not change.
+        self.find(hash(0, scope, name), scope, name).ok_or(Error::NotFound)
+    }
+
+    /// Appends an item.
+    pub fn enqueue(&self, id: u32, value: &[u8]) -> Result<(), Error> {
+        let queue = self.queue(id)?;
+        let words = item::BYTES + words_of(value.len());
+        if words > self.heap.largest() {
+            return Err(Error::TooLarge);
+        }
+        let zone = self.enter();
+        let item = self.heap.allocate(words).ok_or(Error::Full)?;
+        zone.store(item + item::NEXT, 0);
+        zone.store(item + item::SIZE, value.len() as u64);
+        zone.write(item + item::BYTES, value);
+        let last = zone.index(queue + queue::LAST);
+        zone.set_index(if last == 0 { queue + queue::FIRST } else { last + item::NEXT }, item);
+        zone.set_index(queue + queue::LAST, item);
+        zone.store(queue + queue::ADDED, zone.load(queue + queue::ADDED) + 1);
+        Ok(())
+    }
+
+    /// Takes the oldest item, and appends it to `value`.
+    pub fn dequeue(&self, id: u32, value: &mut Vec<u8>) -> Result<(), Error> {
+        let queue = self.queue(id)?;
+        let zone = self.enter();
+        let item = zone.index(queue + queue::FIRST);
+        if item == 0 {
+            return Err(Error::Empty);
+        }
+        zone.read(item + item::BYTES, zone.load(item + item::SIZE) as usize, value);
+        let next = zone.index(item + item::NEXT);
+        zone.set_index(queue + queue::FIRST, next);
+        if next == 0 {
+            zone.set_index(queue + queue::LAST, 0);
+        }
+        zone.store(queue + queue::TAKEN, zone.load(queue + queue::TAKEN) + 1);
+        self.heap.free(item);
+        Ok(())
+    }
+
+    /// How many items a queue has seen, at some moment and without waiting for the lock.
+    pub fn counts(&self, id: u32) -> Result<Counts, Error> {
+        let queue = self.queue(id)?;
+        let memory = self.zone.memory();
+        let taken = memory.load(queue + queue::TAKEN);
+        Ok(Counts { added: memory.load(queue + queue::ADDED), taken })
+    }
+
+    /// How many queues there are.
+    pub fn len(&self) -> usize {
+        self.queues().count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn enter(&self) -> Entered<'_, L> {
+        self.zone.enter(|_| self.repair())
+    }
+
+    /// Makes anew what is derived.
+    #[cold]
+    fn repair(&self) {
+        let memory = self.zone.memory();
+        let mut in_use = Vec::new();
+        for queue in self.queues() {
+            in_use.push(queue);
+            let before = in_use.len();
+            in_use.extend(self.items(queue));
+            let length = (in_use.len() - before) as u64;
+            memory.set_index(queue + queue::LAST, if length == 0 { 0 } else { in_use[in_use.len() - 1] });
+            // An item that was added or taken may not have been counted: more than were counted can only have been added,
+            // fewer only taken.
+            let added = memory.load(queue + queue::ADDED).max(memory.load(queue + queue::TAKEN) + length);
+            memory.store(queue + queue::ADDED, added);
+            memory.store(queue + queue::TAKEN, added - length);
+        }
+        self.heap.rebuild(&mut in_use);
+    }
+
+    /// The word of the table for that id.
+    fn place(&self, id: u32) -> Option<usize> {
+        let index = (id as usize).checked_sub(1)?;
+        (index < MAX_QUEUES).then_some(TABLE + index)
+    }
+
+    fn queue(&self, id: u32) -> Result<usize, Error> {
+        let queue = self.place(id).map_or(0, |place| self.zone.memory().index(place));
+        if queue == 0 { Err(Error::NotFound) } else { Ok(queue) }
+    }
+
+    fn queues(&self) -> impl Iterator<Item = usize> {
+        let memory = self.zone.memory();
+        (TABLE..TABLE + MAX_QUEUES).map(move |place| memory.index(place)).take_while(|&queue| queue != 0)
+    }
+
+    fn items(&self, queue: usize) -> impl Iterator<Item = usize> {
+        let memory = self.zone.memory();
+        let follow = move |link: usize| Some(memory.index(link)).filter(|&item| item != 0);
+        std::iter::successors(follow(queue + queue::FIRST), move |&item| follow(item + item::NEXT))
+    }
+
+    fn find(&self, hash: u64, scope: &[u8], name: &[u8]) -> Option<u32> {
+        let memory = self.zone.memory();
+        let found = self.queues().position(|queue| {
+            memory.load(queue + queue::HASH) == hash
+                && unpack(memory.load(queue + queue::NAME)) == (scope.len(), name.len())
+                && memory.holds(queue + queue::BYTES, scope)
+                && memory.holds(queue + queue::BYTES + words_of(scope.len()), name)
+        });
+        found.map(|index| index as u32 + 1)
+    }
+}
