@@ -48,8 +48,9 @@ free http context 2
     location /t { proxy_wasm hostcalls '{}'; return 200; }
 --- request eval
 ["GET /t", "GET /t", "GET /t"]
---- error_log eval
-["create http context 2", "create http context 2", "create http context 2"]
+--- error_log
+create http context 2
+free http context 2
 
 
 
@@ -226,7 +227,7 @@ was started
         ]}';
         return 200;
     }
---- request eval
+--- pipelined_requests eval
 ["GET /waits", "GET /finishes"]
 --- grep_error_log eval: qr/on_(?:done|log|delete|request_headers) [34]|\bdone -> \w+/
 --- grep_error_log_out
