@@ -14,8 +14,11 @@ local get_request = base.get_request
 local type = type
 local tonumber = tonumber
 local io_open = io.open
+local error = error
+local pcall = pcall
 local ngx = ngx
 local ngx_exit = ngx.exit
+local ngx_log = ngx.log
 local ngx_print = ngx.print
 local ngx_arg = ngx.arg
 local new_semaphore = require("ngx.semaphore").new
@@ -40,6 +43,16 @@ int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body,
 int ngx_http_proxy_wasm_metrics(const char **text, size_t *len);
 ]]
 
+-- Half an install must not pass silently: APISIX takes a `require` that fails for a runtime without Wasm, and keeps the reason to
+-- itself. So it is logged as well.
+if not pcall(function() return C.ngx_http_proxy_wasm_load end) then
+    local missing = "resty.proxy-wasm: ngx_http_proxy_wasm_module.so is not loaded: "
+                    .. "add a load_module line for it to the main block of nginx.conf"
+    ngx_log(ngx.ERR, missing)
+    error(missing, 0)
+end
+
+local OUTCOME_NO_REQUEST = -2
 local OUTCOME_ERROR = -1
 local OUTCOME_CONTINUE = 0
 local OUTCOME_ANSWER = 1
@@ -152,6 +165,10 @@ function _M.on_http_request_headers(ctx)
         return true
     end
 
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_request_headers"
     end
@@ -183,6 +200,10 @@ function _M.on_http_response_headers(ctx)
     end
 
     local outcome = C.ngx_http_proxy_wasm_on_http_response_headers(r, ctx)
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_response_headers"
     end
@@ -218,6 +239,10 @@ function _M.on_http_request_body(ctx, body, end_of_body)
 
     body = body or ""
     local outcome = C.ngx_http_proxy_wasm_on_http_request_body(r, ctx, body, #body, end_of_body and 1 or 0)
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_request_body"
     end
@@ -256,6 +281,10 @@ function _M.on_http_response_body(ctx)
 
     local body = ngx_arg[1] or ""
     local outcome = C.ngx_http_proxy_wasm_on_http_response_body(r, ctx, body, #body, ngx_arg[2] and 1 or 0)
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_response_body"
     end

@@ -92,14 +92,16 @@ impl Pool {
         Ok(())
     }
 
-    /// The data that was registered with `handler`.
-    pub fn find_on_destroy(self, handler: extern "C" fn(*mut c_void)) -> Option<NonNull<c_void>> {
+    /// The data that was registered with `handler` and is what `wanted` says.
+    pub fn find_on_destroy(self, handler: extern "C" fn(*mut c_void), wanted: impl Fn(NonNull<c_void>) -> bool) -> Option<NonNull<c_void>> {
         // SAFETY: walks the list of a valid pool.
         unsafe {
             let mut cleanup = (*self.as_ptr()).cleanup;
             while !cleanup.is_null() {
-                if (*cleanup).handler.is_some_and(|other| other as usize == handler as usize) {
-                    return NonNull::new((*cleanup).data);
+                if (*cleanup).handler.is_some_and(|other| other as usize == handler as usize)
+                    && let Some(data) = NonNull::new((*cleanup).data).filter(|&data| wanted(data))
+                {
+                    return Some(data);
                 }
                 cleanup = (*cleanup).next;
             }

@@ -17,6 +17,7 @@ use super::calls::PendingCalls;
 use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
 use super::host::{Answer, NginxHost, RequestStream};
+use super::live;
 use super::lua::Waiting;
 use super::module;
 use super::pause::Pause;
@@ -70,6 +71,8 @@ pub struct RequestContext {
     pub pause: Pause,
     /// How far the response has come.
     pub response: Response,
+    /// Where it stands among the requests of this process.
+    pub place: live::Place,
     handle: RequestHandle,
 }
 
@@ -108,9 +111,11 @@ impl RequestContext {
         if ctx.is_some() || !request.is_internal() {
             return ctx;
         }
-        // An internal redirect made nginx forget it.
-        let found = request.pool().find_on_destroy(destroy)?.cast::<Self>();
-        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool; the module is ours.
+        // An internal redirect made nginx forget it. In the pool are those of subrequests, too.
+        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool.
+        let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
+        let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();
+        // SAFETY: as above; the module is ours.
         unsafe {
             request.set_module_ctx(module::main_module(), found.as_ptr());
             Some(found.as_ref())
@@ -141,10 +146,12 @@ impl RequestContext {
                 waiting: Waiting::default(),
                 pause: Pause::default(),
                 response: Response::default(),
+                place: live::Place::default(),
                 handle: RequestHandle(Rc::new(Cell::new(NonNull::new(ctx)))),
             });
             request.pool().on_destroy(destroy, ctx.cast())?;
             request.set_module_ctx(module::main_module(), ctx);
+            live::enter(&*ctx);
             Ok(&*ctx)
         }
     }
@@ -393,7 +400,9 @@ extern "C" fn destroy(data: *mut c_void) {
     guard((), || {
         // SAFETY: `create` registered it with this data; nginx runs a cleanup once.
         unsafe {
-            (*data.cast::<RequestContext>()).finish();
+            let ctx = &*data.cast::<RequestContext>();
+            ctx.finish();
+            live::leave(ctx);
             data.cast::<RequestContext>().drop_in_place();
         }
     });

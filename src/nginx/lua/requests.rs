@@ -22,6 +22,8 @@ use crate::proxy_wasm::abi::MapType;
 #[derive(Clone, Copy)]
 #[repr(i32)]
 pub enum Outcome {
+    /// There is no request: what timers and init_worker_by_lua run in is none.
+    NoRequest = -2,
     Error = -1,
     Continue = 0,
     /// Fetch the answer and send it.
@@ -116,8 +118,9 @@ pub(super) unsafe fn on_http_outcome(
 ) -> c_int {
     let outcome = guard(Outcome::Error, || {
         // SAFETY: by this function's contract.
-        let (Some(request), plugin) = (unsafe { (Request::from_ptr(r), &*context) }) else {
-            return Outcome::Error;
+        let (request, plugin) = unsafe { (Request::from_ptr(r), &*context) };
+        let Some(request) = request.filter(|request| !request.is_fake()) else {
+            return Outcome::NoRequest;
         };
         let Ok(ctx) = RequestContext::of_or_new(request) else {
             return Outcome::Error;
