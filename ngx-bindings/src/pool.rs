@@ -93,7 +93,11 @@ impl Pool {
     }
 
     /// The data that was registered with `handler` and is what `wanted` says.
-    pub fn find_on_destroy(self, handler: extern "C" fn(*mut c_void), wanted: impl Fn(NonNull<c_void>) -> bool) -> Option<NonNull<c_void>> {
+    pub fn find_on_destroy(
+        self,
+        handler: extern "C" fn(*mut c_void),
+        wanted: impl Fn(NonNull<c_void>) -> bool,
+    ) -> Option<NonNull<c_void>> {
         // SAFETY: walks the list of a valid pool.
         unsafe {
             let mut cleanup = (*self.as_ptr()).cleanup;

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ngx_bindings::log::Level;
 use ngx_bindings::pool::AllocError;
@@ -25,7 +26,7 @@ use super::response::Response;
 use crate::config::FailurePolicy;
 use crate::proxy_wasm::abi::{Action, StreamType};
 use crate::proxy_wasm::pairs::PairsBuf;
-use crate::proxy_wasm::{Callback, Failure, HttpContext, PluginContext};
+use crate::proxy_wasm::{Callback, Failure, HttpContext, Plugin, PluginContext};
 
 /// What a request's plugins want of nginx, after some callbacks of theirs ran.
 #[derive(Debug)]
@@ -51,6 +52,15 @@ pub enum Source {
     Lua(usize),
 }
 
+/// Which of a request's two bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyOf {
+    /// What the client sends.
+    Request,
+    /// What it gets.
+    Response,
+}
+
 /// The HttpContexts of one request.
 pub struct RequestContext {
     request: Request,
@@ -59,6 +69,8 @@ pub struct RequestContext {
     answer: RefCell<Option<Answer>>,
     /// A plugin closed the stream.
     closed: Cell<bool>,
+    /// A callback of the request runs; what it leaves to be done is looked at when it has returned.
+    running: Cell<bool>,
     /// The request's body, for as long as plugins may see it.
     pub request_body: RefCell<Option<Body>>,
     /// A changed body, while Lua copies it.
@@ -90,6 +102,7 @@ impl RequestHandle {
 
 struct Slot {
     source: Source,
+    plugin: Arc<Plugin<NginxHost>>,
     policy: Policy,
     calls: PendingCalls,
     /// None while its callback runs; and when the plugin failed and the request goes on without it.
@@ -140,6 +153,7 @@ impl RequestContext {
                 slots: RefCell::default(),
                 answer: RefCell::default(),
                 closed: Cell::default(),
+                running: Cell::default(),
                 request_body: RefCell::default(),
                 for_lua: RefCell::default(),
                 body_read: Cell::default(),
@@ -193,6 +207,7 @@ impl RequestContext {
         let stream = RequestStream::new(self, slot);
         self.slots.borrow_mut().push(Slot {
             source,
+            plugin: Arc::clone(plugin.plugin()),
             policy,
             calls: stream.calls().pending(),
             http: None,
@@ -220,7 +235,10 @@ impl RequestContext {
         let Some(mut http) = self.slots.borrow_mut()[slot].http.take() else {
             return Verdict::Continue;
         };
-        let action = match callback(&mut http) {
+        self.running.set(true);
+        let result = callback(&mut http);
+        self.running.set(false);
+        let action = match result {
             Ok(action) => action,
             Err(failure) => {
                 let policy = self.slots.borrow()[slot].policy;
@@ -291,7 +309,7 @@ impl RequestContext {
         !slot.request_body_seen
             && slot.has(Callback::OnRequestBody)
             && match mode {
-                BodyMode::Always => self.body_read.get() || self.request().has_body() || slot.wants_request_body,
+                BodyMode::Always => self.request().has_body() || slot.wants_request_body,
                 BodyMode::Property => slot.wants_request_body,
                 BodyMode::Never => false,
             }
@@ -315,16 +333,20 @@ impl RequestContext {
     }
 
     /// What the plugin of a slot said by APISIX's properties.
-    pub fn ask_for_body(&self, slot: usize, response: bool, wanted: bool) {
+    pub fn ask_for_body(&self, slot: usize, body: BodyOf, wanted: bool) {
         let slot = &mut self.slots.borrow_mut()[slot];
-        if response {
-            slot.wants_response_body = wanted;
-        } else {
-            slot.wants_request_body = wanted;
+        match body {
+            BodyOf::Request => slot.wants_request_body = wanted,
+            BodyOf::Response => slot.wants_response_body = wanted,
         }
     }
 
-    /// How much of a body may wait for a slot's plugin.
+    /// The name of the plugin of a slot, for the error log.
+    pub fn plugin_name(&self, slot: usize) -> String {
+        self.slots.borrow()[slot].plugin.name().to_owned()
+    }
+
+    /// How much of a body may wait for a slot's plugin, or be what it made of it.
     pub fn body_buffer_size(&self, slot: usize) -> usize {
         self.slots.borrow()[slot].policy.body_buffer_size
     }
@@ -348,17 +370,24 @@ impl RequestContext {
     /// Whether the plugin of a slot has the means to change a body.
     pub fn may_change_body(&self, slot: usize) -> bool {
         let slots = self.slots.borrow();
-        slots[slot].http.as_ref().is_some_and(|http| http.plugin_context().plugin().imports("proxy_set_buffer_bytes"))
+        slots[slot].http.is_some() && slots[slot].plugin.imports("proxy_set_buffer_bytes")
     }
 
     /// What a plugin wants sent; the first answer stands.
     pub fn set_answer(&self, answer: Answer) {
         self.answer.borrow_mut().get_or_insert(answer);
+        self.after_callback();
     }
 
     /// Closes the stream, once the guest has returned.
     pub fn close(&self) {
         self.closed.set(true);
+        self.after_callback();
+    }
+
+    /// Whether one of its own callbacks runs.
+    pub fn is_running(&self) -> bool {
+        self.running.get()
     }
 
     /// Whether a plugin closed the stream.
@@ -391,7 +420,7 @@ impl RequestContext {
 
 impl Slot {
     fn has(&self, callback: Callback) -> bool {
-        self.http.as_ref().is_some_and(|http| http.plugin_context().plugin().has(callback))
+        self.http.is_some() && self.plugin.has(callback)
     }
 }
 

@@ -42,7 +42,12 @@ struct Thread {
 
 impl Ticker {
     pub(super) fn new(engine: EngineWeak) -> Self {
-        Self { engine, sleep: Arc::new(AtomicU64::new(LONGEST_SLEEP)), thread: Mutex::new(None), was_started: AtomicBool::new(false) }
+        Self {
+            engine,
+            sleep: Arc::new(AtomicU64::new(LONGEST_SLEEP)),
+            thread: Mutex::new(None),
+            was_started: AtomicBool::new(false),
+        }
     }
 
     /// The ticks that stand for a timeout; from now on the thread wakes often enough for it.
