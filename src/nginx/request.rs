@@ -271,16 +271,23 @@ impl RequestContext {
         self.after_callback();
     }
 
+    /// The instance of a slot's plugin failed. In a callback of this slot, that callback's failure is what counts for the request.
+    pub fn instance_gone(&self, slot: usize) {
+        let is_idle = self.slots.borrow()[slot].http.is_some();
+        if is_idle {
+            self.fail_waiting(slot);
+        }
+    }
+
     /// The plugin of a slot failed while the request or the response waited for it.
-    pub fn fail_waiting(&self, slot: usize) {
+    fn fail_waiting(&self, slot: usize) {
         let failure = self.slots.borrow()[slot].policy.failure;
-        let (holds_request, holds_response) =
-            (self.pause.request_holder() == Some(slot), self.response.is_held_by(slot));
+        let is_held = self.pause.request_holder() == Some(slot) || self.response.is_held_by(slot);
         match failure {
-            FailurePolicy::Closed if holds_request => {
+            // Where the response has begun, nginx closes the connection instead.
+            FailurePolicy::Closed if is_held => {
                 self.set_answer(Answer { status: 503, headers: PairsBuf::default(), body: Vec::new() });
             }
-            FailurePolicy::Closed if holds_response => self.close(),
             FailurePolicy::Closed => {}
             FailurePolicy::Open => {
                 self.resume(slot, StreamType::HttpRequest);

@@ -283,12 +283,10 @@ fn set_special_response(request: Request, name: &[u8], value: &[u8]) -> Option<s
     let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
     match name.len() {
         12 if is(b"content-type") => return Some(request.set_content_type(value)),
-        // What nginx could not send is better left out: it then frames the body itself.
-        14 if is(b"content-length") => {
-            request.set_content_length(std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()));
-        }
         10 if is(b"connection") => request.set_keepalive(!value.eq_ignore_ascii_case(b"close") && request.keepalive()),
-        // How the body is framed is nginx's to say.
+        // How the body is framed is nginx's to say: a length that is not the body's would let the client take part of this
+        // response for the next one.
+        14 if is(b"content-length") => {}
         17 if is(b"transfer-encoding") => {}
         _ => return None,
     }
