@@ -14,6 +14,7 @@
 //! | `live` | the requests that are not over, for a worker that is told to exit |
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
 //! | `filters`, `response` | header and body filter: the response's way |
+//! | `unsent` | what plugins made of the response, until the client has it |
 //! | `body` | a body as a callback sees it |
 //! | `pause` | requests and responses that a plugin holds |
 //! | `host` | the traits of [`crate::proxy_wasm::host`] on a worker and a request |
@@ -38,5 +39,6 @@ mod request;
 mod response;
 mod shared;
 mod status;
+mod unsent;
 mod vm;
 mod worker;

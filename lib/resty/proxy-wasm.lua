@@ -21,6 +21,7 @@ local ngx_exit = ngx.exit
 local ngx_log = ngx.log
 local ngx_print = ngx.print
 local ngx_arg = ngx.arg
+local new_semaphore = require("ngx.semaphore").new
 
 ffi.cdef [[
 typedef struct ngx_http_request_s  ngx_http_request_t;
@@ -35,6 +36,8 @@ int ngx_http_proxy_wasm_on_http_request_body(ngx_http_request_t *r, void *ctx, c
     int end_of_body);
 int ngx_http_proxy_wasm_on_http_response_body(ngx_http_request_t *r, void *ctx, const char *body, size_t body_len,
     int end_of_body);
+void ngx_http_proxy_wasm_wait(ngx_http_request_t *r, void *semaphore, void *post);
+int ngx_http_proxy_wasm_resumed(ngx_http_request_t *r, void *ctx);
 int ngx_http_proxy_wasm_changed_body(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_metrics(const char **text, size_t *len);
@@ -54,6 +57,11 @@ local OUTCOME_ERROR = -1
 local OUTCOME_CONTINUE = 0
 local OUTCOME_ANSWER = 1
 local OUTCOME_PAUSE = 2
+
+-- Seconds; the module wakes us long before, at wasm_pause_timeout.
+local LONGEST_WAIT = 24 * 60 * 60
+
+local post_semaphore = ffi.cast("void *", C.ngx_http_lua_ffi_sema_post)
 
 local body_out = ffi.new("const char *[1]")
 local body_len_out = ffi.new("size_t[1]")
@@ -104,6 +112,23 @@ function _M.on_configure(plugin, conf)
 end
 
 
+-- Waits, without keeping the worker, for the calls that a plugin made, or for it to resume the request.
+local function wait(r, ctx, outcome)
+    while outcome == OUTCOME_PAUSE do
+        local semaphore = new_semaphore(0)
+        if not semaphore then
+            return OUTCOME_ERROR
+        end
+
+        C.ngx_http_proxy_wasm_wait(r, semaphore.sem, post_semaphore)
+        semaphore:wait(LONGEST_WAIT)
+        outcome = C.ngx_http_proxy_wasm_resumed(r, ctx)
+    end
+
+    return outcome
+end
+
+
 -- Sends the answer that a plugin gave; does not return.
 local function send_local_response(r)
     local code = C.ngx_http_proxy_wasm_local_response(r, body_out, body_len_out)
@@ -140,15 +165,24 @@ function _M.on_http_request_headers(ctx)
         return true
     end
 
-    if outcome == OUTCOME_ANSWER then
-        return send_local_response(r)
-    end
-
     if outcome == OUTCOME_NO_REQUEST then
         return nil, "bad request"
     end
 
-    return nil, "failed to run proxy_on_http_request_headers"
+    if outcome == OUTCOME_ERROR then
+        return nil, "failed to run proxy_on_http_request_headers"
+    end
+
+    outcome = wait(r, ctx, outcome)
+    if outcome == OUTCOME_ERROR then
+        return nil, "failed to run proxy_on_http_call_response"
+    end
+
+    if outcome == OUTCOME_ANSWER then
+        return send_local_response(r)
+    end
+
+    return true
 end
 
 
@@ -211,6 +245,11 @@ function _M.on_http_request_body(ctx, body, end_of_body)
 
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_request_body"
+    end
+
+    outcome = wait(r, ctx, outcome)
+    if outcome == OUTCOME_ERROR then
+        return nil, "failed to run proxy_on_http_call_response"
     end
 
     if outcome == OUTCOME_ANSWER then

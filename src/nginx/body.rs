@@ -60,6 +60,11 @@ impl Body {
         }
     }
 
+    /// Its length in bytes, were a range of it replaced by so many bytes.
+    pub fn size_with(&self, range: &Range<usize>, value: usize) -> usize {
+        self.size() - range.len() + value
+    }
+
     /// Replaces a range, which lies inside the body.
     ///
     /// # Errors
@@ -114,12 +119,12 @@ impl Body {
     /// As [`Self::read`].
     pub fn keep(&mut self) -> io::Result<()> {
         self.bytes()?;
-        self.consume();
+        std::mem::take(&mut self.source).consume();
         Ok(())
     }
 
-    /// Lets nginx use its buffers again; for a body of which nothing more is asked, or that was copied.
-    pub fn consume(&self) {
+    /// Lets nginx use its buffers again, for a body of which nothing more is asked.
+    pub fn drop_source(self) {
         self.source.consume();
     }
 
