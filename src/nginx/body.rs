@@ -26,7 +26,7 @@ impl Body {
         Self { source: chain, data: Data::Chain, changed: false }
     }
 
-    /// A copy of a body.
+    /// A copy of a body, or what came in place of one.
     pub fn copied(bytes: Vec<u8>, changed: bool) -> Self {
         Self { source: Chain::EMPTY, data: Data::Bytes(bytes), changed }
     }

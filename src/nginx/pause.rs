@@ -105,10 +105,10 @@ impl RequestContext {
         self.with_event(Event::post);
     }
 
-    /// Something is left to be done. Unless a callback of the request runs, it came from elsewhere (a tick, another request), and
-    /// nothing but the event will look at it.
+    /// An answer or an end that came from elsewhere (a call's response, a tick, another request) is looked at by the event; what a
+    /// callback of a phase leaves, the phase looks at. A thread of Lua's looks after every call.
     pub fn after_callback(&self) {
-        if !self.is_running() {
+        if !self.is_running() && (self.has_answer() || self.is_closed() || self.waiting.any()) {
             self.with_event(Event::post);
         }
     }
@@ -146,8 +146,7 @@ impl RequestContext {
             Hold::Held(_) if !self.has_answer() && !self.is_closed() => return,
             Hold::Held(_) | Hold::Released => {}
         }
-        self.pause.stop_clock();
-        self.pause.request.set(Hold::Free);
+        self.pause.release_request();
         self.request().resume_phases();
     }
 }

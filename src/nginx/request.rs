@@ -260,7 +260,10 @@ impl RequestContext {
     pub fn call_back(&self, slot: usize, callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<(), Failure>) {
         // Out of its slot while it runs, as in the phases.
         let Some(http) = self.slots.borrow_mut()[slot].http.take() else { return };
-        match callback(&http) {
+        self.running.set(true);
+        let result = callback(&http);
+        self.running.set(false);
+        match result {
             Ok(()) => self.slots.borrow_mut()[slot].http = Some(http),
             Err(failure) => {
                 let policy = self.slots.borrow()[slot].policy;
@@ -383,13 +386,11 @@ impl RequestContext {
     /// What a plugin wants sent; the first answer stands.
     pub fn set_answer(&self, answer: Answer) {
         self.answer.borrow_mut().get_or_insert(answer);
-        self.after_callback();
     }
 
     /// Closes the stream, once the guest has returned.
     pub fn close(&self) {
         self.closed.set(true);
-        self.after_callback();
     }
 
     /// Whether one of its own callbacks runs.

@@ -40,6 +40,8 @@ pub struct Response {
     waiting: Cell<Chain>,
     /// By slot: what it holds of the body.
     held: RefCell<Vec<(usize, Piece)>>,
+    /// By slot: what Lua keeps of the body for it.
+    kept: RefCell<Vec<(usize, Vec<u8>)>>,
     /// What plugins made of the body and nginx has not sent yet.
     unsent: Unsent,
     /// A plugin changed the body.
@@ -346,9 +348,6 @@ fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
     answer.replace(request)?;
     response.stage.set(Stage::Dropping);
     send_header(ctx)?;
-    if request.header_only() {
-        return Ok(());
-    }
     match send_answer(ctx, answer.body)? {
         rc::ERROR => Err(Stop(rc::ERROR)),
         _ => Ok(()),
@@ -356,6 +355,9 @@ fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
 }
 
 fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> Result<ngx_int_t, Stop> {
+    if ctx.request().header_only() {
+        return Ok(rc::OK);
+    }
     let marks = Marks { last: true, last_in_chain: true, flush: false };
     let chain = ctx.response.unsent.add(ctx.request(), body, marks)?;
     Ok(next(ctx, chain))
@@ -418,12 +420,14 @@ fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
 impl Response {
     /// What Lua keeps of the body for the plugin of a slot.
     pub fn take_kept(&self, slot: usize) -> Vec<u8> {
-        self.take_held(slot).and_then(|piece| piece.body.into_bytes()).unwrap_or_default()
+        let mut kept = self.kept.borrow_mut();
+        let position = kept.iter().position(|(keeper, _)| *keeper == slot);
+        position.map(|position| kept.swap_remove(position).1).unwrap_or_default()
     }
 
     /// Keeps a piece that Lua passed for the plugin of a slot.
     pub fn keep(&self, slot: usize, bytes: Vec<u8>) {
-        self.held.borrow_mut().push((slot, Piece { body: Body::copied(bytes, true), marks: Marks::default() }));
+        self.kept.borrow_mut().push((slot, bytes));
     }
 
     fn take_held(&self, slot: usize) -> Option<Piece> {

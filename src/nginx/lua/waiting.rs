@@ -40,6 +40,11 @@ impl Waiting {
         true
     }
 
+    /// Whether a thread waits.
+    pub fn any(&self) -> bool {
+        self.semaphore.get().is_some()
+    }
+
     /// No thread will be woken any more.
     pub fn forget(&self) {
         self.semaphore.set(None);
