@@ -11,6 +11,7 @@
 //! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
+//! | `live` | the requests that are not over, for a worker that is told to exit |
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
 //! | `filters`, `response` | header and body filter: the response's way |
 //! | `unsent` | what plugins made of the response, until the client has it |
@@ -28,6 +29,7 @@ mod directives;
 mod filters;
 mod guard;
 mod host;
+mod live;
 mod log;
 mod lua;
 mod module;

@@ -55,6 +55,13 @@ impl Request {
         unsafe { (*self.as_ptr()).main != self.as_ptr() }
     }
 
+    /// Whether this is what the Lua module makes where there is no request: a timer, `init_worker_by_lua`. It has no client, and
+    /// of a request only what Lua itself needs.
+    pub fn is_fake(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract, and every request has a connection.
+        unsafe { (*(*self.as_ptr()).connection).fd == -1 }
+    }
+
     /// Whether nginx itself redirected the request (`error_page`, `try_files`, `index`).
     pub fn is_internal(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.

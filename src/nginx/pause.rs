@@ -57,6 +57,12 @@ impl Pause {
         }
     }
 
+    /// The request is held no longer.
+    pub fn release_request(&self) {
+        self.request.set(Hold::Free);
+        self.stop_clock();
+    }
+
     /// Nothing will come any more.
     pub fn forget(&self) {
         self.request.set(Hold::Free);
@@ -72,6 +78,12 @@ impl RequestContext {
         self.request().watch_client();
     }
 
+    /// As [`Self::pause_request`], for a thread of Lua's that waits: the Lua module looks after the client.
+    pub fn hold_for_lua(&self, slot: usize) {
+        self.pause.request.set(Hold::Held(slot));
+        self.with_event(|event| event.set_timer(phases::loc_conf(self.request()).pause_timeout()));
+    }
+
     /// Starts, anew for each piece of the body, the time that a plugin may hold the response.
     pub fn pause_response(&self) {
         self.with_event(|event| {
@@ -84,7 +96,9 @@ impl RequestContext {
     /// `proxy_continue_stream` by the plugin of `slot`; without effect unless it holds that stream.
     pub fn resume(&self, slot: usize, stream: StreamType) {
         match stream {
-            StreamType::HttpRequest if self.pause.request.get() == Hold::Held(slot) => self.pause.request.set(Hold::Released),
+            StreamType::HttpRequest if self.pause.request.get() == Hold::Held(slot) => {
+                self.pause.request.set(Hold::Released)
+            }
             StreamType::HttpResponse if self.response.is_held_by(slot) => self.pause.response.borrow_mut().push(slot),
             _ => return,
         }
@@ -92,9 +106,9 @@ impl RequestContext {
     }
 
     /// An answer or an end that came from elsewhere (a call's response, a tick, another request) is looked at by the event; what a
-    /// callback of a phase leaves, the phase looks at.
+    /// callback of a phase leaves, the phase looks at. A thread of Lua's looks after every call.
     pub fn after_callback(&self) {
-        if !self.is_running() && (self.has_answer() || self.is_closed()) {
+        if !self.is_running() && (self.has_answer() || self.is_closed() || self.waiting.any()) {
             self.with_event(Event::post);
         }
     }
@@ -110,6 +124,14 @@ impl RequestContext {
     /// Does what is due, from nginx's loop. The request may be gone after.
     fn wake(&self) {
         let timed_out = self.pause.event.borrow_mut().as_mut().is_some_and(|event| event.take_timed_out());
+        if timed_out && let Some(slot) = self.pause.request_holder() {
+            let name = self.plugin_name(slot);
+            let line = format_args!("plugin \"{name}\" held the request past wasm_pause_timeout");
+            self.request().log().print(Level::Error, line);
+        }
+        if self.waiting.wake(timed_out) {
+            return;
+        }
         if self.response.has_begun() {
             return self.wake_response(&self.pause.response.take(), timed_out);
         }
@@ -117,18 +139,14 @@ impl RequestContext {
             // nginx is not in a phase of ours: an answer waits until it comes to one, or to the response.
             Hold::Free if self.is_closed() => return self.request().finalize_in_event(rc::CLOSE),
             Hold::Free => return,
-            Hold::Held(slot) if timed_out => {
-                let name = self.plugin_name(slot);
-                let line = format_args!("plugin \"{name}\" held the request past wasm_pause_timeout");
-                self.request().log().print(Level::Error, line);
+            Hold::Held(_) if timed_out => {
                 self.pause.request.set(Hold::Free);
                 return self.request().finalize_in_event(rc::GATEWAY_TIME_OUT);
             }
             Hold::Held(_) if !self.has_answer() && !self.is_closed() => return,
             Hold::Held(_) | Hold::Released => {}
         }
-        self.pause.stop_clock();
-        self.pause.request.set(Hold::Free);
+        self.pause.release_request();
         self.request().resume_phases();
     }
 }

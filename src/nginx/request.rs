@@ -14,9 +14,12 @@ use ngx_bindings::pool::AllocError;
 use ngx_bindings::{Request, rc};
 
 use super::body::Body;
+use super::calls::PendingCalls;
 use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
 use super::host::{Answer, NginxHost, RequestStream};
+use super::live;
+use super::lua::Waiting;
 use super::module;
 use super::pause::Pause;
 use super::response::Response;
@@ -74,10 +77,14 @@ pub struct RequestContext {
     pub for_lua: RefCell<Vec<u8>>,
     /// nginx has read the request's body.
     pub body_read: Cell<bool>,
+    /// The thread of Lua's that waits for a plugin.
+    pub waiting: Waiting,
     /// What holds the request, or the response.
     pub pause: Pause,
     /// How far the response has come.
     pub response: Response,
+    /// Where it stands among the requests of this process.
+    pub place: live::Place,
     handle: RequestHandle,
 }
 
@@ -97,6 +104,7 @@ struct Slot {
     source: Source,
     plugin: Arc<Plugin<NginxHost>>,
     policy: Policy,
+    calls: PendingCalls,
     /// None while its callback runs; and when the plugin failed and the request goes on without it.
     http: Option<HttpContext<NginxHost>>,
     /// `proxy_on_request_body` has run.
@@ -116,9 +124,11 @@ impl RequestContext {
         if ctx.is_some() || !request.is_internal() {
             return ctx;
         }
-        // An internal redirect made nginx forget it.
-        let found = request.pool().find_on_destroy(destroy)?.cast::<Self>();
-        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool; the module is ours.
+        // An internal redirect made nginx forget it. In the pool are those of subrequests, too.
+        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool.
+        let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
+        let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();
+        // SAFETY: as above; the module is ours.
         unsafe {
             request.set_module_ctx(module::main_module(), found.as_ptr());
             Some(found.as_ref())
@@ -147,12 +157,15 @@ impl RequestContext {
                 request_body: RefCell::default(),
                 for_lua: RefCell::default(),
                 body_read: Cell::default(),
+                waiting: Waiting::default(),
                 pause: Pause::default(),
                 response: Response::default(),
+                place: live::Place::default(),
                 handle: RequestHandle(Rc::new(Cell::new(NonNull::new(ctx)))),
             });
             request.pool().on_destroy(destroy, ctx.cast())?;
             request.set_module_ctx(module::main_module(), ctx);
+            live::enter(&*ctx);
             Ok(&*ctx)
         }
     }
@@ -191,16 +204,18 @@ impl RequestContext {
         policy: Policy,
     ) -> Result<usize, Verdict> {
         let slot = self.len();
+        let stream = RequestStream::new(self, slot);
         self.slots.borrow_mut().push(Slot {
             source,
             plugin: Arc::clone(plugin.plugin()),
             policy,
+            calls: stream.calls().pending(),
             http: None,
             request_body_seen: false,
             wants_request_body: false,
             wants_response_body: false,
         });
-        match plugin.create_http_context(RequestStream::new(self, slot)) {
+        match plugin.create_http_context(stream) {
             Ok(http) => {
                 self.slots.borrow_mut()[slot].http = Some(http);
                 Ok(slot)
@@ -259,16 +274,23 @@ impl RequestContext {
         self.after_callback();
     }
 
+    /// The instance of a slot's plugin failed. In a callback of this slot, that callback's failure is what counts for the request.
+    pub fn instance_gone(&self, slot: usize) {
+        let is_idle = self.slots.borrow()[slot].http.is_some();
+        if is_idle {
+            self.fail_waiting(slot);
+        }
+    }
+
     /// The plugin of a slot failed while the request or the response waited for it.
-    pub fn fail_waiting(&self, slot: usize) {
+    fn fail_waiting(&self, slot: usize) {
         let failure = self.slots.borrow()[slot].policy.failure;
-        let (holds_request, holds_response) =
-            (self.pause.request_holder() == Some(slot), self.response.is_held_by(slot));
+        let is_held = self.pause.request_holder() == Some(slot) || self.response.is_held_by(slot);
         match failure {
-            FailurePolicy::Closed if holds_request => {
+            // Where the response has begun, nginx closes the connection instead.
+            FailurePolicy::Closed if is_held => {
                 self.set_answer(Answer { status: 503, headers: PairsBuf::default(), body: Vec::new() });
             }
-            FailurePolicy::Closed if holds_response => self.close(),
             FailurePolicy::Closed => {}
             FailurePolicy::Open => {
                 self.resume(slot, StreamType::HttpRequest);
@@ -339,6 +361,17 @@ impl RequestContext {
         self.slots.borrow()[slot].policy.body_buffer_size
     }
 
+    /// Whether the plugin of a slot waits for calls it made.
+    pub fn calls_pending(&self, slot: usize) -> bool {
+        self.slots.borrow()[slot].calls.any()
+    }
+
+    /// Whether the plugin of a slot failed, and its policy closes the request.
+    pub fn has_failed(&self, slot: usize) -> bool {
+        let slots = self.slots.borrow();
+        slots[slot].http.is_none() && slots[slot].policy.failure == FailurePolicy::Closed
+    }
+
     /// Whether the plugin of a slot exports a callback.
     pub fn has(&self, slot: usize, callback: Callback) -> bool {
         self.slots.borrow()[slot].has(callback)
@@ -383,6 +416,7 @@ impl RequestContext {
     /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
     pub fn finish(&self) {
         self.handle.0.set(None);
+        self.waiting.forget();
         self.pause.forget();
         for slot in 0..self.len() {
             // Dropped, a context is finished; and not while the slots are borrowed, because its callbacks look at them.
@@ -403,7 +437,9 @@ extern "C" fn destroy(data: *mut c_void) {
     guard((), || {
         // SAFETY: `create` registered it with this data; nginx runs a cleanup once.
         unsafe {
-            (*data.cast::<RequestContext>()).finish();
+            let ctx = &*data.cast::<RequestContext>();
+            ctx.finish();
+            live::leave(ctx);
             data.cast::<RequestContext>().drop_in_place();
         }
     });

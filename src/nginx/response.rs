@@ -12,8 +12,8 @@ use std::cell::{Cell, RefCell};
 use std::io;
 
 use ngx_bindings::chain::{Chain, Marks};
-use ngx_bindings::pool::AllocError;
 use ngx_bindings::log::Level;
+use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 
@@ -156,7 +156,8 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
             Verdict::Continue => {}
             Verdict::Pause if request.status() < 200 => {
                 let name = ctx.plugin_name(slot);
-                let line = format_args!("plugin \"{name}\" cannot hold an upgrade: what follows its header is no response");
+                let line =
+                    format_args!("plugin \"{name}\" cannot hold an upgrade: what follows its header is no response");
                 request.log().print(Level::Error, line);
                 return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
             }
