@@ -142,7 +142,7 @@ impl RequestStream {
         self.slot
     }
 
-    fn calls(&self) -> &Calls {
+    pub fn calls(&self) -> &Calls {
         &self.calls
     }
 
