@@ -11,8 +11,10 @@
 //! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
+//! | `live` | the requests that are not over, for a worker that is told to exit |
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
 //! | `filters`, `response` | header and body filter: the response's way |
+//! | `unsent` | what plugins made of the response, until the client has it |
 //! | `body` | a body as a callback sees it |
 //! | `pause` | requests and responses that a plugin holds |
 //! | `host` | the traits of [`crate::proxy_wasm::host`] on a worker and a request |
@@ -27,6 +29,7 @@ mod directives;
 mod filters;
 mod guard;
 mod host;
+mod live;
 mod log;
 mod lua;
 mod module;
@@ -36,5 +39,6 @@ mod request;
 mod response;
 mod shared;
 mod status;
+mod unsent;
 mod vm;
 mod worker;

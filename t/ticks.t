@@ -31,10 +31,7 @@ ok
 --- grep_error_log eval: qr/tick \d of plugin \d/
 --- grep_error_log_out
 tick 1 of plugin 1
-tick 1 of plugin 1
 tick 2 of plugin 1
-tick 2 of plugin 1
-tick 3 of plugin 1
 tick 3 of plugin 1
 
 

@@ -14,10 +14,14 @@ local get_request = base.get_request
 local type = type
 local tonumber = tonumber
 local io_open = io.open
+local error = error
+local pcall = pcall
 local ngx = ngx
 local ngx_exit = ngx.exit
+local ngx_log = ngx.log
 local ngx_print = ngx.print
 local ngx_arg = ngx.arg
+local new_semaphore = require("ngx.semaphore").new
 
 ffi.cdef [[
 typedef struct ngx_http_request_s  ngx_http_request_t;
@@ -32,15 +36,32 @@ int ngx_http_proxy_wasm_on_http_request_body(ngx_http_request_t *r, void *ctx, c
     int end_of_body);
 int ngx_http_proxy_wasm_on_http_response_body(ngx_http_request_t *r, void *ctx, const char *body, size_t body_len,
     int end_of_body);
+void ngx_http_proxy_wasm_wait(ngx_http_request_t *r, void *semaphore, void *post);
+int ngx_http_proxy_wasm_resumed(ngx_http_request_t *r, void *ctx);
 int ngx_http_proxy_wasm_changed_body(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_metrics(const char **text, size_t *len);
 ]]
 
+-- Half an install must not pass silently: APISIX takes a `require` that fails for a runtime without Wasm, and keeps the reason to
+-- itself. So it is logged as well.
+if not pcall(function() return C.ngx_http_proxy_wasm_load end) then
+    local missing = "resty.proxy-wasm: ngx_http_proxy_wasm_module.so is not loaded: "
+                    .. "add a load_module line for it to the main block of nginx.conf"
+    ngx_log(ngx.ERR, missing)
+    error(missing, 0)
+end
+
+local OUTCOME_NO_REQUEST = -2
 local OUTCOME_ERROR = -1
 local OUTCOME_CONTINUE = 0
 local OUTCOME_ANSWER = 1
 local OUTCOME_PAUSE = 2
+
+-- Seconds; the module wakes us long before, at wasm_pause_timeout.
+local LONGEST_WAIT = 24 * 60 * 60
+
+local post_semaphore = ffi.cast("void *", C.ngx_http_lua_ffi_sema_post)
 
 local body_out = ffi.new("const char *[1]")
 local body_len_out = ffi.new("size_t[1]")
@@ -91,6 +112,23 @@ function _M.on_configure(plugin, conf)
 end
 
 
+-- Waits, without keeping the worker, for the calls that a plugin made, or for it to resume the request.
+local function wait(r, ctx, outcome)
+    while outcome == OUTCOME_PAUSE do
+        local semaphore = new_semaphore(0)
+        if not semaphore then
+            return OUTCOME_ERROR
+        end
+
+        C.ngx_http_proxy_wasm_wait(r, semaphore.sem, post_semaphore)
+        semaphore:wait(LONGEST_WAIT)
+        outcome = C.ngx_http_proxy_wasm_resumed(r, ctx)
+    end
+
+    return outcome
+end
+
+
 -- Sends the answer that a plugin gave; does not return.
 local function send_local_response(r)
     local code = C.ngx_http_proxy_wasm_local_response(r, body_out, body_len_out)
@@ -127,11 +165,24 @@ function _M.on_http_request_headers(ctx)
         return true
     end
 
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
+    if outcome == OUTCOME_ERROR then
+        return nil, "failed to run proxy_on_http_request_headers"
+    end
+
+    outcome = wait(r, ctx, outcome)
+    if outcome == OUTCOME_ERROR then
+        return nil, "failed to run proxy_on_http_call_response"
+    end
+
     if outcome == OUTCOME_ANSWER then
         return send_local_response(r)
     end
 
-    return nil, "failed to run proxy_on_http_request_headers"
+    return true
 end
 
 
@@ -149,6 +200,10 @@ function _M.on_http_response_headers(ctx)
     end
 
     local outcome = C.ngx_http_proxy_wasm_on_http_response_headers(r, ctx)
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_response_headers"
     end
@@ -184,8 +239,17 @@ function _M.on_http_request_body(ctx, body, end_of_body)
 
     body = body or ""
     local outcome = C.ngx_http_proxy_wasm_on_http_request_body(r, ctx, body, #body, end_of_body and 1 or 0)
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_request_body"
+    end
+
+    outcome = wait(r, ctx, outcome)
+    if outcome == OUTCOME_ERROR then
+        return nil, "failed to run proxy_on_http_call_response"
     end
 
     if outcome == OUTCOME_ANSWER then
@@ -217,6 +281,10 @@ function _M.on_http_response_body(ctx)
 
     local body = ngx_arg[1] or ""
     local outcome = C.ngx_http_proxy_wasm_on_http_response_body(r, ctx, body, #body, ngx_arg[2] and 1 or 0)
+    if outcome == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
     if outcome == OUTCOME_ERROR then
         return nil, "failed to run proxy_on_http_response_body"
     end

@@ -33,9 +33,9 @@ impl Request {
         }
     }
 
-    /// Replaces the body that was read; what goes upstream gets its length.
+    /// Replaces the body, after [`Self::read_body`]; what goes upstream gets its length.
     pub fn set_body(self, bytes: &[u8]) -> Result<(), AllocError> {
-        let chain = if bytes.is_empty() { std::ptr::null_mut() } else { self.body_chain(bytes)? };
+        let (chain, file) = self.body_chain(bytes)?;
         let r = self.as_ptr();
         // SAFETY: the request is valid.
         unsafe {
@@ -44,6 +44,8 @@ impl Request {
                 return Err(AllocError);
             }
             (*body).bufs = chain;
+            // What other modules take the body from, if there is one; the old file goes with the pool.
+            (*body).temp_file = file;
             (*body).buf = std::ptr::null_mut();
             (*r).headers_in.content_length_n = bytes.len() as _;
             (*r).headers_in.set_chunked(0);
@@ -53,7 +55,10 @@ impl Request {
     }
 
     /// Bytes that stay in memory up to `client_body_buffer_size`, and go to a temporary file beyond, as a client's would.
-    fn body_chain(self, bytes: &[u8]) -> Result<*mut ngx_chain_t, AllocError> {
+    fn body_chain(self, bytes: &[u8]) -> Result<(*mut ngx_chain_t, *mut ngx_temp_file_t), AllocError> {
+        if bytes.is_empty() {
+            return Ok((std::ptr::null_mut(), std::ptr::null_mut()));
+        }
         let pool = self.pool();
         // SAFETY: fresh memory; the location's configuration is the core module's.
         unsafe {
@@ -70,7 +75,7 @@ impl Request {
                 (*buf).last = text.data.add(text.len);
                 (*buf).end = (*buf).last;
                 (*buf).set_temporary(1);
-                return Ok(chain);
+                return Ok((chain, std::ptr::null_mut()));
             }
             (*buf).pos = bytes.as_ptr().cast_mut();
             (*buf).last = (*buf).pos.add(bytes.len());
@@ -90,7 +95,7 @@ impl Request {
             (*buf).set_in_file(1);
             (*buf).file = &raw mut (*file).file;
             (*buf).file_last = bytes.len() as _;
-            Ok(chain)
+            Ok((chain, file))
         }
     }
 }

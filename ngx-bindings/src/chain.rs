@@ -15,6 +15,12 @@ use crate::pool::AllocError;
 #[derive(Clone, Copy)]
 pub struct Chain(*mut ngx_chain_t);
 
+impl Default for Chain {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 /// One buffer of a chain.
 #[derive(Clone, Copy)]
 struct Buf(*mut ngx_buf_t);
@@ -170,52 +176,67 @@ impl Buf {
     }
 }
 
-/// A buffer of our own with its bytes, for nginx's filters to send.
+/// A buffer with bytes of our own, for nginx's filters to send.
 ///
-/// It must stay until it [`is_sent`](Self::is_sent): nginx keeps pointers into it.
+/// Filters keep its address longer than they need the bytes (the chunked filter looks at it once more with the next piece), so the
+/// buffer itself lives in the request's pool, and only the bytes go once they are sent.
 pub struct OwnedBuf {
-    buf: ngx_buf_t,
-    link: ngx_chain_t,
+    buf: *mut ngx_buf_t,
+    link: *mut ngx_chain_t,
     bytes: Vec<u8>,
 }
 
 impl OwnedBuf {
-    /// A buffer of these bytes, boxed since nginx will know it by its address.
-    pub fn new(bytes: Vec<u8>, marks: Marks) -> Box<Self> {
-        // SAFETY: all zero is nginx's own way to start a buffer (`ngx_calloc_buf`) and a link.
-        let (mut buf, link): (ngx_buf_t, ngx_chain_t) = unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
-        if bytes.is_empty() {
-            // nginx takes an empty buffer that says nothing for a mistake.
-            buf.set_sync(u32::from(!(marks.last || marks.last_in_chain || marks.flush)) as _);
-        } else {
-            buf.set_memory(1);
+    /// A buffer with nothing in it yet.
+    pub fn new(pool: Pool) -> Result<Self, AllocError> {
+        let (buf, link) = (pool.alloc::<ngx_buf_t>()?, pool.alloc::<ngx_chain_t>()?);
+        // SAFETY: fresh memory; all zero is nginx's own way to start a buffer (`ngx_calloc_buf`).
+        unsafe {
+            buf.write(std::mem::zeroed());
+            link.write(ngx_chain_t { buf, next: std::ptr::null_mut() });
         }
-        buf.set_last_buf(u32::from(marks.last) as _);
-        buf.set_last_in_chain(u32::from(marks.last_in_chain) as _);
-        buf.set_flush(u32::from(marks.flush) as _);
-        let mut owned = Box::new(Self { buf, link, bytes });
-        let start = owned.bytes.as_mut_ptr();
-        owned.buf.start = start;
-        owned.buf.pos = start;
-        // SAFETY: one past the last byte.
-        owned.buf.last = unsafe { start.add(owned.bytes.len()) };
-        owned.buf.end = owned.buf.last;
-        owned.link.buf = &raw mut owned.buf;
-        owned
+        Ok(Self { buf, link, bytes: Vec::new() })
     }
 
-    /// The buffer as a chain of its own.
-    pub fn chain(&mut self) -> Chain {
-        Chain(&raw mut self.link)
+    /// Fills the buffer, of which nothing is unsent, and answers it as a chain of its own.
+    pub fn fill(&mut self, bytes: Vec<u8>, marks: Marks) -> Chain {
+        self.bytes = bytes;
+        // SAFETY: the buffer and its link are ours, in the pool; the bytes stay until they are sent.
+        unsafe {
+            self.buf.write(std::mem::zeroed());
+            let buf = &mut *self.buf;
+            if self.bytes.is_empty() {
+                // nginx takes an empty buffer that says nothing for a mistake.
+                buf.set_sync(u32::from(!(marks.last || marks.last_in_chain || marks.flush)) as _);
+            } else {
+                buf.set_memory(1);
+                buf.start = self.bytes.as_mut_ptr();
+                buf.pos = buf.start;
+                buf.last = buf.start.add(self.bytes.len());
+                buf.end = buf.last;
+            }
+            buf.set_last_buf(u32::from(marks.last) as _);
+            buf.set_last_in_chain(u32::from(marks.last_in_chain) as _);
+            buf.set_flush(u32::from(marks.flush) as _);
+            (*self.link).next = std::ptr::null_mut();
+        }
+        Chain(self.link)
     }
 
     /// Bytes that nginx has not sent yet.
     pub fn unsent(&self) -> usize {
-        self.buf.last as usize - self.buf.pos as usize
+        Buf(self.buf).size()
     }
 
-    /// Whether nginx is done with the buffer.
-    pub fn is_sent(&self) -> bool {
-        self.unsent() == 0
+    /// Forgets the bytes, which are sent.
+    pub fn clear(&mut self) {
+        self.bytes = Vec::new();
+        // SAFETY: the buffer is ours; nginx reads nothing of an empty one.
+        unsafe {
+            (*self.buf).start = std::ptr::null_mut();
+            (*self.buf).pos = std::ptr::null_mut();
+            (*self.buf).last = std::ptr::null_mut();
+            (*self.buf).end = std::ptr::null_mut();
+        }
     }
 }

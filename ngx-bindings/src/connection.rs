@@ -66,8 +66,10 @@ impl Connection {
             (*peer).set_log_error(sys::ngx_connection_log_error_e_NGX_ERROR_INFO);
             match sys::ngx_event_connect_peer(peer) {
                 rc::OK | rc::AGAIN => {}
-                // nginx has closed the socket, and said why; the system's number may be that of the closing.
-                _ => return Err(last_error(ErrorKind::ConnectionRefused)),
+                // The server could not be reached; nginx has closed the socket, and may have changed the system's number by that.
+                rc::DECLINED => return Err(last_error(ErrorKind::ConnectionRefused)),
+                // No descriptor, or none of `worker_connections`, is free: nginx has said which.
+                _ => return Err(io::Error::other("no connection could be made")),
             }
             let connection = (*peer).connection;
             (*connection).data = this.cast();

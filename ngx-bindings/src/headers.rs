@@ -100,10 +100,10 @@ impl HeaderList {
         self.iter().find(|field| field.is(name))
     }
 
-    /// Appends a field; name and value are copied into the pool.
+    /// Appends a field; name and value are copied into the pool, ending in a NUL as those that nginx itself has read.
     pub fn push(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
-        let key = pool.copy(name)?;
-        let value = pool.copy(value)?;
+        let key = pool.copy_terminated(name)?;
+        let value = pool.copy_terminated(value)?;
         let lowcase = pool.alloc_bytes(name.len().max(1))?;
         // SAFETY: fresh memory of that size.
         let lowcase_name = unsafe {

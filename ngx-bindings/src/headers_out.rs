@@ -2,7 +2,7 @@
 
 use std::mem::offset_of;
 
-use nginx_sys::{ngx_http_headers_out_t as HeadersOut, ngx_str_t};
+use nginx_sys::{ngx_http_headers_out_t as HeadersOut, ngx_http_time, ngx_str_t};
 
 use crate::headers::HeaderList;
 use crate::pool::AllocError;
@@ -45,6 +45,8 @@ impl Request {
             field.hide();
             found = true;
         }
+        // Of a file nginx knows the time alone, and writes the field at last.
+        found |= name.eq_ignore_ascii_case(b"last-modified");
         if found { self.index_header_out(name) } else { Ok(()) }
     }
 
@@ -109,6 +111,20 @@ impl Request {
             (*out).charset = ngx_str_t::empty();
         }
         Ok(())
+    }
+
+    /// The value of the Last-Modified that nginx will write, if it knows the time and the list has no such field.
+    pub fn last_modified(self) -> Option<Vec<u8>> {
+        let mut text = [0; b"Mon, 28 Sep 1970 06:00:00 GMT".len()];
+        // SAFETY: the request is valid by the handle's contract; nginx writes as many bytes as `text` has.
+        unsafe {
+            let out = &raw const (*self.as_ptr()).headers_out;
+            if (*out).last_modified_time == -1 || !(*out).last_modified.is_null() {
+                return None;
+            }
+            ngx_http_time(text.as_mut_ptr(), (*out).last_modified_time);
+        }
+        Some(text.to_vec())
     }
 
     /// The length of the body, if it is known.

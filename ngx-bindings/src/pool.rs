@@ -37,6 +37,17 @@ impl Pool {
         Ok(ngx_str_t { len: bytes.len(), data })
     }
 
+    /// As [`Self::copy`], with a NUL behind: some of nginx's parsers know no length (that of Range, for one).
+    pub fn copy_terminated(self, bytes: &[u8]) -> Result<ngx_str_t, AllocError> {
+        let data = self.alloc_bytes(bytes.len() + 1)?;
+        // SAFETY: `data` points at one fresh byte more than `bytes` has.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+            data.add(bytes.len()).write(0);
+        }
+        Ok(ngx_str_t { len: bytes.len(), data })
+    }
+
     /// `size` bytes, unaligned and not initialized.
     pub fn alloc_bytes(self, size: usize) -> Result<*mut u8, AllocError> {
         // SAFETY: the pool is valid by the handle's contract.
@@ -81,14 +92,20 @@ impl Pool {
         Ok(())
     }
 
-    /// The data that was registered with `handler`.
-    pub fn find_on_destroy(self, handler: extern "C" fn(*mut c_void)) -> Option<NonNull<c_void>> {
+    /// The data that was registered with `handler` and is what `wanted` says.
+    pub fn find_on_destroy(
+        self,
+        handler: extern "C" fn(*mut c_void),
+        wanted: impl Fn(NonNull<c_void>) -> bool,
+    ) -> Option<NonNull<c_void>> {
         // SAFETY: walks the list of a valid pool.
         unsafe {
             let mut cleanup = (*self.as_ptr()).cleanup;
             while !cleanup.is_null() {
-                if (*cleanup).handler.is_some_and(|other| other as usize == handler as usize) {
-                    return NonNull::new((*cleanup).data);
+                if (*cleanup).handler.is_some_and(|other| other as usize == handler as usize)
+                    && let Some(data) = NonNull::new((*cleanup).data).filter(|&data| wanted(data))
+                {
+                    return Some(data);
                 }
                 cleanup = (*cleanup).next;
             }

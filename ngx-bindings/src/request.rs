@@ -55,6 +55,13 @@ impl Request {
         unsafe { (*self.as_ptr()).main != self.as_ptr() }
     }
 
+    /// Whether this is what the Lua module makes where there is no request: a timer, `init_worker_by_lua`. It has no client, and
+    /// of a request only what Lua itself needs.
+    pub fn is_fake(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract, and every request has a connection.
+        unsafe { (*(*self.as_ptr()).connection).fd == -1 }
+    }
+
     /// Whether nginx itself redirected the request (`error_page`, `try_files`, `index`).
     pub fn is_internal(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
@@ -198,13 +205,15 @@ impl Request {
         }
     }
 
-    /// An HTTP/2 request without a length says by its stream whether a body follows.
+    /// An HTTP/2 request without a length says by its stream whether a body follows, or has come meanwhile.
     #[cfg(ngx_feature = "http_v2")]
     unsafe fn http2_body_to_come(self) -> bool {
         // SAFETY: `r->stream` is null or valid.
         unsafe {
             let stream = (*self.as_ptr()).stream;
-            !stream.is_null() && (*stream).in_closed() == 0 && (*self.as_ptr()).headers_in.content_length_n < 0
+            !stream.is_null()
+                && (*self.as_ptr()).headers_in.content_length_n < 0
+                && ((*stream).in_closed() == 0 || !(*stream).preread.is_null())
         }
     }
 
@@ -349,6 +358,24 @@ impl Request {
         unsafe {
             let other = (*self.as_ptr()).buffered() as u32 & !BIT;
             (*self.as_ptr()).set_buffered((other | if buffered { BIT } else { 0 }) as _);
+        }
+    }
+
+    /// Whether part of the response is on its way to the client: in filters after ours, or waiting for the connection.
+    pub fn is_sending(self) -> bool {
+        // SAFETY: a live request has a connection.
+        unsafe { (*(*self.as_ptr()).connection).buffered() != 0 || !(*self.as_ptr()).postponed.is_null() }
+    }
+
+    /// Stops the time in which the client must take something (`send_timeout`), while there is nothing for it to take.
+    pub fn stop_send_timeout(self) {
+        // SAFETY: a live request has a connection, and that a write event; the timer is in nginx's tree if it is set.
+        unsafe {
+            let write = (*(*self.as_ptr()).connection).write;
+            // A delayed event waits for `limit_rate`, not for the client.
+            if (*write).timer_set() != 0 && (*write).delayed() == 0 {
+                sys::ngx_del_timer(write);
+            }
         }
     }
 

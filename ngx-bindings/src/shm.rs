@@ -12,8 +12,12 @@ use nginx_sys::{self as sys, ngx_int_t, ngx_module_t, ngx_shm_zone_t, ngx_slab_p
 use crate::pool::AllocError;
 use crate::{Conf, rc, string};
 
-/// The least that nginx's slab pools and what we keep in them need.
+/// The least that nginx's slab pools, and what is kept in ours, need.
 pub const MIN_SIZE: usize = 64 << 10;
+
+/// Words before those that are given out, the first of which says how many these are: a cache line, so that what begins at a
+/// multiple of one in the words does so in memory.
+const HEADER: usize = 8;
 
 /// A zone of shared memory. nginx makes it when all of the configuration has been read; a zone of the same name, size and
 /// module in the configuration before is kept with its contents.
@@ -57,7 +61,7 @@ unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, _: *mut std::ffi::c_void) -
             }
             pages.cast::<u8>().write_bytes(0, size);
             // How much it is stands beside it: `pfree` is 0 now.
-            pages.cast::<usize>().write(size / size_of::<AtomicU64>() - 1);
+            pages.cast::<usize>().write(size / size_of::<AtomicU64>() - HEADER);
             (*pool).data = pages;
         }
         rc::OK
@@ -75,7 +79,7 @@ impl ShmZone {
                 return &[];
             }
             let start: *const usize = (*pool).data.cast();
-            std::slice::from_raw_parts(start.add(1).cast(), *start)
+            std::slice::from_raw_parts(start.add(HEADER).cast(), *start)
         }
     }
 

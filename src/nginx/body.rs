@@ -26,7 +26,7 @@ impl Body {
         Self { source: chain, data: Data::Chain, changed: false }
     }
 
-    /// A copy of a body.
+    /// A copy of a body, or what came in place of one.
     pub fn copied(bytes: Vec<u8>, changed: bool) -> Self {
         Self { source: Chain::EMPTY, data: Data::Bytes(bytes), changed }
     }
@@ -58,6 +58,11 @@ impl Body {
                 Ok(())
             }
         }
+    }
+
+    /// Its length in bytes, were a range of it replaced by so many bytes.
+    pub fn size_with(&self, range: &Range<usize>, value: usize) -> usize {
+        self.size() - range.len() + value
     }
 
     /// Replaces a range, which lies inside the body.
@@ -114,12 +119,12 @@ impl Body {
     /// As [`Self::read`].
     pub fn keep(&mut self) -> io::Result<()> {
         self.bytes()?;
-        self.consume();
+        std::mem::take(&mut self.source).consume();
         Ok(())
     }
 
-    /// Lets nginx use its buffers again; for a body of which nothing more is asked, or that was copied.
-    pub fn consume(&self) {
+    /// Lets nginx use its buffers again, for a body of which nothing more is asked.
+    pub fn drop_source(self) {
         self.source.consume();
     }
 

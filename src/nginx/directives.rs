@@ -8,18 +8,28 @@ use ngx_bindings::module::{content_directive, location_directive, main_directive
 use ngx_bindings::phase;
 use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
 
-use super::configuration::{Attachment, CacheSetting, Declared, LocConf, MainConf, io_reason};
+use super::configuration::{Attachment, BodyMode, CacheSetting, Declared, LocConf, MainConf, io_reason};
 use super::guard::guard;
 use super::{module, status};
 use crate::config::{PluginDeclaration, config_yaml, units};
 
 /// The directives, in the order of the documentation.
-pub static mut COMMANDS: [ngx_command_t; 15] = [
+pub static mut COMMANDS: [ngx_command_t; 25] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
     location_directive(c"proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
+    location_directive(c"wasm_request_body", sys::NGX_CONF_TAKE1, cmd_wasm_request_body),
+    location_directive(c"wasm_response_body", sys::NGX_CONF_TAKE1, cmd_wasm_response_body),
     main_directive(c"wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
+    main_directive(c"wasm_memory_limit", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_callback_timeout", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_start_timeout", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_failure", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_body_buffer_size", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_env", sys::NGX_CONF_1MORE, cmd_wasm_env),
+    main_directive(c"wasm_capabilities", sys::NGX_CONF_1MORE, cmd_wasm_capabilities),
+    location_directive(c"wasm_pause_timeout", sys::NGX_CONF_TAKE1, cmd_wasm_pause_timeout),
     main_directive(c"wasm_ssl_trusted_certificate", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_trusted_certificate),
     main_directive(c"wasm_ssl_verify", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify),
     main_directive(c"wasm_ssl_verify_depth", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify_depth),
@@ -47,6 +57,27 @@ fn main_handler(
         let args = cf.args();
         main.enabled = true;
         match body(cf, &args[1..], main) {
+            Ok(()) => CONF_OK,
+            Err(reason) => cf.error(format_args!("\"{}\": {reason}", args[0].escape_ascii())),
+        }
+    })
+}
+
+/// As [`main_handler`], for a directive that also stands in `server` and `location`.
+fn location_handler(
+    cf: *mut ngx_conf_t,
+    conf: *mut c_void,
+    body: impl FnOnce(Conf, &[&[u8]], &mut MainConf, &mut LocConf) -> Handled,
+) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes its parser, inside `http`, and what `create_loc_conf` answered for this level.
+        let (cf, main, loc) = unsafe {
+            let cf = Conf::from_ptr(cf);
+            (cf, &mut *cf.main_conf::<MainConf>(module::main_module()), &mut *conf.cast::<LocConf>())
+        };
+        let args = cf.args();
+        main.enabled = true;
+        match body(cf, &args[1..], main, loc) {
             Ok(()) => CONF_OK,
             Err(reason) => cf.error(format_args!("\"{}\": {reason}", args[0].escape_ascii())),
         }
@@ -96,6 +127,61 @@ extern "C" fn cmd_wasm_cache(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *
     })
 }
 
+/// What `wasm_plugin` sets for one plugin by `option=value`, set for all by `wasm_option value`.
+extern "C" fn cmd_option(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        let option = text(cf.args()[0])?.trim_start_matches("wasm_");
+        set_option(main, option, text(args[0])?)
+    })
+}
+
+extern "C" fn cmd_wasm_env(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        args.iter().try_for_each(|variable| set_option(main, "env", text(variable)?))
+    })
+}
+
+extern "C" fn cmd_wasm_capabilities(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| set_option(main, "capabilities", text(&args.join(&b','))?))
+}
+
+fn set_option(main: &mut MainConf, option: &str, value: &str) -> Handled {
+    main.overrides.set(option, value).map_err(|error| error.to_string())
+}
+
+/// nginx's arguments are bytes; names and numbers are text.
+fn text(argument: &[u8]) -> Result<&str, String> {
+    str::from_utf8(argument).map_err(|_| format!("\"{}\" is not UTF-8", argument.escape_ascii()))
+}
+
+extern "C" fn cmd_wasm_request_body(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    location_handler(cf, conf, |_, args, _, loc| set_once(&mut loc.request_body, body_mode(args[0])?))
+}
+
+extern "C" fn cmd_wasm_response_body(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    location_handler(cf, conf, |_, args, _, loc| set_once(&mut loc.response_body, body_mode(args[0])?))
+}
+
+fn body_mode(name: &[u8]) -> Result<BodyMode, String> {
+    match name {
+        b"always" => Ok(BodyMode::Always),
+        b"property" => Ok(BodyMode::Property),
+        b"never" => Ok(BodyMode::Never),
+        other => Err(format!("\"{}\" is no mode; write always, property or never", other.escape_ascii())),
+    }
+}
+
+extern "C" fn cmd_wasm_pause_timeout(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    location_handler(cf, conf, |_, args, _, loc| {
+        let time = units::parse_time(text(args[0])?).map_err(|error| error.to_string())?;
+        match u32::try_from(time.as_millis()) {
+            Ok(0) => Err("a pause of 0 ends every request that a plugin holds".to_owned()),
+            Ok(milliseconds) => set_once(&mut loc.pause_timeout, milliseconds),
+            Err(_) => Err("a pause can last 49 days at most".to_owned()),
+        }
+    })
+}
+
 extern "C" fn cmd_wasm_ssl_trusted_certificate(
     cf: *mut ngx_conf_t,
     _: *mut ngx_command_t,
@@ -141,18 +227,7 @@ fn set_once<T>(setting: &mut Option<T>, value: T) -> Handled {
 }
 
 extern "C" fn cmd_proxy_wasm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
-    guard(CONF_ERROR, || {
-        // SAFETY: nginx passes its parser, inside `http`, and what `create_loc_conf` answered for this level.
-        let (cf, main, loc) = unsafe {
-            let cf = Conf::from_ptr(cf);
-            (cf, &mut *cf.main_conf::<MainConf>(module::main_module()), &mut *conf.cast::<LocConf>())
-        };
-        main.enabled = true;
-        match attach(cf, &cf.args()[1..], main, loc) {
-            Ok(()) => CONF_OK,
-            Err(reason) => cf.error(format_args!("\"proxy_wasm\": {reason}")),
-        }
-    })
+    location_handler(cf, conf, attach)
 }
 
 /// `proxy_wasm NAME [CONF | conf_file=PATH];` or `proxy_wasm off;`.

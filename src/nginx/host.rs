@@ -142,7 +142,7 @@ impl RequestStream {
         self.slot
     }
 
-    fn calls(&self) -> &Calls {
+    pub fn calls(&self) -> &Calls {
         &self.calls
     }
 
@@ -153,12 +153,10 @@ impl RequestStream {
 }
 
 impl Drop for RequestStream {
-    /// While the request lives, its instance is what goes: there will be no answer to the calls that the request may wait for.
+    /// While the request lives, its instance is what goes: nothing will come that the request may wait for.
     fn drop(&mut self) {
-        if self.calls.len() > 0
-            && let Some(ctx) = self.handle.get()
-        {
-            ctx.fail_waiting(self.slot);
+        if let Some(ctx) = self.handle.get() {
+            ctx.instance_gone(self.slot);
         }
     }
 }

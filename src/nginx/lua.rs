@@ -8,12 +8,14 @@
 //! | `plugins` | load and configure |
 //! | `requests` | the callbacks of a request |
 //! | `bodies` | those with a body |
+//! | `waiting` | a thread of Lua's that waits for a plugin |
 //! | `status` | the page of metrics |
 
 mod bodies;
 mod plugins;
 mod requests;
 mod status;
+mod waiting;
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -23,6 +25,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use ngx_bindings::conf::Conf;
 use ngx_bindings::string;
 use ngx_bindings::sys::ngx_str_t;
+
+pub use waiting::Waiting;
 
 use super::configuration::{MainConf, Policy};
 use super::host::NginxHost;

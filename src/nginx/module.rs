@@ -15,7 +15,7 @@ use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_in
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
 use super::shared::queue_events;
-use super::{calls, directives, filters, log, lua, phases};
+use super::{calls, directives, filters, live, log, lua, phases, worker};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
@@ -113,7 +113,11 @@ extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_c
         // SAFETY: nginx passes its parser and what `create_main_conf` answered.
         let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
         match main.load(cf) {
-            Ok(()) => CONF_OK,
+            Ok(()) => {
+                // Not in postconfiguration: that of Lua, which runs init_by_lua, may come before ours.
+                lua::set_configuration(cf, main);
+                CONF_OK
+            }
             Err(fault) => cf.error_at(fault.message, &fault.place),
         }
     })
@@ -132,13 +136,8 @@ extern "C" fn merge_loc_conf(cf: *mut ngx_conf_t, above: *mut c_void, conf: *mut
 
 extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     guard(rc::ERROR, || {
-        // SAFETY: nginx passes its parser, inside `http`.
-        let (cf, main) = unsafe {
-            let cf = Conf::from_ptr(cf);
-            (cf, cf.main_conf::<MainConf>(main_module()))
-        };
-        lua::set_configuration(cf, main);
-        phases::register(cf)
+        // SAFETY: nginx passes its parser.
+        phases::register(unsafe { Conf::from_ptr(cf) })
     })
 }
 
@@ -182,6 +181,7 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         let Some(main) = (unsafe { main.as_ref() }) else { return rc::OK };
         if let Some((runtime, stores)) = main.runtime().zip(main.shared.stores()) {
             runtime.loads.count_inherited(stores);
+            worker::resume_deadlines(&runtime.engine);
         }
         if !main.attachments.is_empty() {
             main.worker().start();
@@ -192,6 +192,7 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
 
 extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
     guard((), || {
+        live::finish_all();
         // SAFETY: nginx passes a valid cycle; null, or what `create_main_conf` answered.
         if let Some(main) = unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_mut() } {
             drop(main.started_worker());

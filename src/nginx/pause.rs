@@ -7,6 +7,7 @@ use std::ffi::c_void;
 
 use ngx_bindings::event::Event;
 use ngx_bindings::log::Level;
+use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_event_t;
 
 use super::guard::guard;
@@ -14,11 +15,22 @@ use super::phases;
 use super::request::RequestContext;
 use crate::proxy_wasm::abi::StreamType;
 
+/// Where a request stands in the phases, as far as plugins hold it there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hold {
+    /// Nobody does: the phases run, or something of nginx's is under way.
+    #[default]
+    Free,
+    /// The plugin of this slot does.
+    Held(usize),
+    /// It let go; the event takes the request on.
+    Released,
+}
+
 /// What holds a request.
 #[derive(Default)]
 pub struct Pause {
-    /// The slot whose plugin holds the request.
-    request: Cell<Option<usize>>,
+    request: Cell<Hold>,
     /// Slots whose plugins resumed the response, to be looked at by the event.
     response: RefCell<Vec<usize>>,
     event: RefCell<Option<Box<Event>>>,
@@ -27,17 +39,33 @@ pub struct Pause {
 impl Pause {
     /// Whether a plugin holds the request.
     pub fn holds_request(&self) -> bool {
-        self.request.get().is_some()
+        matches!(self.request.get(), Hold::Held(_))
     }
 
     /// The slot that holds the request.
     pub fn request_holder(&self) -> Option<usize> {
-        self.request.get()
+        match self.request.get() {
+            Hold::Held(slot) => Some(slot),
+            Hold::Free | Hold::Released => None,
+        }
+    }
+
+    /// Nobody waits any more: no time runs.
+    pub fn stop_clock(&self) {
+        if let Some(event) = self.event.borrow_mut().as_mut() {
+            event.cancel_timer();
+        }
+    }
+
+    /// The request is held no longer.
+    pub fn release_request(&self) {
+        self.request.set(Hold::Free);
+        self.stop_clock();
     }
 
     /// Nothing will come any more.
     pub fn forget(&self) {
-        self.request.set(None);
+        self.request.set(Hold::Free);
         *self.event.borrow_mut() = None;
     }
 }
@@ -45,29 +73,42 @@ impl Pause {
 impl RequestContext {
     /// Keeps the request in its phase until the plugin of `slot` resumes it.
     pub fn pause_request(&self, slot: usize) {
-        self.pause.request.set(Some(slot));
+        self.pause.request.set(Hold::Held(slot));
         self.with_event(|event| event.set_timer(phases::loc_conf(self.request()).pause_timeout()));
         self.request().watch_client();
     }
 
-    /// Starts the time that a plugin may hold the response.
-    pub fn pause_response(&self) {
+    /// As [`Self::pause_request`], for a thread of Lua's that waits: the Lua module looks after the client.
+    pub fn hold_for_lua(&self, slot: usize) {
+        self.pause.request.set(Hold::Held(slot));
         self.with_event(|event| event.set_timer(phases::loc_conf(self.request()).pause_timeout()));
+    }
+
+    /// Starts, anew for each piece of the body, the time that a plugin may hold the response.
+    pub fn pause_response(&self) {
+        self.with_event(|event| {
+            event.set_timer(phases::loc_conf(self.request()).pause_timeout());
+            // nginx starts the client's time when the filters have returned.
+            event.post();
+        });
     }
 
     /// `proxy_continue_stream` by the plugin of `slot`; without effect unless it holds that stream.
     pub fn resume(&self, slot: usize, stream: StreamType) {
         match stream {
-            StreamType::HttpRequest if self.pause.request.get() == Some(slot) => self.pause.request.set(None),
+            StreamType::HttpRequest if self.pause.request.get() == Hold::Held(slot) => {
+                self.pause.request.set(Hold::Released)
+            }
             StreamType::HttpResponse if self.response.is_held_by(slot) => self.pause.response.borrow_mut().push(slot),
             _ => return,
         }
         self.with_event(Event::post);
     }
 
-    /// A callback outside the request's phases (a call's response, a tick) has left something to be done for a request that waits.
+    /// An answer or an end that came from elsewhere (a call's response, a tick, another request) is looked at by the event; what a
+    /// callback of a phase leaves, the phase looks at. A thread of Lua's looks after every call.
     pub fn after_callback(&self) {
-        if self.has_answer() || self.is_closed() {
+        if !self.is_running() && (self.has_answer() || self.is_closed() || self.waiting.any()) {
             self.with_event(Event::post);
         }
     }
@@ -83,26 +124,30 @@ impl RequestContext {
     /// Does what is due, from nginx's loop. The request may be gone after.
     fn wake(&self) {
         let timed_out = self.pause.event.borrow_mut().as_mut().is_some_and(|event| event.take_timed_out());
-        let resumed = self.pause.response.take();
-        if timed_out {
-            let what = if self.pause.holds_request() { "request" } else { "response" };
-            self.request().log().print(Level::Error, format_args!("a plugin held the {what} past wasm_pause_timeout"));
+        if timed_out && let Some(slot) = self.pause.request_holder() {
+            let name = self.plugin_name(slot);
+            let line = format_args!("plugin \"{name}\" held the request past wasm_pause_timeout");
+            self.request().log().print(Level::Error, line);
         }
-        if self.response.has_begun() {
-            return self.wake_response(&resumed, timed_out);
-        }
-        if !timed_out && self.pause.holds_request() && !self.has_answer() && !self.is_closed() {
+        if self.waiting.wake(timed_out) {
             return;
         }
-        if let Some(event) = self.pause.event.borrow_mut().as_mut() {
-            event.cancel_timer();
+        if self.response.has_begun() {
+            return self.wake_response(&self.pause.response.take(), timed_out);
         }
-        self.pause.request.set(None);
-        if timed_out {
-            self.request().finalize_in_event(ngx_bindings::rc::GATEWAY_TIME_OUT);
-        } else {
-            self.request().resume_phases();
+        match self.pause.request.get() {
+            // nginx is not in a phase of ours: an answer waits until it comes to one, or to the response.
+            Hold::Free if self.is_closed() => return self.request().finalize_in_event(rc::CLOSE),
+            Hold::Free => return,
+            Hold::Held(_) if timed_out => {
+                self.pause.request.set(Hold::Free);
+                return self.request().finalize_in_event(rc::GATEWAY_TIME_OUT);
+            }
+            Hold::Held(_) if !self.has_answer() && !self.is_closed() => return,
+            Hold::Held(_) | Hold::Released => {}
         }
+        self.pause.release_request();
+        self.request().resume_phases();
     }
 }
 

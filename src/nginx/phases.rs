@@ -65,7 +65,7 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     let Some(slot) = next_for_body(ctx, loc, phase) else {
         return keep_body(ctx);
     };
-    if !ctx.body_read.get() && request.has_body() {
+    if !ctx.body_read.get() {
         return request.read_body(on_body_read);
     }
     request_body(ctx, loc, phase, slot)

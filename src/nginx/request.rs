@@ -7,22 +7,26 @@ use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use ngx_bindings::log::Level;
 use ngx_bindings::pool::AllocError;
 use ngx_bindings::{Request, rc};
 
 use super::body::Body;
+use super::calls::PendingCalls;
 use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
 use super::host::{Answer, NginxHost, RequestStream};
+use super::live;
+use super::lua::Waiting;
 use super::module;
 use super::pause::Pause;
 use super::response::Response;
 use crate::config::FailurePolicy;
 use crate::proxy_wasm::abi::{Action, StreamType};
 use crate::proxy_wasm::pairs::PairsBuf;
-use crate::proxy_wasm::{Callback, Failure, HttpContext, PluginContext};
+use crate::proxy_wasm::{Callback, Failure, HttpContext, Plugin, PluginContext};
 
 /// What a request's plugins want of nginx, after some callbacks of theirs ran.
 #[derive(Debug)]
@@ -48,6 +52,15 @@ pub enum Source {
     Lua(usize),
 }
 
+/// Which of a request's two bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyOf {
+    /// What the client sends.
+    Request,
+    /// What it gets.
+    Response,
+}
+
 /// The HttpContexts of one request.
 pub struct RequestContext {
     request: Request,
@@ -56,16 +69,22 @@ pub struct RequestContext {
     answer: RefCell<Option<Answer>>,
     /// A plugin closed the stream.
     closed: Cell<bool>,
+    /// A callback of the request runs; what it leaves to be done is looked at when it has returned.
+    running: Cell<bool>,
     /// The request's body, for as long as plugins may see it.
     pub request_body: RefCell<Option<Body>>,
     /// A changed body, while Lua copies it.
     pub for_lua: RefCell<Vec<u8>>,
     /// nginx has read the request's body.
     pub body_read: Cell<bool>,
+    /// The thread of Lua's that waits for a plugin.
+    pub waiting: Waiting,
     /// What holds the request, or the response.
     pub pause: Pause,
     /// How far the response has come.
     pub response: Response,
+    /// Where it stands among the requests of this process.
+    pub place: live::Place,
     handle: RequestHandle,
 }
 
@@ -83,7 +102,9 @@ impl RequestHandle {
 
 struct Slot {
     source: Source,
+    plugin: Arc<Plugin<NginxHost>>,
     policy: Policy,
+    calls: PendingCalls,
     /// None while its callback runs; and when the plugin failed and the request goes on without it.
     http: Option<HttpContext<NginxHost>>,
     /// `proxy_on_request_body` has run.
@@ -103,9 +124,11 @@ impl RequestContext {
         if ctx.is_some() || !request.is_internal() {
             return ctx;
         }
-        // An internal redirect made nginx forget it.
-        let found = request.pool().find_on_destroy(destroy)?.cast::<Self>();
-        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool; the module is ours.
+        // An internal redirect made nginx forget it. In the pool are those of subrequests, too.
+        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool.
+        let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
+        let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();
+        // SAFETY: as above; the module is ours.
         unsafe {
             request.set_module_ctx(module::main_module(), found.as_ptr());
             Some(found.as_ref())
@@ -130,15 +153,19 @@ impl RequestContext {
                 slots: RefCell::default(),
                 answer: RefCell::default(),
                 closed: Cell::default(),
+                running: Cell::default(),
                 request_body: RefCell::default(),
                 for_lua: RefCell::default(),
                 body_read: Cell::default(),
+                waiting: Waiting::default(),
                 pause: Pause::default(),
                 response: Response::default(),
+                place: live::Place::default(),
                 handle: RequestHandle(Rc::new(Cell::new(NonNull::new(ctx)))),
             });
             request.pool().on_destroy(destroy, ctx.cast())?;
             request.set_module_ctx(module::main_module(), ctx);
+            live::enter(&*ctx);
             Ok(&*ctx)
         }
     }
@@ -177,15 +204,18 @@ impl RequestContext {
         policy: Policy,
     ) -> Result<usize, Verdict> {
         let slot = self.len();
+        let stream = RequestStream::new(self, slot);
         self.slots.borrow_mut().push(Slot {
             source,
+            plugin: Arc::clone(plugin.plugin()),
             policy,
+            calls: stream.calls().pending(),
             http: None,
             request_body_seen: false,
             wants_request_body: false,
             wants_response_body: false,
         });
-        match plugin.create_http_context(RequestStream::new(self, slot)) {
+        match plugin.create_http_context(stream) {
             Ok(http) => {
                 self.slots.borrow_mut()[slot].http = Some(http);
                 Ok(slot)
@@ -205,7 +235,10 @@ impl RequestContext {
         let Some(mut http) = self.slots.borrow_mut()[slot].http.take() else {
             return Verdict::Continue;
         };
-        let action = match callback(&mut http) {
+        self.running.set(true);
+        let result = callback(&mut http);
+        self.running.set(false);
+        let action = match result {
             Ok(action) => action,
             Err(failure) => {
                 let policy = self.slots.borrow()[slot].policy;
@@ -227,7 +260,10 @@ impl RequestContext {
     pub fn call_back(&self, slot: usize, callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<(), Failure>) {
         // Out of its slot while it runs, as in the phases.
         let Some(http) = self.slots.borrow_mut()[slot].http.take() else { return };
-        match callback(&http) {
+        self.running.set(true);
+        let result = callback(&http);
+        self.running.set(false);
+        match result {
             Ok(()) => self.slots.borrow_mut()[slot].http = Some(http),
             Err(failure) => {
                 let policy = self.slots.borrow()[slot].policy;
@@ -238,16 +274,23 @@ impl RequestContext {
         self.after_callback();
     }
 
+    /// The instance of a slot's plugin failed. In a callback of this slot, that callback's failure is what counts for the request.
+    pub fn instance_gone(&self, slot: usize) {
+        let is_idle = self.slots.borrow()[slot].http.is_some();
+        if is_idle {
+            self.fail_waiting(slot);
+        }
+    }
+
     /// The plugin of a slot failed while the request or the response waited for it.
-    pub fn fail_waiting(&self, slot: usize) {
+    fn fail_waiting(&self, slot: usize) {
         let failure = self.slots.borrow()[slot].policy.failure;
-        let (holds_request, holds_response) =
-            (self.pause.request_holder() == Some(slot), self.response.is_held_by(slot));
+        let is_held = self.pause.request_holder() == Some(slot) || self.response.is_held_by(slot);
         match failure {
-            FailurePolicy::Closed if holds_request => {
+            // Where the response has begun, nginx closes the connection instead.
+            FailurePolicy::Closed if is_held => {
                 self.set_answer(Answer { status: 503, headers: PairsBuf::default(), body: Vec::new() });
             }
-            FailurePolicy::Closed if holds_response => self.close(),
             FailurePolicy::Closed => {}
             FailurePolicy::Open => {
                 self.resume(slot, StreamType::HttpRequest);
@@ -276,7 +319,7 @@ impl RequestContext {
         !slot.request_body_seen
             && slot.has(Callback::OnRequestBody)
             && match mode {
-                BodyMode::Always => self.body_read.get() || self.request().has_body() || slot.wants_request_body,
+                BodyMode::Always => self.request().has_body() || slot.wants_request_body,
                 BodyMode::Property => slot.wants_request_body,
                 BodyMode::Never => false,
             }
@@ -300,18 +343,33 @@ impl RequestContext {
     }
 
     /// What the plugin of a slot said by APISIX's properties.
-    pub fn ask_for_body(&self, slot: usize, response: bool, wanted: bool) {
+    pub fn ask_for_body(&self, slot: usize, body: BodyOf, wanted: bool) {
         let slot = &mut self.slots.borrow_mut()[slot];
-        if response {
-            slot.wants_response_body = wanted;
-        } else {
-            slot.wants_request_body = wanted;
+        match body {
+            BodyOf::Request => slot.wants_request_body = wanted,
+            BodyOf::Response => slot.wants_response_body = wanted,
         }
     }
 
-    /// How much of a body may wait for a slot's plugin.
+    /// The name of the plugin of a slot, for the error log.
+    pub fn plugin_name(&self, slot: usize) -> String {
+        self.slots.borrow()[slot].plugin.name().to_owned()
+    }
+
+    /// How much of a body may wait for a slot's plugin, or be what it made of it.
     pub fn body_buffer_size(&self, slot: usize) -> usize {
         self.slots.borrow()[slot].policy.body_buffer_size
+    }
+
+    /// Whether the plugin of a slot waits for calls it made.
+    pub fn calls_pending(&self, slot: usize) -> bool {
+        self.slots.borrow()[slot].calls.any()
+    }
+
+    /// Whether the plugin of a slot failed, and its policy closes the request.
+    pub fn has_failed(&self, slot: usize) -> bool {
+        let slots = self.slots.borrow();
+        slots[slot].http.is_none() && slots[slot].policy.failure == FailurePolicy::Closed
     }
 
     /// Whether the plugin of a slot exports a callback.
@@ -322,7 +380,7 @@ impl RequestContext {
     /// Whether the plugin of a slot has the means to change a body.
     pub fn may_change_body(&self, slot: usize) -> bool {
         let slots = self.slots.borrow();
-        slots[slot].http.as_ref().is_some_and(|http| http.plugin_context().plugin().imports("proxy_set_buffer_bytes"))
+        slots[slot].http.is_some() && slots[slot].plugin.imports("proxy_set_buffer_bytes")
     }
 
     /// What a plugin wants sent; the first answer stands.
@@ -333,6 +391,11 @@ impl RequestContext {
     /// Closes the stream, once the guest has returned.
     pub fn close(&self) {
         self.closed.set(true);
+    }
+
+    /// Whether one of its own callbacks runs.
+    pub fn is_running(&self) -> bool {
+        self.running.get()
     }
 
     /// Whether a plugin closed the stream.
@@ -353,6 +416,7 @@ impl RequestContext {
     /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
     pub fn finish(&self) {
         self.handle.0.set(None);
+        self.waiting.forget();
         self.pause.forget();
         for slot in 0..self.len() {
             // Dropped, a context is finished; and not while the slots are borrowed, because its callbacks look at them.
@@ -364,7 +428,7 @@ impl RequestContext {
 
 impl Slot {
     fn has(&self, callback: Callback) -> bool {
-        self.http.as_ref().is_some_and(|http| http.plugin_context().plugin().has(callback))
+        self.http.is_some() && self.plugin.has(callback)
     }
 }
 
@@ -373,7 +437,9 @@ extern "C" fn destroy(data: *mut c_void) {
     guard((), || {
         // SAFETY: `create` registered it with this data; nginx runs a cleanup once.
         unsafe {
-            (*data.cast::<RequestContext>()).finish();
+            let ctx = &*data.cast::<RequestContext>();
+            ctx.finish();
+            live::leave(ctx);
             data.cast::<RequestContext>().drop_in_place();
         }
     });

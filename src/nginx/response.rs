@@ -5,13 +5,15 @@
 //! than that, unless it is told to flush, which lets ours go, too.
 //!
 //! What plugins do not change passes as nginx's own buffers. What they made anew counts until the client has it: past
-//! [`UNSENT_LIMIT`] nothing more is taken from upstream, so a slow client costs no memory.
+//! [`UNSENT_LIMIT`] nothing more is taken from upstream, so a slow client costs no memory. What may not go on yet stays in nginx's
+//! buffers, which nginx does not fill again until they are taken; only what a plugin was shown and holds is copied.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 
-use ngx_bindings::chain::{Chain, Marks, OwnedBuf};
+use ngx_bindings::chain::{Chain, Marks};
 use ngx_bindings::log::Level;
+use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 
@@ -22,6 +24,7 @@ use super::host::{Answer, header_count};
 use super::module;
 use super::phases::{loc_conf, main_conf};
 use super::request::{RequestContext, Source, Verdict};
+use super::unsent::Unsent;
 use crate::proxy_wasm::abi::MapType;
 
 /// Bytes made by plugins that may wait for the client before upstream does.
@@ -33,13 +36,14 @@ pub struct Response {
     stage: Cell<Stage>,
     /// What `proxy_on_response_body` may see now.
     pub body: RefCell<Option<Body>>,
-    /// What upstream sent and no plugin has seen yet.
-    waiting: RefCell<Option<Piece>>,
+    /// What upstream sent and no plugin has seen yet: links of ours to nginx's buffers.
+    waiting: Cell<Chain>,
     /// By slot: what it holds of the body.
     held: RefCell<Vec<(usize, Piece)>>,
-    /// Buffers of our own that nginx has not sent yet; it knows them by their addresses.
-    #[allow(clippy::vec_box)]
-    unsent: RefCell<Vec<Box<OwnedBuf>>>,
+    /// By slot: what Lua keeps of the body for it.
+    kept: RefCell<Vec<(usize, Vec<u8>)>>,
+    /// What plugins made of the body and nginx has not sent yet.
+    unsent: Unsent,
     /// A plugin changed the body.
     changed: Cell<bool>,
 }
@@ -59,8 +63,8 @@ enum Stage {
     Passing,
     /// A plugin answered in Lua's header filter: the answer's body goes in place of the first piece that comes.
     Answering,
-    /// A plugin answered: what upstream still sends is dropped.
-    Answered,
+    /// What upstream still sends is dropped: a plugin answered, or the response is only a header.
+    Dropping,
 }
 
 /// A piece of the body, and what came with it.
@@ -69,8 +73,20 @@ struct Piece {
     marks: Marks,
 }
 
+impl From<Chain> for Piece {
+    fn from(chain: Chain) -> Self {
+        Self { body: Body::of(chain), marks: chain.marks() }
+    }
+}
+
 /// Why the pipeline stopped: what the filter answers to nginx.
 struct Stop(ngx_int_t);
+
+impl From<AllocError> for Stop {
+    fn from(_: AllocError) -> Self {
+        Self(rc::ERROR)
+    }
+}
 
 impl Response {
     /// Whether the plugin of a slot holds the header or part of the body.
@@ -83,15 +99,16 @@ impl Response {
         self.stage.get() != Stage::Upstream
     }
 
-    fn holds_anything(&self) -> bool {
-        matches!(self.stage.get(), Stage::HeaderHeld(_)) || !self.held.borrow().is_empty()
+    fn header_is_held(&self) -> bool {
+        matches!(self.stage.get(), Stage::HeaderHeld(_))
     }
 
-    /// Forgets buffers of ours that nginx has sent; answers how many bytes it has not.
-    fn collect(&self) -> usize {
-        let mut unsent = self.unsent.borrow_mut();
-        unsent.retain(|buf| !buf.is_sent());
-        unsent.iter().map(|buf| buf.unsent()).sum()
+    /// The slot whose plugin holds something.
+    fn holder(&self) -> Option<usize> {
+        match self.stage.get() {
+            Stage::HeaderHeld(slot) => Some(slot),
+            _ => self.held.borrow().first().map(|(slot, _)| *slot),
+        }
     }
 }
 
@@ -99,11 +116,16 @@ impl Response {
 pub fn header(ctx: &RequestContext) -> ngx_int_t {
     if ctx.response.has_begun() {
         // nginx answers anew, with a page of its own, what plugins have seen: an error, or what replaces a response.
+        drop_all(ctx);
         ctx.response.stage.set(Stage::Passing);
         return NEXT.header(ctx.request());
     }
-    let stop = open_missing(ctx).and_then(|()| header_from(ctx, 0));
-    stop.map_or_else(|Stop(rc)| rc, |()| rc::OK)
+    let result = open_missing(ctx).and_then(|()| match ctx.take_answer() {
+        // It came while nginx was busy with the request elsewhere.
+        Some(answer) => answer_now(ctx, answer),
+        None => header_from(ctx, 0),
+    });
+    result.map_or_else(|Stop(rc)| rc, |()| rc::OK)
 }
 
 /// nginx may answer before a plugin's phase has come; the plugin then sees the response alone, as with Envoy.
@@ -132,12 +154,19 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
         let count = header_count(request, MapType::HttpResponseHeaders);
         match ctx.call(slot, |http| http.on_response_headers(count, !request.expects_body())) {
             Verdict::Continue => {}
+            Verdict::Pause if request.status() < 200 => {
+                let name = ctx.plugin_name(slot);
+                let line =
+                    format_args!("plugin \"{name}\" cannot hold an upgrade: what follows its header is no response");
+                request.log().print(Level::Error, line);
+                return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
+            }
             Verdict::Pause => {
                 ctx.pause_response();
                 request.set_buffered(true);
                 return Ok(());
             }
-            Verdict::Answer(answer) => return answer_now(ctx, &answer),
+            Verdict::Answer(answer) => return answer_now(ctx, answer),
             Verdict::Fail => return Err(fail(ctx, rc::SERVICE_UNAVAILABLE)),
             Verdict::Close => return Err(fail(ctx, rc::ERROR)),
         }
@@ -150,7 +179,16 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
         return Ok(());
     }
     ctx.response.stage.set(if wants_body { Stage::Body } else { Stage::Passing });
-    stop_unless_sent(NEXT.header(request))
+    send_header(ctx)
+}
+
+/// Sends the header, behind which there may be nothing: whoever makes the body did not know, if the header was held.
+fn send_header(ctx: &RequestContext) -> Result<(), Stop> {
+    stop_unless_sent(NEXT.header(ctx.request()))?;
+    if ctx.request().header_only() {
+        ctx.response.stage.set(Stage::Dropping);
+    }
+    Ok(())
 }
 
 fn sees_body(ctx: &RequestContext, loc: &LocConf, slot: usize) -> bool {
@@ -160,86 +198,88 @@ fn sees_body(ctx: &RequestContext, loc: &LocConf, slot: usize) -> bool {
 /// The body filter of a request that plugins have to do with.
 pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     match ctx.response.stage.get() {
-        Stage::Upstream | Stage::Passing => NEXT.body(ctx.request(), chain),
+        Stage::Upstream | Stage::Passing => next(ctx, chain),
         Stage::Answering => {
             chain.consume();
-            ctx.response.stage.set(Stage::Answered);
+            ctx.response.stage.set(Stage::Dropping);
             let body = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
-            send_answer(ctx, body)
+            send_answer(ctx, body).unwrap_or_else(|Stop(rc)| rc)
         }
-        Stage::Answered => {
+        Stage::Dropping => {
             chain.consume();
-            ctx.response.collect();
-            NEXT.body(ctx.request(), Chain::EMPTY)
+            let rc = next(ctx, Chain::EMPTY);
+            ctx.response.unsent.collect();
+            rc
         }
         Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body => {
             let result = take(ctx, chain);
-            let holds = ctx.response.holds_anything() || ctx.response.waiting.borrow().is_some();
-            ctx.request().set_buffered(holds);
+            settle(ctx);
             result.unwrap_or_else(|Stop(rc)| rc)
         }
     }
 }
 
-/// Takes what upstream sent, or, with an empty chain, goes on with what waits.
-fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
-    let response = &ctx.response;
-    if !chain.is_empty() {
-        let piece = Piece { body: Body::of(chain), marks: chain.marks() };
-        let waits = matches!(response.stage.get(), Stage::HeaderHeld(_)) || response.waiting.borrow().is_some();
-        if !waits && response.collect() <= UNSENT_LIMIT {
-            return pass(ctx, 0, piece);
-        }
-        wait(ctx, chain, piece)?;
-    }
-    if matches!(response.stage.get(), Stage::HeaderHeld(_)) {
-        return Ok(rc::OK);
-    }
-    let rc = NEXT.body(ctx.request(), Chain::EMPTY);
-    if rc == rc::ERROR || response.collect() > UNSENT_LIMIT {
-        return Ok(rc);
-    }
-    match response.waiting.take() {
-        Some(piece) => pass(ctx, 0, piece),
-        None => Ok(rc),
+/// The body filters after ours. Called without a buffer while nothing of theirs waits, nginx's last filter sees a mistake.
+fn next(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
+    if chain.is_empty() && !ctx.request().is_sending() { rc::OK } else { NEXT.body(ctx.request(), chain) }
+}
+
+/// Tells nginx, and the clock, whether something waits for a plugin.
+fn settle(ctx: &RequestContext) {
+    let held = ctx.response.holder().is_some();
+    ctx.request().set_buffered(held || !ctx.response.waiting.get().is_empty());
+    if !held {
+        ctx.pause.stop_clock();
     }
 }
 
-/// Keeps a copy of what upstream sent until the plugins may see it.
-fn wait(ctx: &RequestContext, chain: Chain, piece: Piece) -> Result<(), Stop> {
-    let waiting = ctx.response.waiting.take();
-    let kept = join(waiting, piece).map_err(|error| unreadable(ctx, &error))?;
-    chain.consume();
-    let limit = (0..ctx.len()).map(|slot| ctx.body_buffer_size(slot)).max().unwrap_or_default();
-    bounded(ctx, &kept, limit)?;
-    *ctx.response.waiting.borrow_mut() = Some(kept);
-    Ok(())
+/// Takes what upstream sent, or, with an empty chain, goes on with what waits.
+fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
+    let (response, pool) = (&ctx.response, ctx.request().pool());
+    let mut waiting = response.waiting.get();
+    if !chain.is_empty() {
+        if waiting.is_empty() && !response.header_is_held() && response.unsent.collect() <= UNSENT_LIMIT {
+            return pass(ctx, 0, chain.into());
+        }
+        waiting.append(pool, chain)?;
+        response.waiting.set(waiting);
+    }
+    if response.header_is_held() {
+        return Ok(rc::OK);
+    }
+    let rc = next(ctx, Chain::EMPTY);
+    if rc == rc::ERROR || waiting.is_empty() || response.unsent.collect() > UNSENT_LIMIT {
+        return Ok(rc);
+    }
+    response.waiting.set(Chain::EMPTY);
+    let result = pass(ctx, 0, waiting.into());
+    waiting.free_links(pool);
+    result
 }
 
 /// `proxy_on_response_body` from a slot on, then the filters after ours.
 fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_int_t, Stop> {
-    let loc = loc_conf(ctx.request());
+    let (loc, response) = (loc_conf(ctx.request()), &ctx.response);
     for slot in (first..ctx.len()).filter(|&slot| sees_body(ctx, loc, slot)) {
-        let held = ctx.response.take_held(slot);
-        let resumed = held.is_some();
-        piece = join(held, piece).map_err(|error| unreadable(ctx, &error))?;
-        let size = u32::try_from(piece.body.size()).unwrap_or(u32::MAX);
-        let end_of_stream = piece.marks.last;
-        *ctx.response.body.borrow_mut() = Some(piece.body);
+        piece = join(response.take_held(slot), piece).map_err(|error| unreadable(ctx, &error))?;
+        let (size, end_of_stream) = (u32::try_from(piece.body.size()).unwrap_or(u32::MAX), piece.marks.last);
+        *response.body.borrow_mut() = Some(piece.body);
         let verdict = ctx.call(slot, |http| http.on_response_body(size, end_of_stream));
-        piece.body = ctx.response.body.take().unwrap_or_else(|| Body::copied(Vec::new(), true));
+        let Some(body) = response.body.take() else {
+            return Err(Stop(rc::ERROR));
+        };
         match verdict {
-            Verdict::Continue => {}
+            Verdict::Continue => piece.body = body,
             Verdict::Pause => {
-                hold(ctx, slot, piece, resumed)?;
+                hold(ctx, slot, Piece { body, ..piece })?;
                 return Ok(rc::OK);
             }
             Verdict::Answer(answer) => {
-                piece.body.consume();
-                return answer_now(ctx, &answer).map(|()| rc::OK);
+                body.drop_source();
+                return answer_now(ctx, answer).map(|()| rc::OK);
             }
             Verdict::Fail => {
-                piece.body.consume();
+                body.drop_source();
                 return Err(fail(ctx, rc::SERVICE_UNAVAILABLE));
             }
             Verdict::Close => return Err(fail(ctx, rc::ERROR)),
@@ -249,24 +289,21 @@ fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_int_
 }
 
 /// Keeps a piece for the plugin that paused on it.
-fn hold(ctx: &RequestContext, slot: usize, mut piece: Piece, again: bool) -> Result<(), Stop> {
+fn hold(ctx: &RequestContext, slot: usize, mut piece: Piece) -> Result<(), Stop> {
+    let (size, limit) = (piece.body.size(), ctx.body_buffer_size(slot));
+    if size > limit {
+        let name = ctx.plugin_name(slot);
+        let line = format_args!(
+            "plugin \"{name}\" holds {size} bytes of a response, more than wasm_body_buffer_size ({limit})"
+        );
+        ctx.request().log().print(Level::Error, line);
+        piece.body.drop_source();
+        return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
+    }
     piece.body.keep().map_err(|error| unreadable(ctx, &error))?;
-    bounded(ctx, &piece, ctx.body_buffer_size(slot))?;
     ctx.response.held.borrow_mut().push((slot, piece));
-    if !again {
-        ctx.pause_response();
-    }
+    ctx.pause_response();
     Ok(())
-}
-
-fn bounded(ctx: &RequestContext, piece: &Piece, limit: usize) -> Result<(), Stop> {
-    let size = piece.body.size();
-    if size <= limit {
-        return Ok(());
-    }
-    let line = format_args!("a plugin holds {size} bytes of the response, more than wasm_body_buffer_size ({limit})");
-    ctx.request().log().print(Level::Error, line);
-    Err(fail(ctx, rc::INTERNAL_SERVER_ERROR))
 }
 
 /// Hands a piece to the filters after ours, and the header before it if that still waits.
@@ -276,24 +313,20 @@ fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
     response.changed.set(response.changed.get() || body.is_changed());
     if response.stage.get() == Stage::HeaderWaits {
         response.stage.set(Stage::Body);
-        describe(ctx, &body, marks).map_err(|_| Stop(rc::ERROR))?;
-        stop_unless_sent(NEXT.header(request))?;
+        describe(ctx, &body, marks)?;
+        send_header(ctx)?;
     }
-    let rc = match body.into_owned_or_chain() {
-        Ok(bytes) => {
-            let mut buf = OwnedBuf::new(bytes, marks);
-            let chain = buf.chain();
-            response.unsent.borrow_mut().push(buf);
-            NEXT.body(request, chain)
-        }
-        Err(chain) => NEXT.body(request, chain),
+    let chain = match body.into_owned_or_chain() {
+        Ok(bytes) => response.unsent.add(request, bytes, marks)?,
+        Err(chain) => chain,
     };
-    response.collect();
+    let rc = next(ctx, chain);
+    response.unsent.collect();
     Ok(rc)
 }
 
 /// Makes the header say of the body what is known of it now.
-fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), ngx_bindings::pool::AllocError> {
+fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), AllocError> {
     let request = ctx.request();
     request.set_content_length(marks.last.then(|| body.size() as u64));
     // What comes later may still be changed, when the header is gone.
@@ -306,26 +339,28 @@ fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), ngx_b
 }
 
 /// Answers in the upstream's place; what was held is gone.
-fn answer_now(ctx: &RequestContext, answer: &Answer) -> Result<(), Stop> {
+fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     if request.header_sent() {
         return Err(fail(ctx, rc::ERROR));
     }
-    response.drop_held();
-    answer.replace(request).map_err(|_| Stop(rc::ERROR))?;
-    response.stage.set(Stage::Answered);
-    stop_unless_sent(NEXT.header(request))?;
-    match send_answer(ctx, answer.body.clone()) {
+    drop_all(ctx);
+    answer.replace(request)?;
+    response.stage.set(Stage::Dropping);
+    send_header(ctx)?;
+    match send_answer(ctx, answer.body)? {
         rc::ERROR => Err(Stop(rc::ERROR)),
         _ => Ok(()),
     }
 }
 
-fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> ngx_int_t {
-    let mut buf = OwnedBuf::new(body, Marks { last: true, last_in_chain: true, flush: false });
-    let chain = buf.chain();
-    ctx.response.unsent.borrow_mut().push(buf);
-    NEXT.body(ctx.request(), chain)
+fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> Result<ngx_int_t, Stop> {
+    if ctx.request().header_only() {
+        return Ok(rc::OK);
+    }
+    let marks = Marks { last: true, last_in_chain: true, flush: false };
+    let chain = ctx.response.unsent.add(ctx.request(), body, marks)?;
+    Ok(next(ctx, chain))
 }
 
 /// As [`answer_now`] from Lua's header filter, behind ours: it sends the header itself, and the body comes through our filter later.
@@ -340,9 +375,18 @@ pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
     }
 }
 
+/// Lets go of everything that waits.
+fn drop_all(ctx: &RequestContext) {
+    ctx.response.held.borrow_mut().clear();
+    let mut waiting = ctx.response.waiting.replace(Chain::EMPTY);
+    waiting.consume();
+    waiting.free_links(ctx.request().pool());
+    ctx.pause.stop_clock();
+}
+
 /// Ends the response: by a page of nginx's while the header is not sent, else by closing the connection, which the client notices.
 fn fail(ctx: &RequestContext, status: ngx_int_t) -> Stop {
-    ctx.response.drop_held();
+    drop_all(ctx);
     ctx.response.stage.set(Stage::Passing);
     if ctx.request().header_sent() || status == rc::ERROR {
         return Stop(rc::ERROR);
@@ -376,12 +420,14 @@ fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
 impl Response {
     /// What Lua keeps of the body for the plugin of a slot.
     pub fn take_kept(&self, slot: usize) -> Vec<u8> {
-        self.take_held(slot).and_then(|piece| piece.body.into_bytes()).unwrap_or_default()
+        let mut kept = self.kept.borrow_mut();
+        let position = kept.iter().position(|(keeper, _)| *keeper == slot);
+        position.map(|position| kept.swap_remove(position).1).unwrap_or_default()
     }
 
     /// Keeps a piece that Lua passed for the plugin of a slot.
     pub fn keep(&self, slot: usize, bytes: Vec<u8>) {
-        self.held.borrow_mut().push((slot, Piece { body: Body::copied(bytes, true), marks: Marks::default() }));
+        self.kept.borrow_mut().push((slot, bytes));
     }
 
     fn take_held(&self, slot: usize) -> Option<Piece> {
@@ -389,41 +435,41 @@ impl Response {
         let position = held.iter().position(|(holder, _)| *holder == slot)?;
         Some(held.swap_remove(position).1)
     }
-
-    fn drop_held(&self) {
-        self.held.borrow_mut().clear();
-        *self.waiting.borrow_mut() = None;
-    }
 }
 
 impl RequestContext {
     /// Goes on with a response that plugins resumed, or held too long. The request may be gone after.
     pub fn wake_response(&self, resumed: &[usize], timed_out: bool) {
         let request = self.request();
-        let mut result = if timed_out && self.response.holds_anything() {
-            Err(fail(self, rc::GATEWAY_TIME_OUT))
-        } else {
-            Ok(rc::OK)
-        };
-        for &slot in resumed {
-            if result.is_ok() {
-                result = resume(self, slot);
-            }
+        let before = self.response.holder();
+        match self.woken(resumed, timed_out) {
+            Err(Stop(rc)) => return request.finalize_in_event(rc),
+            Ok(rc::ERROR) => return request.finalize_in_event(rc::ERROR),
+            Ok(_) => settle(self),
         }
-        if result.is_ok() && self.is_closed() {
-            result = Err(Stop(rc::ERROR));
+        if self.response.holder().is_some() && !request.is_sending() {
+            request.stop_send_timeout();
+        } else if before.is_some() {
+            request.resume_writing();
         }
-        if result.is_ok()
-            && let Some(answer) = self.take_answer()
-        {
-            result = answer_now(self, &answer).map(|()| rc::OK);
+    }
+
+    fn woken(&self, resumed: &[usize], timed_out: bool) -> Result<ngx_int_t, Stop> {
+        if self.is_closed() {
+            return Err(fail(self, rc::ERROR));
         }
-        request.set_buffered(self.response.holds_anything() || self.response.waiting.borrow().is_some());
-        match result {
-            Err(Stop(rc)) => request.finalize_in_event(rc),
-            Ok(rc::ERROR) => request.finalize_in_event(rc::ERROR),
-            Ok(_) => request.resume_writing(),
+        if let Some(answer) = self.take_answer() {
+            return answer_now(self, answer).map(|()| rc::OK);
         }
+        if let Some(slot) = self.response.holder().filter(|_| timed_out && resumed.is_empty()) {
+            let line = format_args!("plugin \"{}\" held the response past wasm_pause_timeout", self.plugin_name(slot));
+            self.request().log().print(Level::Error, line);
+            return Err(fail(self, rc::GATEWAY_TIME_OUT));
+        }
+        // The last first: what an earlier one lets go of is new to those behind it.
+        let mut resumed = resumed.to_vec();
+        resumed.sort_unstable();
+        resumed.iter().rev().try_fold(rc::OK, |rc, &slot| if rc == rc::ERROR { Ok(rc) } else { resume(self, slot) })
     }
 }
 

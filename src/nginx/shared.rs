@@ -124,7 +124,10 @@ impl Shared {
 
     /// As [`Self::stores`], for a host function.
     pub fn get(&self) -> Result<&Stores, Status> {
-        self.stores().ok_or(Status::InternalFailure)
+        self.stores().ok_or_else(|| {
+            tracing::error!("what workers share exists in workers only, not while nginx reads its configuration");
+            Status::InternalFailure
+        })
     }
 }
 

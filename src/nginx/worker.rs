@@ -56,6 +56,13 @@ pub fn with_deadlines<R>(engine: &Engine, run: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Time for the guests that the master started: they run on in this process.
+pub fn resume_deadlines(engine: &Engine) {
+    if engine.had_ticker() {
+        start_ticker(engine);
+    }
+}
+
 fn start_ticker(engine: &Engine) {
     if let Err(error) = engine.start_ticker() {
         tracing::error!("proxy_wasm: deadlines of plugins do not hold: no thread can be made: {error}");

@@ -37,11 +37,13 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether there is an error line about it already. The others come of what was said before, or are the caller's to tell.
+    /// Whether there is an error line about it already, or about what it comes of: a plugin that fails is no news to each of the
+    /// requests that it fails. The others are the caller's to tell.
     pub fn is_reported(&self) -> bool {
         match self {
             Self::Trap(_) | Self::Timeout | Self::Exit(_) | Self::Start(_) | Self::Refused(_) => true,
-            Self::BadAction(_) | Self::Gone | Self::Unavailable { .. } | Self::Reentrant => false,
+            Self::Gone | Self::Unavailable { .. } => true,
+            Self::BadAction(_) | Self::Reentrant => false,
         }
     }
 
@@ -135,13 +137,15 @@ impl Backoff {
         }
     }
 
-    /// The instance failed.
-    pub fn failed(&mut self, now: Instant) {
+    /// The instance failed. Answers how long no other will be started, if there is to be a wait.
+    pub fn failed(&mut self, now: Instant) -> Option<Duration> {
         if self.started.is_some_and(|started| now - started >= HEALTHY) {
             self.failures = 0;
         }
-        self.not_before = (self.failures > 0).then(|| now + delay(self.failures));
+        let wait = (self.failures > 0).then(|| delay(self.failures));
+        self.not_before = wait.map(|wait| now + wait);
         self.failures += 1;
+        wait
     }
 }
 

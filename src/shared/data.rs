@@ -81,7 +81,7 @@ pub struct SharedData<L> {
 impl<L: Lock> SharedData<L> {
     /// The store in a zone, made if the zone is fresh; `None` if the zone is too small, or holds something else.
     pub fn open(memory: Memory, lock: L) -> Option<Self> {
-        let chains = (memory.len() / WORDS_PER_CHAIN).checked_ilog2().map(|log| 1 << log)?;
+        let chains = (memory.size() / WORDS_PER_CHAIN).checked_ilog2().map(|log| 1 << log)?;
         let store = Self {
             zone: Zone::new(memory, lock),
             heap: Heap::new(memory, root::HEAP, root::TABLE + chains),
@@ -110,6 +110,8 @@ impl<L: Lock> SharedData<L> {
 
     /// Sets the value of a key. With a `cas` other than 0, a value that is there must have that number; a key that is not there
     /// is made whatever the number, as in the reference host: so a number that no value has makes a key only if it is new.
+    ///
+    /// The old value stays until the new one is published, so there must be room for both, if nothing may be evicted.
     pub fn set(&self, scope: &[u8], key: &[u8], value: &[u8], cas: u32, eviction: Eviction) -> Result<(), Error> {
         let words = node::BYTES + words_of(scope.len()) + words_of(key.len()) + words_of(value.len());
         if key.len() > MAX_NAME || scope.len() > MAX_NAME || words > self.heap.largest() {

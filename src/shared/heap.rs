@@ -31,7 +31,7 @@ pub struct Heap {
 impl Heap {
     /// The heap that has the words from `start` on, and its lists at `lists`.
     pub fn new(memory: Memory, lists: usize, start: usize) -> Self {
-        Self { memory, lists, start, end: memory.len() }
+        Self { memory, lists, start, end: memory.size() }
     }
 
     /// The most words that one allocation can ever get.

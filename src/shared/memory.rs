@@ -17,7 +17,7 @@ impl Memory {
     }
 
     /// How many words there are.
-    pub const fn len(self) -> usize {
+    pub const fn size(self) -> usize {
         self.0.len()
     }
 

@@ -94,10 +94,10 @@ pub struct Metrics<L> {
 impl<L: Lock> Metrics<L> {
     /// The metrics in a zone, none if it is fresh; `None` if the zone is too small, or holds something else.
     pub fn open(memory: Memory, lock: L) -> Option<Self> {
-        let places = (memory.len() / WORDS_PER_PLACE).checked_ilog2().map(|log| 1 << log)?;
+        let places = (memory.size() / WORDS_PER_PLACE).checked_ilog2().map(|log| 1 << log)?;
         let metrics = Self { zone: Zone::new(memory, lock), places };
         let first = (TABLE + places).next_multiple_of(LINE);
-        if first >= memory.len() {
+        if first >= memory.size() {
             return None;
         }
         metrics.zone.format(FORMAT, |memory| memory.set_index(FREE, first))?;
@@ -214,7 +214,7 @@ impl<L: Lock> Metrics<L> {
         let scope_at = at + metric::VALUE + kind.words();
         let name_at = scope_at + words_of(scope.len());
         let end = (name_at + words_of(name.len())).next_multiple_of(LINE);
-        if end > memory.len() {
+        if end > memory.size() {
             return Err(Error::Full);
         }
         memory.set_index(FREE, end);

@@ -83,6 +83,11 @@ impl Engine {
         self.0.ticker.stop();
     }
 
+    /// Whether time passed at any time, here or in the process that this one was forked from: guests may be there that need it.
+    pub fn had_ticker(&self) -> bool {
+        self.0.ticker.was_started()
+    }
+
     /// How many ticks of the epoch a guest may run that has this much time; for `Store::set_epoch_deadline`.
     pub fn ticks(&self, timeout: Option<Duration>) -> u64 {
         self.0.ticker.ticks(timeout)

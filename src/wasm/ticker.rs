@@ -8,7 +8,7 @@ use std::io;
 use std::mem;
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub(super) struct Ticker {
     /// Milliseconds from wake-up to wake-up.
     sleep: Arc<AtomicU64>,
     thread: Mutex<Option<Thread>>,
+    /// Some time, here or before a fork.
+    was_started: AtomicBool,
 }
 
 struct Thread {
@@ -40,7 +42,12 @@ struct Thread {
 
 impl Ticker {
     pub(super) fn new(engine: EngineWeak) -> Self {
-        Self { engine, sleep: Arc::new(AtomicU64::new(LONGEST_SLEEP)), thread: Mutex::new(None) }
+        Self {
+            engine,
+            sleep: Arc::new(AtomicU64::new(LONGEST_SLEEP)),
+            thread: Mutex::new(None),
+            was_started: AtomicBool::new(false),
+        }
     }
 
     /// The ticks that stand for a timeout; from now on the thread wakes often enough for it.
@@ -59,6 +66,7 @@ impl Ticker {
 
     pub(super) fn start(&self) -> io::Result<()> {
         let mut thread = self.thread.lock();
+        self.was_started.store(true, Ordering::Relaxed);
         match thread.take() {
             Some(running) if running.process == process::id() => *thread = Some(running),
             inherited => {
@@ -68,6 +76,10 @@ impl Ticker {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn was_started(&self) -> bool {
+        self.was_started.load(Ordering::Relaxed)
     }
 
     pub(super) fn stop(&self) {
@@ -144,6 +156,7 @@ mod tests {
     #[test]
     fn a_guest_gets_its_time_and_little_more() {
         let engine = Engine::new(&EngineConfig::default()).unwrap();
+        assert!(!engine.had_ticker());
         engine.start_ticker().unwrap();
         engine.start_ticker().unwrap();
         // The thread sleeps a second at a time when it learns of a shorter timeout.
@@ -151,6 +164,7 @@ mod tests {
         assert!(elapsed >= TIMEOUT && elapsed < 10 * TIMEOUT, "{elapsed:?}");
         engine.stop_ticker();
         engine.stop_ticker();
+        assert!(engine.had_ticker());
         engine.start_ticker().unwrap();
         let elapsed = run_endlessly(&engine, engine.ticks(Some(TIMEOUT)));
         assert!(elapsed >= TIMEOUT && elapsed < 10 * TIMEOUT, "{elapsed:?}");

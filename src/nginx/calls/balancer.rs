@@ -72,9 +72,8 @@ impl Balancer {
         }
         peer.failures += 1;
         peer.last_failure = Some(now);
-        if peer.server.max_fails > 0 {
-            let cost = i64::from(peer.server.weight / peer.server.max_fails);
-            peer.effective = (peer.effective - cost).max(0);
+        if let Some(cost) = peer.server.weight.checked_div(peer.server.max_fails) {
+            peer.effective = (peer.effective - i64::from(cost)).max(0);
         }
     }
 }

@@ -45,9 +45,25 @@ impl Calls {
         drop(call);
     }
 
+    /// For who waits for them.
+    pub fn pending(&self) -> PendingCalls {
+        PendingCalls(Rc::downgrade(&self.0))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.borrow().len()
+    }
+}
+
+/// Whether there are calls under way, for who waits for them.
+#[derive(Debug, Default)]
+pub struct PendingCalls(Weak<RefCell<HashMap<u32, (Kind, Task)>>>);
+
+impl PendingCalls {
+    /// Whether there are any.
+    pub fn any(&self) -> bool {
+        self.0.upgrade().is_some_and(|calls| !calls.borrow().is_empty())
     }
 }
 

@@ -22,10 +22,12 @@ thread_local! {
     static TASKS: RefCell<Tasks> = RefCell::default();
 }
 
+type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
+
 #[derive(Default)]
 struct Tasks {
     /// None while the task is polled.
-    futures: HashMap<u64, Option<Pin<Box<dyn Future<Output = ()>>>>>,
+    futures: HashMap<u64, Option<LocalFuture>>,
     last_id: u64,
     ready: VecDeque<Arc<Ticket>>,
     event: Option<Box<Event>>,

@@ -22,8 +22,19 @@ impl Buffers for RequestStream {
 
     fn replace_buffer(&mut self, buffer: BufferType, start: usize, size: usize, value: &[u8]) -> Result {
         let mut body = self.body(buffer)?.borrow_mut();
-        let replaced = body.as_mut().ok_or(Status::NotFound)?.replace(start..start + size, value);
-        replaced.map_err(|error| self.unreadable(&error))
+        let body = body.as_mut().ok_or(Status::NotFound)?;
+        let range = start..start + size;
+        // A body that a plugin changes is in our memory; as it came, nginx may have it in a file.
+        let (new_size, limit) = (body.size_with(&range, value.len()), self.ctx().body_buffer_size(self.slot));
+        if new_size > limit {
+            let name = self.ctx().plugin_name(self.slot);
+            let line = format_args!(
+                "plugin \"{name}\" cannot change a body: {new_size} bytes are more than wasm_body_buffer_size ({limit})"
+            );
+            self.request().log().print(Level::Error, line);
+            return Err(Status::InternalFailure);
+        }
+        body.replace(range, value).map_err(|error| self.unreadable(&error))
     }
 }
 

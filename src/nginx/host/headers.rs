@@ -1,7 +1,7 @@
 //! Spec, "HTTP fields": the maps of the request and the response.
 //!
 //! Request: the list, with names in lower case, then `:scheme`, `:path`, `:method`, `:authority`. Response: the list, then what
-//! nginx keeps elsewhere (`content-type`, `content-length`, `connection`, `transfer-encoding`), then `:status`.
+//! nginx keeps elsewhere (`last-modified` of a file, `content-type`, `content-length`, `connection`, `transfer-encoding`), then `:status`.
 
 use std::borrow::Cow;
 
@@ -41,6 +41,7 @@ impl HeaderMaps for RequestStream {
         match map {
             MapType::HttpRequestHeaders if is_single(name) => set_request(self.request(), name, value),
             MapType::HttpRequestHeaders => Ok(self.request().add_header_in(name, value)?),
+            MapType::HttpResponseHeaders if name.starts_with(b":") => set_response(self.request(), name, value),
             MapType::HttpResponseHeaders => Ok(add_response(self.request(), name, value)?),
             _ => Err(Status::NotFound),
         }
@@ -69,10 +70,13 @@ impl HeaderMaps for RequestStream {
         }
     }
 
+    /// Pseudo headers are looked at before anything changes: a map is set as a whole or not at all.
     fn set_headers(&mut self, map: MapType, pairs: Pairs<'_>) -> Result {
         let request = self.request();
         match map {
             MapType::HttpRequestHeaders => {
+                let mut settable = pairs.iter().filter(|(name, _)| *name != b":scheme");
+                settable.try_for_each(|(name, value)| check_request(request, name, value))?;
                 let names: Vec<_> = request.headers_in().iter().map(Field::name).collect();
                 names.into_iter().try_for_each(|name| request.remove_header_in(name))?;
                 for (name, value) in pairs.iter() {
@@ -84,13 +88,15 @@ impl HeaderMaps for RequestStream {
                 }
             }
             MapType::HttpResponseHeaders => {
+                let mut pseudo = pairs.iter().filter(|(name, _)| name.starts_with(b":"));
+                let status = pseudo.try_fold(None, |_, (name, value)| status_of(request, name, value).map(Some))?;
                 request.clear_headers_out()?;
                 request.set_content_type(b"")?;
-                for (name, value) in pairs.iter() {
-                    match name {
-                        b":status" => set_response(request, name, value)?,
-                        _ => add_response(request, name, value)?,
-                    }
+                if let Some(status) = status {
+                    request.set_status(status);
+                }
+                for (name, value) in pairs.iter().filter(|(name, _)| !name.starts_with(b":")) {
+                    add_response(request, name, value)?;
                 }
             }
             _ => return Err(Status::NotFound),
@@ -122,7 +128,7 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
             for header in request.headers_out().iter() {
                 with_lowcase_name(header, |name| field(name, header.value()));
             }
-            for name in [&b"content-type"[..], b"content-length", b"connection", b"transfer-encoding", b":status"] {
+            for name in SPECIAL_RESPONSE_FIELDS {
                 if let Some(value) = special_response_field(request, name) {
                     field(name, &value);
                 }
@@ -174,27 +180,36 @@ fn is_single(name: &[u8]) -> bool {
         || [&b"host"[..], b"content-length", b"content-type"].iter().any(|single| single.eq_ignore_ascii_case(name))
 }
 
-fn set_request(request: Request, name: &[u8], value: &[u8]) -> Result {
+/// Refuses what a request field cannot be.
+fn check_request(request: Request, name: &[u8], value: &[u8]) -> Result {
     let refuse = |reason: &str| Err(refuse(request, "request", name, reason));
+    let invalid_char = |invalid: u8| refuse(&format!("invalid char \"{}\"", [invalid].escape_ascii()));
     match name {
         b":scheme" => refuse("read only"),
         b":method" => match value.iter().find(|c| !c.is_ascii_alphabetic()) {
-            Some(&invalid) => refuse(&format!("invalid char \"{}\"", [invalid].escape_ascii())),
+            Some(&invalid) => invalid_char(invalid),
             None if value.is_empty() => refuse("empty value"),
-            None => Ok(request.set_method(value)?),
+            None => Ok(()),
         },
-        b":path" => {
-            if let Some(&invalid) = value.iter().find(|&&c| c <= b' ' || c == 0x7f) {
-                return refuse(&format!("invalid char \"{}\"", [invalid].escape_ascii()));
-            }
-            // Without a slash in front, too: the C module takes it, and plugins may count on that.
-            if value.is_empty() || !request.set_path(value)? {
-                return refuse("invalid value");
-            }
-            Ok(())
-        }
-        b":authority" => Ok(request.set_header_in(b"host", value)?),
+        b":path" => match value.iter().find(|&&c| c <= b' ' || c == 0x7f) {
+            Some(&invalid) => invalid_char(invalid),
+            None if value.is_empty() => refuse("invalid value"),
+            None => Ok(()),
+        },
+        b":authority" => Ok(()),
         _ if name.starts_with(b":") => refuse("unknown pseudo header"),
+        _ => Ok(()),
+    }
+}
+
+fn set_request(request: Request, name: &[u8], value: &[u8]) -> Result {
+    check_request(request, name, value)?;
+    match name {
+        b":method" => Ok(request.set_method(value)?),
+        // Without a slash in front, too: the C module takes it, and plugins may count on that.
+        b":path" if request.set_path(value)? => Ok(()),
+        b":path" => Err(refuse(request, "request", name, "invalid value")),
+        b":authority" => Ok(request.set_header_in(b"host", value)?),
         _ => Ok(request.set_header_in(name, value)?),
     }
 }
@@ -206,7 +221,10 @@ pub fn response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>
     }
 }
 
-/// Fields that nginx keeps outside the list.
+/// Fields that nginx keeps outside the list, in the order that plugins see them in.
+const SPECIAL_RESPONSE_FIELDS: [&[u8]; 6] =
+    [b"last-modified", b"content-type", b"content-length", b"connection", b"transfer-encoding", b":status"];
+
 fn special_response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
     let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
     let number = |n: u64| Some(Cow::Owned(n.to_string().into_bytes()));
@@ -214,6 +232,7 @@ fn special_response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [
         7 if is(b":status") => number(request.status().into()),
         10 if is(b"connection") => Some(Cow::Borrowed(connection(request))),
         12 if is(b"content-type") => Some(Cow::Borrowed(request.content_type())).filter(|value| !value.is_empty()),
+        13 if is(b"last-modified") => Some(Cow::Owned(request.last_modified()?)),
         14 if is(b"content-length") => number(request.content_length()?),
         17 if is(b"transfer-encoding") && request.chunked() => Some(Cow::Borrowed(b"chunked")),
         _ => None,
@@ -239,20 +258,24 @@ pub fn add_response(request: Request, name: &[u8], value: &[u8]) -> std::result:
 }
 
 fn set_response(request: Request, name: &[u8], value: &[u8]) -> Result {
-    if name == b":status" {
-        return match std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) {
-            Some(status @ 100..=999) => {
-                request.set_status(status);
-                Ok(())
-            }
-            _ => Err(refuse(request, "response", name, "invalid value")),
-        };
-    }
     if name.starts_with(b":") {
-        return Err(refuse(request, "response", name, "unknown pseudo header"));
+        request.set_status(status_of(request, name, value)?);
+        return Ok(());
     }
     request.remove_header_out(name)?;
     Ok(add_response(request, name, value)?)
+}
+
+/// The status that a pseudo header of the response sets; there is no other.
+fn status_of(request: Request, name: &[u8], value: &[u8]) -> Result<u32> {
+    let refuse = |reason: &str| Err(refuse(request, "response", name, reason));
+    if name != b":status" {
+        return refuse("unknown pseudo header");
+    }
+    match std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) {
+        Some(status @ 100..=999) => Ok(status),
+        _ => refuse("invalid value"),
+    }
 }
 
 /// Sets a field that nginx keeps outside the list; `None` if it is none of those.
@@ -260,12 +283,10 @@ fn set_special_response(request: Request, name: &[u8], value: &[u8]) -> Option<s
     let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
     match name.len() {
         12 if is(b"content-type") => return Some(request.set_content_type(value)),
-        // What nginx could not send is better left out: it then frames the body itself.
-        14 if is(b"content-length") => {
-            request.set_content_length(std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()));
-        }
         10 if is(b"connection") => request.set_keepalive(!value.eq_ignore_ascii_case(b"close") && request.keepalive()),
-        // How the body is framed is nginx's to say.
+        // How the body is framed is nginx's to say: a length that is not the body's would let the client take part of this
+        // response for the next one.
+        14 if is(b"content-length") => {}
         17 if is(b"transfer-encoding") => {}
         _ => return None,
     }

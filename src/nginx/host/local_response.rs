@@ -34,6 +34,7 @@ impl LocalResponse for RequestStream {
             self.request().log().print(ngx_bindings::log::Level::Info, line);
         }
         self.ctx().set_answer(Answer::new(self.request(), response));
+        self.ctx().after_callback();
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use ngx_bindings::Request;
 use ngx_bindings::log::Level;
 use ngx_bindings::variables::SetError;
 
+use super::super::request::BodyOf;
 use super::RequestStream;
 use super::headers::{request_field, response_field};
 use crate::proxy_wasm::abi::Status;
@@ -44,12 +45,22 @@ impl Properties for RequestStream {
     fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result {
         let request = self.request();
         let name = path.single().ok_or(Status::NotFound)?;
+        let asked = match name {
+            b"wasm_process_req_body" => Some(BodyOf::Request),
+            b"wasm_process_resp_body" => Some(BodyOf::Response),
+            _ => None,
+        };
+        if let Some(body) = asked {
+            self.ctx().ask_for_body(self.slot, body, !value.is_empty());
+        }
         let refuse = |reason: &str, status: Status| {
             request.log().print(Level::Error, format_args!("variable \"{}\" {reason}", name.escape_ascii()));
             Err(status)
         };
         match request.set_variable(name, value) {
             Ok(()) => Ok(()),
+            // APISIX has variables of these names; without it the plugin is heard just the same.
+            Err(SetError::NotFound) if asked.is_some() => Ok(()),
             Err(SetError::NotFound) => refuse("not found for writing", Status::NotFound),
             Err(SetError::NotChangeable) => refuse("not changeable", Status::BadArgument),
             Err(SetError::Alloc) => Err(Status::InternalFailure),

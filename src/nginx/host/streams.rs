@@ -19,6 +19,7 @@ impl StreamControl for RequestStream {
         match stream {
             StreamType::HttpRequest | StreamType::HttpResponse => {
                 self.ctx().close();
+                self.ctx().after_callback();
                 Ok(())
             }
             StreamType::Downstream | StreamType::Upstream => Err(Status::NotFound),

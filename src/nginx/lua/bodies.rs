@@ -6,7 +6,8 @@ use ngx_bindings::Request;
 use ngx_bindings::log::Level;
 use ngx_bindings::sys::ngx_http_request_t;
 
-use super::requests::on_http;
+use super::requests::{Outcome, on_http, on_http_outcome};
+use super::waiting::settle;
 use super::{LuaPluginContext, bytes};
 use crate::nginx::body::Body;
 use crate::nginx::guard::guard;
@@ -25,12 +26,13 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
     // SAFETY: Lua passes the running request, a plugin context it holds, and a string of its own with its length.
     unsafe {
         let body = bytes(body, body_len);
-        on_http(r, context, |ctx, slot| {
+        on_http_outcome(r, context, |ctx, slot| {
             if !ctx.has(slot, Callback::OnRequestBody) {
-                return Verdict::Continue;
+                return Outcome::Continue;
             }
             *ctx.request_body.borrow_mut() = Some(Body::copied(body.to_vec(), false));
-            ctx.call(slot, |http| http.on_request_body(size(body), end_of_body != 0))
+            let verdict = ctx.call(slot, |http| http.on_request_body(size(body), end_of_body != 0));
+            settle(ctx, slot, verdict)
         })
     }
 }

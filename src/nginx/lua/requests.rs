@@ -8,6 +8,7 @@ use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::ngx_http_request_t;
 
 use super::LuaPluginContext;
+use super::waiting::settle;
 use crate::nginx::configuration::BodyMode;
 use crate::nginx::guard::guard;
 use crate::nginx::host::{Answer, header_count};
@@ -20,7 +21,9 @@ use crate::proxy_wasm::abi::MapType;
 /// What a callback wants Lua to do.
 #[derive(Clone, Copy)]
 #[repr(i32)]
-pub(super) enum Outcome {
+pub enum Outcome {
+    /// There is no request: what timers and init_worker_by_lua run in is none.
+    NoRequest = -2,
     Error = -1,
     Continue = 0,
     /// Fetch the answer and send it.
@@ -36,7 +39,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
 ) -> c_int {
     // SAFETY: Lua passes the running request and a plugin context it holds.
     unsafe {
-        on_http(r, context, |ctx, slot| {
+        on_http_outcome(r, context, |ctx, slot| {
             let request = ctx.request();
             let count = header_count(request, MapType::HttpRequestHeaders);
             let verdict = ctx.call(slot, |http| http.on_request_headers(count, !request.has_body()));
@@ -44,7 +47,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
                 // APISIX reads the body, and runs the callback, where the plugin has set this variable of its.
                 let _ = request.set_variable(b"wasm_process_req_body", b"true");
             }
-            verdict
+            settle(ctx, slot, verdict)
         })
     }
 }
@@ -83,7 +86,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
     }
 }
 
-/// Runs callbacks of the slot that the request has, or gets, for a plugin context of Lua's.
+/// Runs callbacks of the slot that the request has, or gets, for a plugin context of Lua's, in a phase that cannot wait.
 ///
 /// # Safety
 ///
@@ -93,10 +96,31 @@ pub(super) unsafe fn on_http(
     context: *const LuaPluginContext,
     callback: impl FnOnce(&RequestContext, usize) -> Verdict,
 ) -> c_int {
+    // SAFETY: by this function's contract.
+    unsafe {
+        on_http_outcome(r, context, |ctx, slot| match callback(ctx, slot) {
+            Verdict::Continue | Verdict::Answer(_) => Outcome::Continue,
+            Verdict::Pause => Outcome::Pause,
+            Verdict::Fail | Verdict::Close => Outcome::Error,
+        })
+    }
+}
+
+/// As [`on_http`], where `run` says what Lua is to do.
+///
+/// # Safety
+///
+/// As [`on_http`].
+pub(super) unsafe fn on_http_outcome(
+    r: *mut ngx_http_request_t,
+    context: *const LuaPluginContext,
+    run: impl FnOnce(&RequestContext, usize) -> Outcome,
+) -> c_int {
     let outcome = guard(Outcome::Error, || {
         // SAFETY: by this function's contract.
-        let (Some(request), plugin) = (unsafe { (Request::from_ptr(r), &*context) }) else {
-            return Outcome::Error;
+        let (request, plugin) = unsafe { (Request::from_ptr(r), &*context) };
+        let Some(request) = request.filter(|request| !request.is_fake()) else {
+            return Outcome::NoRequest;
         };
         let Ok(ctx) = RequestContext::of_or_new(request) else {
             return Outcome::Error;
@@ -104,18 +128,14 @@ pub(super) unsafe fn on_http(
         // The context lives as long as the slot does, so its address means no other.
         let source = Source::Lua(Rc::as_ptr(&plugin.context) as usize);
         let slot = match ctx.position(source) {
-            Some(slot) => Ok(slot),
-            None => ctx.open(source, &plugin.context, plugin.policy),
+            Some(slot) => slot,
+            None => match ctx.open(source, &plugin.context, plugin.policy) {
+                Ok(slot) => slot,
+                Err(Verdict::Continue) => return Outcome::Continue,
+                Err(_) => return Outcome::Error,
+            },
         };
-        match slot.map_or_else(|verdict| verdict, |slot| callback(ctx, slot)) {
-            Verdict::Continue => Outcome::Continue,
-            Verdict::Pause => Outcome::Pause,
-            Verdict::Fail | Verdict::Close => Outcome::Error,
-            Verdict::Answer(answer) => {
-                ctx.set_answer(answer);
-                Outcome::Answer
-            }
-        }
+        run(ctx, slot)
     });
     outcome as c_int
 }

@@ -2,6 +2,7 @@
 //!
 //! What is counted on the way of a request is looked up once per VM and then costs one atomic addition.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -46,7 +47,7 @@ pub fn describe(name: &str) -> Option<Own> {
 /// One callback in so many is timed.
 const SAMPLE: u64 = 16;
 
-/// The counters of one plugin.
+/// The counters of one plugin, for one instance of it.
 pub struct Counters {
     requests: &'static AtomicU64,
     callbacks: &'static AtomicU64,
@@ -56,6 +57,8 @@ pub struct Counters {
     failures: &'static AtomicU64,
     calls: &'static AtomicU64,
     memory: &'static AtomicU64,
+    /// Callbacks of this instance.
+    own_callbacks: Cell<u64>,
 }
 
 impl Counters {
@@ -72,6 +75,7 @@ impl Counters {
             failures: counter(own::FAILURES),
             calls: counter(own::CALLS),
             memory: number(stores, Kind::Gauge, &[("plugin", plugin), ("worker", &worker)], own::MEMORY),
+            own_callbacks: Cell::new(0),
         }
     }
 
@@ -105,7 +109,9 @@ impl Counters {
     /// A callback begins; the time, if this is one to be timed.
     #[inline]
     pub fn callback(&self) -> Option<Instant> {
-        let before = self.callbacks.fetch_add(1, Ordering::Relaxed);
+        add(self.callbacks, 1);
+        let before = self.own_callbacks.get();
+        self.own_callbacks.set(before + 1);
         before.is_multiple_of(SAMPLE).then(Instant::now)
     }
 

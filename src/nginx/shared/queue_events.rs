@@ -106,7 +106,7 @@ pub fn stop() {
 impl Listener {
     /// Starts to watch; nothing where nginx has no event loop, as in the master.
     fn start() -> Option<Self> {
-        if !matches!(cycle::process(), cycle::Process::Worker | cycle::Process::Single) {
+        if !cycle::serves() {
             return None;
         }
         let log = cycle::log()?;

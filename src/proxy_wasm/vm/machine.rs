@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::VmStatus;
 use crate::proxy_wasm::callbacks::Callback;
@@ -296,7 +296,10 @@ impl<H: Host> Machine<H> {
 
     fn count_failure(&mut self) {
         self.failures += 1;
-        self.backoff.failed(Instant::now());
+        if let Some(wait) = self.backoff.failed(Instant::now()) {
+            // Once per failure; the requests meanwhile say no more of it than this.
+            warn!("plugin \"{}\" fails again and again, it is not tried for {wait:?}", self.plugin.name());
+        }
     }
 }
 

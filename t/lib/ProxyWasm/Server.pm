@@ -128,6 +128,14 @@ sub reload {
     return !$refused;
 }
 
+# "nginx -t" on this configuration, for a server that did not start: its exit code and
+# the lines it printed.
+sub check_config {
+    my ($self) = @_;
+    my $status = $self->{nginx}->check_config;
+    return ($status >> 8, split /^/, $self->stderr);
+}
+
 # To the master, or to a worker: $s->signal(KILL => ($s->worker_pids)[0]).
 sub signal {
     my ($self, $signal, $pid) = @_;

@@ -1,0 +1,80 @@
+# TLS of outgoing calls: which servers are trusted.
+
+use lib '.';
+use t::ProxyWasm;
+use File::Temp ();
+use ProxyWasm::Certificates ();
+
+my $certs = File::Temp->newdir;
+chmod 0755, $certs;
+ProxyWasm::Certificates->new("$certs")
+    ->issue('good', 'DNS:good.test,IP:127.0.0.1')
+    ->issue('expired', 'DNS:expired.test', expired => 1);
+my $port = free_port();
+
+sub location {
+    my ($path, $host, $authority) = @_;
+    return <<"CONF";
+    location $path {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "$host", [[":scheme", "https"], [":authority", "$authority"], [":path", "/p"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["send_local_response", 200, "\${last}"]
+            ]
+        }';
+    }
+CONF
+}
+
+my $servers = join '', map { <<"CONF" } qw(good expired);
+    server {
+        listen 127.0.0.1:$port ssl;
+        server_name $_.test;
+        ssl_certificate $certs/$_.crt;
+        ssl_certificate_key $certs/$_.key;
+        return 200 "$_ by \$ssl_server_name";
+    }
+CONF
+
+my %options = (
+    http_config => "wasm_plugin hostcalls \$TEST_NGINX_PLUGINS/hostcalls.wasm;\n$servers",
+    config      => location('/good', "127.0.0.1:$port", 'good.test')
+        . location('/address', "127.0.0.1:$port", '127.0.0.1')
+        . location('/expired', "127.0.0.1:$port", 'expired.test')
+        . location('/mismatch', "127.0.0.1:$port", 'other.test')
+        . location('/cleartext', "127.0.0.1:\$TEST_NGINX_SERVER_PORT", 'good.test'),
+);
+
+subtest 'certificates are checked by a file of trusted ones' => sub {
+    my $s = start_nginx(%options, http_config => "wasm_ssl_trusted_certificate $certs/ca.crt;\n$options{http_config}");
+    is $s->get('/good')->{body}, 'good by good.test', 'a good certificate';
+    is $s->get('/good')->{body}, 'good by good.test', 'on a kept connection';
+    is $s->get('/address')->{body}, 'good by ', 'a certificate for an address';
+    is $s->get('/mismatch')->{body}, '', 'a certificate of another name';
+    ok $s->wait_for_log(qr{http call failed: certificate host mismatch, uri: https://127.0.0.1:$port/p}), 'is told';
+    is $s->get('/expired')->{body}, '', 'an expired certificate';
+    ok $s->wait_for_log(qr/http call failed: certificate verify failed: certificate has expired/), 'is told';
+    is $s->get('/cleartext')->{body}, '', 'a server without TLS';
+    ok $s->wait_for_log(qr/http call failed: TLS handshake failed/), 'is told';
+    $s->stop;
+};
+
+subtest 'without one, by those of the system' => sub {
+    my $s = start_nginx(%options);
+    is $s->get('/good')->{body}, '', 'nobody knows the authority';
+    ok $s->wait_for_log(qr/http call failed: certificate verify failed: unable to get local issuer certificate/), 'which is told';
+    $s->stop;
+};
+
+subtest 'or not at all' => sub {
+    my $s = start_nginx(%options, http_config => "wasm_ssl_verify off;\n$options{http_config}");
+    is $s->get('/mismatch')->{body}, 'good by other.test', 'any name';
+    is $s->get('/expired')->{body}, 'expired by expired.test', 'any time';
+    $s->stop;
+};
+
+done_testing;

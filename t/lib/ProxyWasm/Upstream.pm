@@ -1,0 +1,63 @@
+package ProxyWasm::Upstream;
+
+# The server that suites about bodies proxy to: what it was sent comes back. At
+# $TEST_NGINX_UPSTREAM_PORT; goes into http_config.
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+our @EXPORT_OK = qw(upstream);
+
+#   /echo      the body, with X-Method, X-Length and X-Encoding as they were received
+#   /pieces    "one ", "two ", "three", each sent by itself
+#   /zeros?N   N kilobytes
+#   /headers   "hello" with everything that depends on a body
+sub upstream {
+    return <<'E';
+    server {
+        listen 127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+        client_max_body_size 0;
+        access_log off;
+        location /echo {
+            client_body_buffer_size 64m;
+            content_by_lua_block {
+                ngx.req.read_body()
+                ngx.header["X-Method"] = ngx.req.get_method()
+                ngx.header["X-Length"] = ngx.var.http_content_length or "none"
+                ngx.header["X-Encoding"] = ngx.var.http_transfer_encoding or "none"
+                local body = ngx.req.get_body_data() or ""
+                ngx.header["Content-Length"] = #body
+                ngx.print(body)
+            }
+        }
+        location /pieces {
+            content_by_lua_block {
+                for _, piece in ipairs({"one ", "two ", "three"}) do
+                    ngx.print(piece)
+                    ngx.flush(true)
+                    ngx.sleep(0.01)
+                end
+            }
+        }
+        location /zeros {
+            content_by_lua_block {
+                local kilobyte = ("0"):rep(1024)
+                ngx.header["Content-Length"] = ngx.var.args * 1024
+                for _ = 1, ngx.var.args do ngx.print(kilobyte) end
+            }
+        }
+        location /headers {
+            content_by_lua_block {
+                ngx.header["Content-Length"] = 5
+                ngx.header["ETag"] = '"tag"'
+                ngx.header["Content-MD5"] = "XUFAKrxLKna5cZ2REBfFkg=="
+                ngx.header["Accept-Ranges"] = "bytes"
+                ngx.print("hello")
+            }
+        }
+    }
+E
+}
+
+1;
