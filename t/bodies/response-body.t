@@ -35,7 +35,7 @@ hello
 Content-Length: 6
 --- grep_error_log eval: qr/on_response_\w+ 2 \d+ \w+|get_buffer_bytes \w+ -> OK \w+/
 --- grep_error_log_out
-on_response_headers 2 5 false
+on_response_headers 2 6 false
 on_response_body 2 6 true
 get_buffer_bytes response_body -> OK hello
 
@@ -197,7 +197,7 @@ sorry
 --- grep_error_log eval: qr/on_\w+ \d+ \d+ \w+|get_buffer_bytes \w+ -> OK \w+/
 --- grep_error_log_out
 on_request_headers 2 6 true
-on_response_headers 2 5 false
+on_response_headers 2 6 false
 on_response_body 2 6 true
 get_buffer_bytes response_body -> OK sorry
 --- no_error_log
