@@ -187,6 +187,7 @@ fn send_header(ctx: &RequestContext) -> Result<(), Stop> {
     stop_unless_sent(NEXT.header(ctx.request()))?;
     if ctx.request().header_only() {
         ctx.response.stage.set(Stage::Dropping);
+        drop_all(ctx);
     }
     Ok(())
 }

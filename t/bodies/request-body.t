@@ -219,10 +219,9 @@ get_buffer_bytes request_body -> OK hello
     location /index.html {
         proxy_wasm hostcalls '{"on_request_body": [["get_buffer_bytes", "request_body"]]}';
     }
---- pipelined_requests eval
-["GET /index.html\nhello", "GET /index.html"]
---- response_body_like eval
-[qr/It works!/, qr/It works!/]
+--- raw_request eval
+"GET /index.html HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
+--- response_body_like: It works!
 --- error_log
 get_buffer_bytes request_body -> OK hello
 

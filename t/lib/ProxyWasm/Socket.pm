@@ -42,8 +42,6 @@ sub run_tests () {
     my @blocks = Test::Base::blocks();
     @blocks = List::Util::shuffle(@blocks) if !$ProxyWasm::Settings::NoShuffle;
     for my $block (@blocks) {
-        # A block without a config of its own goes on with the nginx of the one before.
-        _finish($previous) if $previous && defined $block->config;
         run_test($block);
     }
     _finish($previous) if $previous;
@@ -56,6 +54,8 @@ sub run_test ($) {
     my $ok = eval {
         $_->($block) for @preprocessors;
         return 1 if defined $block->SKIP;
+        # A block without a config, its own or a preprocessor's, goes on with the nginx of the one before.
+        _finish($previous) if $previous && defined $block->config;
         $block->set_value(name => $name);
         local $ProxyWasm::Settings::LogLevel = $block->log_level || $ProxyWasm::Settings::LogLevel;
         _run($block);

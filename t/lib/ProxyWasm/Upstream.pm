@@ -19,6 +19,7 @@ sub upstream {
         listen 127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
         client_max_body_size 0;
         access_log off;
+        lua_http10_buffering off;
         location /echo {
             client_body_buffer_size 64m;
             content_by_lua_block {
