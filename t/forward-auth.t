@@ -158,3 +158,15 @@ GET /t
 --- error_code: 503
 --- error_log
 forward-auth: bad configuration: missing field `uri`
+
+
+
+=== TEST 9: a field that is no text harms nobody
+--- config eval: $::config
+--- request
+GET /hello
+--- more_headers eval
+"Authorization: 222\nX-Extra: \xff\xfe"
+--- response_body_like: ^user: i-am-an-user
+--- no_error_log
+[error]

@@ -113,16 +113,24 @@ impl Request {
         Ok(())
     }
 
+    /// Whether the response has a time from which nginx will write a Last-Modified field.
+    pub fn has_last_modified_time(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe {
+            let out = &raw const (*self.as_ptr()).headers_out;
+            (*out).last_modified_time != -1 && (*out).last_modified.is_null()
+        }
+    }
+
     /// The value of the Last-Modified that nginx will write, if it knows the time and the list has no such field.
     pub fn last_modified(self) -> Option<Vec<u8>> {
         let mut text = [0; b"Mon, 28 Sep 1970 06:00:00 GMT".len()];
         // SAFETY: the request is valid by the handle's contract; nginx writes as many bytes as `text` has.
         unsafe {
-            let out = &raw const (*self.as_ptr()).headers_out;
-            if (*out).last_modified_time == -1 || !(*out).last_modified.is_null() {
+            if !self.has_last_modified_time() {
                 return None;
             }
-            ngx_http_time(text.as_mut_ptr(), (*out).last_modified_time);
+            ngx_http_time(text.as_mut_ptr(), (*self.as_ptr()).headers_out.last_modified_time);
         }
         Some(text.to_vec())
     }

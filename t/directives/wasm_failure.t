@@ -1,133 +1,78 @@
-# wasm_failure closed|open: what becomes of a request whose plugin failed.
+# wasm_failure closed|open; in http, failure= of a plugin: what becomes of a request whose plugin failed (closed).
 
 use lib '.';
 use t::ProxyWasm 'no_plan';
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+    $block->set_value(request => 'GET /t') if !defined $block->request;
+});
 
 run_tests();
 
 __DATA__
 
-=== TEST 1: closed, if nothing is said
+=== TEST 1: closed is the default
 --- http_config
-    wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;
+    wasm_plugin p $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;
 --- config
-    location /t {
-        proxy_wasm hostcalls '{"on_request_headers": [["panic", "oops"]]}';
-        return 200 "served\n";
-    }
---- request
-GET /t
+    location /t { proxy_wasm p '{"on_request_headers": [["trap"]]}'; return 200; }
 --- error_code: 503
 --- error_log
-oops
+failed to call function
 
 
 
-=== TEST 2: open: it goes on without the plugin
+=== TEST 2: open lets requests go on
 --- http_config
     wasm_failure open;
-    wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;
+    wasm_plugin p $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;
+    wasm_plugin rust $TEST_NGINX_PLUGINS/rust-headers.wasm phase=rewrite;
 --- config
     location /t {
-        proxy_wasm hostcalls '{"on_request_headers": [["panic", "oops"]]}';
-        return 200 "served\n";
+        proxy_wasm p '{"on_request_headers": [["trap"]]}';
+        proxy_wasm rust next;
+        return 200 "on";
     }
---- request
-GET /t
---- response_body
-served
+--- response_body chomp
+on
+--- response_headers
+X-Rust: next
 --- error_log
-oops
+failed to call function
 
 
 
-=== TEST 3: failure of a plugin stands above it
+=== TEST 3: each plugin has its own
 --- http_config
     wasm_failure open;
-    wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite failure=closed;
+    wasm_plugin optional $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;
+    wasm_plugin auth $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite failure=closed;
 --- config
-    location /t {
-        proxy_wasm hostcalls '{"on_request_headers": [["panic", "oops"]]}';
-        return 200 "served\n";
-    }
---- request
-GET /t
---- error_code: 503
---- error_log
-oops
+    location /optional { proxy_wasm optional '{"on_request_headers": [["trap"]]}'; return 200; }
+    location /auth { proxy_wasm auth '{"on_request_headers": [["trap"]]}'; return 200; }
+--- request eval: ["GET /optional", "GET /auth"]
+--- error_code eval: [200, 503]
 
 
 
-=== TEST 4: open, in each callback of a request
+=== TEST 4: error_page knows the 503
 --- http_config
-    wasm_failure open;
-    wasm_plugin headers $TEST_NGINX_PLUGINS/hostcalls.wasm;
-    wasm_plugin body $TEST_NGINX_PLUGINS/hostcalls.wasm;
-    wasm_plugin response $TEST_NGINX_PLUGINS/hostcalls.wasm;
-    wasm_plugin chunk $TEST_NGINX_PLUGINS/hostcalls.wasm;
+    wasm_plugin p $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;
 --- config
-    location /t.txt {
-        proxy_wasm headers '{"on_request_headers": [["panic", "oops 1"]]}';
-        proxy_wasm body '{"on_request_body": [["panic", "oops 2"]]}';
-        proxy_wasm response '{"on_response_headers": [["panic", "oops 3"]]}';
-        proxy_wasm chunk '{"on_response_body": [["panic", "oops 4"]]}';
-    }
---- user_files
->>> t.txt
-served
---- raw_request eval
-"GET /t.txt HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
---- response_body
-served
---- error_log
-oops 1
-oops 2
-oops 3
-oops 4
+    error_page 503 = /sorry;
+    location = /sorry { return 200 "sorry"; }
+    location /t { proxy_wasm p '{"on_request_headers": [["trap"]]}'; return 200; }
+--- response_body chomp
+sorry
 
 
 
-=== TEST 5: closed, in each callback of a response
---- http_config
-    wasm_plugin response $TEST_NGINX_PLUGINS/hostcalls.wasm;
-    wasm_plugin chunk $TEST_NGINX_PLUGINS/hostcalls.wasm;
---- config
-    location /t.txt {
-        proxy_wasm response '{"on_response_headers": [["panic", "oops 3"]]}';
-    }
-    location /u.txt {
-        proxy_wasm chunk '{"on_response_body": [["panic", "oops 4"]]}';
-    }
---- user_files
->>> t.txt
-served
->>> u.txt
-served
---- request eval
-["GET /t.txt", "GET /u.txt"]
---- error_code eval
-[503, 503]
---- response_body_unlike eval
-["served", "served"]
---- error_log eval
-qr/oops \d/
-
-
-
-=== TEST 6: any other policy is refused
+=== TEST 5: there is no third
 --- http_config
     wasm_failure maybe;
+--- config
 --- check_config
 --- must_die
---- error_log eval
-qr/\[emerg\].*"wasm_failure": "maybe" is no failure policy; write closed or open in .*nginx\.conf:\d+/
-
-
-
-=== TEST 7: and a second one
---- http_config
-    wasm_failure open; wasm_failure open;
---- check_config
---- must_die
---- error_log eval
-qr/\[emerg\].*"wasm_failure": sets "failure" twice in .*nginx\.conf:\d+/
+--- error_log
+"maybe" is no failure policy; write closed or open

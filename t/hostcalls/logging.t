@@ -81,7 +81,7 @@ qr/\[warn\] \d+#\d+: hello from configure\s*$/
 
 
 
-=== TEST 5: a message of several lines is written as it is: a panic has its place on the second
+=== TEST 5: a message of several lines is an entry for each
 --- config
     location /t {
         proxy_wasm hostcalls '{"on_request_headers": [
@@ -92,7 +92,7 @@ qr/\[warn\] \d+#\d+: hello from configure\s*$/
 --- request
 GET /t
 --- error_log eval
-[qr/\[warn\].* one\s*$/, qr/^two, client/]
+[qr/\[warn\].* one, client/, qr/\[warn\].* two, client/]
 
 
 
@@ -207,3 +207,16 @@ X-Level: warn
 loud enough
 --- no_error_log
 too quiet
+
+
+
+=== TEST 13: a message of several lines is several entries: none can pass for one of nginx's own
+--- config
+    location /t {
+        proxy_wasm hostcalls '{"on_request_headers": [["log", "info", "first\r\n2000/01/01 00:00:00 [alert] 1#1: forged"]]}';
+        return 200;
+    }
+--- request
+GET /t
+--- error_log eval
+[qr/\[info\] \d+#\d+: \*\d+ first, client: /, qr/\[info\] \d+#\d+: \*\d+ 2000\/01\/01 00:00:00 \[alert\] 1#1: forged, client: /]

@@ -15,13 +15,25 @@ use crate::proxy_wasm::abi::{MapType, Status};
 use crate::proxy_wasm::host::{HeaderMaps, Result};
 use crate::proxy_wasm::pairs::Pairs;
 
-/// How many fields a map has, pseudo headers among them: `num_headers` of the callbacks.
+/// How many fields the request's or the response's map has, pseudo headers among them: `num_headers` of the callbacks.
 pub fn header_count(request: Request, map: MapType) -> u32 {
-    let mut count = 0;
-    // Only the two maps of the callbacks are asked for, and those can always be walked.
-    let _ = each(request, map, &mut |_, _| count += 1);
-    count
+    let count = if map == MapType::HttpRequestHeaders {
+        request.headers_in().iter().count()
+            + PSEUDO_REQUEST_FIELDS.iter().filter(|name| request_field(request, name).is_some()).count()
+    } else {
+        // What is only counted is not written out.
+        request.headers_out().iter().count()
+            + 2 // `connection` and `:status`
+            + usize::from(!request.content_type().is_empty())
+            + usize::from(request.has_last_modified_time())
+            + usize::from(request.content_length().is_some())
+            + usize::from(request.chunked())
+    };
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
+
+/// What a request's map has besides the list.
+const PSEUDO_REQUEST_FIELDS: [&[u8]; 4] = [b":scheme", b":path", b":method", b":authority"];
 
 impl HeaderMaps for RequestStream {
     fn for_each_header(&self, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> Result {
@@ -117,7 +129,7 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
             for header in request.headers_in().iter() {
                 with_lowcase_name(header, |name| field(name, header.value()));
             }
-            for name in [&b":scheme"[..], b":path", b":method", b":authority"] {
+            for name in PSEUDO_REQUEST_FIELDS {
                 if let Some(value) = request_field(request, name) {
                     field(name, value);
                 }

@@ -30,8 +30,14 @@ sub open_zoo {
         my $file    = $plugin{file} =~ /\.wat$/ ? "\$TEST_NGINX_HTML_DIR/$plugin{file}" : "\$TEST_NGINX_PLUGINS/$plugin{file}";
         my $content = $plugin{content} // "return 200 \"$name\\n\";";
         (my $script = $plugin{script}) =~ s/\s*\n\s*/ /g;
+        # nginx takes no argument of more than 4,000 bytes.
+        my $conf = "'$script'";
+        if (length $script > 3000) {
+            push @{ $o{user_files} }, ["$name.json", $script];
+            $conf = "conf_file=\$TEST_NGINX_HTML_DIR/$name.json";
+        }
         $http      .= "    wasm_plugin $name $file phase=rewrite $plugin{options};\n";
-        $locations .= "    location = /$name { proxy_wasm $name '$script'; $plugin{location} $content }\n";
+        $locations .= "    location = /$name { proxy_wasm $name $conf; $plugin{location} $content }\n";
     }
     my $server = ProxyWasm::Server::start_nginx(
         %o,

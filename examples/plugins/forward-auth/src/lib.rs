@@ -74,9 +74,9 @@ impl Request {
         for name in &self.config.request_headers {
             // What this plugin says of the request is not the client's to say.
             if !question.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
-                && let Some(value) = self.get_http_request_header(name)
+                && let Some(value) = self.get_http_request_header_bytes(name)
             {
-                question.push((name.clone(), value));
+                question.push((name.clone(), text(value)));
             }
         }
         question
@@ -84,7 +84,7 @@ impl Request {
 
     fn refuse(&self) {
         let names = self.config.client_headers.iter();
-        let values: Vec<_> = names.map(|name| (name, self.get_http_call_response_header(name))).collect();
+        let values: Vec<_> = names.map(|name| (name, self.get_http_call_response_header_bytes(name).map(text))).collect();
         let headers = values.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?))).collect();
         self.send_http_response(FORBIDDEN, headers, None);
     }
@@ -93,13 +93,13 @@ impl Request {
 impl Context for Request {
     fn on_http_call_response(&mut self, _token: u32, _headers: usize, _body_size: usize, _trailers: usize) {
         // A call that failed has no status.
-        let status = self.get_http_call_response_header(":status").and_then(|status| status.parse().ok());
+        let status = self.get_http_call_response_header_bytes(":status").and_then(|status| text(status).parse().ok());
         if status.is_none_or(|status: u32| status >= 300) {
             return self.refuse();
         }
         for name in &self.config.upstream_headers {
-            let value = self.get_http_call_response_header(name);
-            self.set_http_request_header(name, value.as_deref());
+            let value = self.get_http_call_response_header_bytes(name);
+            self.set_http_request_header_bytes(name, value.as_deref());
         }
         self.resume_http_request();
     }
@@ -116,4 +116,9 @@ impl HttpContext for Request {
         }
         Action::Pause
     }
+}
+
+/// The SDK's functions that answer text panic on a value that is not UTF-8, which any client can send.
+fn text(value: Vec<u8>) -> String {
+    String::from_utf8_lossy(&value).into_owned()
 }

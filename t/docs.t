@@ -1,0 +1,81 @@
+# The documents and the code say the same: directives, host functions, callbacks; and links lead somewhere.
+
+use strict;
+use warnings;
+
+use File::Basename qw(dirname);
+use Test::More;
+
+my $root = dirname(dirname(__FILE__));
+
+sub slurp {
+    my ($path) = @_;
+    open my $file, '<', "$root/$path" or die "$path: $!";
+    local $/;
+    return scalar <$file>;
+}
+
+# A source without its unit tests, which name host functions, too.
+sub source {
+    my ($path) = @_;
+    return slurp($path) =~ s/^#\[cfg\(test\)\]\nmod \w+ \{.*//msr;
+}
+
+# What stands in code style in the first column of all tables of a document that are headed by that word.
+sub documented {
+    my ($path, $head) = @_;
+    my ($inside, @names);
+    for (split /\n/, slurp($path)) {
+        my ($first) = /^\| (.*?) \|/;
+        if    (!defined $first)  { $inside = 0 if !/^\|/ }
+        elsif ($first eq $head)  { $inside = 1 }
+        elsif ($inside)          { push @names, $first =~ /`(\w+)`/g }
+    }
+    return @names;
+}
+
+# Fails with the names that only one of the two lists has.
+sub same {
+    my ($about, $code, $documents) = @_;
+    my (%code, %documents);
+    @code{@$code} = @documents{@$documents} = ();
+    ok %code, "$about: some are found in the code";
+    is join(' ', grep { !exists $documents{$_} } sort keys %code), '', "$about: all are documented";
+    is join(' ', grep { !exists $code{$_} } sort keys %documents), '', "$about: all that are documented are there";
+}
+
+my @directives = source('src/nginx/directives.rs') =~ /_directive\(c"(\w+)"/g;
+same('directives, in the table', \@directives, [documented('docs/directives.md', 'directive')]);
+same('directives, by their sections', \@directives, [slurp('docs/directives.md') =~ /^## (\w+)$/mg]);
+
+my $sources = join '', map { source("src/proxy_wasm/hostcalls/" . s{.*/}{}r) }
+    grep { !m{/(?:tests|probe)\.rs$} } glob "$root/src/proxy_wasm/hostcalls/*.rs";
+same('host functions', [
+    $sources =~ /^ *"(\w+)" \(/mg,
+    $sources =~ /func_wrap\("env", "(\w+)"/g,
+    $sources =~ /\.alias\("env", "\w+", "env", "(\w+)"\)/g,
+], [documented('docs/proxy-wasm.md', 'function')]);
+
+# Those of TCP streams are documented as what is never called.
+same('callbacks', [source('src/proxy_wasm/callbacks.rs') =~ /"(proxy_on_\w+)":/g],
+    [grep { !/^proxy_on_(?:new_connection|downstream_|upstream_)/ } documented('docs/proxy-wasm.md', 'callback')]);
+
+# As a browser of the repository makes it of a heading.
+sub anchor { return lc($_[0]) =~ s/[^\w\- ]//gr =~ tr/ /-/r }
+
+for my $document (map { substr $_, 1 + length $root } glob("$root/*.md"), glob("$root/docs/*.md"), glob("$root/examples/*/*.md"),
+    glob("$root/examples/*/*/*.md"))
+{
+    my @dead;
+    for my $link (slurp($document) =~ /\]\(([^)\s]+)\)/g) {
+        next if $link =~ /^https?:/;
+        my ($path, $anchor) = split /#/, $link, 2;
+        my $target = $path eq '' ? $document : dirname($document) . "/$path";
+        push @dead, $link and next unless -e "$root/$target";
+        next unless defined $anchor;
+        push @dead, $link unless grep { anchor($_) eq $anchor } slurp($target) =~ /^#+ (.*)$/mg;
+    }
+    is "@dead", '', "$document: every link leads somewhere";
+}
+
+done_testing;
