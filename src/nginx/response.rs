@@ -239,13 +239,14 @@ fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
     let (response, pool) = (&ctx.response, ctx.request().pool());
     let mut waiting = response.waiting.get();
     if !chain.is_empty() {
-        if waiting.is_empty() && !response.header_is_held() && response.unsent.collect() <= UNSENT_LIMIT {
+        let may_pass = waiting.is_empty() && !response.header_is_held() && !lacks_only_its_end(ctx, chain);
+        if may_pass && response.unsent.collect() <= UNSENT_LIMIT {
             return pass(ctx, 0, chain.into());
         }
         waiting.append(pool, chain)?;
         response.waiting.set(waiting);
     }
-    if response.header_is_held() {
+    if response.header_is_held() || lacks_only_its_end(ctx, waiting) {
         return Ok(rc::OK);
     }
     let rc = next(ctx, Chain::EMPTY);
@@ -256,6 +257,16 @@ fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
     let result = pass(ctx, 0, waiting.into());
     waiting.free_links(pool);
     result
+}
+
+/// Whether a chain is all of a body whose header still waits, but for nginx's word that nothing follows. Where nginx buffers a
+/// response that comes by itself, right after; with it the plugins see the whole at once, and its length and tag can be kept.
+fn lacks_only_its_end(ctx: &RequestContext, chain: Chain) -> bool {
+    if chain.is_empty() || ctx.response.stage.get() != Stage::HeaderWaits {
+        return false;
+    }
+    let Marks { last, flush, .. } = chain.marks();
+    !last && !flush && ctx.request().content_length() == Some(chain.size() as u64)
 }
 
 /// `proxy_on_response_body` from a slot on, then the filters after ours.

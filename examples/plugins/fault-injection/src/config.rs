@@ -25,8 +25,7 @@ fn always() -> i64 {
 
 impl Config {
     pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let written: Written =
-            serde_json::from_slice(&escape_newlines(json)).map_err(|e| format!("bad configuration: {e}"))?;
+        let written: Written = configuration::parse(json)?;
 
         let http_status = u32::try_from(written.http_status)
             .ok()
@@ -39,24 +38,6 @@ impl Config {
 
         Ok(Self { http_status, body: written.body, percentage: written.percentage })
     }
-}
-
-/// In nginx.conf, as in the text that APISIX passes on, `\n` has become a newline by the time it gets here; JSON wants
-/// none within a string.
-fn escape_newlines(json: &[u8]) -> Vec<u8> {
-    let (mut in_string, mut after_backslash) = (false, false);
-    let mut escaped = Vec::with_capacity(json.len());
-    for &byte in json {
-        match byte {
-            b'\n' if in_string => escaped.extend(b"\\n"),
-            b'\r' if in_string => escaped.extend(b"\\r"),
-            b'\t' if in_string => escaped.extend(b"\\t"),
-            _ => escaped.push(byte),
-        }
-        in_string ^= byte == b'"' && !after_backslash;
-        after_backslash = byte == b'\\' && !after_backslash;
-    }
-    escaped
 }
 
 #[cfg(test)]
