@@ -28,7 +28,7 @@ my %continue = map { ($_ => qq{["continue_stream", "$_"]}) } qw(request response
 my $proxied  = 'proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT';
 my $answer   = '["send_local_response", 403, "no", [["x-a", "1"]]]';
 
-my $s = start_nginx(
+my %conf = (
     user_files  => ">>> t.txt\nhello\n",
     http_config => 'wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm;' . upstream(),
     config      => join '', map { my ($where, $config) = @$_; "location $where { $config }\n" }
@@ -84,6 +84,8 @@ E
             proxy_wasm hostcalls '{"on_request_headers": [["get_header_map_value", "request", "x-order"], ["log", "info", "third"]]}';
 E
 );
+
+my $s = start_nginx(%conf);
 
 sub is_served {
     my ($name, $request, %want) = @_;
@@ -173,6 +175,35 @@ subtest 'a held request holds the plugins behind, in order' => sub {
     $s->mark_log;
     is $s->get('/order')->{status}, 200, 'served';
     like $s->error_log, qr/continue_stream request -> OK.*get_header_map_value request x-order -> OK first.*third/s, 'in order';
+};
+
+$s->stop(allow => [qr/\[error\]/]);
+$s = start_nginx(%conf, http2 => 1);
+
+# Status and body over HTTP/2.
+sub curl {
+    my ($path, @options) = @_;
+    my @command = ('curl', '-s', '--http2-prior-knowledge', '-m', 10, '-w', ' %{http_code}', @options,
+        'http://127.0.0.1:' . $s->port . $path);
+    open my $out, '-|', @command or die "curl: $!\n";
+    local $/;
+    return scalar <$out>;
+}
+
+subtest 'the same over HTTP/2' => sub {
+    is curl('/request-headers', -d => 'hello'), 'hello 200', 'resumed: request headers';
+    is curl('/request-headers', -d => 'hello', -H => 'Content-Length:'), 'hello 200', 'with a body of no said length behind';
+    is curl('/request-body', -d => 'hello'), 'hello 200', 'request body';
+    is curl('/response-headers/t.txt'), "hello\n 200", 'response headers';
+    is curl('/response-headers/large'), '0' x 3_072_000 . ' 200', 'large';
+    is curl('/response-headers/t.txt', '-I') =~ /200$/, 1, 'HEAD';
+    is curl('/response-body/pieces'), 'one two three 200', 'response body';
+    is curl("/answer/$_", -d => 'hello'), 'no 403', "answered: $_"
+        for qw(request_headers request_body response_headers response_body);
+    like curl("/timeout/$_", -d => 'hello'), qr/ 504$/, "timed out: $_"
+        for qw(request_headers request_body response_headers response_body);
+    is curl("/close/$_", -d => 'hello'), ' 000', "closed: $_"
+        for qw(request_headers request_body response_headers response_body);
 };
 
 $s->stop(allow => [qr/\[error\]/]);
