@@ -73,13 +73,6 @@ impl Event {
         // SAFETY: the event is initialized and does not move; the queue is nginx's.
         unsafe { sys::ngx_post_event(&raw mut self.0, queue) }
     }
-
-    /// Calls the handler in the next round of nginx's loop, which then waits for nothing else. Before the loop runs this is the way:
-    /// its first round looks at what is posted only after something has happened.
-    pub fn post_next(&mut self) {
-        // SAFETY: as in `post`.
-        unsafe { sys::ngx_post_event(&raw mut self.0, &raw mut sys::ngx_posted_next_events) }
-    }
 }
 
 impl Drop for Event {

@@ -33,7 +33,7 @@ mod transport;
 pub use caller::{Caller, Calls, Kind, PendingCalls};
 pub use client::Client;
 pub use error::CallError;
-pub use executor::{Task, run_from_start, shut_down, spawn};
+pub use executor::{Task, shut_down, spawn};
 pub use grpc::{BadGrpcCall, NotSent, Outbox, OutgoingGrpc};
 pub use limits::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use outgoing::{BadCall, Outgoing};

@@ -177,7 +177,6 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         if !matches!(cycle::process(), Process::Worker | Process::Single) {
             return rc::OK;
         }
-        calls::run_from_start();
         // SAFETY: null, or what `create_main_conf` answered.
         let Some(main) = (unsafe { main.as_ref() }) else { return rc::OK };
         if let Some((runtime, stores)) = main.runtime().zip(main.shared.stores()) {

@@ -66,11 +66,6 @@ pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
     Task(Some(id))
 }
 
-/// Lets tasks that are spawned while a worker starts run as soon as it has, not when the first request comes.
-pub fn run_from_start() {
-    TASKS.with_borrow_mut(|tasks| tasks.with_event(Event::post_next));
-}
-
 /// Drops every task: the process is about to exit.
 pub fn shut_down() {
     let tasks = TASKS.with_borrow_mut(std::mem::take);
@@ -96,15 +91,11 @@ impl Wake for Ticket {
 impl Tasks {
     fn push_ready(&mut self, ticket: Arc<Ticket>) {
         self.ready.push_back(ticket);
-        self.with_event(Event::post);
-    }
-
-    fn with_event(&mut self, body: impl FnOnce(&mut Event)) {
         if self.event.is_none() {
             self.event = cycle::log().map(|log| Box::new(Event::new(on_ready, ptr::null_mut(), log)));
         }
         if let Some(event) = &mut self.event {
-            body(event);
+            event.post();
         }
     }
 }
