@@ -1,5 +1,7 @@
 //! `ngx_event.h`, `ngx_event_timer.h`, `ngx_event_posted.h`: to be called later.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use nginx_sys::{self as sys, ngx_event_t, ngx_msec_t};
 
 use crate::Log;
@@ -8,6 +10,13 @@ use crate::Log;
 pub fn is_looping() -> bool {
     // SAFETY: a plain global of nginx, all zero until the loop is prepared.
     unsafe { !sys::ngx_event_timer_rbtree.root.is_null() }
+}
+
+static LOOP_RUNS: AtomicBool = AtomicBool::new(false);
+
+/// To be called by handlers of events that may have been posted before the loop ran.
+pub fn set_loop_runs() {
+    LOOP_RUNS.store(true, Ordering::Relaxed);
 }
 
 /// An event of our own: a timer, or something to do once nginx is back in its loop.
@@ -54,8 +63,15 @@ impl Event {
 
     /// Calls the handler as soon as nginx is back in its event loop.
     pub fn post(&mut self) {
+        // Before the loop's first round (`init_process`, `init_worker_by_lua`) nginx would wait for something to happen before it
+        // looks at what is posted; for the next round's events it does not wait.
+        let queue = if LOOP_RUNS.load(Ordering::Relaxed) {
+            &raw mut sys::ngx_posted_events
+        } else {
+            &raw mut sys::ngx_posted_next_events
+        };
         // SAFETY: the event is initialized and does not move; the queue is nginx's.
-        unsafe { sys::ngx_post_event(&raw mut self.0, &raw mut sys::ngx_posted_events) }
+        unsafe { sys::ngx_post_event(&raw mut self.0, queue) }
     }
 }
 

@@ -1,5 +1,5 @@
-# A plugin that fails in a callback which belongs to no request (a tick, a queue, the answer to a call of its root context): what made the callback due ends with the instance, and
-# the next request finds a fresh one.
+# A plugin that fails in a callback which belongs to no request (a tick, a queue, the answer to a call of its root context): what made
+# the callback due ends with the instance, and the next request finds a fresh one.
 
 use lib '.';
 use t::ProxyWasm;

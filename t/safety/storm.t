@@ -56,6 +56,9 @@ sub traps { return scalar $zoo->lines(qr/failed to call function/) }
 storm(REQUESTS / 2);
 my ($memory, $files, $traps) = (resident(), descriptors(), traps());
 storm(REQUESTS / 2);
+# On a fast machine the plugins were not tried again yet.
+my $deadline = time + 10;
+storm(scalar @names) while traps() - $traps <= SMALL / 4 && time < $deadline;
 
 is_deeply [sort keys %got], [200, 503, 'healthy: 200 well'], 'every request is answered by the policy, and the healthy ones by their plugin'
     or diag explain \%got;

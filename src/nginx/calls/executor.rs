@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use ngx_bindings::cycle;
-use ngx_bindings::event::Event;
+use ngx_bindings::event::{self, Event};
 use ngx_bindings::sys::ngx_event_t;
 
 use super::super::guard::guard;
@@ -101,6 +101,7 @@ impl Tasks {
 }
 
 unsafe extern "C" fn on_ready(_: *mut ngx_event_t) {
+    event::set_loop_runs();
     while let Some(ticket) = TASKS.with_borrow_mut(|tasks| tasks.ready.pop_front()) {
         guard((), || poll(ticket));
     }

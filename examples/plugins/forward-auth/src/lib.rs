@@ -84,7 +84,8 @@ impl Request {
 
     fn refuse(&self) {
         let names = self.config.client_headers.iter();
-        let values: Vec<_> = names.map(|name| (name, self.get_http_call_response_header_bytes(name).map(text))).collect();
+        let values: Vec<_> =
+            names.map(|name| (name, self.get_http_call_response_header_bytes(name).map(text))).collect();
         let headers = values.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?))).collect();
         self.send_http_response(FORBIDDEN, headers, None);
     }
