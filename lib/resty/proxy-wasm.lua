@@ -112,6 +112,31 @@ function _M.on_configure(plugin, conf)
 end
 
 
+-- The running request, if this is a plugin context; or nil and an error.
+local function request_of(ctx)
+    if type(ctx) ~= "cdata" then
+        return nil, "bad plugin ctx"
+    end
+
+    local r = get_request()
+    if not r then
+        return nil, "bad request"
+    end
+
+    return r
+end
+
+
+-- The error for an outcome below OUTCOME_CONTINUE.
+local function failure(outcome, message)
+    if outcome == OUTCOME_NO_REQUEST then
+        return "bad request"
+    end
+
+    return message
+end
+
+
 -- Waits, without keeping the worker, for the calls that a plugin made, or for it to resume the request.
 local function wait(r, ctx, outcome)
     while outcome == OUTCOME_PAUSE do
@@ -151,13 +176,9 @@ end
 -- @param ctx what `on_configure` answered
 -- @return true; or nil and an error
 function _M.on_http_request_headers(ctx)
-    if type(ctx) ~= "cdata" then
-        return nil, "bad plugin ctx"
-    end
-
-    local r = get_request()
+    local r, err = request_of(ctx)
     if not r then
-        return nil, "bad request"
+        return nil, err
     end
 
     local outcome = C.ngx_http_proxy_wasm_on_http_request_headers(r, ctx)
@@ -165,17 +186,13 @@ function _M.on_http_request_headers(ctx)
         return true
     end
 
-    if outcome == OUTCOME_NO_REQUEST then
-        return nil, "bad request"
-    end
-
-    if outcome == OUTCOME_ERROR then
-        return nil, "failed to run proxy_on_http_request_headers"
+    if outcome < OUTCOME_CONTINUE then
+        return nil, failure(outcome, "failed to run proxy_on_http_request_headers")
     end
 
     outcome = wait(r, ctx, outcome)
-    if outcome == OUTCOME_ERROR then
-        return nil, "failed to run proxy_on_http_call_response"
+    if outcome < OUTCOME_CONTINUE then
+        return nil, failure(outcome, "failed to run proxy_on_http_call_response")
     end
 
     if outcome == OUTCOME_ANSWER then
@@ -190,22 +207,14 @@ end
 -- @param ctx what `on_configure` answered
 -- @return true; or nil and an error
 function _M.on_http_response_headers(ctx)
-    if type(ctx) ~= "cdata" then
-        return nil, "bad plugin ctx"
-    end
-
-    local r = get_request()
+    local r, err = request_of(ctx)
     if not r then
-        return nil, "bad request"
+        return nil, err
     end
 
     local outcome = C.ngx_http_proxy_wasm_on_http_response_headers(r, ctx)
-    if outcome == OUTCOME_NO_REQUEST then
-        return nil, "bad request"
-    end
-
-    if outcome == OUTCOME_ERROR then
-        return nil, "failed to run proxy_on_http_response_headers"
+    if outcome < OUTCOME_CONTINUE then
+        return nil, failure(outcome, "failed to run proxy_on_http_response_headers")
     end
 
     return true
@@ -228,28 +237,20 @@ end
 -- @param end_of_body whether it ends here
 -- @return true; or nil and an error
 function _M.on_http_request_body(ctx, body, end_of_body)
-    if type(ctx) ~= "cdata" then
-        return nil, "bad plugin ctx"
-    end
-
-    local r = get_request()
+    local r, err = request_of(ctx)
     if not r then
-        return nil, "bad request"
+        return nil, err
     end
 
     body = body or ""
     local outcome = C.ngx_http_proxy_wasm_on_http_request_body(r, ctx, body, #body, end_of_body and 1 or 0)
-    if outcome == OUTCOME_NO_REQUEST then
-        return nil, "bad request"
-    end
-
-    if outcome == OUTCOME_ERROR then
-        return nil, "failed to run proxy_on_http_request_body"
+    if outcome < OUTCOME_CONTINUE then
+        return nil, failure(outcome, "failed to run proxy_on_http_request_body")
     end
 
     outcome = wait(r, ctx, outcome)
-    if outcome == OUTCOME_ERROR then
-        return nil, "failed to run proxy_on_http_call_response"
+    if outcome < OUTCOME_CONTINUE then
+        return nil, failure(outcome, "failed to run proxy_on_http_call_response")
     end
 
     if outcome == OUTCOME_ANSWER then
@@ -270,23 +271,15 @@ end
 -- @param ctx what `on_configure` answered
 -- @return true; or nil and an error
 function _M.on_http_response_body(ctx)
-    if type(ctx) ~= "cdata" then
-        return nil, "bad plugin ctx"
-    end
-
-    local r = get_request()
+    local r, err = request_of(ctx)
     if not r then
-        return nil, "bad request"
+        return nil, err
     end
 
     local body = ngx_arg[1] or ""
     local outcome = C.ngx_http_proxy_wasm_on_http_response_body(r, ctx, body, #body, ngx_arg[2] and 1 or 0)
-    if outcome == OUTCOME_NO_REQUEST then
-        return nil, "bad request"
-    end
-
-    if outcome == OUTCOME_ERROR then
-        return nil, "failed to run proxy_on_http_response_body"
+    if outcome < OUTCOME_CONTINUE then
+        return nil, failure(outcome, "failed to run proxy_on_http_response_body")
     end
 
     if outcome == OUTCOME_PAUSE then
