@@ -8,6 +8,8 @@
 //! [`UNSENT_LIMIT`] nothing more is taken from upstream, so a slow client costs no memory. What may not go on yet stays in nginx's
 //! buffers, which nginx does not fill again until they are taken; only what a plugin was shown and holds is copied.
 
+mod resume;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 
@@ -446,54 +448,6 @@ impl Response {
         let mut held = self.held.borrow_mut();
         let position = held.iter().position(|(holder, _)| *holder == slot)?;
         Some(held.swap_remove(position).1)
-    }
-}
-
-impl RequestContext {
-    /// Goes on with a response that plugins resumed, or held too long. The request may be gone after.
-    pub fn wake_response(&self, resumed: &[usize], timed_out: bool) {
-        let request = self.request();
-        let before = self.response.holder();
-        match self.woken(resumed, timed_out) {
-            Err(Stop(rc)) => return request.finalize_in_event(rc),
-            Ok(rc::ERROR) => return request.finalize_in_event(rc::ERROR),
-            Ok(_) => settle(self),
-        }
-        if self.response.holder().is_some() && !request.is_sending() {
-            request.stop_send_timeout();
-        } else if before.is_some() {
-            request.resume_writing();
-        }
-    }
-
-    fn woken(&self, resumed: &[usize], timed_out: bool) -> Result<ngx_int_t, Stop> {
-        if self.is_closed() {
-            return Err(fail(self, rc::ERROR));
-        }
-        if let Some(answer) = self.take_answer() {
-            return answer_now(self, answer).map(|()| rc::OK);
-        }
-        if let Some(slot) = self.response.holder().filter(|_| timed_out && resumed.is_empty()) {
-            let line = format_args!("plugin \"{}\" held the response past wasm_pause_timeout", self.plugin_name(slot));
-            self.request().log().print(Level::Error, line);
-            return Err(fail(self, rc::GATEWAY_TIME_OUT));
-        }
-        // The last first: what an earlier one lets go of is new to those behind it.
-        let mut resumed = resumed.to_vec();
-        resumed.sort_unstable();
-        resumed.iter().rev().try_fold(rc::OK, |rc, &slot| if rc == rc::ERROR { Ok(rc) } else { resume(self, slot) })
-    }
-}
-
-/// The plugin of a slot lets go of what it holds.
-fn resume(ctx: &RequestContext, slot: usize) -> Result<ngx_int_t, Stop> {
-    if ctx.response.stage.get() == Stage::HeaderHeld(slot) {
-        header_from(ctx, slot + 1)?;
-        return take(ctx, Chain::EMPTY);
-    }
-    match ctx.response.take_held(slot) {
-        Some(piece) => pass(ctx, slot + 1, piece),
-        None => Ok(rc::OK),
     }
 }
 
