@@ -39,6 +39,17 @@ build_example() {
     if [ -e "$1/c/$name.c" ]; then build_c "$1/c/$name.c" "$name-c"; fi
 }
 
+# workspaces FOLDER…: the manifests of what is built there, each as a whole.
+workspaces() {
+    local manifest
+    find "$@" -name target -prune -o \( -name Cargo.toml -o -name go.mod \) -print | sort | while read -r manifest; do
+        case $manifest in
+            */go.mod) echo "$manifest" ;;
+            *) if stands_alone "$(dirname "$manifest")"; then echo "$manifest"; fi ;;
+        esac
+    done
+}
+
 stands_alone() { grep -q '^\[workspace\]' "$1/Cargo.toml"; }
 
 # build_server FOLDER: one that tests call.
