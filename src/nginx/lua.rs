@@ -5,6 +5,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | `installation` | whether the Lua file is ours, and of our version |
 //! | `plugins` | load and configure |
 //! | `requests` | the callbacks of a request |
 //! | `bodies` | those with a body |
@@ -12,6 +13,7 @@
 //! | `status` | the page of metrics |
 
 mod bodies;
+mod installation;
 mod plugins;
 mod requests;
 mod status;
@@ -26,6 +28,7 @@ use ngx_bindings::conf::Conf;
 use ngx_bindings::string;
 use ngx_bindings::sys::ngx_str_t;
 
+pub use installation::Installation;
 pub use waiting::Waiting;
 
 use super::configuration::{MainConf, Policy};
