@@ -19,11 +19,21 @@ NAME ?=
 DIR ?=
 # where demo listens, on 127.0.0.1
 DEMO_PORT ?= 9080
+# OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
+OPENRESTY_PREFIX ?=
+# folder that stands for / while installing
+DESTDIR ?=
 
 override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS DEMO_PORT
 
 MODULE := $(CARGO_TARGET_DIR)/release/libngx_http_proxy_wasm_module.so
+
+# OpenResty looks into site/lualib before its own lualib, where APISIX's runtimes have the C module's file of the same name.
+NGINX_MODULES_DIR = $(if $(OPENRESTY_PREFIX),$(OPENRESTY_PREFIX)/nginx/modules,/usr/lib/nginx/modules)
+LUA_LIB_DIR = $(if $(OPENRESTY_PREFIX),$(OPENRESTY_PREFIX)/site/lualib,/usr/share/lua/5.1)
+INSTALLED_MODULE = $(NGINX_MODULES_DIR)/ngx_http_proxy_wasm_module.so
+INSTALLED_LUA = $(LUA_LIB_DIR)/resty/proxy-wasm.lua
 
 .NOTPARALLEL:
 
@@ -76,6 +86,19 @@ new-plugin: ## lay out a plugin in Rust: make new-plugin NAME=my-plugin
 test-plugin: deps plugin all ## build PLUGIN, run its tests
 	.ci/test-plugins $(or $(DIR),examples/plugins/$(PLUGIN))
 	.ci/prove $(or $(DIR),examples/plugins/$(PLUGIN))/$(PLUGIN).t
+
+# Builds nothing: whoever may write there is often root, who has no cargo.
+.PHONY: install
+install: ## put the module and its Lua file in place
+	@test -e $(MODULE) || { echo 'There is nothing to install yet: run make first.' >&2; exit 1; }
+	install -d '$(DESTDIR)$(dir $(INSTALLED_MODULE))' '$(DESTDIR)$(dir $(INSTALLED_LUA))'
+	install -m 644 $(MODULE) '$(DESTDIR)$(INSTALLED_MODULE)'
+	install -m 644 lib/resty/proxy-wasm.lua '$(DESTDIR)$(INSTALLED_LUA)'
+	@echo 'In the main block of nginx.conf: load_module $(INSTALLED_MODULE);'
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	rm -f '$(DESTDIR)$(INSTALLED_MODULE)' '$(DESTDIR)$(INSTALLED_LUA)'
 
 .PHONY: clean
 clean: ## remove what was built
