@@ -31,8 +31,8 @@ mod http_calls;
 mod local_response;
 mod logging;
 mod metrics;
-#[cfg(test)]
-mod probe;
+#[cfg(any(test, feature = "fake-host"))]
+pub mod probe;
 mod properties;
 mod shared_data;
 mod shared_queues;
