@@ -31,6 +31,7 @@ mod http_calls;
 mod local_response;
 mod logging;
 mod metrics;
+pub mod names;
 #[cfg(any(test, feature = "fake-host"))]
 pub mod probe;
 mod properties;

@@ -192,6 +192,17 @@ pub fn link(wat: &str) -> Result<Arc<Plugin<FakeHost>>, String> {
     Plugin::new(&engine, &module, identity, PluginOptions::default()).map_err(|error| error.to_string())
 }
 
+/// The names of all functions that a plugin can import.
+#[cfg(test)]
+pub fn defined() -> std::collections::BTreeSet<String> {
+    let mut probe = Probe::new();
+    let plugin = plugin();
+    let mut linker = wasmtime::Linker::new(plugin.engine().wasmtime());
+    super::add_to_linker(&mut linker, plugin.module().wasmtime()).unwrap();
+    crate::wasm::wasi::add_to_linker(&mut linker).unwrap();
+    linker.iter(&mut probe.store).map(|(_, name, _)| name.to_owned()).collect()
+}
+
 impl Probe {
     /// In an HTTP context, whose request has a header and a body; context ids 1 and 2.
     #[allow(clippy::new_without_default)]
