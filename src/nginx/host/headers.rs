@@ -57,7 +57,10 @@ impl HeaderMaps for RequestStream {
             MapType::HttpRequestHeaders if is_single(name) => set_request(self.request(), name, value),
             MapType::HttpRequestHeaders => Ok(self.request().add_header_in(name, value)?),
             MapType::HttpResponseHeaders if name.starts_with(b":") => set_response(self.request(), name, value),
-            MapType::HttpResponseHeaders => Ok(add_response(self.request(), name, value)?),
+            MapType::HttpResponseHeaders => {
+                self.ctx().response.validators.note(self.request(), name, value);
+                Ok(add_response(self.request(), name, value)?)
+            }
             MapType::HttpResponseTrailers => trailers::add(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
@@ -66,7 +69,10 @@ impl HeaderMaps for RequestStream {
     fn replace_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result {
         match map {
             MapType::HttpRequestHeaders => set_request(self.request(), name, value),
-            MapType::HttpResponseHeaders => set_response(self.request(), name, value),
+            MapType::HttpResponseHeaders => {
+                self.ctx().response.validators.note(self.request(), name, value);
+                set_response(self.request(), name, value)
+            }
             MapType::HttpResponseTrailers => trailers::replace(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
@@ -111,6 +117,9 @@ impl HeaderMaps for RequestStream {
             MapType::HttpResponseHeaders => {
                 let mut pseudo = pairs.iter().filter(|(name, _)| name.starts_with(b":"));
                 let status = pseudo.try_fold(None, |_, (name, value)| status_of(request, name, value).map(Some))?;
+                for (name, value) in pairs.iter() {
+                    self.ctx().response.validators.note(request, name, value);
+                }
                 request.clear_headers_out()?;
                 request.set_content_type(b"")?;
                 if let Some(status) = status {
