@@ -23,6 +23,7 @@ use ngx_bindings::Request;
 
 pub use headers::header_count;
 pub use local_response::Answer;
+pub use properties::property;
 
 use super::calls::{Calls, Client, Task};
 use super::request::{RequestContext, RequestHandle};

@@ -10,11 +10,15 @@
 //! | `requests` | the callbacks of a request |
 //! | `bodies` | those with a body |
 //! | `waiting` | a thread of Lua's that waits for a plugin |
-//! | `status` | the page of metrics |
+//! | `properties` | those of a request |
+//! | `status` | metrics and status |
+//! | `answer` | bytes for Lua |
 
+mod answer;
 mod bodies;
 mod installation;
 mod plugins;
+mod properties;
 mod requests;
 mod status;
 mod waiting;

@@ -19,6 +19,7 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::info;
 
@@ -44,6 +45,8 @@ pub struct VmContext<H: Host> {
 pub struct VmStatus {
     /// There is an instance.
     pub running: bool,
+    /// How long no instance will be started, after several that failed.
+    pub retry_in: Option<Duration>,
     /// Instances that failed, or failed to start.
     pub failures: u64,
     /// Instances that were started.
