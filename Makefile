@@ -46,9 +46,9 @@ deps: ## install what is missing to build, lint and test, on Debian
 .PHONY: test
 test: deps plugins all ## install what is missing, build, run all tests
 	cargo test --release --no-default-features $(CARGO_FLAGS)
-	cd examples/plugins && cargo test --target-dir $(CARGO_TARGET_DIR)/wasm $(CARGO_FLAGS)
+	cd examples/plugins && cargo test --target-dir $(CARGO_TARGET_DIR)/wasm $(CARGO_FLAGS) && go test ./...
 	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
-		prove -j$(TEST_JOBS) -I. -r t/
+		prove -j$(TEST_JOBS) -I. -r t/ examples/
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles

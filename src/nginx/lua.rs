@@ -9,6 +9,7 @@
 //! | `plugins` | load and configure |
 //! | `requests` | the callbacks of a request |
 //! | `bodies` | those with a body |
+//! | `calls` | the HTTP calls that Lua makes for them |
 //! | `waiting` | a thread of Lua's that waits for a plugin |
 //! | `properties` | those of a request |
 //! | `status` | metrics and status |
@@ -16,6 +17,7 @@
 
 mod answer;
 mod bodies;
+mod calls;
 mod installation;
 mod plugins;
 mod properties;
@@ -32,6 +34,7 @@ use ngx_bindings::conf::Conf;
 use ngx_bindings::string;
 use ngx_bindings::sys::ngx_str_t;
 
+pub use calls::LuaCall;
 pub use installation::Installation;
 pub use waiting::Waiting;
 
