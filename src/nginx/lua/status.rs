@@ -27,11 +27,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_status(text: *mut *const c_char, len: *
 /// # Safety
 ///
 /// Both places can be written.
-unsafe fn page(
-    make: impl FnOnce(&MainConf) -> Option<String>,
-    text: *mut *const c_char,
-    len: *mut usize,
-) -> c_int {
+unsafe fn page(make: impl FnOnce(&MainConf) -> Option<String>, text: *mut *const c_char, len: *mut usize) -> c_int {
     guard(-1, || match current().and_then(make) {
         Some(page) => {
             // SAFETY: by this function's contract.
