@@ -21,6 +21,8 @@ DIR ?=
 DEMO_PORT ?= 9080
 # OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
 OPENRESTY_PREFIX ?=
+# where install puts proxy-wasm-check, in bin
+PREFIX ?= /usr/local
 # folder that stands for / while installing
 DESTDIR ?=
 
@@ -28,12 +30,14 @@ override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS DEMO_PORT
 
 MODULE := $(CARGO_TARGET_DIR)/release/libngx_http_proxy_wasm_module.so
+CHECK := $(CARGO_TARGET_DIR)/release/proxy-wasm-check
 
 # OpenResty looks into site/lualib before its own lualib, where APISIX's runtimes have the C module's file of the same name.
 NGINX_MODULES_DIR = $(if $(OPENRESTY_PREFIX),$(OPENRESTY_PREFIX)/nginx/modules,/usr/lib/nginx/modules)
 LUA_LIB_DIR = $(if $(OPENRESTY_PREFIX),$(OPENRESTY_PREFIX)/site/lualib,/usr/share/lua/5.1)
 INSTALLED_MODULE = $(NGINX_MODULES_DIR)/ngx_http_proxy_wasm_module.so
 INSTALLED_LUA = $(LUA_LIB_DIR)/resty/proxy-wasm.lua
+INSTALLED_CHECK = $(PREFIX)/bin/proxy-wasm-check
 
 .NOTPARALLEL:
 
@@ -41,6 +45,11 @@ INSTALLED_LUA = $(LUA_LIB_DIR)/resty/proxy-wasm.lua
 all: ## build the module (the default)
 	.ci/with-nginx cargo build --release $(CARGO_FLAGS)
 	@echo $(MODULE)
+
+.PHONY: tools
+tools: ## build proxy-wasm-check
+	cargo build --release --package proxy-wasm-check $(CARGO_FLAGS)
+	@echo $(CHECK)
 
 .PHONY: plugins
 plugins: ## build the example and test plugins
@@ -57,10 +66,16 @@ deps: ## install what is missing to build, lint and test, on Debian
 
 # Everything is built in the release profile, so that wasmtime is compiled once for all of it.
 .PHONY: test
-test: deps plugins all ## install what is missing, build, run all tests
+test: deps plugins all tools ## install what is missing, build, run all tests
 	cargo test --release --no-default-features $(CARGO_FLAGS)
 	.ci/test-plugins
 	.ci/prove -j$(TEST_JOBS) -r t/ examples/
+
+.PHONY: test-browser
+test-browser: plugins all ## look at the status page in headless Chromium, where that is installed
+	install -d $(CARGO_TARGET_DIR)/screenshots
+	SCREENSHOTS=$(CARGO_TARGET_DIR)/screenshots TEST_BROWSER=yes TEST_NGINX_BINARY=$(NGINX_BINARY) \
+		TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins prove -I. t/browser/
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles
@@ -89,16 +104,28 @@ test-plugin: deps plugin all ## build PLUGIN, run its tests
 
 # Builds nothing: whoever may write there is often root, who has no cargo.
 .PHONY: install
-install: ## put the module and its Lua file in place
+install: ## put the module, its Lua file, and proxy-wasm-check if it was built, in place
 	@test -e $(MODULE) || { echo 'There is nothing to install yet: run make first.' >&2; exit 1; }
 	install -d '$(DESTDIR)$(dir $(INSTALLED_MODULE))' '$(DESTDIR)$(dir $(INSTALLED_LUA))'
 	install -m 644 $(MODULE) '$(DESTDIR)$(INSTALLED_MODULE)'
 	install -m 644 lib/resty/proxy-wasm.lua '$(DESTDIR)$(INSTALLED_LUA)'
+	[ ! -e $(CHECK) ] || install -D -m 755 $(CHECK) '$(DESTDIR)$(INSTALLED_CHECK)'
 	@echo 'In the main block of nginx.conf: load_module $(INSTALLED_MODULE);'
 
 .PHONY: uninstall
 uninstall: ## remove what install put there
-	rm -f '$(DESTDIR)$(INSTALLED_MODULE)' '$(DESTDIR)$(INSTALLED_LUA)'
+	rm -f '$(DESTDIR)$(INSTALLED_MODULE)' '$(DESTDIR)$(INSTALLED_LUA)' '$(DESTDIR)$(INSTALLED_CHECK)'
+
+.PHONY: deb
+deb: all tools ## a Debian package for Debian's nginx, in target/deb
+	rm -rf $(CARGO_TARGET_DIR)/deb
+	install -d $(CARGO_TARGET_DIR)/deb
+	debian/rules clean binary DEB_DIRECTORY=$(CARGO_TARGET_DIR)/deb
+	debian/rules clean
+
+.PHONY: deb-check
+deb-check: deb ## the same, and install, upgrade and remove it in a fresh Debian, as root
+	.ci/check-deb
 
 .PHONY: clean
 clean: ## remove what was built

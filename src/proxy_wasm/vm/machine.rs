@@ -70,6 +70,7 @@ impl<H: Host> Machine<H> {
         let (plugin_contexts, http_contexts) = self.contexts().count();
         VmStatus {
             running: self.instance.is_some(),
+            retry_in: self.backoff.wait(Instant::now()),
             failures: self.failures,
             starts: self.starts,
             memory_size: self.instance.as_ref().map_or(0, Instance::memory_size),
