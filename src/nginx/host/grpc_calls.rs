@@ -25,7 +25,12 @@ impl GrpcCalls<RequestStream> for NginxHost {
             _ => Some(timeout_ms),
         };
         let outbox = Outbox::default();
-        outbox.send(message, self.client.response_limit()).map_err(|_| Status::BadArgument)?;
+        let limit = self.client.response_limit();
+        if outbox.send(message, limit).is_err() {
+            let size = message.len();
+            log(origin.stream, format_args!("grpc call gets a message of {size} bytes, larger than {limit}"));
+            return Err(Status::BadArgument);
+        }
         outbox.end();
         let outgoing = outgoing(&origin, &call, outbox, timeout)?;
         let caller = self.caller(&origin)?;
@@ -92,9 +97,15 @@ fn outgoing(
     OutgoingGrpc::new(call, outbox, timeout, resolver(origin.stream)).map_err(|reason| {
         match reason {
             BadGrpcCall::Upstream => {
-                log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii()))
+                log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii()));
             }
-            BadGrpcCall::Request => log(origin.stream, format_args!("grpc call gets invalid method or metadata")),
+            BadGrpcCall::Method => {
+                let (service, method) = (call.service.escape_ascii(), call.method.escape_ascii());
+                log(origin.stream, format_args!("grpc call gets invalid method: /{service}/{method}"));
+            }
+            BadGrpcCall::Metadata(name) => {
+                log(origin.stream, format_args!("grpc call gets invalid metadata: {}", name.escape_ascii()));
+            }
         }
         Status::BadArgument
     })
