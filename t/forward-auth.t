@@ -1,172 +1,146 @@
-# The example plugin forward-auth, with what APISIX asserts of its own.
+# The example plugin forward-auth: what APISIX asserts of its own (its t/wasm/forward-auth.t, case by case), and what happens when the
+# service does not answer. On both paths, and with either client on Lua's.
 
 use lib '.';
-use t::ProxyWasm 'no_plan';
+use t::ProxyWasm;
+use ProxyWasm::LuaSetup;
 
-our $http_config = <<'CONF';
-    wasm_plugin forward-auth $TEST_NGINX_PLUGINS/forward-auth.wasm;
+my $auth = free_port();
 
-    # The service: who may pass is said by a field of the request.
+my %confs = (
+    # The two routes of APISIX's suite.
+    hello => qq({"uri": "http://127.0.0.1:$auth/auth", "request_headers": ["Authorization"],
+        "client_headers": ["X-User-ID"], "upstream_headers": ["X-User-ID"]}),
+    empty => qq({"uri": "http://127.0.0.1:$auth/auth", "request_headers": ["Authorization"]}),
+    # More of ours.
+    ours  => qq({"uri": "http://127.0.0.1:$auth/auth?a=b", "timeout": 200, "request_headers": ["Authorization", "X-Extra"],
+        "upstream_headers": ["X-User-ID", "X-Told"], "client_headers": ["Location"]}),
+    down  => '{"uri": "http://127.0.0.1:1/auth"}',
+    bad   => '{"timeout": 3000}',
+);
+
+# The service, and the upstream, which answers with the fields it got.
+my $servers = <<"CONF";
     server {
-        listen 127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+        listen 127.0.0.1:$auth;
         location = /auth {
+            lua_check_client_abort on;
             content_by_lua_block {
-                local who = ngx.var.http_authorization
-                ngx.header["X-Told"] = table.concat({ ngx.var.http_x_forwarded_proto, ngx.var.http_x_forwarded_method,
-                    ngx.var.http_x_forwarded_host, ngx.var.http_x_forwarded_uri, ngx.var.http_x_forwarded_for,
-                    ngx.var.http_x_extra or "none" }, " ")
-                if who == "111" then
-                    ngx.exit(200)
-                elseif who == "222" then
-                    ngx.header["X-User-ID"] = "i-am-an-user"
-                    ngx.exit(200)
-                elseif who == "333" then
-                    ngx.header["Location"] = "http://example.com/auth"
-                    ngx.exit(403)
-                elseif who == "444" then
-                    ngx.exit(302)
-                elseif who == "slow" then
-                    ngx.sleep(0.5)
+                local headers = ngx.req.get_headers()
+                local told = {}
+                for _, name in ipairs({"proto", "method", "host", "uri", "for"}) do
+                    told[#told + 1] = headers["x-forwarded-" .. name]
                 end
+                told[#told + 1] = headers["x-extra"]
+                told = table.concat(told, " ")
+                ngx.log(ngx.WARN, "told: ", told)
+                ngx.header["X-Told"] = told
+
+                local who = headers["authorization"]
+                if who == "222" or who == "333" then
+                    ngx.header["X-User-ID"] = "i-am-an-user"
+                end
+                if who == "444" or who == "redirect" then
+                    ngx.header["Location"] = "http://example.com/auth"
+                end
+                if who == "never" then
+                    ngx.sleep(3600)
+                end
+                ngx.exit(({["333"] = 401, ["444"] = 403, redirect = 302})[who] or 200)
             }
         }
     }
-    # The upstream.
     server {
-        listen unix:$TEST_NGINX_SERVER_ROOT/upstream.sock;
-        location / { return 200 "user: $http_x_user_id, told: $http_x_told"; }
+        listen unix:\$TEST_NGINX_SERVER_ROOT/upstream.sock;
+        location / {
+            content_by_lua_block {
+                local fields = {}
+                for name, value in pairs(ngx.req.get_headers()) do fields[#fields + 1] = name .. ": " .. value end
+                table.sort(fields)
+                ngx.print(table.concat(fields, "\\n"))
+            }
+        }
     }
 CONF
 
-our $config = <<'CONF';
-    location /hello {
-        proxy_wasm forward-auth '{
-            "uri": "http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/auth",
-            "timeout": 200,
-            "request_headers": ["Authorization", "X-Extra"],
-            "upstream_headers": ["X-User-ID", "X-Told"],
-            "client_headers": ["Location"]
-        }';
-        proxy_pass http://unix:$TEST_NGINX_SERVER_ROOT/upstream.sock;
-    }
-    location /down {
-        proxy_wasm forward-auth '{"uri": "http://127.0.0.1:1/auth"}';
-        proxy_pass http://unix:$TEST_NGINX_SERVER_ROOT/upstream.sock;
+sub locations {
+    my ($attach) = @_;
+    return join '', map { <<"CONF" } sort keys %confs;
+    location /$_ {
+        @{[$attach->($confs{$_})]}
+        proxy_pass http://unix:\$TEST_NGINX_SERVER_ROOT/upstream.sock;
     }
 CONF
+}
 
-add_block_preprocessor(sub {
-    my ($block) = @_;
-    $block->set_value(http_config => $http_config);
-});
+sub lua {
+    my ($http_config) = @_;
+    return start_nginx(
+        http_config => join('', $http_config, $ProxyWasm::LuaSetup::WASM_VM, $ProxyWasm::LuaSetup::INIT_WORKER, $servers),
+        config      => locations(sub { <<"CONF" }));
+        access_by_lua_block {
+            local found, ctx = pcall(configured, "forward-auth", [=[$_[0]]=])
+            if not found or not wasm.on_http_request_headers(ctx) then ngx.exit(503) end
+        }
+CONF
+}
 
-run_tests();
+my %paths = (
+    'native' => sub {
+        start_nginx(
+            http_config => "wasm_plugin forward-auth \$TEST_NGINX_PLUGINS/forward-auth.wasm;\n$servers",
+            config      => locations(sub { "proxy_wasm forward-auth '$_[0]';" }));
+    },
+    'Lua, with our client'    => sub { lua('') },
+    'Lua, through resty.http' => sub { lua(ProxyWasm::LuaSetup::resty_http()) },
+);
 
-__DATA__
+# What is asked of APISIX's plugin, by the numbers of its tests.
+sub of_apisix {
+    my ($s) = @_;
+    like $s->get('/hello', Authorization => 111)->{body}, qr/^authorization: 111$/m, '2: request_headers';
+    like $s->get('/hello', Authorization => 222)->{body}, qr/^x-user-id: i-am-an-user$/m, '3: upstream_headers';
 
-=== TEST 1: who may pass does, and the service is told of the request
---- config eval: $::config
---- request
-GET /hello?a=b
---- more_headers
-Authorization: 111
-X-Extra: extra
-X-Forwarded-Method: DELETE
---- response_body chomp
-user: , told: http GET localhost /hello?a=b 127.0.0.1 extra
---- no_error_log
-[error]
+    my $refused = $s->get('/hello', Authorization => 333);
+    is $refused->{status}, 403, '4: who may not pass gets 403';
+    is $refused->{headers}{'x-user-id'}, 'i-am-an-user', '4: with client_headers';
 
+    $s->mark_log;
+    is $s->get('/hello', Authorization => 444, 'X-Forwarded-Host' => 'apisix.apache.org')->{status}, 403, '5: another';
+    ok $s->wait_for_log(qr{told: http GET localhost /hello 127\.0\.0\.1}), '5: what the client says of itself is ignored';
 
+    unlike $s->get('/empty', Authorization => 222)->{body}, qr/x-user-id/, '6: no upstream_headers, none sent';
+    $refused = $s->get('/empty', Authorization => 333);
+    is $refused->{status}, 403, '7: refused';
+    is $refused->{headers}{'x-user-id'}, undef, '7: no client_headers, none sent';
+}
 
-=== TEST 2: the upstream gets fields of the answer, in place of the client's
---- config eval: $::config
---- request
-GET /hello
---- more_headers
-Authorization: 222
-X-User-ID: somebody-else
---- response_body_like: user: i-am-an-user,
+sub of_ours {
+    my ($s) = @_;
+    my $passed = $s->get('/ours?c=d', Authorization => 111, 'X-Extra' => 'extra', 'X-Forwarded-Method' => 'DELETE', 'X-User-ID' => 'else');
+    like $passed->{body}, qr{^x-told: http GET localhost /ours\?c=d 127\.0\.0\.1 extra$}m, 'the service is told of the request';
+    unlike $passed->{body}, qr/x-user-id/, 'of upstream_headers none of the client\'s is left';
 
+    my $redirected = $s->get('/ours', Authorization => 'redirect');
+    is $redirected->{status}, 403, 'a redirect is a refusal';
+    is $redirected->{headers}{location}, 'http://example.com/auth', 'with its Location';
+    is $s->get('/ours', Authorization => 222, 'X-Extra' => "\xff\xfe")->{status}, 200, 'a field that is no text harms nobody';
 
+    is $s->get('/ours', Authorization => 'never')->{status}, 403, 'a service that does not answer';
+    ok $s->wait_for_log(qr{http call failed: timeout, uri: http://127\.0\.0\.1:$auth/auth\?a=b}), 'is told';
+    is $s->get('/down')->{status}, 403, 'a service that is down';
+    ok $s->wait_for_log(qr{http call failed: connection refused, uri: http://127\.0\.0\.1:1/auth}), 'is told';
+    is $s->get('/bad')->{status}, 503, 'a configuration without a uri';
+    ok $s->wait_for_log(qr/forward-auth: bad configuration: missing field `uri`/), 'is told';
+}
 
-=== TEST 3: and none of the client's where the answer has none
---- config eval: $::config
---- request
-GET /hello
---- more_headers
-Authorization: 111
-X-User-ID: somebody-else
---- response_body_like: user: ,
+for my $path (sort keys %paths) {
+    subtest $path => sub {
+        my $s = $paths{$path}->();
+        of_ours($s);
+        of_apisix($s);
+        $s->stop;
+    };
+}
 
-
-
-=== TEST 4: who may not pass gets 403, with fields of the answer
---- config eval: $::config
---- request
-GET /hello
---- more_headers
-Authorization: 333
---- error_code: 403
---- response_headers
-Location: http://example.com/auth
-
-
-
-=== TEST 5: a redirect is a refusal, too
---- config eval: $::config
---- request
-GET /hello
---- more_headers
-Authorization: 444
---- error_code: 403
---- response_headers
-! Location
-
-
-
-=== TEST 6: a service that is slow
---- config eval: $::config
---- request
-GET /hello
---- more_headers
-Authorization: slow
---- error_code: 403
---- error_log
-http call failed: timeout, uri: http://127.0.0.1:
-
-
-
-=== TEST 7: a service that is down
---- config eval: $::config
---- request
-GET /down
---- error_code: 403
---- error_log
-http call failed: connection refused, uri: http://127.0.0.1:1/auth
-
-
-
-=== TEST 8: a configuration without a uri
---- config
-    location /t {
-        proxy_wasm forward-auth '{"timeout": 3000}';
-        content_by_lua_block { ngx.print("ok") }
-    }
---- request
-GET /t
---- error_code: 503
---- error_log
-forward-auth: bad configuration: missing field `uri`
-
-
-
-=== TEST 9: a field that is no text harms nobody
---- config eval: $::config
---- request
-GET /hello
---- more_headers eval
-"Authorization: 222\nX-Extra: \xff\xfe"
---- response_body_like: ^user: i-am-an-user
---- no_error_log
-[error]
+done_testing;

@@ -25,12 +25,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
             _ => Some(timeout_ms),
         };
         let outbox = Outbox::default();
-        let limit = self.client.response_limit();
-        if outbox.send(message, limit).is_err() {
-            let size = message.len();
-            log(origin.stream, format_args!("grpc call gets a message of {size} bytes, larger than {limit}"));
-            return Err(Status::BadArgument);
-        }
+        outbox.send(message, self.client.response_limit()).map_err(|_| Status::BadArgument)?;
         outbox.end();
         let outgoing = outgoing(&origin, &call, outbox, timeout)?;
         let caller = self.caller(&origin)?;
