@@ -32,6 +32,8 @@ local ngx_print = ngx.print
 local ngx_arg = ngx.arg
 local new_semaphore = require("ngx.semaphore").new
 
+local VERSION = "0.1.0"
+
 ffi.cdef [[
 typedef struct ngx_http_request_s  ngx_http_request_t;
 
@@ -76,6 +78,7 @@ int ngx_http_proxy_wasm_resumed(ngx_http_request_t *r, void *ctx);
 int ngx_http_proxy_wasm_changed_body(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_metrics(const char **text, size_t *len);
+void ngx_http_proxy_wasm_register(const char *version, size_t version_len, const char *path, size_t path_len);
 ]]
 
 -- Half an install must not pass silently: APISIX takes a `require` that fails for a runtime without Wasm, and keeps the reason to
@@ -85,6 +88,16 @@ if not pcall(function() return C.ngx_http_proxy_wasm_load end) then
                     .. "add a load_module line for it to the main block of nginx.conf"
     ngx_log(ngx.ERR, missing)
     error(missing, 0)
+end
+
+-- A file and a module of different versions work as well as they can: nothing above ever changes its arguments. But somebody should
+-- know.
+if pcall(function() return C.ngx_http_proxy_wasm_register end) then
+    local path = debug.getinfo(1, "S").source:gsub("^@", "")
+    C.ngx_http_proxy_wasm_register(VERSION, #VERSION, path, #path)
+else
+    ngx_log(ngx.ERR, "resty.proxy-wasm: ngx_http_proxy_wasm_module.so is older than this file, which is of version ", VERSION,
+            ": install both from one release, and restart nginx")
 end
 
 local OUTCOME_NO_REQUEST = -2
@@ -106,7 +119,7 @@ local body_len_out = ffi.new("size_t[1]")
 local call_out = ffi.new("ngx_http_proxy_wasm_call_t")
 
 
-local _M = {}
+local _M = { _VERSION = VERSION }
 
 
 --- Loads a plugin.

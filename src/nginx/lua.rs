@@ -5,6 +5,7 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | `installation` | whether the Lua file is ours, and of our version |
 //! | `plugins` | load and configure |
 //! | `requests` | the callbacks of a request |
 //! | `bodies` | those with a body |
@@ -14,6 +15,7 @@
 
 mod bodies;
 mod calls;
+mod installation;
 mod plugins;
 mod requests;
 mod status;
@@ -29,6 +31,7 @@ use ngx_bindings::string;
 use ngx_bindings::sys::ngx_str_t;
 
 pub use calls::LuaCall;
+pub use installation::Installation;
 pub use waiting::Waiting;
 
 use super::configuration::{MainConf, Policy};
