@@ -11,11 +11,21 @@ CARGO_TARGET_DIR ?= target
 CARGO_FLAGS ?=
 # test files that run at once
 TEST_JOBS ?= 2
+# OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
+OPENRESTY_PREFIX ?=
+# folder that stands for / while installing
+DESTDIR ?=
 
 override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
 export NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS
 
 MODULE := $(CARGO_TARGET_DIR)/release/libngx_http_proxy_wasm_module.so
+
+# OpenResty looks into site/lualib before its own lualib, where APISIX's runtimes have the C module's file of the same name.
+NGINX_MODULES_DIR = $(if $(OPENRESTY_PREFIX),$(OPENRESTY_PREFIX)/nginx/modules,/usr/lib/nginx/modules)
+LUA_LIB_DIR = $(if $(OPENRESTY_PREFIX),$(OPENRESTY_PREFIX)/site/lualib,/usr/share/lua/5.1)
+INSTALLED_MODULE = $(NGINX_MODULES_DIR)/ngx_http_proxy_wasm_module.so
+INSTALLED_LUA = $(LUA_LIB_DIR)/resty/proxy-wasm.lua
 
 .NOTPARALLEL:
 
@@ -36,9 +46,9 @@ deps: ## install what is missing to build, lint and test, on Debian
 .PHONY: test
 test: deps plugins all ## install what is missing, build, run all tests
 	cargo test --release --no-default-features $(CARGO_FLAGS)
-	cd examples/plugins && cargo test --target-dir $(CARGO_TARGET_DIR)/wasm $(CARGO_FLAGS)
+	cd examples/plugins && cargo test --target-dir $(CARGO_TARGET_DIR)/wasm $(CARGO_FLAGS) && go test ./...
 	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
-		prove -j$(TEST_JOBS) -I. -r t/
+		prove -j$(TEST_JOBS) -I. -r t/ examples/
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles
@@ -55,6 +65,19 @@ demo: deps plugins all ## install what is missing, build, serve the examples on 
 .PHONY: demo-check
 demo-check: deps plugins all ## the same, but run what the demo says to try, and compare
 	@.ci/demo --check
+
+# Builds nothing: whoever may write there is often root, who has no cargo.
+.PHONY: install
+install: ## put the module and its Lua file in place
+	@test -e $(MODULE) || { echo 'There is nothing to install yet: run make first.' >&2; exit 1; }
+	install -d '$(DESTDIR)$(dir $(INSTALLED_MODULE))' '$(DESTDIR)$(dir $(INSTALLED_LUA))'
+	install -m 644 $(MODULE) '$(DESTDIR)$(INSTALLED_MODULE)'
+	install -m 644 lib/resty/proxy-wasm.lua '$(DESTDIR)$(INSTALLED_LUA)'
+	@echo 'In the main block of nginx.conf: load_module $(INSTALLED_MODULE);'
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	rm -f '$(DESTDIR)$(INSTALLED_MODULE)' '$(DESTDIR)$(INSTALLED_LUA)'
 
 .PHONY: clean
 clean: ## remove what was built

@@ -37,4 +37,5 @@ pub use executor::{Task, shut_down, spawn};
 pub use grpc::{BadGrpcCall, NotSent, Outbox, OutgoingGrpc};
 pub use limits::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use outgoing::{BadCall, Outgoing};
-pub use timer::{OnQuit, Sleep};
+pub use target::Target;
+pub use timer::{OnQuit, Sleep, timeout};

@@ -13,6 +13,7 @@ mod shared_data;
 mod shared_queues;
 mod streams;
 mod timers;
+mod trailers;
 
 use std::collections::HashMap;
 use std::ptr::NonNull;
@@ -23,6 +24,7 @@ use ngx_bindings::Request;
 
 pub use headers::header_count;
 pub use local_response::Answer;
+pub use trailers::trailer_count;
 
 use super::calls::{Calls, Client, Task};
 use super::request::{RequestContext, RequestHandle};

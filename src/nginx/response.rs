@@ -9,6 +9,7 @@
 //! buffers, which nginx does not fill again until they are taken; only what a plugin was shown and holds is copied.
 
 mod resume;
+mod trailers;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -61,6 +62,8 @@ enum Stage {
     HeaderWaits,
     /// The header is sent, the body goes through the plugins.
     Body,
+    /// The header is sent, and no plugin sees the body; but trailers may come with its end.
+    Trailers,
     /// Nothing concerns the plugins any more.
     Passing,
     /// A plugin answered in Lua's header filter: the answer's body goes in place of the first piece that comes.
@@ -73,11 +76,13 @@ enum Stage {
 struct Piece {
     body: Body,
     marks: Marks,
+    /// All plugins have seen the body; what holds it is one that has seen the trailers.
+    with_trailers: bool,
 }
 
 impl From<Chain> for Piece {
     fn from(chain: Chain) -> Self {
-        Self { body: Body::of(chain), marks: chain.marks() }
+        Self { body: Body::of(chain), marks: chain.marks(), with_trailers: false }
     }
 }
 
@@ -180,7 +185,11 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
         ctx.response.stage.set(Stage::HeaderWaits);
         return Ok(());
     }
-    ctx.response.stage.set(if wants_body { Stage::Body } else { Stage::Passing });
+    ctx.response.stage.set(match wants_body {
+        true => Stage::Body,
+        false if request.expects_body() && trailers::concern(ctx) => Stage::Trailers,
+        false => Stage::Passing,
+    });
     send_header(ctx)
 }
 
@@ -202,6 +211,7 @@ fn sees_body(ctx: &RequestContext, loc: &LocConf, slot: usize) -> bool {
 pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     match ctx.response.stage.get() {
         Stage::Upstream | Stage::Passing => next(ctx, chain),
+        Stage::Trailers if !trailers::come_with(ctx, chain) => next(ctx, chain),
         Stage::Answering => {
             chain.consume();
             ctx.response.stage.set(Stage::Dropping);
@@ -214,7 +224,7 @@ pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
             ctx.response.unsent.collect();
             rc
         }
-        Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body => {
+        Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Trailers => {
             let result = take(ctx, chain);
             settle(ctx);
             result.unwrap_or_else(|Stop(rc)| rc)
@@ -288,18 +298,25 @@ fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_int_
                 hold(ctx, slot, Piece { body, ..piece })?;
                 return Ok(rc::OK);
             }
-            Verdict::Answer(answer) => {
-                body.drop_source();
-                return answer_now(ctx, answer).map(|()| rc::OK);
-            }
-            Verdict::Fail => {
-                body.drop_source();
-                return Err(fail(ctx, rc::SERVICE_UNAVAILABLE));
-            }
-            Verdict::Close => return Err(fail(ctx, rc::ERROR)),
+            verdict => return end(ctx, body, verdict),
         }
     }
-    send(ctx, piece)
+    if piece.marks.last { trailers::pass(ctx, 0, piece) } else { send(ctx, piece) }
+}
+
+/// Does what a plugin wants that lets no more of the response through.
+fn end(ctx: &RequestContext, body: Body, verdict: Verdict) -> Result<ngx_int_t, Stop> {
+    match verdict {
+        Verdict::Answer(answer) => {
+            body.drop_source();
+            answer_now(ctx, answer).map(|()| rc::OK)
+        }
+        Verdict::Fail => {
+            body.drop_source();
+            Err(fail(ctx, rc::SERVICE_UNAVAILABLE))
+        }
+        Verdict::Close | Verdict::Continue | Verdict::Pause => Err(fail(ctx, rc::ERROR)),
+    }
 }
 
 /// Keeps a piece for the plugin that paused on it.
@@ -323,7 +340,7 @@ fn hold(ctx: &RequestContext, slot: usize, mut piece: Piece) -> Result<(), Stop>
 /// Hands a piece to the filters after ours, and the header before it if that still waits.
 fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
-    let Piece { body, marks } = piece;
+    let Piece { body, marks, .. } = piece;
     response.changed.set(response.changed.get() || body.is_changed());
     if response.stage.get() == Stage::HeaderWaits {
         response.stage.set(Stage::Body);
@@ -428,7 +445,7 @@ fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
         last_in_chain: before.marks.last_in_chain | piece.marks.last_in_chain,
         flush: before.marks.flush | piece.marks.flush,
     };
-    Ok(Piece { body: piece.body.after(before.body)?, marks })
+    Ok(Piece { body: piece.body.after(before.body)?, marks, with_trailers: false })
 }
 
 impl Response {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::configuration::MainConf;
 use super::guard::guard;
+use super::module::{VERSION, WASMTIME_VERSION};
 use super::phases::main_conf;
 use super::shared::counters;
 use super::vm;
@@ -36,13 +37,15 @@ fn status(main: &MainConf) -> String {
         })
         .collect();
     let page = json!({
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": VERSION,
+        "wasmtime": WASMTIME_VERSION,
         "nginx": NGINX_VERSION.to_string_lossy(),
         "pid": std::process::id(),
         "worker": cycle::worker(),
         "plugins": plugins,
         "cache": main.runtime().and_then(|runtime| runtime.cache.as_ref()).map(|cache| cache.directory().display().to_string()),
         "zones": zones(main),
+        "lua": main.installation.status(),
     });
     format!("{page:#}\n")
 }

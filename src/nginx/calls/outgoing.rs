@@ -113,6 +113,31 @@ impl Outgoing {
         self.method.is_idempotent()
     }
 
+    /// `GET`, unless the plugin said another.
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// With the query.
+    pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// The fields, `host` among them.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// May be empty.
+    pub fn body(&self) -> &[u8] {
+        self.body.bytes()
+    }
+
+    /// Whether fields follow the body.
+    pub fn has_trailers(&self) -> bool {
+        self.body.has_trailers()
+    }
+
     /// What is called, for the log.
     pub fn uri(&self) -> &str {
         &self.uri

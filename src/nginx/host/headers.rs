@@ -10,7 +10,7 @@ use ngx_bindings::headers::Field;
 use ngx_bindings::log::Level;
 use ngx_bindings::pool::AllocError;
 
-use super::RequestStream;
+use super::{RequestStream, trailers};
 use crate::proxy_wasm::abi::{MapType, Status};
 use crate::proxy_wasm::host::{HeaderMaps, Result};
 use crate::proxy_wasm::pairs::Pairs;
@@ -45,6 +45,9 @@ impl HeaderMaps for RequestStream {
         match map {
             MapType::HttpRequestHeaders => Ok(request_field(request, name).map(Cow::Borrowed)),
             MapType::HttpResponseHeaders => Ok(response_field(request, name)),
+            MapType::HttpResponseTrailers => {
+                Ok(request.trailers_out().find(name).map(|field| Cow::Borrowed(field.value())))
+            }
             _ => Err(Status::NotFound),
         }
     }
@@ -55,6 +58,7 @@ impl HeaderMaps for RequestStream {
             MapType::HttpRequestHeaders => Ok(self.request().add_header_in(name, value)?),
             MapType::HttpResponseHeaders if name.starts_with(b":") => set_response(self.request(), name, value),
             MapType::HttpResponseHeaders => Ok(add_response(self.request(), name, value)?),
+            MapType::HttpResponseTrailers => trailers::add(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
     }
@@ -63,6 +67,7 @@ impl HeaderMaps for RequestStream {
         match map {
             MapType::HttpRequestHeaders => set_request(self.request(), name, value),
             MapType::HttpResponseHeaders => set_response(self.request(), name, value),
+            MapType::HttpResponseTrailers => trailers::replace(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
     }
@@ -78,6 +83,10 @@ impl HeaderMaps for RequestStream {
             }
             MapType::HttpRequestHeaders => Ok(request.remove_header_in(name)?),
             MapType::HttpResponseHeaders => remove_response(request, name),
+            MapType::HttpResponseTrailers => {
+                trailers::remove(request, name);
+                Ok(())
+            }
             _ => Err(Status::NotFound),
         }
     }
@@ -111,6 +120,7 @@ impl HeaderMaps for RequestStream {
                     add_response(request, name, value)?;
                 }
             }
+            MapType::HttpResponseTrailers => trailers::set(request, pairs)?,
             _ => return Err(Status::NotFound),
         }
         Ok(())
@@ -144,6 +154,12 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
                 if let Some(value) = special_response_field(request, name) {
                     field(name, &value);
                 }
+            }
+            Ok(())
+        }
+        MapType::HttpResponseTrailers => {
+            for trailer in request.trailers_out().iter() {
+                with_lowcase_name(trailer, |name| field(name, trailer.value()));
             }
             Ok(())
         }
@@ -315,7 +331,7 @@ fn remove_response(request: Request, name: &[u8]) -> Result {
 }
 
 /// Says in the request's log why a field was not changed.
-fn refuse(request: Request, of: &str, name: &[u8], reason: &str) -> Status {
+pub fn refuse(request: Request, of: &str, name: &[u8], reason: &str) -> Status {
     request.log().print(Level::Error, format_args!("failed to set {of} header {}: {reason}", name.escape_ascii()));
     Status::BadArgument
 }

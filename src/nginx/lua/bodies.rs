@@ -7,7 +7,7 @@ use ngx_bindings::log::Level;
 use ngx_bindings::sys::ngx_http_request_t;
 
 use super::requests::{Outcome, on_http, on_http_outcome};
-use super::waiting::settle;
+use super::waiting;
 use super::{LuaPluginContext, bytes};
 use crate::nginx::body::Body;
 use crate::nginx::guard::guard;
@@ -31,8 +31,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
                 return Outcome::Continue;
             }
             *ctx.request_body.borrow_mut() = Some(Body::copied(body.to_vec(), false));
-            let verdict = ctx.call(slot, |http| http.on_request_body(size(body), end_of_body != 0));
-            settle(ctx, slot, verdict)
+            waiting::run(ctx, slot, |http| http.on_request_body(size(body), end_of_body != 0))
         })
     }
 }

@@ -5,7 +5,7 @@ use ngx_bindings::log::Level;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::{Stage, Stop, answer_now, fail, header_from, pass, settle, take};
+use super::{Stage, Stop, answer_now, fail, header_from, pass, settle, take, trailers};
 use crate::nginx::request::RequestContext;
 
 impl RequestContext {
@@ -51,6 +51,7 @@ fn resume(ctx: &RequestContext, slot: usize) -> Result<ngx_int_t, Stop> {
         return take(ctx, Chain::EMPTY);
     }
     match ctx.response.take_held(slot) {
+        Some(piece) if piece.with_trailers => trailers::pass(ctx, slot + 1, piece),
         Some(piece) => pass(ctx, slot + 1, piece),
         None => Ok(rc::OK),
     }

@@ -1,0 +1,71 @@
+//! What the error log is told when nginx starts: which versions these are, and which plugins, and how long compiling them takes.
+
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use ngx_bindings::cycle;
+use ngx_bindings::log::{Level, Log};
+
+use super::configuration::MainConf;
+use super::module::{VERSION, WASMTIME_VERSION};
+use crate::wasm::Module;
+
+/// Versions and plugins, once per configuration.
+pub fn started(log: Log, main: &MainConf) {
+    let names: Vec<_> = main.plugins.iter().map(|declared| format!("\"{}\"", declared.plugin.name())).collect();
+    let plugins = match names.len() {
+        0 => "no plugins declared".to_owned(),
+        1 => format!("1 plugin: {}", names[0]),
+        count => format!("{count} plugins: {}", names.join(", ")),
+    };
+    log.print(Level::Notice, format_args!("proxy_wasm {VERSION}, wasmtime {WASMTIME_VERSION}, {plugins}"));
+}
+
+/// What comes may take long.
+pub fn compiling(plugin: &str, size: usize) {
+    notice(Level::Notice, format_args!("compiling plugin \"{plugin}\" ({}) ...", Size(size)));
+}
+
+/// How long it took to get a plugin's code, and where it came from; nothing where another plugin of the same content had it.
+pub fn loaded(plugin: &str, module: &Module, compiled: bool, took: Duration) {
+    let took = Seconds(took);
+    if compiled {
+        notice(Level::Notice, format_args!("plugin \"{plugin}\" compiled in {took}"));
+    } else if module.from_cache() {
+        // On the Lua path every worker loads every plugin.
+        let level = if cycle::serves() { Level::Info } else { Level::Notice };
+        notice(level, format_args!("plugin \"{plugin}\" ({}) from the cache in {took}", Size(module.size())));
+    }
+}
+
+fn notice(level: Level, line: fmt::Arguments<'_>) {
+    if let Some(log) = cycle::log() {
+        log.print(level, line);
+    }
+}
+
+/// Bytes, for people.
+pub struct Size(pub usize);
+
+impl Display for Size {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 as f64 {
+            bytes if bytes < 1e3 => write!(f, "{bytes} bytes"),
+            bytes if bytes < 1e6 => write!(f, "{:.0} KB", bytes / 1e3),
+            bytes if bytes < 1e7 => write!(f, "{:.1} MB", bytes / 1e6),
+            bytes => write!(f, "{:.0} MB", bytes / 1e6),
+        }
+    }
+}
+
+/// A time, for people.
+struct Seconds(Duration);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0.as_secs_f64() {
+            seconds if seconds < 1.0 => write!(f, "{:.0} ms", seconds * 1e3),
+            seconds => write!(f, "{seconds:.1} s"),
+        }
+    }
+}
