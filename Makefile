@@ -1,5 +1,7 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
+# nginx to make, build against and test on: vendored, newest or apisix; empty: the one below
+NGINX ?=
 # nginx to build against, a source tree and the folder that its configure wrote; empty: Debian's.
 NGINX_SOURCE_DIR ?=
 NGINX_BUILD_DIR ?=
@@ -27,7 +29,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
-export NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS DEMO_PORT
+export NGINX NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS TEST_JOBS DEMO_PORT
 
 MODULE := $(CARGO_TARGET_DIR)/release/libngx_http_proxy_wasm_module.so
 CHECK := $(CARGO_TARGET_DIR)/release/proxy-wasm-check
@@ -69,7 +71,7 @@ deps: ## install what is missing to build, lint and test, on Debian
 test: deps plugins all tools ## install what is missing, build, run all tests
 	cargo test --release --no-default-features $(CARGO_FLAGS)
 	.ci/test-plugins
-	.ci/prove -j$(TEST_JOBS) -r t/ examples/
+	.ci/with-nginx .ci/test-suites
 
 .PHONY: test-browser
 test-browser: plugins all ## look at the status page in headless Chromium, where that is installed
