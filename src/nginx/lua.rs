@@ -12,13 +12,17 @@
 //! | `kept` | what Lua keeps of a body for plugins that pause |
 //! | `calls` | the HTTP calls that Lua makes for them |
 //! | `waiting` | a thread of Lua's that waits for a plugin |
-//! | `status` | the page of metrics |
+//! | `properties` | those of a request |
+//! | `status` | metrics and status |
+//! | `answer` | bytes for Lua |
 
+mod answer;
 mod bodies;
 mod calls;
 mod installation;
 mod kept;
 mod plugins;
+mod properties;
 mod requests;
 mod status;
 mod waiting;
