@@ -1,5 +1,7 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
+# nginx to make, build against and test on: vendored, newest or apisix; empty: the one below
+NGINX ?=
 # nginx to build against, a source tree and the folder that its configure wrote; empty: Debian's.
 NGINX_SOURCE_DIR ?=
 NGINX_BUILD_DIR ?=
@@ -11,6 +13,14 @@ CARGO_TARGET_DIR ?= target
 CARGO_FLAGS ?=
 # test files that run at once
 TEST_JOBS ?= 2
+# the plugin for demo and test-plugin, one of examples/plugins
+PLUGIN ?=
+# the new plugin's name, for new-plugin
+NAME ?=
+# the folder of that plugin, if it is elsewhere
+DIR ?=
+# where demo listens, on 127.0.0.1
+DEMO_PORT ?= 9080
 # OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
 OPENRESTY_PREFIX ?=
 # where install puts proxy-wasm-check, in bin
@@ -19,7 +29,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
-export NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS
+export NGINX NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS TEST_JOBS DEMO_PORT
 
 MODULE := $(CARGO_TARGET_DIR)/release/libngx_http_proxy_wasm_module.so
 CHECK := $(CARGO_TARGET_DIR)/release/proxy-wasm-check
@@ -47,6 +57,11 @@ tools: ## build proxy-wasm-check
 plugins: ## build the example and test plugins
 	.ci/build-plugins
 
+# PLUGIN, or else all of them
+.PHONY: plugin
+plugin:
+	$(if $(PLUGIN),.ci/build-plugins $(or $(DIR),examples/plugins/$(PLUGIN)),$(MAKE) plugins)
+
 .PHONY: deps
 deps: ## install what is missing to build, lint and test, on Debian
 	.ci/deps
@@ -55,9 +70,8 @@ deps: ## install what is missing to build, lint and test, on Debian
 .PHONY: test
 test: deps plugins all tools ## install what is missing, build, run all tests
 	cargo test --release --no-default-features $(CARGO_FLAGS)
-	cd examples/plugins && cargo test --target-dir $(CARGO_TARGET_DIR)/wasm $(CARGO_FLAGS) && go test ./...
-	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
-		prove -j$(TEST_JOBS) -I. -r t/ examples/
+	.ci/test-plugins
+	.ci/with-nginx .ci/test-suites
 
 .PHONY: test-browser
 test-browser: plugins all ## look at the status page in headless Chromium, where that is installed
@@ -74,12 +88,21 @@ lint: deps ## install what is missing, check formats and styles
 	.ci/lint-scripts
 
 .PHONY: demo
-demo: deps plugins all ## install what is missing, build, serve the examples on 127.0.0.1:9080
-	@.ci/demo
+demo: deps plugin all ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080
+	@.ci/demo $(PLUGIN) $(DIR)
 
 .PHONY: demo-check
-demo-check: deps plugins all ## the same, but run what the demo says to try, and compare
-	@.ci/demo --check
+demo-check: deps plugins all ## run what every demo says to try, and compare; the same with a new plugin
+	@.ci/demo-check
+
+.PHONY: new-plugin
+new-plugin: ## lay out a plugin in Rust: make new-plugin NAME=my-plugin
+	@.ci/new-plugin $(NAME) $(DIR)
+
+.PHONY: test-plugin
+test-plugin: deps plugin all ## build PLUGIN, run its tests
+	.ci/test-plugins $(or $(DIR),examples/plugins/$(PLUGIN))
+	.ci/prove $(or $(DIR),examples/plugins/$(PLUGIN))/$(PLUGIN).t
 
 # Builds nothing: whoever may write there is often root, who has no cargo.
 .PHONY: install
