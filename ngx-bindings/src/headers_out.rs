@@ -58,6 +58,12 @@ impl Request {
         POINTERS.iter().try_for_each(|(name, _)| self.index_header_out(name))
     }
 
+    /// Makes the response's ETag a weak one.
+    pub fn weaken_etag(self) {
+        // SAFETY: the request is valid by the handle's contract; its field is kept by `index_header_out`.
+        unsafe { nginx_sys::ngx_http_weak_etag(self.as_ptr()) }
+    }
+
     /// The fields that follow the response's body.
     pub fn trailers_out(self) -> HeaderList {
         // SAFETY: as the list of headers.

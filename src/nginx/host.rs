@@ -24,6 +24,7 @@ use ngx_bindings::Request;
 
 pub use headers::header_count;
 pub use local_response::Answer;
+pub use properties::property;
 pub use trailers::trailer_count;
 
 use self::timers::Ticks;

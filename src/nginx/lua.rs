@@ -11,12 +11,16 @@
 //! | `bodies` | those with a body |
 //! | `calls` | the HTTP calls that Lua makes for them |
 //! | `waiting` | a thread of Lua's that waits for a plugin |
-//! | `status` | the page of metrics |
+//! | `properties` | those of a request |
+//! | `status` | metrics and status |
+//! | `answer` | bytes for Lua |
 
+mod answer;
 mod bodies;
 mod calls;
 mod installation;
 mod plugins;
+mod properties;
 mod requests;
 mod status;
 mod waiting;

@@ -10,6 +10,7 @@
 
 mod resume;
 mod trailers;
+mod validators;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -28,6 +29,7 @@ use super::module;
 use super::phases::{loc_conf, main_conf};
 use super::request::{RequestContext, Source, Verdict};
 use super::unsent::Unsent;
+use self::validators::Validators;
 use crate::proxy_wasm::abi::MapType;
 
 /// Bytes made by plugins that may wait for the client before upstream does.
@@ -49,6 +51,8 @@ pub struct Response {
     unsent: Unsent,
     /// A plugin changed the body.
     changed: Cell<bool>,
+    /// What the header says of the body.
+    pub validators: Validators,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -216,6 +220,7 @@ pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
             chain.consume();
             ctx.response.stage.set(Stage::Dropping);
             let body = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            ctx.end_upstream_soon();
             send_answer(ctx, body).unwrap_or_else(|Stop(rc)| rc)
         }
         Stage::Dropping => {
@@ -359,14 +364,14 @@ fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
 /// Makes the header say of the body what is known of it now.
 fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), AllocError> {
     let request = ctx.request();
-    request.set_content_length(marks.last.then(|| body.size() as u64));
-    // What comes later may still be changed, when the header is gone.
-    if !marks.last || ctx.response.changed.get() {
-        for name in [&b"etag"[..], b"content-md5", b"accept-ranges"] {
-            request.remove_header_out(name)?;
-        }
+    let length = marks.last.then(|| body.size() as u64);
+    let same_length = length.is_some() && length == request.content_length();
+    request.set_content_length(length);
+    match (ctx.response.changed.get(), marks.last) {
+        (true, _) => ctx.response.validators.drop_changed(request, same_length),
+        (false, false) => ctx.response.validators.weaken(request),
+        (false, true) => Ok(()),
     }
-    Ok(())
 }
 
 /// Answers in the upstream's place; what was held is gone.
@@ -381,7 +386,10 @@ fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
     send_header(ctx)?;
     match send_answer(ctx, answer.body)? {
         rc::ERROR => Err(Stop(rc::ERROR)),
-        _ => Ok(()),
+        _ => {
+            ctx.end_upstream_soon();
+            Ok(())
+        }
     }
 }
 

@@ -18,8 +18,8 @@ use crate::proxy_wasm::pairs::Pairs;
 /// How many fields the request's or the response's map has, pseudo headers among them: `num_headers` of the callbacks.
 pub fn header_count(request: Request, map: MapType) -> u32 {
     let count = if map == MapType::HttpRequestHeaders {
-        request.headers_in().iter().count()
-            + PSEUDO_REQUEST_FIELDS.iter().filter(|name| request_field(request, name).is_some()).count()
+        let authority = !request.host().is_empty() || request_field(request, b":authority").is_some();
+        request.headers_in().iter().count() + PSEUDO_REQUEST_FIELDS.len() - usize::from(!authority)
     } else {
         // What is only counted is not written out.
         request.headers_out().iter().count()
@@ -57,7 +57,10 @@ impl HeaderMaps for RequestStream {
             MapType::HttpRequestHeaders if is_single(name) => set_request(self.request(), name, value),
             MapType::HttpRequestHeaders => Ok(self.request().add_header_in(name, value)?),
             MapType::HttpResponseHeaders if name.starts_with(b":") => set_response(self.request(), name, value),
-            MapType::HttpResponseHeaders => Ok(add_response(self.request(), name, value)?),
+            MapType::HttpResponseHeaders => {
+                self.ctx().response.validators.note(self.request(), name, value);
+                Ok(add_response(self.request(), name, value)?)
+            }
             MapType::HttpResponseTrailers => trailers::add(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
@@ -66,7 +69,10 @@ impl HeaderMaps for RequestStream {
     fn replace_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result {
         match map {
             MapType::HttpRequestHeaders => set_request(self.request(), name, value),
-            MapType::HttpResponseHeaders => set_response(self.request(), name, value),
+            MapType::HttpResponseHeaders => {
+                self.ctx().response.validators.note(self.request(), name, value);
+                set_response(self.request(), name, value)
+            }
             MapType::HttpResponseTrailers => trailers::replace(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
@@ -111,6 +117,9 @@ impl HeaderMaps for RequestStream {
             MapType::HttpResponseHeaders => {
                 let mut pseudo = pairs.iter().filter(|(name, _)| name.starts_with(b":"));
                 let status = pseudo.try_fold(None, |_, (name, value)| status_of(request, name, value).map(Some))?;
+                for (name, value) in pairs.iter() {
+                    self.ctx().response.validators.note(request, name, value);
+                }
                 request.clear_headers_out()?;
                 request.set_content_type(b"")?;
                 if let Some(status) = status {
@@ -137,7 +146,10 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
     match map {
         MapType::HttpRequestHeaders => {
             for header in request.headers_in().iter() {
-                with_lowcase_name(header, |name| field(name, header.value()));
+                match header.lowcase_request_name() {
+                    Some(name) => field(name, header.value()),
+                    None => with_lowcase_name(header, |name| field(name, header.value())),
+                }
             }
             for name in PSEUDO_REQUEST_FIELDS {
                 if let Some(value) = request_field(request, name) {
@@ -167,11 +179,7 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
     }
 }
 
-/// nginx has most names in lower case already, but not those that modules add to the response.
 fn with_lowcase_name(header: Field, body: impl FnOnce(&[u8])) {
-    if let Some(name) = header.lowcase_name() {
-        return body(name);
-    }
     let name = header.name();
     let mut small = [0; 64];
     match small.get_mut(..name.len()) {

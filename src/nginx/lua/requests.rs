@@ -72,9 +72,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
                 // Lua has no way to hold the header back, so it cannot say a length that may change.
                 request.set_content_length(None);
                 request.forbid_ranges();
-                for name in [&b"etag"[..], b"content-md5", b"accept-ranges"] {
-                    let _ = request.remove_header_out(name);
-                }
+                let _ = ctx.response.validators.drop_changed(request, true);
             }
             match verdict {
                 Verdict::Answer(answer) => response::answer_later(ctx, answer),

@@ -12,6 +12,11 @@ impl RequestContext {
     /// Goes on with a response that plugins resumed, or held too long. The request may be gone after.
     pub fn wake_response(&self, resumed: &[usize], timed_out: bool) {
         let request = self.request();
+        if self.response.stage.get() == Stage::Dropping && !self.is_closed() {
+            request.set_buffered(false);
+            request.end_upstream();
+            return;
+        }
         let before = self.response.holder();
         match self.woken(resumed, timed_out) {
             Err(Stop(rc)) => return request.finalize_in_event(rc),

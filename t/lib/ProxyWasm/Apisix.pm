@@ -2,8 +2,9 @@ package ProxyWasm::Apisix;
 
 # For the suites of t/apisix: nginx as APISIX sets it up and drives it, by t/apisix/gateway.lua.
 #
-#     --- config_yaml      APISIX's; default: $CONFIG below
+#     --- config_yaml      APISIX's; default: $CONFIG below, or only the scripted guest
 #     --- apisix_yaml      routes, services and global rules
+#     --- script           in its place: the scripted guest's configuration, on one route for every URI
 #     --- upstream         locations of the upstream's. It answers every other request with what it got, header and body
 #
 # Everything of these two files is indented block style; a file without a folder is one of the compiled plugins. The gateway is
@@ -40,6 +41,14 @@ wasm:
       file: rust-headers.wasm
     - name: hostcalls
       priority: 5000
+      file: hostcalls.wasm
+YAML
+
+my $SCRIPTED = <<'YAML';
+wasm:
+  plugins:
+    - name: hostcalls
+      priority: 1
       file: hostcalls.wasm
 YAML
 
@@ -96,8 +105,8 @@ CONF
         http_config => $http . ($o{http_config} // ''),
         config      => $config . ($o{config} // ''),
         user_files  => [
-            ['config.json', _plugins($o{config_yaml} // $CONFIG)],
-            ['apisix.json', resources($o{apisix_yaml} // '')],
+            ['config.json', _plugins($o{config_yaml} // (defined $o{script} ? $SCRIPTED : $CONFIG))],
+            ['apisix.json', defined $o{script} ? _one_route($o{script}) : resources($o{apisix_yaml} // '')],
             @{ $o{user_files} || [] },
         ],
     );
@@ -106,6 +115,12 @@ CONF
 sub resources {
     my ($yaml) = @_;
     return _json(_yaml($yaml) // {});
+}
+
+sub _one_route {
+    my ($script) = @_;
+    $script =~ s/\s*\n\s*/ /g;
+    return _json({ routes => [{ id => 1, uri => '/*', plugins => { hostcalls => { conf => $script } } }] });
 }
 
 sub _plugins {
@@ -133,12 +148,14 @@ sub _numbers {
 sub _json { return JSON::PP->new->canonical->encode($_[0]) }
 
 t::ProxyWasm::no_root_location();
+# A worker that loads plugins may have to compile them first.
+t::ProxyWasm::timeout(60);
 t::ProxyWasm::add_block_preprocessor(sub {
     my ($block) = @_;
     my @files = map { [$_->[0], $_->[1]] } _user_files(scalar $block->user_files);
     my %conf = gateway(
         user_files => \@files,
-        map { ($_ => scalar $block->$_) } qw(config_yaml apisix_yaml upstream http_config config),
+        map { ($_ => scalar $block->$_) } qw(config_yaml apisix_yaml script upstream http_config config),
     );
     $block->set_value($_ => $conf{$_}) for qw(http_config config user_files);
     $block->set_value(request => 'GET /t')
