@@ -1,5 +1,7 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
+# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes); empty: see below
+NGINX ?=
 # nginx to build against, a source tree and the folder that its configure wrote; empty: Debian's.
 NGINX_SOURCE_DIR ?=
 NGINX_BUILD_DIR ?=
@@ -17,7 +19,7 @@ OPENRESTY_PREFIX ?=
 DESTDIR ?=
 
 override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
-export NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS
+export NGINX NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS TEST_JOBS
 
 MODULE := $(CARGO_TARGET_DIR)/release/libngx_http_proxy_wasm_module.so
 
@@ -47,8 +49,7 @@ deps: ## install what is missing to build, lint and test, on Debian
 test: deps plugins all ## install what is missing, build, run all tests
 	cargo test --release --no-default-features $(CARGO_FLAGS)
 	cd examples/plugins && cargo test --target-dir $(CARGO_TARGET_DIR)/wasm $(CARGO_FLAGS) && go test ./...
-	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
-		prove -j$(TEST_JOBS) -I. -r t/ examples/
+	.ci/with-nginx .ci/prove
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles
