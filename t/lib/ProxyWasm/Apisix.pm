@@ -16,7 +16,7 @@ package ProxyWasm::Apisix;
 #     PUT /gc              what Lua no longer holds goes
 #
 # Blocks get all that, and GET /t as request if they name none. For start_nginx there is gateway(config_yaml => …, apisix_yaml => …),
-# which answers its arguments, and resources($apisix_yaml), which answers the text of PUT /apisix.
+# which answers its arguments, and resources($apisix_yaml), which answers the text of PUT /apisix. These take structures, too.
 
 use strict;
 use warnings;
@@ -142,6 +142,7 @@ sub _plugins {
 # That parser makes a text of everything; numbers are those that look so.
 sub _yaml {
     my ($text) = @_;
+    return $text if ref $text;
     return _numbers(CPAN::Meta::YAML->read_string($text)->[0]);
 }
 
