@@ -14,6 +14,7 @@ mod shared_queues;
 mod streams;
 mod timers;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -25,7 +26,8 @@ pub use headers::header_count;
 pub use local_response::Answer;
 
 use super::calls::{Calls, Client, Task};
-use super::request::{RequestContext, RequestHandle};
+use super::live::RequestHandle;
+use super::request::RequestContext;
 use super::shared::counters::Counters;
 use super::shared::{Shared, queue_events};
 use super::vm::Roots;
@@ -80,14 +82,15 @@ impl Host for NginxHost {
     }
 
     #[inline]
-    fn guest_entered(&mut self) {
+    fn guest_entered(&mut self) -> bool {
         self.is_up = true;
         self.begin = self.counters.callback();
+        self.begin.is_some()
     }
 
     #[inline]
-    fn guest_left(&mut self, returned: bool, memory_size: usize) {
-        if let Some(begin) = self.begin.take() {
+    fn guest_left(&mut self, returned: bool, memory_size: Option<usize>) {
+        if let Some((begin, memory_size)) = self.begin.take().zip(memory_size) {
             self.counters.timed(begin, memory_size);
         }
         if !returned {
@@ -114,8 +117,8 @@ pub struct RequestStream {
     slot: usize,
     /// For the last word on it.
     handle: RequestHandle,
-    /// Calls made for the request: they end with it.
-    calls: Calls,
+    /// Calls made for the request: they end with it. There are none until the first is made.
+    calls: OnceCell<Calls>,
 }
 
 // SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
@@ -124,7 +127,7 @@ unsafe impl Send for RequestStream {}
 impl RequestStream {
     /// The stream of a slot; it is used until the slot's HttpContext has finished, which the request's end waits for.
     pub fn new(ctx: &RequestContext, slot: usize) -> Self {
-        Self { ctx: NonNull::from(ctx), slot, handle: ctx.handle(), calls: Calls::default() }
+        Self { ctx: NonNull::from(ctx), slot, handle: ctx.handle(), calls: OnceCell::new() }
     }
 
     fn ctx(&self) -> &RequestContext {
@@ -134,7 +137,7 @@ impl RequestStream {
 
     /// The way back to the request, from what may outlive it.
     pub fn handle(&self) -> RequestHandle {
-        self.handle.clone()
+        self.handle
     }
 
     /// Which of the request's HttpContexts this is.
@@ -143,7 +146,11 @@ impl RequestStream {
     }
 
     pub fn calls(&self) -> &Calls {
-        &self.calls
+        self.calls.get_or_init(|| {
+            let calls = Calls::default();
+            self.ctx().set_calls(self.slot, calls.pending());
+            calls
+        })
     }
 
     #[inline]
