@@ -42,4 +42,19 @@ sub leave_open {
     $self->{connection}->send_request($self->{method}, $self->{path}, %{ $self->{options} });
 }
 
+# Asks once, and reads a response of that many bytes without keeping it.
+sub download {
+    my ($self, $size) = @_;
+    $self->leave_open;
+    my $socket = $self->{connection}{sock};
+    my $head   = '';
+    sysread $socket, $head, 1, length $head or die "no response\n" while $head !~ /\r\n\r\n\z/;
+    my ($status) = $head =~ m{^HTTP/1\.1 (\d+)};
+    die "$self->{path} answers $status\n" if $status != $self->{status} || $head !~ /^Content-Length: $size\r$/im;
+    while ($size > 0) {
+        my $got = sysread $socket, my $piece, $size < 1 << 18 ? $size : 1 << 18;
+        $size -= $got || die "the response ends $size bytes early\n";
+    }
+}
+
 1;

@@ -22,18 +22,15 @@ sub new {
 
 sub base { $_[0]{over} // $_[0]{per} }
 
-sub measure {
-    my ($self, $limit) = @_;
-    $self->{limit} = $limit;
-    $self->{value} = $self->{measure}->();
-}
+# Measured once, however often it is asked for.
+sub value { $_[0]{value} //= $_[0]{measure}->() }
 
 # What is compared with the budget, given the row it stands on.
 sub counts {
     my ($self, $base) = @_;
-    return $self->{value} - $base->{value} if $self->{over};
-    return $self->{value} / $base->{value} if $self->{per};
-    return $self->{value};
+    return $self->value - $base->value if $self->{over};
+    return $self->value / $base->value if $self->{per};
+    return $self->value;
 }
 
 sub is_over_budget {
