@@ -29,6 +29,19 @@ our $http_config = <<'CONF';
             }
         }
         location = /slow { content_by_lua_block { ngx.sleep(1) ngx.say("late") } }
+        location = /pieces {
+            add_trailer X-Sum 1;
+            content_by_lua_block { ngx.print("one ") ngx.flush(true) ngx.print("two") }
+        }
+        location = /none { return 204; }
+        # Answers when as many have come as its argument says.
+        location = /together { content_by_lua_block {
+            arrived = (arrived or 0) + 1
+            gate = gate or require("ngx.semaphore").new(0)
+            if arrived == tonumber(ngx.var.args) then gate:post(arrived) end
+            gate:wait(5)
+            ngx.print("one of ", arrived)
+        } }
     }
 CONF
 
@@ -102,7 +115,7 @@ X-In: 418
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"], ["content-length", "99"], ["transfer-encoding", "gzip"]], "some body"],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"], ["content-length", "99"], ["transfer-encoding", "gzip"], ["expect", "100-continue"]], "some body"],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -138,7 +151,7 @@ get_header_map_value call_response x-transfer -> OK chunked
 
 
 
-=== TEST 5: calls run in parallel, and all are told of
+=== TEST 5: all calls of a callback are told of
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -397,3 +410,221 @@ failed to call function: proxy_on_http_call_response
 GET a.test /p
 --- error_log
 register http call callout id: 0, host: auth.service
+
+
+
+=== TEST 18: twenty calls of one callback run at once
+--- config eval
+my $calls = CORE::join ', ', ('["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/together?20"]]]') x 20;
+<<"CONF";
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [$calls, ["return", "pause"]],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                {"if": ["eq", "\${count}", "20"], "then": [["send_local_response", 200, "\${count} answers, \${last}"]]}
+            ]
+        }';
+    }
+CONF
+--- response_body chomp
+20 answers, one of 20
+--- no_error_log
+[error]
+
+
+
+=== TEST 19: a response in chunks, and its trailers
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/pieces"]]], ["return", "pause"]],
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", "transfer-encoding"],
+                ["get_header_map_pairs", "call_response_trailers"],
+                ["get_buffer_bytes", "call_response_body"],
+                ["send_local_response", 200, "${last}, ${num_trailers} trailer"]
+            ]
+        }';
+    }
+--- response_body chomp
+one two, 1 trailer
+--- error_log
+get_header_map_value call_response transfer-encoding -> OK chunked
+get_header_map_pairs call_response_trailers -> OK x-sum: 1
+
+
+
+=== TEST 20: a response without a body
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/none"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "HEAD"], [":path", "/a"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", ":status"],
+                ["get_buffer_bytes", "call_response_body"],
+                {"if": ["eq", "${count}", "2"], "then": [["send_local_response", 200, "${body_size}"]]}
+            ]
+        }';
+    }
+--- response_body chomp
+0
+--- error_log
+get_header_map_value call_response :status -> OK 204
+get_header_map_value call_response :status -> OK 200
+get_buffer_bytes call_response_body -> NOT_FOUND
+--- no_error_log
+[error]
+
+
+
+=== TEST 21: IPv6
+--- http_config
+    server {
+        listen [::1]:$TEST_NGINX_UPSTREAM_PORT ipv6only=on;
+        location / { return 200 "$http_host over $server_addr"; }
+    }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "[::1]:$TEST_NGINX_UPSTREAM_PORT", []], ["return", "pause"]],
+            "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "${last}"]]
+        }';
+    }
+--- response_body_like: ^\[::1\]:\d+ over ::1$
+--- no_error_log
+[error]
+
+
+
+=== TEST 22: the weights of an upstream block are those of its calls
+--- http_config
+    upstream weighted {
+        server unix:$TEST_NGINX_SERVER_ROOT/three.sock weight=3;
+        server unix:$TEST_NGINX_SERVER_ROOT/one.sock;
+        server 127.0.0.1:1 down;
+        server 127.0.0.1:2 backup;
+    }
+    server { listen unix:$TEST_NGINX_SERVER_ROOT/three.sock; location / { return 200 "three"; } }
+    server { listen unix:$TEST_NGINX_SERVER_ROOT/one.sock; location / { return 200 "one"; } }
+--- config eval
+my $calls = CORE::join ', ', ('["http_call", "weighted", []]') x 8;
+<<"CONF";
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [$calls, ["return", "pause"]],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["add_header_map_value", "request", "x-by", "\${last}"],
+                {"if": ["eq", "\${count}", "8"], "then": [["continue_stream", "request"]]}
+            ]
+        }';
+        content_by_lua_block {
+            local by = {}
+            for _, name in ipairs(ngx.req.get_headers()["x-by"]) do by[name] = (by[name] or 0) + 1 end
+            ngx.print(by.three, " and ", by.one)
+        }
+    }
+CONF
+--- response_body chomp
+6 and 2
+--- no_error_log
+[error]
+
+
+
+=== TEST 23: a server of a block that fails too often is left alone
+--- http_config
+    upstream failing {
+        server 127.0.0.1:1 max_fails=1 fail_timeout=60s;
+        server 127.0.0.1:2 max_fails=1 fail_timeout=60s;
+    }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "failing", []], ["return", "pause"]],
+            "on_http_call_response": [
+                {"if": ["eq", "${count}", "1"], "then": [["http_call", "failing", []]], "else": [["send_local_response", 200, "failed"]]}
+            ]
+        }';
+    }
+--- response_body chomp
+failed
+--- grep_error_log eval: qr/http call failed: [^,]*/
+--- grep_error_log_out
+http call failed: connection refused
+http call failed: no live servers in upstream "failing"
+
+
+
+=== TEST 24: calls from the body of a request
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_body": [
+                ["get_buffer_bytes", "request_body"],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"]], "${last}"],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "${last}"]]
+        }';
+        content_by_lua_block { ngx.print("not reached") }
+    }
+--- request
+POST /t
+the body
+--- response_body
+8 the body
+--- no_error_log
+[error]
+
+
+
+=== TEST 25: calls from the header of a response, which waits
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_response_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/teapot"]]], ["return", "pause"]],
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", ":status"],
+                ["replace_header_map_value", "response", "x-called", "${last}"],
+                ["continue_stream", "response"]
+            ]
+        }';
+        content_by_lua_block { ngx.print("content") }
+    }
+--- response_headers
+X-Called: 418
+--- response_body chomp
+content
+--- no_error_log
+[error]
+
+
+
+=== TEST 26: calls from the body of a response, which waits
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_response_body": [
+                {"if": ["eq", "${end_of_stream}", "true"],
+                 "then": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/from-a-body"]]]]},
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["continue_stream", "response"]
+            ]
+        }';
+        content_by_lua_block { ngx.print("content") }
+    }
+--- response_body chomp
+content
+--- error_log
+/from-a-body
+--- no_error_log
+[error]

@@ -1,7 +1,8 @@
 //! `ngx_list.h` as nginx uses it for headers: parts of entries, whose addresses other fields keep.
 
 use nginx_sys::{
-    ngx_array_push, ngx_array_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_palloc, ngx_table_elt_t, ngx_uint_t,
+    ngx_array_push, ngx_array_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_palloc, ngx_str_t, ngx_table_elt_t,
+    ngx_uint_t,
 };
 
 use crate::pool::AllocError;
@@ -36,9 +37,10 @@ impl Field {
         unsafe { string::bytes((*self.0).value) }
     }
 
-    /// The name in lower case, if nginx has made one.
-    pub fn lowcase_name<'a>(self) -> Option<&'a [u8]> {
-        // SAFETY: as above; `lowcase_key` is null or as long as the key.
+    /// The name of a request field in lower case, if nginx has made one. Whoever adds a response field may leave this unset, with
+    /// whatever the memory held before.
+    pub fn lowcase_request_name<'a>(self) -> Option<&'a [u8]> {
+        // SAFETY: as above; where nginx parsed a request, and in `push`, `lowcase_key` is null or as long as the key.
         unsafe {
             let lowcase = (*self.0).lowcase_key;
             if lowcase.is_null() { None } else { Some(std::slice::from_raw_parts(lowcase, (*self.0).key.len)) }
@@ -63,6 +65,45 @@ impl Field {
     }
 }
 
+/// Every entry of a list, those marked as removed among them.
+struct Entries {
+    next: *mut ngx_table_elt_t,
+    end: *mut ngx_table_elt_t,
+    part: *const ngx_list_part_t,
+}
+
+impl Entries {
+    /// The entries of that part, of a valid list, and of those behind it.
+    #[inline]
+    fn of(part: *const ngx_list_part_t) -> Self {
+        // SAFETY: a part's entries stand in a row, as many as it says.
+        unsafe {
+            let next: *mut ngx_table_elt_t = (*part).elts.cast();
+            Self { next, end: next.add((*part).nelts), part }
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Field;
+
+    #[inline]
+    fn next(&mut self) -> Option<Field> {
+        while self.next == self.end {
+            // SAFETY: the list is valid while it is walked.
+            let behind = unsafe { (*self.part).next };
+            if behind.is_null() {
+                return None;
+            }
+            *self = Self::of(behind);
+        }
+        let field = Field(self.next);
+        // SAFETY: not past the end of the part's entries.
+        self.next = unsafe { self.next.add(1) };
+        Some(field)
+    }
+}
+
 impl HeaderList {
     /// # Safety
     ///
@@ -72,26 +113,10 @@ impl HeaderList {
     }
 
     /// The fields that are not marked as removed.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = Field> {
-        self.raw().filter(|field| !field.removed())
-    }
-
-    /// Every entry of the list.
-    fn raw(self) -> impl Iterator<Item = Field> {
-        // SAFETY: `part` walks the parts of a valid list, `i` stays below the part's length.
-        let mut part: *const ngx_list_part_t = unsafe { &raw const (*self.0).part };
-        let mut i = 0;
-        std::iter::from_fn(move || unsafe {
-            while !part.is_null() && i >= (*part).nelts {
-                part = (*part).next;
-                i = 0;
-            }
-            if part.is_null() {
-                return None;
-            }
-            i += 1;
-            Some(Field((*part).elts.cast::<ngx_table_elt_t>().add(i - 1)))
-        })
+        // SAFETY: the list is valid.
+        Entries::of(unsafe { &raw const (*self.0).part }).filter(|field| !field.removed())
     }
 
     /// The first field of that name.
@@ -102,13 +127,20 @@ impl HeaderList {
 
     /// Appends a field; name and value are copied into the pool, ending in a NUL as those that nginx itself has read.
     pub fn push(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
-        let key = pool.copy_terminated(name)?;
-        let value = pool.copy_terminated(value)?;
-        let lowcase = pool.alloc_bytes(name.len().max(1))?;
+        // One piece of the pool for all three: name, value, name in lower case.
+        let text = pool.alloc_bytes(2 * name.len() + value.len() + 2)?;
         // SAFETY: fresh memory of that size.
-        let lowcase_name = unsafe {
-            std::ptr::copy_nonoverlapping(name.as_ptr(), lowcase, name.len());
-            std::slice::from_raw_parts_mut(lowcase, name.len())
+        let (key, value, lowcase_name) = unsafe {
+            let value_at = text.add(name.len() + 1);
+            let lowcase_at = value_at.add(value.len() + 1);
+            string::write_terminated(text, name);
+            string::write_terminated(value_at, value);
+            std::ptr::copy_nonoverlapping(name.as_ptr(), lowcase_at, name.len());
+            (
+                ngx_str_t { len: name.len(), data: text },
+                ngx_str_t { len: value.len(), data: value_at },
+                std::slice::from_raw_parts_mut(lowcase_at, name.len()),
+            )
         };
         lowcase_name.make_ascii_lowercase();
         // SAFETY: the list is valid; a pushed element is fresh memory, written whole.
@@ -121,7 +153,7 @@ impl HeaderList {
                 hash: string::hash_key(lowcase_name).max(1) as ngx_uint_t,
                 key,
                 value,
-                lowcase_key: lowcase,
+                lowcase_key: lowcase_name.as_mut_ptr(),
                 #[cfg(nginx_linked_headers)]
                 next: std::ptr::null_mut(),
             });

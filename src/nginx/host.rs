@@ -13,6 +13,7 @@ mod shared_data;
 mod shared_queues;
 mod streams;
 mod timers;
+mod trailers;
 
 use std::collections::HashMap;
 use std::ptr::NonNull;
@@ -23,8 +24,11 @@ use ngx_bindings::Request;
 
 pub use headers::header_count;
 pub use local_response::Answer;
+pub use properties::property;
+pub use trailers::trailer_count;
 
-use super::calls::{Calls, Client, Task};
+use self::timers::Ticks;
+use super::calls::{Calls, Client};
 use super::request::{RequestContext, RequestHandle};
 use super::shared::counters::Counters;
 use super::shared::{Shared, queue_events};
@@ -38,7 +42,7 @@ pub struct NginxHost {
     /// Calls made in no request.
     calls: Calls,
     /// By id of PluginContext.
-    ticks: HashMap<u32, Task>,
+    ticks: HashMap<u32, Ticks>,
     plugin: String,
     shared: Rc<Shared>,
     counters: Counters,
@@ -46,6 +50,8 @@ pub struct NginxHost {
     begin: Option<Instant>,
     /// The instance came up: it had a callback.
     is_up: bool,
+    /// A callback did not return, so the instance goes.
+    has_failed: bool,
 }
 
 // SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
@@ -64,6 +70,7 @@ impl NginxHost {
             counters,
             begin: None,
             is_up: false,
+            has_failed: false,
         }
     }
 }
@@ -91,6 +98,7 @@ impl Host for NginxHost {
             self.counters.timed(begin, memory_size);
         }
         if !returned {
+            self.has_failed = true;
             self.counters.failure();
         }
     }
@@ -98,7 +106,12 @@ impl Host for NginxHost {
 
 impl Drop for NginxHost {
     fn drop(&mut self) {
-        queue_events::forget(&self.roots);
+        let listeners = queue_events::forget(&self.roots);
+        if self.has_failed {
+            // No request may come that would bring these up again.
+            listeners.into_iter().for_each(|id| self.roots.restart(id, 0));
+            self.ticks.iter().for_each(|(id, ticks)| self.roots.restart(*id, ticks.period));
+        }
         if self.is_up {
             self.counters.end();
         } else {

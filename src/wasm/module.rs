@@ -51,6 +51,19 @@ impl Module {
     /// # Errors
     /// When `bytes` are no WebAssembly, or of a kind the engine does not run.
     pub fn load(engine: &Engine, cache: Option<&Cache>, bytes: &[u8]) -> Result<Self, Error> {
+        Self::load_or_compile(engine, cache, bytes, || ())
+    }
+
+    /// As [`Module::load`], telling by `compiling` that what comes may take long.
+    ///
+    /// # Errors
+    /// As [`Module::load`].
+    pub fn load_or_compile(
+        engine: &Engine,
+        cache: Option<&Cache>,
+        bytes: &[u8],
+        compiling: impl Fn(),
+    ) -> Result<Self, Error> {
         let hash = Hash::of(bytes);
         if let Some(known) = engine.loaded(&hash) {
             return Ok(Self(known));
@@ -58,7 +71,10 @@ impl Module {
         if !looks_like_wasm(bytes) {
             return Err(Error::NotWasm);
         }
-        let compile = || wasmtime::Module::new(engine.wasmtime(), bytes).map_err(Error::Compile);
+        let compile = || {
+            compiling();
+            wasmtime::Module::new(engine.wasmtime(), bytes).map_err(Error::Compile)
+        };
         let (wasmtime, from_cache) = match cache {
             Some(cache) => cache.load_or_compile(engine, &hash, compile)?,
             None => (compile()?, false),

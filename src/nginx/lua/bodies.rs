@@ -7,10 +7,11 @@ use ngx_bindings::log::Level;
 use ngx_bindings::sys::ngx_http_request_t;
 
 use super::requests::{Outcome, on_http, on_http_outcome};
-use super::waiting::settle;
+use super::waiting;
 use super::{LuaPluginContext, bytes};
 use crate::nginx::body::Body;
 use crate::nginx::guard::guard;
+use crate::nginx::host::trailer_count;
 use crate::nginx::request::{RequestContext, Verdict};
 use crate::proxy_wasm::Callback;
 
@@ -31,8 +32,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
                 return Outcome::Continue;
             }
             *ctx.request_body.borrow_mut() = Some(Body::copied(body.to_vec(), false));
-            let verdict = ctx.call(slot, |http| http.on_request_body(size(body), end_of_body != 0));
-            settle(ctx, slot, verdict)
+            waiting::run(ctx, slot, |http| http.on_request_body(size(body), end_of_body != 0))
         })
     }
 }
@@ -64,6 +64,7 @@ fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bo
     *ctx.response.body.borrow_mut() = Some(Body::copied(whole, changed));
     let verdict = ctx.call(slot, |http| http.on_response_body(whole_size, end_of_body));
     match verdict {
+        Verdict::Continue if end_of_body => response_trailers(ctx, slot),
         Verdict::Pause if end_of_body => {
             // Lua cannot wait in a body filter.
             ctx.request().log().print(Level::Error, format_args!("a plugin paused at the end of the response"));
@@ -79,6 +80,21 @@ fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bo
             }
             ctx.response.keep(slot, held);
             Verdict::Pause
+        }
+        verdict => verdict,
+    }
+}
+
+/// `proxy_on_response_trailers`: Lua has no word for it, so it comes with the end of the body.
+fn response_trailers(ctx: &RequestContext, slot: usize) -> Verdict {
+    let count = trailer_count(ctx.request());
+    if count == 0 {
+        return Verdict::Continue;
+    }
+    match ctx.call(slot, |http| http.on_response_trailers(count)) {
+        Verdict::Pause => {
+            ctx.request().log().print(Level::Error, format_args!("a plugin paused at the end of the response"));
+            Verdict::Continue
         }
         verdict => verdict,
     }

@@ -5,13 +5,18 @@ use ngx_bindings::log::Level;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::{Stage, Stop, answer_now, fail, header_from, pass, settle, take};
+use super::{Stage, Stop, answer_now, fail, header_from, pass, settle, take, trailers};
 use crate::nginx::request::RequestContext;
 
 impl RequestContext {
     /// Goes on with a response that plugins resumed, or held too long. The request may be gone after.
     pub fn wake_response(&self, resumed: &[usize], timed_out: bool) {
         let request = self.request();
+        if self.response.stage.get() == Stage::Dropping && !self.is_closed() {
+            request.set_buffered(false);
+            request.end_upstream();
+            return;
+        }
         let before = self.response.holder();
         match self.woken(resumed, timed_out) {
             Err(Stop(rc)) => return request.finalize_in_event(rc),
@@ -51,6 +56,7 @@ fn resume(ctx: &RequestContext, slot: usize) -> Result<ngx_int_t, Stop> {
         return take(ctx, Chain::EMPTY);
     }
     match ctx.response.take_held(slot) {
+        Some(piece) if piece.with_trailers => trailers::pass(ctx, slot + 1, piece),
         Some(piece) => pass(ctx, slot + 1, piece),
         None => Ok(rc::OK),
     }

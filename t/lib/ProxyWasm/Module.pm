@@ -12,7 +12,7 @@ use File::Basename qw(dirname);
 use ProxyWasm::Skip qw(nginx_info);
 
 use Exporter 'import';
-our @EXPORT_OK = qw(preamble repository target_dir);
+our @EXPORT_OK = qw(find_libraries preamble repository target_dir);
 
 # Give all tests one directory of compiled modules. Off until there is a wasm_cache
 # directive.
@@ -51,6 +51,15 @@ sub preamble {
         && ($lua || $text =~ $USES_WASM);
 
     return (join('', map { "$_\n" } @main), join '', map { "$_\n" } @http);
+}
+
+# The text of http{}, with what TEST_NGINX_LUA_PATH says where its lua_package_path has the default: Lua libraries that fit the Lua
+# module under test. (LUA_PATH does not reach modules that were compiled with a default of their own.)
+sub find_libraries {
+    my ($http) = @_;
+    my $path = $ENV{TEST_NGINX_LUA_PATH};
+    $http =~ s/\blua_package_path\s+"[^"]*?\K;;/;$path;;/g if defined $path && length $path;
+    return $http;
 }
 
 # Empty for an nginx that has the module linked in.
