@@ -9,8 +9,7 @@ package Bench::Row;
 #     over     the key of another row: the difference to it is what counts
 #     per      the key of another row: the quotient is what counts
 #     timing   true: it is not the same twice, and fails no run
-#
-# The budget is for what counts.
+#     limit    the budget, for what counts; benches/run sets it
 
 use strict;
 use warnings;

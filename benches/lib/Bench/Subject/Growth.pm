@@ -91,7 +91,7 @@ sub _headers {
             "growth.$what-$headers" . ($attached ? '' : '-nginx'),
             http_config => _plugin($guest),
             config      => 'location /t { ' . ($attached ? 'proxy_wasm p yes; ' : '') . 'return 200 ok; }',
-            # Those that are added come before none that is looked for.
+            # In front of the one that is looked for.
             request     => { headers => [map { ("X-Header-$_", "value-$_") } 10 .. 9 + $headers] },
         );
     });
