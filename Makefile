@@ -11,6 +11,8 @@ CARGO_TARGET_DIR ?= target
 CARGO_FLAGS ?=
 # test files that run at once
 TEST_JOBS ?= 2
+# seconds of each fuzz target
+FUZZ_SECONDS ?= 600
 # OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
 OPENRESTY_PREFIX ?=
 # folder that stands for / while installing
@@ -49,6 +51,16 @@ test: deps plugins all ## install what is missing, build, run all tests
 	cd examples/plugins && cargo test --target-dir $(CARGO_TARGET_DIR)/wasm $(CARGO_FLAGS) && go test ./...
 	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
 		prove -j$(TEST_JOBS) -I. -r t/ examples/
+	.ci/fuzz 5
+
+.PHONY: fuzz
+fuzz: deps ## install what is missing, fuzz each target for FUZZ_SECONDS
+	.ci/fuzz $(FUZZ_SECONDS)
+
+.PHONY: sanitize
+sanitize: deps plugins all ## install what is missing, build, run suites under valgrind
+	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
+		.ci/sanitize $(TEST_JOBS)
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles

@@ -17,7 +17,7 @@ use super::body::Body;
 use super::calls::PendingCalls;
 use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
-use super::host::{Answer, NginxHost, RequestStream};
+use super::host::{Allowance, Answer, NginxHost, RequestStream};
 use super::live;
 use super::lua::Waiting;
 use super::module;
@@ -81,6 +81,8 @@ pub struct RequestContext {
     pub waiting: Waiting,
     /// What holds the request, or the response.
     pub pause: Pause,
+    /// What its plugins may still have kept for it.
+    pub allowance: Allowance,
     /// How far the response has come.
     pub response: Response,
     /// Where it stands among the requests of this process.
@@ -159,6 +161,7 @@ impl RequestContext {
                 body_read: Cell::default(),
                 waiting: Waiting::default(),
                 pause: Pause::default(),
+                allowance: Allowance::default(),
                 response: Response::default(),
                 place: live::Place::default(),
                 handle: RequestHandle(Rc::new(Cell::new(NonNull::new(ctx)))),

@@ -103,11 +103,7 @@ impl Found {
         let (required, path) = (lines.next()? == "required", lines.next()?);
         // Each as "\tno file '/some/where.lua'".
         let looked_for: Vec<_> = lines.filter_map(|line| line.split('\'').nth(1)).collect();
-        Some(Self {
-            required,
-            path: (!path.is_empty()).then(|| path.to_owned()),
-            looked_for: looked_for.join(", "),
-        })
+        Some(Self { required, path: (!path.is_empty()).then(|| path.to_owned()), looked_for: looked_for.join(", ") })
     }
 
     fn problem(&self, expected: bool) -> Option<String> {
