@@ -27,6 +27,8 @@ my $upstream = start_nginx(
     config             => <<'E',
     location /echo {
         client_max_body_size 0;
+        client_body_timeout 600s;
+        send_timeout 600s;
         client_body_buffer_size 16k;
         client_body_in_file_only clean;
         lua_http10_buffering off;
