@@ -11,6 +11,8 @@ NGINX_BINARY ?= /usr/sbin/nginx
 CARGO_TARGET_DIR ?= target
 # for every call of cargo, such as --locked
 CARGO_FLAGS ?=
+# rows of `make bench`, as `benches/run --list` names them; empty: all
+BENCH ?=
 # test files that run at once
 TEST_JOBS ?= 2
 # the plugin for demo and test-plugin, one of examples/plugins
@@ -86,6 +88,16 @@ lint: deps ## install what is missing, check formats and styles
 	cargo clippy --release --all-targets --no-default-features $(CARGO_FLAGS) -- -D warnings
 	.ci/lint-plugins
 	.ci/lint-scripts
+
+# The tables of docs/performance.md; BENCH names some subjects or rows. Its counts fail it, times do not.
+.PHONY: bench
+bench: deps plugins all ## install what is missing, build, count what requests, bodies and loading cost
+	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
+		benches/run $(BENCH)
+
+.PHONY: bench-core
+bench-core: ## time callbacks, host functions and header maps without nginx
+	cargo bench -p benches $(CARGO_FLAGS)
 
 .PHONY: demo
 demo: deps plugin all ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080

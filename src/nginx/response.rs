@@ -385,7 +385,7 @@ fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), Alloc
 }
 
 /// Answers in the upstream's place; what was held is gone.
-fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
+fn answer_now(ctx: &RequestContext, answer: Box<Answer>) -> Result<(), Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     if request.header_sent() {
         return Err(fail(ctx, rc::ERROR));
@@ -413,7 +413,7 @@ fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> Result<ngx_int_t, Stop> {
 }
 
 /// As [`answer_now`] from Lua's header filter, behind ours: it sends the header itself, and the body comes through our filter later.
-pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
+pub fn answer_later(ctx: &RequestContext, answer: Box<Answer>) -> Verdict {
     match answer.replace(ctx.request()) {
         Ok(()) => {
             *ctx.response.body.borrow_mut() = Some(Body::copied(answer.body, true));

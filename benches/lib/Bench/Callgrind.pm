@@ -10,7 +10,7 @@ use Bench::Server qw(start stop);
 use File::Path qw(make_path);
 
 use Exporter 'import';
-our @EXPORT_OK = qw(count per_request under_callgrind);
+our @EXPORT_OK = qw(REQUESTS WARM_UP count per_request under_callgrind);
 
 # LuaJIT compiles what ran some fifty times, and does so again for what those traces left out.
 use constant WARM_UP => 600;

@@ -12,14 +12,14 @@ use constant HEADERS => (
     'Host' => 'localhost', 'User-Agent' => 'bench', 'Accept' => '*/*', 'Accept-Encoding' => 'gzip', 'Cookie' => 'a=b',
 );
 
-# Options: path, headers (besides those of every request), method, body, status (what is expected).
+# Options: path, headers (before those of every request), method, body, status (what is expected).
 sub new {
     my ($class, $port, %o) = @_;
     return bless {
         connection => ProxyWasm::Connection->new(port => $port, timeout => 600),
         method     => $o{method} // 'GET',
         path       => $o{path} // '/t',
-        options    => { headers => [HEADERS, @{ $o{headers} // [] }], defined $o{body} ? (body => $o{body}) : () },
+        options    => { headers => [@{ $o{headers} // [] }, HEADERS], defined $o{body} ? (body => $o{body}) : () },
         status     => $o{status} // 200,
     }, $class;
 }
@@ -40,6 +40,21 @@ sub ask {
 sub leave_open {
     my ($self) = @_;
     $self->{connection}->send_request($self->{method}, $self->{path}, %{ $self->{options} });
+}
+
+# Asks once, and reads a response of that many bytes without keeping it.
+sub download {
+    my ($self, $size) = @_;
+    $self->leave_open;
+    my $socket = $self->{connection}{sock};
+    my $head   = '';
+    sysread $socket, $head, 1, length $head or die "no response\n" while $head !~ /\r\n\r\n\z/;
+    my ($status) = $head =~ m{^HTTP/1\.1 (\d+)};
+    die "$self->{path} answers $status\n" if $status != $self->{status} || $head !~ /^Content-Length: $size\r$/im;
+    while ($size > 0) {
+        my $got = sysread $socket, my $piece, $size < 1 << 18 ? $size : 1 << 18;
+        $size -= $got || die "the response ends $size bytes early\n";
+    }
 }
 
 1;

@@ -29,7 +29,7 @@ sub _line {
     my $base     = $self->_base($row);
     my $compared = !$base ? '' : sprintf '%s %s', _relative($row, $base), $base->{key};
     my $budget   = defined $row->{limit} ? _number($row->{limit}) : '';
-    return sprintf "| %s | %s %s | %s | %s | %s |\n", "`$row->{key}` $row->{title}", _number($row->{value}), $row->{unit},
+    return sprintf "| %s | %s %s | %s | %s | %s |\n", "`$row->{key}` $row->{title}", _number($row->value), $row->{unit},
         $compared, $budget, $self->_mark($row);
 }
 
@@ -53,7 +53,7 @@ sub json {
     for my $row (values %{ $self->{rows} }) {
         my $base = $self->_base($row);
         $result{ $row->{key} } = {
-            title => $row->{title}, unit => $row->{unit}, value => 0 + $row->{value},
+            title => $row->{title}, unit => $row->{unit}, value => 0 + $row->value,
             ($base ? (base => $base->{key}, counts => 0 + $row->counts($base)) : ()),
             (defined $row->{limit} ? (budget => 0 + $row->{limit}) : ()),
             ($row->{timing} ? (timing => JSON::PP::true) : ()),

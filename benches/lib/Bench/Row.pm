@@ -9,8 +9,7 @@ package Bench::Row;
 #     over     the key of another row: the difference to it is what counts
 #     per      the key of another row: the quotient is what counts
 #     timing   true: it is not the same twice, and fails no run
-#
-# The budget is for what counts.
+#     limit    the budget, for what counts; benches/run sets it
 
 use strict;
 use warnings;
@@ -22,18 +21,15 @@ sub new {
 
 sub base { $_[0]{over} // $_[0]{per} }
 
-sub measure {
-    my ($self, $limit) = @_;
-    $self->{limit} = $limit;
-    $self->{value} = $self->{measure}->();
-}
+# Measured once, however often it is asked for.
+sub value { $_[0]{value} //= $_[0]{measure}->() }
 
 # What is compared with the budget, given the row it stands on.
 sub counts {
     my ($self, $base) = @_;
-    return $self->{value} - $base->{value} if $self->{over};
-    return $self->{value} / $base->{value} if $self->{per};
-    return $self->{value};
+    return $self->value - $base->value if $self->{over};
+    return $self->value / $base->value if $self->{per};
+    return $self->value;
 }
 
 sub is_over_budget {

@@ -5,7 +5,7 @@ package Bench::Server;
 
 use strict;
 use warnings;
-use File::Path qw(make_path);
+use File::Path qw(make_path remove_tree);
 use ProxyWasm::Module qw(repository target_dir);
 use ProxyWasm::Server qw(start_nginx);
 use ProxyWasm::Settings ();
@@ -46,7 +46,8 @@ sub stop {
     eval { $server->connect(timeout => 1) };
     # Valgrind makes an end slow.
     $server->stop(timeout => 60);
-    die "nginx complained, see above\n" if !Test::More->builder->is_passing;
+    die "nginx complained, see above and in @{[$server->root]}\n" if !Test::More->builder->is_passing;
+    remove_tree($server->root);
 }
 
 1;
