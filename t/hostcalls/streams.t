@@ -62,6 +62,7 @@ subtest 'there are no other streams' => sub {
     like $s->error_log, qr/close_stream 9 -> BAD_ARGUMENT/, 'a number that is none';
 };
 
+# The first of a second is an error line.
 for my $action (2, 99) {
     subtest "to return $action fails the request, and says whose plugin did" => sub {
         for my $callback (@callbacks) {
