@@ -12,7 +12,7 @@ use wasmtime::{Caller, ExternType, FuncType, ImportType, InstancePre, Linker, Un
 use super::abi::{AbiVersion, Status};
 use super::callbacks::{Callback, CallbackSet, Signature};
 use super::host::Host;
-use super::hostcalls;
+use super::hostcalls::{self, names};
 use super::state::{Identity, VmState};
 use crate::error::{Error, one_line};
 use crate::wasm::{Engine, Module, wasi};
@@ -64,6 +64,8 @@ pub struct Plugin<H: Host> {
     instance_pre: InstancePre<VmState<H>>,
     abi_version: AbiVersion,
     callbacks: CallbackSet,
+    /// Looked up here because requests ask.
+    may_change_bodies: bool,
     options: PluginOptions,
     callback_ticks: u64,
     start_ticks: u64,
@@ -91,6 +93,7 @@ impl<H: Host> Plugin<H> {
         wasi::add_to_linker(&mut linker).map_err(Error::Engine)?;
         let mut instance_pre = linker.instantiate_pre(wasm).map_err(|error| unlinkable(wasm, &error))?;
         if let Some(capabilities) = &options.capabilities {
+            check_capabilities(capabilities)?;
             restrict(&mut linker, wasm, capabilities, &identity)?;
             instance_pre = linker.instantiate_pre(wasm).map_err(|error| unlinkable(wasm, &error))?;
         }
@@ -102,6 +105,7 @@ impl<H: Host> Plugin<H> {
             instance_pre,
             abi_version,
             callbacks,
+            may_change_bodies: wasm.imports().any(|import| import.name() == "proxy_set_buffer_bytes"),
             callback_ticks: engine.ticks(options.callback_timeout),
             start_ticks: engine.ticks(options.start_timeout),
             options,
@@ -114,9 +118,10 @@ impl<H: Host> Plugin<H> {
         self.callbacks.contains(callback)
     }
 
-    /// Whether the plugin imports this function of the host.
-    pub fn imports(&self, hostcall: &str) -> bool {
-        self.module.wasmtime().imports().any(|import| import.name() == hostcall)
+    /// Whether the plugin has the means to change a body.
+    #[inline]
+    pub fn may_change_bodies(&self) -> bool {
+        self.may_change_bodies
     }
 
     /// Who it is.
@@ -228,6 +233,16 @@ fn arrow(text: &str) -> String {
         Some(types.split_whitespace().collect::<Vec<_>>().join(", "))
     };
     format!("({}) -> {}", list("(param").unwrap_or_default(), list("(result").unwrap_or_else(|| "()".into()))
+}
+
+/// A name that is none allows nothing, and so it would be noticed only when the plugin does not work.
+fn check_capabilities(capabilities: &[String]) -> Result<(), Error> {
+    let Some(unknown) = capabilities.iter().find(|name| !names::is_known(name)) else { return Ok(()) };
+    let similar = match names::similar(unknown).as_slice() {
+        [] => String::new(),
+        similar => format!(": is it {}?", similar.join(" or ")),
+    };
+    Err(Error::Plugin(format!("has the capability \"{unknown}\", which is no function of this host{similar}")))
 }
 
 /// Replaces the host functions that are not among `capabilities`: the plugin can import and call them, but they do nothing.

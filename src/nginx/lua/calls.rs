@@ -99,11 +99,7 @@ enum Reply {
 
 impl LuaCall {
     /// What comes of it, within the call's timeout; made by `client`, if Lua declines.
-    pub async fn response(
-        &self,
-        client: &Client,
-        resolver: Option<Resolver>,
-    ) -> Result<HttpCallResponse, CallError> {
+    pub async fn response(&self, client: &Client, resolver: Option<Resolver>) -> Result<HttpCallResponse, CallError> {
         let reply = poll_fn(|cx| match self.reply.take() {
             Some(reply) => Poll::Ready(reply),
             None => {

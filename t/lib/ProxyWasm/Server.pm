@@ -42,6 +42,7 @@ sub start_nginx {
         binary => $o{binary} // $ProxyWasm::Settings::Binary,
         root   => $self->{root},
         conf   => $self->_write_conf,
+        start_timeout => $o{start_timeout},
     );
     if ($self->{nginx}->start) {
         $self->_wait(sub { $self->worker_pids >= $self->{conf}{workers} })
