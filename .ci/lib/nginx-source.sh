@@ -1,25 +1,49 @@
-# Sources of nginx and its Lua module, from registries that machines have anyway. Sourced, after apt.sh; $tree is where they go.
+# Sources and binaries of nginx and its Lua module, from registries that machines have anyway. Sourced, after apt.sh; $tree is where
+# they go.
 
 # shellcheck disable=SC1091 # the system's
 installed_release() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
 
-# fetch_debian RELEASE PACKAGE...: into $tree/PACKAGE, as it came to Debian. The machine's package lists stay as they are.
-fetch_debian() {
-    local release=$1 lists=$tree/apt mirror package
+# debian RELEASE ARGUMENTS: apt-get in a folder of its own, with package lists of its own: the machine's stay as they are.
+debian() {
+    local release=$1 lists=$tree/apt mirror
     shift
     has apt-get || return
-    # shellcheck disable=SC2016 # apt's variables
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $(installed_release)" | head -n 1)
-    [ -n "$mirror" ] || return
-
     mkdir -p "$lists/lists/partial"
-    echo "deb-src $mirror $release main" >"$lists/sources.list"
-    local options=(-qq -o Dir::Etc::SourceList="$lists/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$lists/lists")
-    apt-get "${options[@]}" update || return
+    if [ "$(cat "$lists/release" 2>/dev/null)" != "$release" ]; then
+        # shellcheck disable=SC2016 # apt's variables
+        mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $(installed_release)" | head -n 1)
+        [ -n "$mirror" ] || return
+        printf '%s %s %s main\n' deb "$mirror" "$release" deb-src "$mirror" "$release" >"$lists/sources.list"
+        set -- update "$@"
+    fi
+    local options=(-qq -o Dir::Etc::SourceList="$lists/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$lists/lists"
+        -o APT::Sandbox::User=root)
+    if [ "$1" = update ]; then
+        apt-get "${options[@]}" update || return
+        echo "$release" >"$lists/release"
+        shift
+    fi
+    (cd "$lists" && rm -f ./*.orig.tar.* ./*.deb && apt-get "${options[@]}" "$@")
+}
+
+# fetch_sources RELEASE PACKAGE...: into $tree/PACKAGE, as they came to Debian.
+fetch_sources() {
+    local release=$1 package
+    shift
     for package; do
+        debian "$release" source --tar-only "$package" || return
         mkdir -p "$tree/$package"
-        (cd "$lists" && rm -f ./*.orig.tar.* && apt-get "${options[@]}" source --tar-only "$package") || return
-        tar -xf "$lists"/*.orig.tar.?z -C "$tree/$package" --strip-components 1 || return
+        tar -xf "$tree"/apt/*.orig.tar.?z -C "$tree/$package" --strip-components 1 || return
+    done
+}
+
+# fetch_binaries RELEASE PACKAGE...: unpacked into $tree/root, installed nowhere.
+fetch_binaries() {
+    local package
+    debian "$1" download "${@:2}" || return
+    for package in "$tree"/apt/*.deb; do
+        dpkg-deb -x "$package" "$tree/root" || return
     done
 }
 

@@ -26,17 +26,28 @@ build_go() {
 
 # build_c FILE NAME
 build_c() {
-    clang_wasm -Os -Wl,--strip-all -o "$wasm/$2.wasm" "$1"
+    clang_wasm -Os -Wl,--strip-debug -o "$wasm/$2.wasm" "$1"
     keep "$wasm/$2.wasm" "$2"
 }
 
-# build_example FOLDER: what is there of the languages. A crate that is no workspace by itself is a member of the one above.
+# build_example FOLDER: what is there of the languages.
 build_example() {
     local name
     name=$(basename "$1")
-    if [ -e "$1/rust/Cargo.toml" ] && stands_alone "$1/rust"; then build_rust "$1/rust"; fi
+    if [ -e "$1/rust/Cargo.toml" ]; then build_rust "$1/rust"; fi
     if [ -e "$1/go/main.go" ]; then build_go "$1/go" "$name-go"; fi
     if [ -e "$1/c/$name.c" ]; then build_c "$1/c/$name.c" "$name-c"; fi
+}
+
+# workspaces FOLDER…: the manifests of what is built there, each as a whole.
+workspaces() {
+    local manifest
+    find "$@" -name target -prune -o \( -name Cargo.toml -o -name go.mod \) -print | sort | while read -r manifest; do
+        case $manifest in
+            */go.mod) echo "$manifest" ;;
+            *) if stands_alone "$(dirname "$manifest")"; then echo "$manifest"; fi ;;
+        esac
+    done
 }
 
 stands_alone() { grep -q '^\[workspace\]' "$1/Cargo.toml"; }

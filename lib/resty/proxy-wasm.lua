@@ -17,6 +17,7 @@ local tostring = tostring
 local pairs = pairs
 local ipairs = ipairs
 local io_open = io.open
+local concat = table.concat
 local error = error
 local pcall = pcall
 local require = require
@@ -78,6 +79,11 @@ int ngx_http_proxy_wasm_resumed(ngx_http_request_t *r, void *ctx);
 int ngx_http_proxy_wasm_changed_body(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_metrics(const char **text, size_t *len);
+int ngx_http_proxy_wasm_status(const char **text, size_t *len);
+int ngx_http_proxy_wasm_get_property(ngx_http_request_t *r, const char *path, size_t path_len, const char **value,
+    size_t *value_len);
+int ngx_http_proxy_wasm_set_property(ngx_http_request_t *r, const char *name, size_t name_len, const char *value,
+    size_t value_len);
 void ngx_http_proxy_wasm_register(const char *version, size_t version_len, const char *path, size_t path_len);
 ]]
 
@@ -499,7 +505,10 @@ function _M.on_http_response_body(ctx)
     end
 
     if outcome == OUTCOME_PAUSE then
-        -- kept by the module; it comes back before the next chunk
+        -- kept by the module, the end too, until the plugin has seen more or lets go of it
+        if ngx_arg[2] then
+            ngx_arg[2] = false
+        end
         ngx_arg[1] = nil
         return true
     end
@@ -510,6 +519,73 @@ function _M.on_http_response_body(ctx)
     end
 
     return true
+end
+
+
+--- A property of the running request, in the bytes that plugins get.
+-- @param ... the segments of its path, such as "request", "headers", "host"; one alone is an nginx variable
+-- @return a string, or nil if there is none; or nil and an error
+function _M.get_property(...)
+    local r = get_request()
+    if not r then
+        return nil, "bad request"
+    end
+
+    local path = concat({ ... }, "\0")
+    local found = C.ngx_http_proxy_wasm_get_property(r, path, #path, body_out, body_len_out)
+    if found == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
+    if found ~= 1 then
+        return nil
+    end
+
+    return ffi_str(body_out[0], body_len_out[0])
+end
+
+
+-- By what ngx_http_proxy_wasm_set_property answers.
+local PROPERTY_ERRORS = {
+    [OUTCOME_NO_REQUEST] = "bad request",
+    [OUTCOME_ERROR] = "no memory",
+    [1] = "not found",
+    [2] = "not changeable",
+}
+
+
+--- Sets a property that plugins will see: an nginx variable.
+-- @param name its name
+-- @param value a string
+-- @return true; or nil and an error
+function _M.set_property(name, value)
+    local r = get_request()
+    if not r then
+        return nil, "bad request"
+    end
+
+    local err = PROPERTY_ERRORS[C.ngx_http_proxy_wasm_set_property(r, name, #name, value, #value)]
+    if err then
+        return nil, err
+    end
+
+    return true
+end
+
+
+--- What this worker runs, as `wasm_status` says it.
+-- @return a table; or nil and an error
+function _M.status()
+    local ok, cjson = pcall(require, "cjson.safe")
+    if not ok then
+        return nil, "no cjson.safe: install lua-cjson"
+    end
+
+    if C.ngx_http_proxy_wasm_status(body_out, body_len_out) ~= 0 then
+        return nil, "no status: miss wasm_vm configuration"
+    end
+
+    return cjson.decode(ffi_str(body_out[0], body_len_out[0]))
 end
 
 

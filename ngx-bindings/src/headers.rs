@@ -1,7 +1,8 @@
 //! `ngx_list.h` as nginx uses it for headers: parts of entries, whose addresses other fields keep.
 
 use nginx_sys::{
-    ngx_array_push, ngx_array_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_palloc, ngx_table_elt_t, ngx_uint_t,
+    ngx_array_push, ngx_array_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_palloc, ngx_str_t, ngx_table_elt_t,
+    ngx_uint_t,
 };
 
 use crate::pool::AllocError;
@@ -36,19 +37,29 @@ impl Field {
         unsafe { string::bytes((*self.0).value) }
     }
 
-    /// The name in lower case, if nginx has made one.
-    pub fn lowcase_name<'a>(self) -> Option<&'a [u8]> {
-        // SAFETY: as above; `lowcase_key` is null or as long as the key.
+    /// The name of a request field in lower case, if nginx has made one. Whoever adds a response field may leave this unset, with
+    /// whatever the memory held before.
+    #[inline]
+    pub fn lowcase_request_name<'a>(self) -> Option<&'a [u8]> {
+        // SAFETY: as above; where nginx parsed a request, and in `push_request_field`, `lowcase_key` is null or as long as the key.
         unsafe {
             let lowcase = (*self.0).lowcase_key;
             if lowcase.is_null() { None } else { Some(std::slice::from_raw_parts(lowcase, (*self.0).key.len)) }
         }
     }
 
-    /// Whether the field is of that name, compared without case.
+    /// Whether the field is of that name, compared without case. As it stands first: that is a comparison of whole words, and most
+    /// senders of a name write it like this.
     #[inline]
     pub fn is(self, name: &[u8]) -> bool {
-        self.name().eq_ignore_ascii_case(name)
+        self.name().len() == name.len() && (self.name() == name || self.name().eq_ignore_ascii_case(name))
+    }
+
+    /// As [`Self::is`], of a request field: nginx has its name in lower case, and so have most plugins.
+    #[inline]
+    pub fn is_request_field(self, name: &[u8]) -> bool {
+        self.name().len() == name.len()
+            && (self.lowcase_request_name() == Some(name) || self.name().eq_ignore_ascii_case(name))
     }
 
     fn removed(self) -> bool {
@@ -63,6 +74,45 @@ impl Field {
     }
 }
 
+/// Every entry of a list, those marked as removed among them.
+struct Entries {
+    next: *mut ngx_table_elt_t,
+    end: *mut ngx_table_elt_t,
+    part: *const ngx_list_part_t,
+}
+
+impl Entries {
+    /// The entries of that part, of a valid list, and of those behind it.
+    #[inline]
+    fn of(part: *const ngx_list_part_t) -> Self {
+        // SAFETY: a part's entries stand in a row, as many as it says.
+        unsafe {
+            let next: *mut ngx_table_elt_t = (*part).elts.cast();
+            Self { next, end: next.add((*part).nelts), part }
+        }
+    }
+}
+
+impl Iterator for Entries {
+    type Item = Field;
+
+    #[inline]
+    fn next(&mut self) -> Option<Field> {
+        while self.next == self.end {
+            // SAFETY: the list is valid while it is walked.
+            let behind = unsafe { (*self.part).next };
+            if behind.is_null() {
+                return None;
+            }
+            *self = Self::of(behind);
+        }
+        let field = Field(self.next);
+        // SAFETY: not past the end of the part's entries.
+        self.next = unsafe { self.next.add(1) };
+        Some(field)
+    }
+}
+
 impl HeaderList {
     /// # Safety
     ///
@@ -72,26 +122,10 @@ impl HeaderList {
     }
 
     /// The fields that are not marked as removed.
+    #[inline]
     pub fn iter(self) -> impl Iterator<Item = Field> {
-        self.raw().filter(|field| !field.removed())
-    }
-
-    /// Every entry of the list.
-    fn raw(self) -> impl Iterator<Item = Field> {
-        // SAFETY: `part` walks the parts of a valid list, `i` stays below the part's length.
-        let mut part: *const ngx_list_part_t = unsafe { &raw const (*self.0).part };
-        let mut i = 0;
-        std::iter::from_fn(move || unsafe {
-            while !part.is_null() && i >= (*part).nelts {
-                part = (*part).next;
-                i = 0;
-            }
-            if part.is_null() {
-                return None;
-            }
-            i += 1;
-            Some(Field((*part).elts.cast::<ngx_table_elt_t>().add(i - 1)))
-        })
+        // SAFETY: the list is valid.
+        Entries::of(unsafe { &raw const (*self.0).part }).filter(|field| !field.removed())
     }
 
     /// The first field of that name.
@@ -100,28 +134,54 @@ impl HeaderList {
         self.iter().find(|field| field.is(name))
     }
 
-    /// Appends a field; name and value are copied into the pool, ending in a NUL as those that nginx itself has read.
-    pub fn push(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
-        let key = pool.copy_terminated(name)?;
-        let value = pool.copy_terminated(value)?;
-        let lowcase = pool.alloc_bytes(name.len().max(1))?;
-        // SAFETY: fresh memory of that size.
-        let lowcase_name = unsafe {
-            std::ptr::copy_nonoverlapping(name.as_ptr(), lowcase, name.len());
-            std::slice::from_raw_parts_mut(lowcase, name.len())
+    /// As [`Self::find`], in a request.
+    #[inline]
+    pub fn find_request_field(self, name: &[u8]) -> Option<Field> {
+        self.iter().find(|field| field.is_request_field(name))
+    }
+
+    /// Appends a request field; name and value are copied into the pool, ending in a NUL as those that nginx itself has read.
+    pub fn push_request_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
+        let lowcase = pool.copy(name)?;
+        // SAFETY: fresh memory of that size, or none.
+        let lowcase = match lowcase.len {
+            0 => &mut [][..],
+            len => unsafe { std::slice::from_raw_parts_mut(lowcase.data, len) },
         };
-        lowcase_name.make_ascii_lowercase();
-        // SAFETY: the list is valid; a pushed element is fresh memory, written whole.
+        lowcase.make_ascii_lowercase();
+        self.push(pool, name, value, string::hash_key(lowcase).max(1), lowcase.as_mut_ptr())
+    }
+
+    /// As [`Self::push_request_field`], in a response: of its fields nobody reads the lower-case name, nor more of the hash than
+    /// that it is not 0, and nginx sets no more itself.
+    pub fn push_response_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
+        self.push(pool, name, value, 1, std::ptr::null_mut())
+    }
+
+    fn push(
+        self,
+        pool: Pool,
+        name: &[u8],
+        value: &[u8],
+        hash: usize,
+        lowcase_key: *mut u8,
+    ) -> Result<Field, AllocError> {
+        // One piece of the pool for both.
+        let text = pool.alloc_bytes(name.len() + value.len() + 2)?;
+        // SAFETY: fresh memory of that size; the list is valid; a pushed element is fresh memory, written whole.
         unsafe {
+            let value_at = text.add(name.len() + 1);
+            string::write_terminated(text, name);
+            string::write_terminated(value_at, value);
             let field: *mut ngx_table_elt_t = ngx_list_push(self.0).cast();
             if field.is_null() {
                 return Err(AllocError);
             }
             field.write(ngx_table_elt_t {
-                hash: string::hash_key(lowcase_name).max(1) as ngx_uint_t,
-                key,
-                value,
-                lowcase_key: lowcase,
+                hash: hash as ngx_uint_t,
+                key: ngx_str_t { len: name.len(), data: text },
+                value: ngx_str_t { len: value.len(), data: value_at },
+                lowcase_key,
                 #[cfg(nginx_linked_headers)]
                 next: std::ptr::null_mut(),
             });

@@ -37,17 +37,6 @@ impl Pool {
         Ok(ngx_str_t { len: bytes.len(), data })
     }
 
-    /// As [`Self::copy`], with a NUL behind: some of nginx's parsers know no length (that of Range, for one).
-    pub fn copy_terminated(self, bytes: &[u8]) -> Result<ngx_str_t, AllocError> {
-        let data = self.alloc_bytes(bytes.len() + 1)?;
-        // SAFETY: `data` points at one fresh byte more than `bytes` has.
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
-            data.add(bytes.len()).write(0);
-        }
-        Ok(ngx_str_t { len: bytes.len(), data })
-    }
-
     /// `size` bytes, unaligned and not initialized.
     pub fn alloc_bytes(self, size: usize) -> Result<*mut u8, AllocError> {
         // SAFETY: the pool is valid by the handle's contract.

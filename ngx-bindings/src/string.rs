@@ -20,6 +20,19 @@ pub unsafe fn bytes<'a>(s: ngx_str_t) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(s.data, s.len) }
 }
 
+/// Copies bytes to `into`, with a NUL behind: some of nginx's parsers know no length (that of Range, for one).
+///
+/// # Safety
+///
+/// `into` has room for one byte more than `bytes` has.
+pub(crate) unsafe fn write_terminated(into: *mut u8, bytes: &[u8]) {
+    // SAFETY: by this function's contract.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), into, bytes.len());
+        into.add(bytes.len()).write(0);
+    }
+}
+
 /// nginx's hash of a name in lower case (`ngx_hash_key`).
 pub fn hash_key(lowcase: &[u8]) -> usize {
     lowcase.iter().fold(0, |key: usize, &c| key.wrapping_mul(31).wrapping_add(c.into()))

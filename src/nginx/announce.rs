@@ -1,6 +1,6 @@
 //! What the error log is told when nginx starts: which versions these are, and which plugins, and how long compiling them takes.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt;
 use std::time::Duration;
 
 use ngx_bindings::cycle;
@@ -8,6 +8,7 @@ use ngx_bindings::log::{Level, Log};
 
 use super::configuration::MainConf;
 use super::module::{VERSION, WASMTIME_VERSION};
+use crate::config::units::{Seconds, Size};
 use crate::wasm::Module;
 
 /// Versions and plugins, once per configuration.
@@ -28,7 +29,7 @@ pub fn compiling(plugin: &str, size: usize) {
 
 /// How long it took to get a plugin's code, and where it came from; nothing where another plugin of the same content had it.
 pub fn loaded(plugin: &str, module: &Module, compiled: bool, took: Duration) {
-    let took = Seconds(took);
+    let took = Seconds(took.as_secs_f64());
     if compiled {
         notice(Level::Notice, format_args!("plugin \"{plugin}\" compiled in {took}"));
     } else if module.from_cache() {
@@ -41,31 +42,5 @@ pub fn loaded(plugin: &str, module: &Module, compiled: bool, took: Duration) {
 fn notice(level: Level, line: fmt::Arguments<'_>) {
     if let Some(log) = cycle::log() {
         log.print(level, line);
-    }
-}
-
-/// Bytes, for people.
-pub struct Size(pub usize);
-
-impl Display for Size {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0 as f64 {
-            bytes if bytes < 1e3 => write!(f, "{bytes} bytes"),
-            bytes if bytes < 1e6 => write!(f, "{:.0} KB", bytes / 1e3),
-            bytes if bytes < 1e7 => write!(f, "{:.1} MB", bytes / 1e6),
-            bytes => write!(f, "{:.0} MB", bytes / 1e6),
-        }
-    }
-}
-
-/// A time, for people.
-struct Seconds(Duration);
-
-impl Display for Seconds {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.0.as_secs_f64() {
-            seconds if seconds < 1.0 => write!(f, "{:.0} ms", seconds * 1e3),
-            seconds => write!(f, "{seconds:.1} s"),
-        }
     }
 }

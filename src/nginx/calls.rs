@@ -30,7 +30,7 @@ mod target;
 mod timer;
 mod transport;
 
-pub use caller::{Caller, Calls, Kind, PendingCalls};
+pub use caller::{Caller, Calls, Kind, PendingCalls, under_way};
 pub use client::Client;
 pub use error::CallError;
 pub use executor::{Task, shut_down, spawn};

@@ -16,6 +16,7 @@ mod streams;
 mod timers;
 mod trailers;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -26,10 +27,13 @@ use ngx_bindings::Request;
 pub use allowance::Allowance;
 pub use headers::header_count;
 pub use local_response::Answer;
+pub use properties::property;
 pub use trailers::trailer_count;
 
-use super::calls::{Calls, Client, Task};
-use super::request::{RequestContext, RequestHandle};
+use self::timers::Ticks;
+use super::calls::{Calls, Client};
+use super::live::RequestHandle;
+use super::request::RequestContext;
 use super::shared::counters::Counters;
 use super::shared::{Shared, queue_events};
 use super::vm::Roots;
@@ -42,7 +46,7 @@ pub struct NginxHost {
     /// Calls made in no request.
     calls: Calls,
     /// By id of PluginContext.
-    ticks: HashMap<u32, Task>,
+    ticks: HashMap<u32, Ticks>,
     plugin: String,
     shared: Rc<Shared>,
     counters: Counters,
@@ -50,6 +54,8 @@ pub struct NginxHost {
     begin: Option<Instant>,
     /// The instance came up: it had a callback.
     is_up: bool,
+    /// A callback did not return, so the instance goes.
+    has_failed: bool,
 }
 
 // SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
@@ -68,6 +74,7 @@ impl NginxHost {
             counters,
             begin: None,
             is_up: false,
+            has_failed: false,
         }
     }
 }
@@ -84,17 +91,19 @@ impl Host for NginxHost {
     }
 
     #[inline]
-    fn guest_entered(&mut self) {
+    fn guest_entered(&mut self) -> bool {
         self.is_up = true;
         self.begin = self.counters.callback();
+        self.begin.is_some()
     }
 
     #[inline]
-    fn guest_left(&mut self, returned: bool, memory_size: usize) {
-        if let Some(begin) = self.begin.take() {
+    fn guest_left(&mut self, returned: bool, memory_size: Option<usize>) {
+        if let Some((begin, memory_size)) = self.begin.take().zip(memory_size) {
             self.counters.timed(begin, memory_size);
         }
         if !returned {
+            self.has_failed = true;
             self.counters.failure();
         }
     }
@@ -102,7 +111,12 @@ impl Host for NginxHost {
 
 impl Drop for NginxHost {
     fn drop(&mut self) {
-        queue_events::forget(&self.roots);
+        let listeners = queue_events::forget(&self.roots);
+        if self.has_failed {
+            // No request may come that would bring these up again.
+            listeners.into_iter().for_each(|id| self.roots.restart(id, 0));
+            self.ticks.iter().for_each(|(id, ticks)| self.roots.restart(*id, ticks.period));
+        }
         if self.is_up {
             self.counters.end();
         } else {
@@ -118,8 +132,8 @@ pub struct RequestStream {
     slot: usize,
     /// For the last word on it.
     handle: RequestHandle,
-    /// Calls made for the request: they end with it.
-    calls: Calls,
+    /// Calls made for the request: they end with it. There are none until the first is made.
+    calls: OnceCell<Calls>,
 }
 
 // SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
@@ -128,7 +142,7 @@ unsafe impl Send for RequestStream {}
 impl RequestStream {
     /// The stream of a slot; it is used until the slot's HttpContext has finished, which the request's end waits for.
     pub fn new(ctx: &RequestContext, slot: usize) -> Self {
-        Self { ctx: NonNull::from(ctx), slot, handle: ctx.handle(), calls: Calls::default() }
+        Self { ctx: NonNull::from(ctx), slot, handle: ctx.handle(), calls: OnceCell::new() }
     }
 
     fn ctx(&self) -> &RequestContext {
@@ -138,7 +152,7 @@ impl RequestStream {
 
     /// The way back to the request, from what may outlive it.
     pub fn handle(&self) -> RequestHandle {
-        self.handle.clone()
+        self.handle
     }
 
     /// Which of the request's HttpContexts this is.
@@ -147,7 +161,11 @@ impl RequestStream {
     }
 
     pub fn calls(&self) -> &Calls {
-        &self.calls
+        self.calls.get_or_init(|| {
+            let calls = Calls::default();
+            self.ctx().set_calls(self.slot, calls.pending());
+            calls
+        })
     }
 
     #[inline]

@@ -157,6 +157,11 @@ impl Backoff {
         }
     }
 
+    /// How long no instance may start.
+    pub fn wait(&self, now: Instant) -> Option<Duration> {
+        self.not_before.and_then(|time| time.checked_duration_since(now)).filter(|wait| !wait.is_zero())
+    }
+
     /// The instance failed. Answers how long no other will be started, if there is to be a wait.
     pub fn failed(&mut self, now: Instant) -> Option<Duration> {
         if self.started.is_some_and(|started| now - started >= HEALTHY) {

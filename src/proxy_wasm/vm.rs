@@ -19,7 +19,7 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::info;
 
@@ -46,6 +46,8 @@ pub struct VmContext<H: Host> {
 pub struct VmStatus {
     /// There is an instance.
     pub running: bool,
+    /// How long no instance will be started, after several that failed.
+    pub retry_in: Option<Duration>,
     /// Instances that failed, or failed to start.
     pub failures: u64,
     /// Instances that were started.

@@ -3,18 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::{Cache, Engine};
 use crate::error::Error;
 
-/// SHA-256 of the bytes of a plugin's file.
+/// BLAKE3 of the bytes of a plugin's file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash([u8; 32]);
 
 impl Hash {
     fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        Self(blake3::hash(bytes).into())
     }
 
     /// The hash's bytes.

@@ -10,7 +10,8 @@ my $module = $ENV{TEST_NGINX_MODULE} // ProxyWasm::Module::target_dir() . '/rele
 
 # Status and output of make in the repository.
 sub make {
-    my $output = qx(make --no-print-directory -C @{[ProxyWasm::Module::repository()]} MODULE=$module @_ 2>&1);
+    # Any file will do for the tool, which nothing here runs.
+    my $output = qx(make --no-print-directory -C @{[ProxyWasm::Module::repository()]} MODULE=$module CHECK=$0 @_ 2>&1);
     return ($? >> 8, $output);
 }
 
@@ -33,7 +34,8 @@ for my $name (sort keys %layout) {
     my $root = File::Temp->newdir;
     my ($status, $output) = make("install DESTDIR=$root $arguments");
     is $status, 0, "$name: installs" or diag $output;
-    is files($root), $expected, "$name: the module and its Lua file";
+    $expected .= "\n/usr/local/bin/proxy-wasm-check";
+    is files($root), join("\n", sort split /\n/, $expected), "$name: the module, its Lua file and the tool";
     my ($so, $lua) = split /\n/, $expected;
     like $output, qr/load_module \Q$so\E;$/m, "$name: says what to add to nginx.conf, without DESTDIR";
 
@@ -50,7 +52,7 @@ for my $name (sort keys %layout) {
     $s->stop;
 
     make("install DESTDIR=$root $arguments");
-    is files($root), $expected, "$name: again, over itself";
+    is files($root), join("\n", sort split /\n/, $expected), "$name: again, over itself";
     make("uninstall DESTDIR=$root $arguments");
     is files($root), '', "$name: nothing is left";
 }

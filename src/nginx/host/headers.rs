@@ -18,8 +18,8 @@ use crate::proxy_wasm::pairs::Pairs;
 /// How many fields the request's or the response's map has, pseudo headers among them: `num_headers` of the callbacks.
 pub fn header_count(request: Request, map: MapType) -> u32 {
     let count = if map == MapType::HttpRequestHeaders {
-        request.headers_in().iter().count()
-            + PSEUDO_REQUEST_FIELDS.iter().filter(|name| request_field(request, name).is_some()).count()
+        let authority = !request.host().is_empty() || request_field(request, b":authority").is_some();
+        request.headers_in().iter().count() + PSEUDO_REQUEST_FIELDS.len() - usize::from(!authority)
     } else {
         // What is only counted is not written out.
         request.headers_out().iter().count()
@@ -58,7 +58,10 @@ impl HeaderMaps for RequestStream {
             MapType::HttpRequestHeaders if is_single(name) => set_request(self.request(), name, value),
             MapType::HttpRequestHeaders => Ok(self.request().add_header_in(name, value)?),
             MapType::HttpResponseHeaders if name.starts_with(b":") => set_response(self.request(), name, value),
-            MapType::HttpResponseHeaders => Ok(add_response(self.request(), name, value)?),
+            MapType::HttpResponseHeaders => {
+                self.ctx().response.validators.note(self.request(), name, value);
+                Ok(add_response(self.request(), name, value)?)
+            }
             MapType::HttpResponseTrailers => trailers::add(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
@@ -68,7 +71,10 @@ impl HeaderMaps for RequestStream {
         self.allow(name, value)?;
         match map {
             MapType::HttpRequestHeaders => set_request(self.request(), name, value),
-            MapType::HttpResponseHeaders => set_response(self.request(), name, value),
+            MapType::HttpResponseHeaders => {
+                self.ctx().response.validators.note(self.request(), name, value);
+                set_response(self.request(), name, value)
+            }
             MapType::HttpResponseTrailers => trailers::replace(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
@@ -114,6 +120,9 @@ impl HeaderMaps for RequestStream {
             MapType::HttpResponseHeaders => {
                 let mut pseudo = pairs.iter().filter(|(name, _)| name.starts_with(b":"));
                 let status = pseudo.try_fold(None, |_, (name, value)| status_of(request, name, value).map(Some))?;
+                for (name, value) in pairs.iter() {
+                    self.ctx().response.validators.note(request, name, value);
+                }
                 request.clear_headers_out()?;
                 request.set_content_type(b"")?;
                 if let Some(status) = status {
@@ -140,7 +149,10 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
     match map {
         MapType::HttpRequestHeaders => {
             for header in request.headers_in().iter() {
-                with_lowcase_name(header, |name| field(name, header.value()));
+                match header.lowcase_request_name() {
+                    Some(name) => field(name, header.value()),
+                    None => with_lowcase_name(header, |name| field(name, header.value())),
+                }
             }
             for name in PSEUDO_REQUEST_FIELDS {
                 if let Some(value) = request_field(request, name) {
@@ -153,11 +165,7 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
             for header in request.headers_out().iter() {
                 with_lowcase_name(header, |name| field(name, header.value()));
             }
-            for name in SPECIAL_RESPONSE_FIELDS {
-                if let Some(value) = special_response_field(request, name) {
-                    field(name, &value);
-                }
-            }
+            each_special_response_field(request, field);
             Ok(())
         }
         MapType::HttpResponseTrailers => {
@@ -170,11 +178,7 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
     }
 }
 
-/// nginx has most names in lower case already, but not those that modules add to the response.
 fn with_lowcase_name(header: Field, body: impl FnOnce(&[u8])) {
-    if let Some(name) = header.lowcase_name() {
-        return body(name);
-    }
     let name = header.name();
     let mut small = [0; 64];
     match small.get_mut(..name.len()) {
@@ -189,7 +193,7 @@ fn with_lowcase_name(header: Field, body: impl FnOnce(&[u8])) {
 
 pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
     if !name.starts_with(b":") {
-        return request.headers_in().find(name).map(Field::value);
+        return request.headers_in().find_request_field(name).map(Field::value);
     }
     match name {
         b":scheme" => Some(request.scheme()),
@@ -198,7 +202,7 @@ pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
         // HTTP/1.0 may come without.
         b":authority" => request
             .headers_in()
-            .find(b"host")
+            .find_request_field(b"host")
             .map(Field::value)
             .or_else(|| Some(request.host()).filter(|h| !h.is_empty())),
         _ => None,
@@ -253,9 +257,25 @@ pub fn response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>
 }
 
 /// Fields that nginx keeps outside the list, in the order that plugins see them in.
-const SPECIAL_RESPONSE_FIELDS: [&[u8]; 6] =
-    [b"last-modified", b"content-type", b"content-length", b"connection", b"transfer-encoding", b":status"];
+fn each_special_response_field(request: Request, field: &mut dyn FnMut(&[u8], &[u8])) {
+    let mut digits = itoa::Buffer::new();
+    if let Some(time) = request.last_modified() {
+        field(b"last-modified", &time);
+    }
+    if !request.content_type().is_empty() {
+        field(b"content-type", request.content_type());
+    }
+    if let Some(length) = request.content_length() {
+        field(b"content-length", digits.format(length).as_bytes());
+    }
+    field(b"connection", connection(request));
+    if request.chunked() {
+        field(b"transfer-encoding", b"chunked");
+    }
+    field(b":status", digits.format(request.status()).as_bytes());
+}
 
+/// One of [`each_special_response_field`].
 fn special_response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
     let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
     let number = |n: u64| Some(Cow::Owned(n.to_string().into_bytes()));

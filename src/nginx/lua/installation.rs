@@ -8,12 +8,12 @@ use std::ffi::c_char;
 use std::fs;
 
 use ngx_bindings::cycle;
-use ngx_bindings::lua::Lua;
-use serde_json::{Value, json};
+use ngx_bindings::lua;
 
 use super::{bytes, current};
 use crate::nginx::guard::guard;
 use crate::nginx::module::VERSION;
+use crate::status::Lua;
 
 /// Which Lua file is used, and what is wrong with the install.
 #[derive(Default)]
@@ -64,7 +64,7 @@ impl Installation {
     }
 
     /// What is wrong, now that `init_by_lua` has run. `expected` says that the configuration is of no use but for Lua.
-    pub fn check(&self, lua: Option<Lua>, expected: bool) -> Option<String> {
+    pub fn check(&self, lua: Option<lua::Lua>, expected: bool) -> Option<String> {
         if self.file.borrow().is_none()
             && let Some(found) = lua.and_then(Found::look)
         {
@@ -74,12 +74,13 @@ impl Installation {
     }
 
     /// For the status page.
-    pub fn status(&self) -> Value {
-        json!({
-            "file": self.file.borrow().as_ref().map(|file| &file.path),
-            "version": self.file.borrow().as_ref().map(|file| &file.version),
-            "problem": *self.problem.borrow(),
-        })
+    pub fn status(&self) -> Lua {
+        let file = self.file.borrow();
+        Lua {
+            file: file.as_ref().map(|file| file.path.clone()),
+            version: file.as_ref().map(|file| file.version.clone()),
+            problem: self.problem.borrow().clone(),
+        }
     }
 }
 
@@ -92,7 +93,7 @@ struct Found {
 }
 
 impl Found {
-    fn look(lua: Lua) -> Option<Self> {
+    fn look(lua: lua::Lua) -> Option<Self> {
         let answer = lua.run(
             c"local name = 'resty.proxy-wasm'
             local path, looked_for = package.searchpath(name, package.path)
