@@ -78,7 +78,6 @@ fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bo
             }
             Verdict::Continue
         }
-        }
         Hold::LetGo => match see(ctx, slot, body.to_vec(), false, end_of_body) {
             // The end, and what goes before it, can only be kept together.
             Verdict::Pause if end_of_body => {
