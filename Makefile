@@ -1,5 +1,7 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
+# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes); empty: see below
+NGINX ?=
 # nginx to build against, a source tree and the folder that its configure wrote; empty: Debian's.
 NGINX_SOURCE_DIR ?=
 NGINX_BUILD_DIR ?=
@@ -9,13 +11,37 @@ NGINX_BINARY ?= /usr/sbin/nginx
 CARGO_TARGET_DIR ?= target
 # for every call of cargo, such as --locked
 CARGO_FLAGS ?=
+# rows of `make bench`, as `benches/run --list` names them; empty: all
+BENCH ?=
 # test files that run at once
 TEST_JOBS ?= 2
+# the plugin for demo and test-plugin, one of examples/plugins
+PLUGIN ?=
+# the new plugin's name, for new-plugin
+NAME ?=
+# the folder of that plugin, if it is elsewhere
+DIR ?=
+# where demo listens, on 127.0.0.1
+DEMO_PORT ?= 9080
+# OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
+OPENRESTY_PREFIX ?=
+# where install puts proxy-wasm-check, in bin
+PREFIX ?= /usr/local
+# folder that stands for / while installing
+DESTDIR ?=
 
 override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
-export NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS
+export NGINX NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS TEST_JOBS DEMO_PORT
 
 MODULE := $(CARGO_TARGET_DIR)/release/libngx_http_proxy_wasm_module.so
+CHECK := $(CARGO_TARGET_DIR)/release/proxy-wasm-check
+
+# OpenResty looks into site/lualib before its own lualib, where APISIX's runtimes have the C module's file of the same name.
+NGINX_MODULES_DIR = $(if $(OPENRESTY_PREFIX),$(OPENRESTY_PREFIX)/nginx/modules,/usr/lib/nginx/modules)
+LUA_LIB_DIR = $(if $(OPENRESTY_PREFIX),$(OPENRESTY_PREFIX)/site/lualib,/usr/share/lua/5.1)
+INSTALLED_MODULE = $(NGINX_MODULES_DIR)/ngx_http_proxy_wasm_module.so
+INSTALLED_LUA = $(LUA_LIB_DIR)/resty/proxy-wasm.lua
+INSTALLED_CHECK = $(PREFIX)/bin/proxy-wasm-check
 
 .NOTPARALLEL:
 
@@ -24,9 +50,19 @@ all: ## build the module (the default)
 	.ci/with-nginx cargo build --release $(CARGO_FLAGS)
 	@echo $(MODULE)
 
+.PHONY: tools
+tools: ## build proxy-wasm-check
+	cargo build --release --package proxy-wasm-check $(CARGO_FLAGS)
+	@echo $(CHECK)
+
 .PHONY: plugins
 plugins: ## build the example and test plugins
 	.ci/build-plugins
+
+# PLUGIN, or else all of them
+.PHONY: plugin
+plugin:
+	$(if $(PLUGIN),.ci/build-plugins $(or $(DIR),examples/plugins/$(PLUGIN)),$(MAKE) plugins)
 
 .PHONY: deps
 deps: ## install what is missing to build, lint and test, on Debian
@@ -34,11 +70,16 @@ deps: ## install what is missing to build, lint and test, on Debian
 
 # Everything is built in the release profile, so that wasmtime is compiled once for all of it.
 .PHONY: test
-test: deps plugins all ## install what is missing, build, run all tests
+test: deps plugins all tools ## install what is missing, build, run all tests
 	cargo test --release --no-default-features $(CARGO_FLAGS)
-	cd examples/plugins && cargo test --target-dir $(CARGO_TARGET_DIR)/wasm $(CARGO_FLAGS)
-	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
-		prove -j$(TEST_JOBS) -I. -r t/
+	.ci/test-plugins
+	.ci/with-nginx .ci/test-suites
+
+.PHONY: test-browser
+test-browser: plugins all ## look at the status page in headless Chromium, where that is installed
+	install -d $(CARGO_TARGET_DIR)/screenshots
+	SCREENSHOTS=$(CARGO_TARGET_DIR)/screenshots TEST_BROWSER=yes TEST_NGINX_BINARY=$(NGINX_BINARY) \
+		TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins prove -I. t/browser/
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles
@@ -48,13 +89,57 @@ lint: deps ## install what is missing, check formats and styles
 	.ci/lint-plugins
 	.ci/lint-scripts
 
+# The tables of docs/performance.md; BENCH names some subjects or rows. Its counts fail it, times do not.
+.PHONY: bench
+bench: deps plugins all ## install what is missing, build, count what requests, bodies and loading cost
+	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
+		benches/run $(BENCH)
+
+.PHONY: bench-core
+bench-core: ## time callbacks, host functions and header maps without nginx
+	cargo bench -p benches $(CARGO_FLAGS)
+
 .PHONY: demo
-demo: deps plugins all ## install what is missing, build, serve the examples on 127.0.0.1:9080
-	@.ci/demo
+demo: deps plugin all ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080
+	@.ci/demo $(PLUGIN) $(DIR)
 
 .PHONY: demo-check
-demo-check: deps plugins all ## the same, but run what the demo says to try, and compare
-	@.ci/demo --check
+demo-check: deps plugins all ## run what every demo says to try, and compare; the same with a new plugin
+	@.ci/demo-check
+
+.PHONY: new-plugin
+new-plugin: ## lay out a plugin in Rust: make new-plugin NAME=my-plugin
+	@.ci/new-plugin $(NAME) $(DIR)
+
+.PHONY: test-plugin
+test-plugin: deps plugin all ## build PLUGIN, run its tests
+	.ci/test-plugins $(or $(DIR),examples/plugins/$(PLUGIN))
+	.ci/prove $(or $(DIR),examples/plugins/$(PLUGIN))/$(PLUGIN).t
+
+# Builds nothing: whoever may write there is often root, who has no cargo.
+.PHONY: install
+install: ## put the module, its Lua file, and proxy-wasm-check if it was built, in place
+	@test -e $(MODULE) || { echo 'There is nothing to install yet: run make first.' >&2; exit 1; }
+	install -d '$(DESTDIR)$(dir $(INSTALLED_MODULE))' '$(DESTDIR)$(dir $(INSTALLED_LUA))'
+	install -m 644 $(MODULE) '$(DESTDIR)$(INSTALLED_MODULE)'
+	install -m 644 lib/resty/proxy-wasm.lua '$(DESTDIR)$(INSTALLED_LUA)'
+	[ ! -e $(CHECK) ] || install -D -m 755 $(CHECK) '$(DESTDIR)$(INSTALLED_CHECK)'
+	@echo 'In the main block of nginx.conf: load_module $(INSTALLED_MODULE);'
+
+.PHONY: uninstall
+uninstall: ## remove what install put there
+	rm -f '$(DESTDIR)$(INSTALLED_MODULE)' '$(DESTDIR)$(INSTALLED_LUA)' '$(DESTDIR)$(INSTALLED_CHECK)'
+
+.PHONY: deb
+deb: all tools ## a Debian package for Debian's nginx, in target/deb
+	rm -rf $(CARGO_TARGET_DIR)/deb
+	install -d $(CARGO_TARGET_DIR)/deb
+	debian/rules clean binary DEB_DIRECTORY=$(CARGO_TARGET_DIR)/deb
+	debian/rules clean
+
+.PHONY: deb-check
+deb-check: deb ## the same, and install, upgrade and remove it in a fresh Debian, as root
+	.ci/check-deb
 
 .PHONY: clean
 clean: ## remove what was built

@@ -9,6 +9,7 @@
 //! | [`proxy_wasm`] | the ABI: contexts, callbacks, host functions, the traits a host implements |
 //! | [`wasm`] | run one module: engine, cache, instance, limits, WASI |
 //! | [`shared`] | what all workers share: data, queues and metrics in shared memory |
+//! | [`status`] | what the module says of itself: JSON, and a page for browsers |
 //! | [`error`] | one error, and the one mapping from it to a Proxy-Wasm status |
 //!
 //! `proxy_wasm` and `wasm` know nothing of nginx: they build, test and fuzz with `--no-default-features`.
@@ -22,4 +23,5 @@ pub mod error;
 pub mod nginx;
 pub mod proxy_wasm;
 pub mod shared;
+pub mod status;
 pub mod wasm;

@@ -3,6 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `module` | the two modules and the tables that nginx looks for |
+//! | `announce` | what the error log is told at start |
 //! | `directives` | `cmd_*`: one function per directive |
 //! | `configuration` | what the directives leave behind, and how levels merge |
 //! | `shared` | the zones of [`crate::shared`], and what wakes workers for their queues |
@@ -22,6 +23,7 @@
 //! | `log` | `tracing` to nginx's error log |
 //! | `guard` | no panic crosses into C |
 
+mod announce;
 mod body;
 mod calls;
 mod configuration;

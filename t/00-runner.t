@@ -654,6 +654,7 @@ uc length
 
 
 === TEST 42: plain nginx loads no Lua
+--- skip_eval: 2: defined $ENV{TEST_NGINX_LUA_MODULES} && !length $ENV{TEST_NGINX_LUA_MODULES}
 --- no_module
 --- check_config
 --- http_config

@@ -93,7 +93,7 @@ BEGIN {
 }
 
 use ProxyWasm::ConfigCheck qw(run_check_config);
-use ProxyWasm::Module qw(preamble target_dir);
+use ProxyWasm::Module qw(find_libraries preamble target_dir);
 use ProxyWasm::Server qw(start_nginx);
 use ProxyWasm::TestNginx ();
 
@@ -140,7 +140,7 @@ add_block_preprocessor(sub {
     my ($main, $http) = preamble(
         %sections, lua => defined $block->lua, no_module => defined $block->no_module);
     $block->set_value(main_config => $main . ($sections{main_config} // ''));
-    $block->set_value(http_config => $http . ($sections{http_config} // ''));
+    $block->set_value(http_config => find_libraries($http . ($sections{http_config} // '')));
 
     if (defined $block->check_config) {
         run_check_config($block, ProxyWasm::Settings::conf_options(),

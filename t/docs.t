@@ -1,4 +1,5 @@
-# The documents and the code say the same: directives, host functions, callbacks; and links lead somewhere.
+# The documents and the code say the same: directives, host functions, callbacks; links lead somewhere, and files are quoted as
+# they are.
 
 use strict;
 use warnings;
@@ -77,5 +78,14 @@ for my $document (map { substr $_, 1 + length $root } glob("$root/*.md"), glob("
     }
     is "@dead", '', "$document: every link leads somewhere";
 }
+
+# What a document quotes of a file, as in [`main.go`](../main.go): and a block of code below it, is all that the file has.
+my ($guide, $quotes) = ('docs/writing-plugins.md', 0);
+my $text = slurp($guide);
+while ($text =~ /^\[`[^`\n]+`\]\((\S+)\):\n\n```\w*\n(.*?)^```$/msg) {
+    is $2, slurp(dirname($guide) . "/$1"), "$guide: $1 is quoted as it is";
+    $quotes++;
+}
+ok $quotes, "$guide: some files are quoted";
 
 done_testing;

@@ -39,8 +39,25 @@ our $http_config = <<'CONF';
     }
 CONF
 
+# A field of Protocol Buffers that holds bytes.
+sub field {
+    my ($number, $value) = @_;
+    return pack('CC', $number << 3 | 2, length $value) . $value;
+}
+
+# Envoy's GrpcService, as an argument of a step: GOOGLE(TARGET) or ENVOY(CLUSTER[, AUTHORITY]) in a script.
+sub grpc_service {
+    my ($kind, $arguments) = @_;
+    my @texts = split m{, }, $arguments =~ s/PORT/$ENV{TEST_NGINX_UPSTREAM_PORT}/r;
+    my $message = CORE::join '', map { field($_ + 1, $texts[$_]) } 0 .. $#texts;
+    return '{"hex": "' . unpack('H*', field($kind eq 'ENVOY' ? 1 : 2, $message)) . '"}';
+}
+
 add_block_preprocessor(sub {
     my ($block) = @_;
+    my $config = $block->config;
+    $config =~ s/\b(ENVOY|GOOGLE)\(([^)]*)\)/grpc_service($1, $2)/ge;
+    $block->set_value(config => $config);
     $block->set_value(http_config => $http_config . ($block->http_config // ''));
     $block->set_value(request => 'GET /t') if !defined $block->request;
 });
@@ -152,18 +169,39 @@ get_status -> OK 14 connection refused
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["grpc_call", {"hex": "0a090a0767726565746572"}, "test.Greeter", "Hello", [], "from a cluster"],
+                ["grpc_call", ENVOY(greeter), "test.Greeter", "Hello", [], "cluster"],
+                ["grpc_call", ENVOY(greeter, asked.test), "test.Greeter", "Hello", [], "cluster with an authority"],
+                ["grpc_call", GOOGLE(127.0.0.1:PORT), "test.Greeter", "Hello", [], "target"],
+                ["grpc_call", GOOGLE(dns:///127.0.0.1:PORT), "test.Greeter", "Hello", [], "dns target"],
+                ["grpc_call", GOOGLE(dns://127.0.0.1/127.0.0.1:PORT), "test.Greeter", "Hello", [], "dns target with a server"],
+                ["grpc_call", GOOGLE(ipv4:127.0.0.1:PORT), "test.Greeter", "Hello", [], "ipv4 target"],
                 ["return", "pause"]
             ],
-            "on_grpc_receive": [["get_buffer_bytes", "grpc_message"], ["send_local_response", 200, "${last}"]]
+            "on_grpc_receive_initial_metadata": [["get_header_map_value", "grpc_initial_metadata", "x-authority"]],
+            "on_grpc_receive": [
+                ["get_buffer_bytes", "grpc_message"],
+                ["add_header_map_value", "request", "x-got", "${last}"],
+                {"if": ["eq", "${count}", "6"], "then": [["continue_stream", "request"]]}
+            ],
+            "on_grpc_close": [["get_status"], ["send_local_response", 500, "${last}"]]
         }';
+        content_by_lua_block {
+            local got = ngx.req.get_headers()["x-got"]
+            table.sort(got)
+            ngx.print(table.concat(got, ", "))
+        }
     }
 --- response_body chomp
-from a cluster
+cluster, cluster with an authority, dns target, dns target with a server, ipv4 target, target
+--- error_log
+x-authority -> OK greeter
+x-authority -> OK asked.test
+--- no_error_log
+[error]
 
 
 
-=== TEST 6: what names no server is refused
+=== TEST 6: what cannot be called is refused, and a line says what is wrong
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -171,6 +209,8 @@ from a cluster
                 ["grpc_call", {"hex": "0a090a07"}, "test.Greeter", "Hello", [], "hello"],
                 ["grpc_call", "", "test.Greeter", "Hello", [], "hello"],
                 ["grpc_call", "greeter", "test.Greeter", "He llo", [], "hello"],
+                ["grpc_call", "greeter", "test.Greeter", "Hello", [["x(in)", "a"]], "hello"],
+                ["grpc_call", "greeter", "test.Greeter", "Hello", [[":authority", "a b"]], "hello"],
                 ["grpc_call", "greeter", "test.Greeter", "Hello", [], "hello", "max"],
                 ["grpc_send", 99, "x"],
                 ["grpc_cancel", 99],
@@ -183,7 +223,9 @@ from a cluster
 ok
 --- error_log
 grpc call gets invalid service
-grpc call gets invalid method or metadata
+grpc call gets invalid method: /test.Greeter/He llo
+grpc call gets invalid metadata: x(in)
+grpc call gets invalid metadata: :authority
 invalid timeout: -1
 grpc_send 99 x -> NOT_FOUND
 grpc_cancel 99 -> NOT_FOUND
@@ -212,3 +254,102 @@ done
 --- no_error_log
 received
 closed
+
+
+
+=== TEST 8: a plugin that fails on a message fails its request
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["grpc_call", "greeter", "test.Greeter", "Hello", [], "hello"], ["return", "pause"]],
+            "on_grpc_receive": [["trap"]]
+        }';
+    }
+--- error_code: 503
+--- error_log
+failed to call function: proxy_on_grpc_receive of plugin "hostcalls"
+
+
+
+=== TEST 9: on a stream's metadata
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["grpc_stream", "greeter", "test.Greeter", "Hello"], ["grpc_send", "${last}", "m", 1], ["return", "pause"]],
+            "on_grpc_receive_initial_metadata": [["trap"]]
+        }';
+    }
+--- error_code: 503
+--- error_log
+failed to call function: proxy_on_grpc_receive_initial_metadata of plugin "hostcalls"
+
+
+
+=== TEST 10: on its trailers
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["grpc_stream", "greeter", "test.Greeter", "Hello"], ["grpc_send", "${last}", "m", 1], ["return", "pause"]],
+            "on_grpc_receive_trailing_metadata": [["trap"]]
+        }';
+    }
+--- error_code: 503
+--- error_log
+failed to call function: proxy_on_grpc_receive_trailing_metadata of plugin "hostcalls"
+
+
+
+=== TEST 11: and at the end of a call, while another waits
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["grpc_call", "greeter", "test.Greeter", "Refuse", [], "hello"], ["grpc_call", "greeter", "test.Greeter", "Slow", [], "hello"], ["return", "pause"]],
+            "on_grpc_close": [["trap"]]
+        }';
+    }
+--- error_code: 503
+--- error_log
+failed to call function: proxy_on_grpc_close of plugin "hostcalls"
+
+
+
+=== TEST 12: calls of configure and of ticks, which no request waits for
+--- config
+    location /t { return 200 ok; }
+    location /configure {
+        proxy_wasm hostcalls '{
+            "on_configure": [
+                ["grpc_call", "greeter", "test.Greeter", "Hello", [], "from configure"],
+                ["set_tick_period_milliseconds", 10]
+            ],
+            "on_tick": [["set_tick_period_milliseconds", 0], ["grpc_call", "greeter", "test.Greeter", "Hello", [], "from a tick"]],
+            "on_grpc_receive": [["get_buffer_bytes", "grpc_message"]]
+        }';
+    }
+--- wait: 0.3
+--- error_log
+get_buffer_bytes grpc_message -> OK from configure
+get_buffer_bytes grpc_message -> OK from a tick
+--- no_error_log
+[error]
+
+
+
+=== TEST 13: a request that Lua drives waits for its calls
+--- http_config
+    init_worker_by_lua_block {
+        wasm = require("resty.proxy-wasm")
+        plugin = assert(wasm.load("lua", "$TEST_NGINX_PLUGINS/hostcalls.wasm"))
+        ctx = assert(wasm.on_configure(plugin, [=[{
+            "on_request_headers": [["grpc_call", "greeter", "test.Greeter", "Hello", [], "through Lua"]],
+            "on_grpc_receive": [["get_buffer_bytes", "grpc_message"], ["add_header_map_value", "request", "x-seen", "${last}"]]}]=]))
+    }
+--- config
+    location /t {
+        access_by_lua_block { assert(wasm.on_http_request_headers(ctx)) }
+        content_by_lua_block { ngx.print(ngx.req.get_headers()["x-seen"]) }
+    }
+--- response_body chomp
+through Lua
+--- no_error_log
+[error]

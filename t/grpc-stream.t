@@ -35,7 +35,16 @@ sub start_server {
     die "$program does not listen\n";
 }
 
-my ($clear, $tls) = (start_server(), start_server("$certs/grpc.crt", "$certs/grpc.key"));
+my ($clear, $tls, $mortal) = (start_server(), start_server("$certs/grpc.crt", "$certs/grpc.key"), start_server());
+
+# A field of Protocol Buffers that holds bytes.
+sub field {
+    my ($number, $value) = @_;
+    return pack('CC', $number << 3 | 2, length $value) . $value;
+}
+
+# Envoy's GrpcService { google_grpc { target_uri, channel_credentials { ssl_credentials {} } } }.
+my $google_grpc_tls = unpack 'H*', field(2, field(1, "dns:///127.0.0.1:$tls") . field(2, field(1, '')));
 
 # A location whose plugin runs $on_request, then waits; $callbacks say what becomes of what the server sends.
 sub location {
@@ -67,6 +76,20 @@ my $s = start_nginx(
 CONF
     config => location('/echo', qq(["grpc_stream", "127.0.0.1:$clear", "a.B", "Echo", [["x-in", "yes"]]], ["grpc_send", "\${last}", "one"]), $echo)
         . location('/tls', qq(["grpc_stream", "grpcs://127.0.0.1:$tls", "a.B", "Echo", [["x-in", "tls"]]], ["grpc_send", "\${last}", "one"]), $echo)
+        . location('/google', qq(["grpc_stream", {"hex": "$google_grpc_tls"}, "a.B", "Echo", [["x-in", "google"]]], ["grpc_send", "\${last}", "one"]), $echo)
+        . location('/unary', qq(["grpc_call", "grpcs://127.0.0.1:$tls", "a.B", "Echo", [["x-in", "unary"]], "a call", 5000]), <<'STEPS')
+            "on_grpc_receive": [["get_buffer_bytes", "grpc_message"], ["send_local_response", 200, "${last}"]],
+            "on_grpc_close": [["get_status"], ["send_local_response", 500, "${last}"]]
+STEPS
+        . location('/half-closed', qq(["grpc_stream", "127.0.0.1:$clear", "a.B", "Echo"], ["set", "id", "\${last}"],
+            ["grpc_send", "\${id}", "last words"], ["grpc_close", "\${id}"], ["grpc_send", "\${id}", "too late"]), <<'STEPS')
+            "on_grpc_receive": [["get_buffer_bytes", "grpc_message"], ["set", "got", "${last}"]],
+            "on_grpc_close": [["get_status"], ["send_local_response", 200, "${got}, ${status_code}"]]
+STEPS
+        . location('/dies', qq(["grpc_stream", "127.0.0.1:$mortal", "a.B", "Echo", [["x-in", "mortal"]]], ["grpc_send", "\${last}", "hello"]), $echo)
+        . location('/many', join(', ', (qq(["grpc_stream", "127.0.0.1:$clear", "a.B", "Echo"], ["grpc_send", "\${last}", "m", 1])) x 20), <<'STEPS')
+            "on_grpc_close": [["get_status"], {"if": ["eq", "${count}", "20"], "then": [["send_local_response", 200, "${count} closed"]]}]
+STEPS
         . location('/wrong', qq(["grpc_stream", "127.0.0.1:$tls", "a.B", "Echo"], ["grpc_send", "\${last}", "one"]), $echo)
         . location('/refuse', qq(["grpc_stream", "127.0.0.1:$clear", "a.B", "Refuse"]), $echo)
         . location('/cancel', qq(["grpc_stream", "127.0.0.1:$clear", "a.B", "Count"], ["grpc_send", "\${last}", "n"]), <<'STEPS'),
@@ -90,12 +113,27 @@ is $s->get('/tls')->{body}, 'closed 0 ', 'over TLS';
 ok $s->wait_for_log(qr/x-seen -> OK tls/), 'as well';
 like $s->get('/wrong')->{body}, qr/^closed 14/, 'clear text to a server of TLS';
 
+is $s->get('/google')->{body}, 'closed 0 ', 'to the target of a GrpcService with credentials';
+ok $s->wait_for_log(qr/x-seen -> OK google/), 'which are TLS';
+is $s->get('/unary')->{body}, 'a call', 'a unary call over TLS';
+
+is $s->get('/half-closed')->{body}, 'last words, 0', 'a stream that the plugin closes is told of until the server closes it, too';
+ok $s->wait_for_log(qr/grpc_send \d+ too late -> BAD_ARGUMENT/), 'but nothing more is sent';
+is $s->get('/many')->{body}, '20 closed', 'twenty streams at once';
+
 is $s->get('/refuse')->{body}, 'closed 7 not you', 'a status and its message';
 
 $s->mark_log;
 like $s->get('/cancel')->{body}, qr/^cancelled$/, 'a stream that is cancelled in its first message';
 ok $s->wait_for_log(qr/grpc_send \d+ more -> NOT_FOUND/), 'is not there any more';
 unlike $s->error_log, qr/grpc_message -> OK n 2|closed/, 'and nothing more is told of it';
+
+$s->mark_log;
+my $c = $s->connect;
+$c->send_request('GET', '/dies');
+ok $s->wait_for_log(qr/x-seen -> OK mortal/), 'a stream is open';
+kill 'KILL', $pids[2];
+like $c->read_response->{body}, qr/^closed 14/, 'a server that dies closes it';
 
 $s->stop;
 done_testing;

@@ -29,6 +29,19 @@ our $http_config = <<'CONF';
             }
         }
         location = /slow { content_by_lua_block { ngx.sleep(1) ngx.say("late") } }
+        location = /pieces {
+            add_trailer X-Sum 1;
+            content_by_lua_block { ngx.print("one ") ngx.flush(true) ngx.print("two") }
+        }
+        location = /none { return 204; }
+        # Answers when as many have come as its argument says.
+        location = /together { content_by_lua_block {
+            arrived = (arrived or 0) + 1
+            gate = gate or require("ngx.semaphore").new(0)
+            if arrived == tonumber(ngx.var.args) then gate:post(arrived) end
+            gate:wait(5)
+            ngx.print("one of ", arrived)
+        } }
     }
 CONF
 
@@ -102,7 +115,7 @@ X-In: 418
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"], ["content-length", "99"], ["transfer-encoding", "gzip"]], "some body"],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"], ["content-length", "99"], ["transfer-encoding", "gzip"], ["expect", "100-continue"]], "some body"],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -138,7 +151,7 @@ get_header_map_value call_response x-transfer -> OK chunked
 
 
 
-=== TEST 5: calls run in parallel, and all are told of
+=== TEST 5: all calls of a callback are told of
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -254,7 +267,33 @@ http call gets invalid host: unix:
 
 
 
-=== TEST 10: a negative timeout is refused
+=== TEST 10: a header that HTTP cannot carry is refused, and a line names its field
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "a.test", [[":path", "no-slash"]]],
+                ["http_call", "a.test", [[":method", "GE T"]]],
+                ["http_call", "a.test", [[":scheme", "ftp"]]],
+                ["http_call", "a.test", [["x(y)", "1"]]],
+                ["http_call", "a.test", [], "", [["x{z}", "1"]]]
+            ]
+        }';
+        content_by_lua_block { ngx.print("ok") }
+    }
+--- response_body chomp
+ok
+--- grep_error_log eval: qr/http call gets invalid header: [^,]*|-> (?!BAD_ARGUMENT)\w+/
+--- grep_error_log_out
+http call gets invalid header: :path
+http call gets invalid header: :method
+http call gets invalid header: :scheme
+http call gets invalid header: x(y)
+http call gets invalid header: x{z}
+
+
+
+=== TEST 11: a negative timeout is refused
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -270,7 +309,7 @@ invalid timeout: -1
 
 
 
-=== TEST 11: a host without a resolver is an error that says so
+=== TEST 12: a host without a resolver is an error that says so
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -285,7 +324,7 @@ http call failed: no resolver defined to resolve example.test, uri: http://examp
 
 
 
-=== TEST 12: a socket in the file system
+=== TEST 13: a socket in the file system
 --- http_config
     server {
         listen unix:$TEST_NGINX_SERVER_ROOT/call.sock;
@@ -309,7 +348,7 @@ u.test over unix
 
 
 
-=== TEST 13: a large response comes whole
+=== TEST 14: a large response comes whole
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -323,7 +362,7 @@ u.test over unix
 
 
 
-=== TEST 14: a response past the limit is refused
+=== TEST 15: a response past the limit is refused
 --- http_config
     wasm_call_response_limit 1m;
 --- config
@@ -342,7 +381,7 @@ http call failed: response larger than 1048576 bytes
 
 
 
-=== TEST 15: a server that sends no HTTP
+=== TEST 16: a server that sends no HTTP
 --- tcp_listen: $TEST_NGINX_SERVER_ROOT/garbage.sock
 --- tcp_reply eval: "\x00\x01garbage\r\n\r\n"
 --- config
@@ -359,7 +398,7 @@ http call failed: invalid HTTP version parsed
 
 
 
-=== TEST 16: a plugin that fails in the callback fails its request
+=== TEST 17: a plugin that fails in the callback fails its request
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -373,7 +412,7 @@ failed to call function: proxy_on_http_call_response
 
 
 
-=== TEST 17: the servers of an upstream block, one after the other
+=== TEST 18: the servers of an upstream block, one after the other
 --- http_config
     upstream auth.service {
         server 127.0.0.1:1;
@@ -397,3 +436,221 @@ failed to call function: proxy_on_http_call_response
 GET a.test /p
 --- error_log
 register http call callout id: 0, host: auth.service
+
+
+
+=== TEST 19: twenty calls of one callback run at once
+--- config eval
+my $calls = CORE::join ', ', ('["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/together?20"]]]') x 20;
+<<"CONF";
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [$calls, ["return", "pause"]],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                {"if": ["eq", "\${count}", "20"], "then": [["send_local_response", 200, "\${count} answers, \${last}"]]}
+            ]
+        }';
+    }
+CONF
+--- response_body chomp
+20 answers, one of 20
+--- no_error_log
+[error]
+
+
+
+=== TEST 20: a response in chunks, and its trailers
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/pieces"]]], ["return", "pause"]],
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", "transfer-encoding"],
+                ["get_header_map_pairs", "call_response_trailers"],
+                ["get_buffer_bytes", "call_response_body"],
+                ["send_local_response", 200, "${last}, ${num_trailers} trailer"]
+            ]
+        }';
+    }
+--- response_body chomp
+one two, 1 trailer
+--- error_log
+get_header_map_value call_response transfer-encoding -> OK chunked
+get_header_map_pairs call_response_trailers -> OK x-sum: 1
+
+
+
+=== TEST 21: a response without a body
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/none"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "HEAD"], [":path", "/a"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", ":status"],
+                ["get_buffer_bytes", "call_response_body"],
+                {"if": ["eq", "${count}", "2"], "then": [["send_local_response", 200, "${body_size}"]]}
+            ]
+        }';
+    }
+--- response_body chomp
+0
+--- error_log
+get_header_map_value call_response :status -> OK 204
+get_header_map_value call_response :status -> OK 200
+get_buffer_bytes call_response_body -> NOT_FOUND
+--- no_error_log
+[error]
+
+
+
+=== TEST 22: IPv6
+--- http_config
+    server {
+        listen [::1]:$TEST_NGINX_UPSTREAM_PORT ipv6only=on;
+        location / { return 200 "$http_host over $server_addr"; }
+    }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "[::1]:$TEST_NGINX_UPSTREAM_PORT", []], ["return", "pause"]],
+            "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "${last}"]]
+        }';
+    }
+--- response_body_like: ^\[::1\]:\d+ over ::1$
+--- no_error_log
+[error]
+
+
+
+=== TEST 23: the weights of an upstream block are those of its calls
+--- http_config
+    upstream weighted {
+        server unix:$TEST_NGINX_SERVER_ROOT/three.sock weight=3;
+        server unix:$TEST_NGINX_SERVER_ROOT/one.sock;
+        server 127.0.0.1:1 down;
+        server 127.0.0.1:2 backup;
+    }
+    server { listen unix:$TEST_NGINX_SERVER_ROOT/three.sock; location / { return 200 "three"; } }
+    server { listen unix:$TEST_NGINX_SERVER_ROOT/one.sock; location / { return 200 "one"; } }
+--- config eval
+my $calls = CORE::join ', ', ('["http_call", "weighted", []]') x 8;
+<<"CONF";
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [$calls, ["return", "pause"]],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["add_header_map_value", "request", "x-by", "\${last}"],
+                {"if": ["eq", "\${count}", "8"], "then": [["continue_stream", "request"]]}
+            ]
+        }';
+        content_by_lua_block {
+            local by = {}
+            for _, name in ipairs(ngx.req.get_headers()["x-by"]) do by[name] = (by[name] or 0) + 1 end
+            ngx.print(by.three, " and ", by.one)
+        }
+    }
+CONF
+--- response_body chomp
+6 and 2
+--- no_error_log
+[error]
+
+
+
+=== TEST 24: a server of a block that fails too often is left alone
+--- http_config
+    upstream failing {
+        server 127.0.0.1:1 max_fails=1 fail_timeout=60s;
+        server 127.0.0.1:2 max_fails=1 fail_timeout=60s;
+    }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "failing", []], ["return", "pause"]],
+            "on_http_call_response": [
+                {"if": ["eq", "${count}", "1"], "then": [["http_call", "failing", []]], "else": [["send_local_response", 200, "failed"]]}
+            ]
+        }';
+    }
+--- response_body chomp
+failed
+--- grep_error_log eval: qr/http call failed: [^,]*/
+--- grep_error_log_out
+http call failed: connection refused
+http call failed: no live servers in upstream "failing"
+
+
+
+=== TEST 25: calls from the body of a request
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_body": [
+                ["get_buffer_bytes", "request_body"],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"]], "${last}"],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "${last}"]]
+        }';
+        content_by_lua_block { ngx.print("not reached") }
+    }
+--- request
+POST /t
+the body
+--- response_body
+8 the body
+--- no_error_log
+[error]
+
+
+
+=== TEST 26: calls from the header of a response, which waits
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_response_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/teapot"]]], ["return", "pause"]],
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", ":status"],
+                ["replace_header_map_value", "response", "x-called", "${last}"],
+                ["continue_stream", "response"]
+            ]
+        }';
+        content_by_lua_block { ngx.print("content") }
+    }
+--- response_headers
+X-Called: 418
+--- response_body chomp
+content
+--- no_error_log
+[error]
+
+
+
+=== TEST 27: calls from the body of a response, which waits
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_response_body": [
+                {"if": ["eq", "${end_of_stream}", "true"],
+                 "then": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/from-a-body"]]]]},
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["continue_stream", "response"]
+            ]
+        }';
+        content_by_lua_block { ngx.print("content") }
+    }
+--- response_body chomp
+content
+--- error_log
+/from-a-body
+--- no_error_log
+[error]

@@ -1,30 +1,74 @@
-# wasm_status: what a worker runs, as JSON.
+# wasm_status: what a worker runs, as JSON, and as a page for browsers.
 
 use lib '.';
 use t::ProxyWasm;
 use JSON::PP ();
 
 my $s = start_nginx(
-    http_config => 'wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm;',
+    http_config => 'wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm memory_limit=32m;
+                    wasm_plugin "<b>&" $TEST_NGINX_PLUGINS/hostcalls.wasm;',
     config      => <<'E',
-    location /t { proxy_wasm hostcalls '{"on_request_headers": [["set_shared_data", "k", "v"], ["send_local_response", 200]]}'; }
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["set_shared_data", "k", "v"], ["send_local_response", 200]]
+        }';
+    }
+    location /other { proxy_wasm '<b>&'; }
+    location /trap { proxy_wasm hostcalls '{"on_request_headers": [["trap"]]}'; }
     location = /status { wasm_status; }
 E
 );
 
+sub status { return JSON::PP::decode_json($s->get('/status')->{body}) }
+
 $s->get('/t');
 my $res = $s->get('/status');
 is $res->{headers}{'content-type'}, 'application/json', 'content type';
-my $status = JSON::PP::decode_json($res->{body});
+is $res->{headers}{'cache-control'}, 'no-store', 'is not kept by caches';
+my $status = status();
 is_deeply [$status->{pid}], [$s->worker_pids], 'pid';
 like $status->{nginx}, qr/^\d+\.\d+\.\d+$/, 'version of nginx';
-my ($plugin) = @{ $status->{plugins} };
-is $plugin->{name}, 'hostcalls', 'plugin';
+like $status->{wasmtime}, qr/^48\.\d+\.\d+$/, 'version of wasmtime';
+is $status->{calls}, 0, 'calls under way';
+my ($plugin) = grep { $_->{name} eq 'hostcalls' } @{ $status->{plugins} };
 ok $plugin->{running}, 'runs';
+is $plugin->{abi_version}, '0.2.1', 'ABI version';
+is $plugin->{size}, -s "$ENV{TEST_NGINX_PLUGINS}/hostcalls.wasm", 'size of the file';
+like $plugin->{sha256}, qr/^[0-9a-f]{64}$/, 'its hash';
 cmp_ok $plugin->{memory}, '>=', 65536, 'memory';
-is $plugin->{plugin_contexts}, 1, 'contexts';
+is $plugin->{memory_limit}, 32 << 20, 'limit of memory';
+is $plugin->{plugin_contexts}, 2, 'contexts';
 is $plugin->{failures}, 0, 'failures';
+is $plugin->{all_workers}{requests}, 1, 'requests in all workers';
+is $plugin->{all_workers}{starts}, 1, 'starts in all workers';
 is $status->{zones}{shared_data}{items}, 1, 'items in shared data';
 
-$s->stop;
+my $type = sub { return $s->get(@_)->{headers}{'content-type'} };
+my $html = 'text/html; charset=utf-8';
+is $type->('/status', Accept => 'text/html,application/xhtml+xml,*/*;q=0.8'), $html, 'a browser gets HTML';
+is $type->('/status', Accept => 'application/json'), 'application/json', 'who asks for JSON gets JSON';
+is $type->('/status', Accept => '*/*'), 'application/json', 'and who takes anything';
+is $type->('/status?format=html'), $html, 'HTML by argument';
+is $type->('/status?format=json', Accept => 'text/html'), 'application/json', 'JSON by argument';
+is $s->get('/status')->{headers}{vary}, 'Accept', 'caches are told so';
+
+my $page = $s->get('/status', Accept => 'text/html');
+like $page->{body}, qr{<th scope="row">hostcalls<small[^>]*>ABI 0\.2\.1 .*<span class="state on">running</span>}s, 'the plugin';
+like $page->{body}, qr{<small>of 32 MB</small>}, 'its memory';
+like $page->{body}, qr{<th scope="row">&lt;b&gt;&amp;<small}, 'what an operator wrote is escaped';
+unlike $page->{body}, qr{<b>&<|<script|(?:src|href)="(?!\?)|url\(|\@import}, 'nothing else is fetched, and no script runs';
+is $page->{headers}{'content-security-policy'}, q{default-src 'none'; style-src 'unsafe-inline'}, 'nor could it be';
+unlike $page->{body}, qr/http-equiv/, 'it stays as it is';
+like $s->get('/status?refresh=5', Accept => 'text/html')->{body}, qr/<meta http-equiv="refresh" content="5">/,
+    'or loads itself again';
+unlike $s->get('/status?refresh=0%22', Accept => 'text/html')->{body}, qr/http-equiv/, 'if the argument is a number of seconds';
+
+$s->get('/trap') for 1 .. 2;
+my ($failed) = grep { $_->{name} eq 'hostcalls' } @{ status()->{plugins} };
+ok !$failed->{running}, 'a plugin that failed does not run';
+ok $failed->{retry_in} > 0, 'and will be tried again';
+is $failed->{all_workers}{failures}, 2, 'its failures in all workers';
+like $s->get('/status', Accept => 'text/html')->{body}, qr{<span class="state bad">failed</span><small>again in}, 'the page says so';
+
+$s->stop(allow => [qr/failed to call function/, qr/unreachable/, qr/fails again and again/]);
 done_testing;

@@ -4,6 +4,8 @@ go_wanted=1.21
 
 go_is_new_enough() { has go && at_least "$(GOTOOLCHAIN=local go env GOVERSION | sed 's/^go//')" "$go_wanted"; }
 
+require_go() { go_is_new_enough || die "Go $go_wanted or newer is needed to build plugins: make deps installs it, or see https://go.dev/dl"; }
+
 # Debian 12 has 1.19, and 1.23 in its backports.
 install_go() {
     go_is_new_enough && return
@@ -13,7 +15,7 @@ install_go() {
         install_go_backport || warn "Go could not be installed from backports"
     fi
     hash -r
-    go_is_new_enough || warn "Go $go_wanted or newer is needed for the Go test plugin, which is skipped: see https://go.dev/dl"
+    require_go
 }
 
 # From the mirror that the machine uses, but by package lists of our own: the machine's stay as they are.

@@ -7,12 +7,18 @@ install_packages() {
     apt_install libclang-dev libnginx-mod-http-lua libnginx-mod-http-ndk lua-cjson lua-resty-core lua-resty-lrucache \
         nginx nginx-dev
 
+    # What other nginxes with Lua are built with.
+    apt_install dpkg-dev libluajit2-5.1-dev libpcre2-dev libssl-dev pkg-config zlib1g-dev
+
     # What Test::Nginx, or our runner of its language, is written with.
     apt_install libipc-run-perl liblist-moreutils-perl libtest-base-perl libtest-longstring-perl libtext-diff-perl \
         libwww-perl
 
     # Prometheus' own parser, for what wasm_metrics serves.
     apt_install python3-prometheus-client
+
+    # What counts instructions, for make bench.
+    apt_install valgrind
 
     # Linters. luajit2 is the LuaJIT that the Lua module is built on; Debian's luajit would remove that module.
     apt_install luajit2 shellcheck

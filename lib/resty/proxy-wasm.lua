@@ -13,15 +13,27 @@ local ffi_str = ffi.string
 local get_request = base.get_request
 local type = type
 local tonumber = tonumber
+local tostring = tostring
+local pairs = pairs
+local ipairs = ipairs
 local io_open = io.open
+local concat = table.concat
 local error = error
 local pcall = pcall
+local require = require
+local gmatch = string.gmatch
+local match = string.match
+local concat = table.concat
 local ngx = ngx
+local thread_spawn = ngx.thread.spawn
+local thread_kill = ngx.thread.kill
 local ngx_exit = ngx.exit
 local ngx_log = ngx.log
 local ngx_print = ngx.print
 local ngx_arg = ngx.arg
 local new_semaphore = require("ngx.semaphore").new
+
+local VERSION = "0.1.0"
 
 ffi.cdef [[
 typedef struct ngx_http_request_s  ngx_http_request_t;
@@ -36,11 +48,43 @@ int ngx_http_proxy_wasm_on_http_request_body(ngx_http_request_t *r, void *ctx, c
     int end_of_body);
 int ngx_http_proxy_wasm_on_http_response_body(ngx_http_request_t *r, void *ctx, const char *body, size_t body_len,
     int end_of_body);
+
+typedef struct {
+    const char *data;
+    size_t      len;
+} ngx_http_proxy_wasm_text_t;
+
+typedef struct {
+    uint32_t                    id;
+    uint32_t                    timeout;
+    uint32_t                    port;
+    int                         ssl_verify;
+    size_t                      response_limit;
+    ngx_http_proxy_wasm_text_t  method;
+    ngx_http_proxy_wasm_text_t  host;
+    ngx_http_proxy_wasm_text_t  path;
+    ngx_http_proxy_wasm_text_t  fields;
+    ngx_http_proxy_wasm_text_t  body;
+    ngx_http_proxy_wasm_text_t  ssl_server_name;
+} ngx_http_proxy_wasm_call_t;
+
+int ngx_http_proxy_wasm_next_call(ngx_http_request_t *r, ngx_http_proxy_wasm_call_t *call);
+void ngx_http_proxy_wasm_call_answered(ngx_http_request_t *r, uint32_t id, uint32_t status, const char *fields,
+    size_t fields_len, const char *body, size_t body_len);
+void ngx_http_proxy_wasm_call_failed(ngx_http_request_t *r, uint32_t id, const char *reason, size_t reason_len);
+void ngx_http_proxy_wasm_call_declined(ngx_http_request_t *r, uint32_t id);
+
 void ngx_http_proxy_wasm_wait(ngx_http_request_t *r, void *semaphore, void *post);
 int ngx_http_proxy_wasm_resumed(ngx_http_request_t *r, void *ctx);
 int ngx_http_proxy_wasm_changed_body(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_local_response(ngx_http_request_t *r, const char **body, size_t *body_len);
 int ngx_http_proxy_wasm_metrics(const char **text, size_t *len);
+int ngx_http_proxy_wasm_status(const char **text, size_t *len);
+int ngx_http_proxy_wasm_get_property(ngx_http_request_t *r, const char *path, size_t path_len, const char **value,
+    size_t *value_len);
+int ngx_http_proxy_wasm_set_property(ngx_http_request_t *r, const char *name, size_t name_len, const char *value,
+    size_t value_len);
+void ngx_http_proxy_wasm_register(const char *version, size_t version_len, const char *path, size_t path_len);
 ]]
 
 -- Half an install must not pass silently: APISIX takes a `require` that fails for a runtime without Wasm, and keeps the reason to
@@ -52,6 +96,16 @@ if not pcall(function() return C.ngx_http_proxy_wasm_load end) then
     error(missing, 0)
 end
 
+-- A file and a module of different versions work as well as they can: nothing above ever changes its arguments. But somebody should
+-- know.
+if pcall(function() return C.ngx_http_proxy_wasm_register end) then
+    local path = debug.getinfo(1, "S").source:gsub("^@", "")
+    C.ngx_http_proxy_wasm_register(VERSION, #VERSION, path, #path)
+else
+    ngx_log(ngx.ERR, "resty.proxy-wasm: ngx_http_proxy_wasm_module.so is older than this file, which is of version ", VERSION,
+            ": install both from one release, and restart nginx")
+end
+
 local OUTCOME_NO_REQUEST = -2
 local OUTCOME_ERROR = -1
 local OUTCOME_CONTINUE = 0
@@ -61,13 +115,17 @@ local OUTCOME_PAUSE = 2
 -- Seconds; the module wakes us long before, at wasm_pause_timeout.
 local LONGEST_WAIT = 24 * 60 * 60
 
+-- Bytes of a response's body that are read at once.
+local PIECE = 64 * 1024
+
 local post_semaphore = ffi.cast("void *", C.ngx_http_lua_ffi_sema_post)
 
 local body_out = ffi.new("const char *[1]")
 local body_len_out = ffi.new("size_t[1]")
+local call_out = ffi.new("ngx_http_proxy_wasm_call_t")
 
 
-local _M = {}
+local _M = { _VERSION = VERSION }
 
 
 --- Loads a plugin.
@@ -137,9 +195,168 @@ local function failure(outcome, message)
 end
 
 
+-- lua-resty-http, if it is installed. Not before the first call: it keeps the `ngx.socket.tcp` that it finds, and APISIX replaces
+-- that one by its own, which resolves names APISIX's way.
+local resty_http
+local function http_library()
+    if resty_http == nil then
+        local found, library = pcall(require, "resty.http")
+        resty_http = found and library
+        if not found then
+            ngx_log(ngx.WARN, "resty.http cannot be loaded, so this module's own client makes the HTTP calls of plugins: names by ",
+                    "nginx's resolver, certificates by wasm_ssl_trusted_certificate: ", match(tostring(library), "^[^\n]*"))
+        end
+    end
+
+    return resty_http
+end
+
+
+local function text_of(text)
+    return ffi_str(text.data, text.len)
+end
+
+
+-- What `call_out` describes, in the terms of resty.http.
+local function described_call()
+    local headers = {}
+    for name, value in gmatch(text_of(call_out.fields), "([^:]+):([^\n]*)\n") do
+        local values = headers[name]
+        if not values then
+            headers[name] = value
+        elseif type(values) == "table" then
+            values[#values + 1] = value
+        else
+            headers[name] = { values, value }
+        end
+    end
+
+    -- Some of its versions refuse a question mark in the path.
+    local path, query = match(text_of(call_out.path), "^([^?]*)%??(.*)$")
+    local port = tonumber(call_out.port)
+    local tls = call_out.ssl_server_name.len > 0
+    return {
+        id = call_out.id,
+        timeout = tonumber(call_out.timeout),
+        response_limit = tonumber(call_out.response_limit),
+        server = {
+            scheme = tls and "https" or port > 0 and "http" or nil,
+            host = text_of(call_out.host),
+            port = port > 0 and port or nil,
+            ssl_verify = call_out.ssl_verify ~= 0,
+            ssl_server_name = tls and text_of(call_out.ssl_server_name) or nil,
+        },
+        request = {
+            method = text_of(call_out.method),
+            path = path,
+            query = query,
+            headers = headers,
+            body = call_out.body.len > 0 and text_of(call_out.body) or nil,
+        },
+    }
+end
+
+
+-- The whole body; or nil and an error.
+local function read_body(res, limit)
+    if not res.has_body then
+        return ""
+    end
+
+    local headers = res.headers
+    local ends_with_connection = not headers["Content-Length"] and not headers["Transfer-Encoding"]
+    local pieces, size = {}, 0
+    repeat
+        local piece, err = res.body_reader(PIECE)
+        if err and not (ends_with_connection and err == "closed") then
+            return nil, err
+        end
+
+        if piece then
+            size = size + #piece
+            if size > limit then
+                return nil, "response larger than " .. limit .. " bytes"
+            end
+            pieces[#pieces + 1] = piece
+        end
+    until not piece or err
+
+    return concat(pieces)
+end
+
+
+-- A response's fields, a line each; trailers that it announces stay unread.
+local function fields_of(headers)
+    local lines = {}
+    for name, values in pairs(headers) do
+        for _, value in ipairs(type(values) == "table" and values or { values }) do
+            lines[#lines + 1] = name .. ":" .. value .. "\n"
+        end
+    end
+
+    return concat(lines)
+end
+
+
+-- The response and its body; or nil and an error.
+local function request(http, call)
+    local client, err = http.new()
+    if not client then
+        return nil, err
+    end
+
+    client:set_timeout(call.timeout)
+    local connected, err = client:connect(call.server)
+    if not connected then
+        return nil, err
+    end
+
+    local res, err = client:request(call.request)
+    local body
+    if res then
+        body, err = read_body(res, call.response_limit)
+    end
+
+    -- resty.http does not know where trailers end.
+    if not body or res.headers["Trailer"] or not client:set_keepalive() then
+        client:close()
+    end
+
+    return body and res, body or err
+end
+
+
+-- Makes a call, in a light thread.
+local function make_call(r, http, call)
+    local done, res, body = pcall(request, http, call)
+    if done and res then
+        local fields = fields_of(res.headers)
+        C.ngx_http_proxy_wasm_call_answered(r, call.id, res.status, fields, #fields, body, #body)
+    else
+        local reason = tostring(not done and res or body)
+        C.ngx_http_proxy_wasm_call_failed(r, call.id, reason, #reason)
+    end
+end
+
+
+-- Begins the calls that the module leaves to Lua.
+local function begin_calls(r, threads)
+    while C.ngx_http_proxy_wasm_next_call(r, call_out) ~= 0 do
+        local http = http_library()
+        if http then
+            threads[#threads + 1] = thread_spawn(make_call, r, http, described_call())
+        else
+            C.ngx_http_proxy_wasm_call_declined(r, call_out.id)
+        end
+    end
+end
+
+
 -- Waits, without keeping the worker, for the calls that a plugin made, or for it to resume the request.
 local function wait(r, ctx, outcome)
+    local threads = {}
     while outcome == OUTCOME_PAUSE do
+        begin_calls(r, threads)
         local semaphore = new_semaphore(0)
         if not semaphore then
             return OUTCOME_ERROR
@@ -148,6 +365,11 @@ local function wait(r, ctx, outcome)
         C.ngx_http_proxy_wasm_wait(r, semaphore.sem, post_semaphore)
         semaphore:wait(LONGEST_WAIT)
         outcome = C.ngx_http_proxy_wasm_resumed(r, ctx)
+    end
+
+    -- nginx's phase would last as long as they do, and nobody waits for them any more.
+    for _, thread in ipairs(threads) do
+        thread_kill(thread)
     end
 
     return outcome
@@ -283,7 +505,10 @@ function _M.on_http_response_body(ctx)
     end
 
     if outcome == OUTCOME_PAUSE then
-        -- kept by the module; it comes back before the next chunk
+        -- kept by the module, the end too, until the plugin has seen more or lets go of it
+        if ngx_arg[2] then
+            ngx_arg[2] = false
+        end
         ngx_arg[1] = nil
         return true
     end
@@ -294,6 +519,73 @@ function _M.on_http_response_body(ctx)
     end
 
     return true
+end
+
+
+--- A property of the running request, in the bytes that plugins get.
+-- @param ... the segments of its path, such as "request", "headers", "host"; one alone is an nginx variable
+-- @return a string, or nil if there is none; or nil and an error
+function _M.get_property(...)
+    local r = get_request()
+    if not r then
+        return nil, "bad request"
+    end
+
+    local path = concat({ ... }, "\0")
+    local found = C.ngx_http_proxy_wasm_get_property(r, path, #path, body_out, body_len_out)
+    if found == OUTCOME_NO_REQUEST then
+        return nil, "bad request"
+    end
+
+    if found ~= 1 then
+        return nil
+    end
+
+    return ffi_str(body_out[0], body_len_out[0])
+end
+
+
+-- By what ngx_http_proxy_wasm_set_property answers.
+local PROPERTY_ERRORS = {
+    [OUTCOME_NO_REQUEST] = "bad request",
+    [OUTCOME_ERROR] = "no memory",
+    [1] = "not found",
+    [2] = "not changeable",
+}
+
+
+--- Sets a property that plugins will see: an nginx variable.
+-- @param name its name
+-- @param value a string
+-- @return true; or nil and an error
+function _M.set_property(name, value)
+    local r = get_request()
+    if not r then
+        return nil, "bad request"
+    end
+
+    local err = PROPERTY_ERRORS[C.ngx_http_proxy_wasm_set_property(r, name, #name, value, #value)]
+    if err then
+        return nil, err
+    end
+
+    return true
+end
+
+
+--- What this worker runs, as `wasm_status` says it.
+-- @return a table; or nil and an error
+function _M.status()
+    local ok, cjson = pcall(require, "cjson.safe")
+    if not ok then
+        return nil, "no cjson.safe: install lua-cjson"
+    end
+
+    if C.ngx_http_proxy_wasm_status(body_out, body_len_out) ~= 0 then
+        return nil, "no status: miss wasm_vm configuration"
+    end
+
+    return cjson.decode(ffi_str(body_out[0], body_len_out[0]))
 end
 
 

@@ -48,6 +48,16 @@ pub fn log() -> Option<Log> {
     }
 }
 
+/// The log of a cycle that is being made: what its configuration says, where [`log`] is still that of the one before.
+///
+/// # Safety
+///
+/// `cycle` is valid and outlives every use of the handle.
+pub unsafe fn log_of(cycle: *mut ngx_cycle_t) -> Option<Log> {
+    // SAFETY: by this function's contract.
+    unsafe { Log::from_ptr((*cycle).log) }
+}
+
 /// The `http` configuration of a module in a cycle; null without an `http` block.
 ///
 /// # Safety

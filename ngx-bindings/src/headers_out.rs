@@ -59,6 +59,24 @@ impl Request {
         POINTERS.iter().try_for_each(|(name, _)| self.index_header_out(name))
     }
 
+    /// Makes the response's ETag a weak one.
+    pub fn weaken_etag(self) {
+        // SAFETY: the request is valid by the handle's contract; its field is kept by `index_header_out`.
+        unsafe { nginx_sys::ngx_http_weak_etag(self.as_ptr()) }
+    }
+
+    /// The fields that follow the response's body.
+    pub fn trailers_out(self) -> HeaderList {
+        // SAFETY: as the list of headers.
+        unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_out.trailers) }
+    }
+
+    /// Lets the response have trailers: over HTTP/1.1 it is then sent in chunks. Without effect once its header is sent.
+    pub fn expect_trailers(self) {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).set_expect_trailers(1) }
+    }
+
     /// Lets nginx's own field for `name` point at what the list holds now.
     fn index_header_out(self, name: &[u8]) -> Result<(), AllocError> {
         let Some((known, offset)) = POINTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {

@@ -20,6 +20,7 @@ pub mod headers_in;
 pub mod headers_out;
 pub mod inet;
 pub mod log;
+pub mod lua;
 pub mod module;
 pub mod phase;
 pub mod pool;

@@ -92,6 +92,11 @@ impl Tls {
         Some(this)
     }
 
+    /// Whether servers' certificates are checked.
+    pub fn verifies(&self) -> bool {
+        self.verify
+    }
+
     /// Makes a connection a TLS one, to the server `name`, by one of `protocols` in ALPN's wire format (empty: not said).
     ///
     /// # Errors

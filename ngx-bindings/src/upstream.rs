@@ -1,12 +1,64 @@
-//! `ngx_http_upstream.h`: the servers of an `upstream` block.
+//! `ngx_http_upstream.h`: the servers of an `upstream` block, and the end of what one sends.
 //!
-//! Only as the configuration names them: how nginx spreads its own requests over them is in structures that belong to its
-//! balancing modules, some in shared memory under their locks.
+//! The servers only as the configuration names them: how nginx spreads its own requests over them is in structures that belong to
+//! its balancing modules, some in shared memory under their locks.
 
-use nginx_sys::{self as sys, ngx_http_upstream_main_conf_t, ngx_http_upstream_server_t, ngx_http_upstream_srv_conf_t};
+use nginx_sys::{
+    self as sys, ngx_http_cleanup_pt, ngx_http_upstream_main_conf_t, ngx_http_upstream_server_t,
+    ngx_http_upstream_srv_conf_t, ngx_http_upstream_t,
+};
 
 use crate::inet::Address;
-use crate::{cycle, string};
+use crate::{Request, cycle, rc, string};
+
+impl Request {
+    /// Ends the upstream's part in a request whose client has been answered otherwise, so that the request need not live until the
+    /// upstream ends, which may be never. False if there is none any more, or nginx has to have the whole for its cache. Only from
+    /// an event of nginx's loop: the request may be gone after.
+    pub fn end_upstream(self) -> bool {
+        let r = self.as_ptr();
+        // SAFETY: the request is valid by the handle's contract, and with it its list of cleanups.
+        unsafe {
+            if (*r).upstream.is_null() || self.is_cached() || (*(*r).main).blocked() != 0 {
+                return false;
+            }
+            let mut cleanup = (*(*r).main).cleanup;
+            while let Some(entry) = cleanup.as_mut() {
+                if let Some(end) = entry.handler
+                    && self.is_of_upstream(&raw const entry.handler)
+                {
+                    // It hands the request back as one user of several; the last one is this.
+                    (*(*r).main).set_count((*(*r).main).count() + 1);
+                    end(entry.data);
+                    self.finalize_in_event(rc::OK);
+                    return true;
+                }
+                cleanup = entry.next;
+            }
+        }
+        false
+    }
+
+    /// Whether a cleanup is the one that nginx's upstream keeps a pointer to. OpenResty's patches move the field that holds it, so
+    /// it is looked for.
+    unsafe fn is_of_upstream(self, cleanup: *const ngx_http_cleanup_pt) -> bool {
+        const WORDS: usize = size_of::<ngx_http_upstream_t>() / size_of::<usize>();
+        // SAFETY: nginx's structure is as large, a patched one larger; nginx allocates it filled with zeros.
+        let words = unsafe { std::slice::from_raw_parts((*self.as_ptr()).upstream.cast::<usize>(), WORDS) };
+        words.contains(&(cleanup as usize))
+    }
+
+    #[cfg(ngx_feature = "http_cache")]
+    unsafe fn is_cached(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { !(*self.as_ptr()).cache.is_null() }
+    }
+
+    #[cfg(not(ngx_feature = "http_cache"))]
+    unsafe fn is_cached(self) -> bool {
+        false
+    }
+}
 
 /// A `server` of an `upstream` block, or one of the addresses of its name.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
-//! Sizes and times, written as nginx writes them.
+//! Sizes and times: read as nginx writes them, and written for people.
 
+use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -53,6 +54,38 @@ fn digits<N: FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
+/// Bytes, written for people, in nginx's units: 1m is 1 MB.
+#[derive(Clone, Copy, Debug)]
+pub struct Size(pub usize);
+
+impl Display for Size {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (kilo, mega, giga) = (f64::from(1 << 10), f64::from(1 << 20), f64::from(1 << 30));
+        match self.0 as f64 {
+            bytes if bytes < kilo => write!(f, "{bytes} bytes"),
+            bytes if bytes < mega => write!(f, "{:.0} KB", bytes / kilo),
+            bytes if bytes < 9.95 * mega => write!(f, "{:.1} MB", bytes / mega),
+            bytes if bytes < giga => write!(f, "{:.0} MB", bytes / mega),
+            bytes => write!(f, "{:.1} GB", bytes / giga),
+        }
+    }
+}
+
+/// Seconds, written for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Seconds(pub f64);
+
+impl Display for Seconds {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            seconds if seconds < 1e-3 => write!(f, "{:.0} µs", seconds * 1e6),
+            seconds if seconds < 1.0 => write!(f, "{:.0} ms", seconds * 1e3),
+            seconds if seconds < 100.0 => write!(f, "{seconds:.1} s"),
+            seconds => write!(f, "{seconds:.0} s"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +124,13 @@ mod tests {
         {
             assert!(parse_time(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_people_read_has_few_digits() {
+        let sizes = [7, 2_000, 64 << 10, 1_153_000, 256 << 20, 4 << 30].map(|size| Size(size).to_string());
+        assert_eq!(sizes, ["7 bytes", "2 KB", "64 KB", "1.1 MB", "256 MB", "4.0 GB"]);
+        let times = [0.0, 0.000_033, 0.0045, 3.72, 250.4].map(|time| Seconds(time).to_string());
+        assert_eq!(times, ["0 µs", "33 µs", "4 ms", "3.7 s", "250 s"]);
     }
 }

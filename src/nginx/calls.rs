@@ -30,11 +30,12 @@ mod target;
 mod timer;
 mod transport;
 
-pub use caller::{Caller, Calls, Kind, PendingCalls};
+pub use caller::{Caller, Calls, Kind, PendingCalls, under_way};
 pub use client::Client;
 pub use error::CallError;
 pub use executor::{Task, shut_down, spawn};
 pub use grpc::{BadGrpcCall, NotSent, Outbox, OutgoingGrpc};
 pub use limits::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use outgoing::{BadCall, Outgoing};
-pub use timer::{OnQuit, Sleep};
+pub use target::Target;
+pub use timer::{OnQuit, Sleep, timeout};

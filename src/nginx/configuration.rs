@@ -1,6 +1,6 @@
 //! What the directives leave behind: the plugins of `http`, and for each location the PluginContexts that its requests meet.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::cmp::Reverse;
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
@@ -8,12 +8,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use ngx_bindings::Conf;
 use ngx_bindings::ssl::{Tls, Verify};
 
+use super::announce;
 use super::calls::{Client, RESPONSE_BODY};
 use super::host::NginxHost;
+use super::lua::Installation;
 use super::shared::loads::Loads;
 use super::shared::{Settings, Shared};
 use super::worker::Worker;
@@ -26,6 +29,8 @@ use crate::wasm::{Cache, Engine, EngineConfig, Module};
 pub struct MainConf {
     /// `wasm_vm`, or any directive that implies it.
     pub enabled: bool,
+    /// `wasm_vm` itself, as APISIX writes it.
+    pub wasm_vm: bool,
     /// `wasm_cache`.
     pub cache: CacheSetting,
     /// Limits and policy set in `http`.
@@ -44,6 +49,8 @@ pub struct MainConf {
     pub shared_settings: Settings,
     /// What all workers share.
     pub shared: Rc<Shared>,
+    /// Whether Lua has this module's file.
+    pub installation: Installation,
     runtime: Option<Runtime>,
     client: OnceCell<Rc<Client>>,
     worker: OnceCell<Worker>,
@@ -130,6 +137,11 @@ pub struct Fault {
 }
 
 impl MainConf {
+    /// Whether nothing here is of any use but for plugins that Lua loads: what APISIX writes.
+    pub fn is_for_lua(&self) -> bool {
+        self.wasm_vm && self.declared.is_empty() && self.attachments.is_empty()
+    }
+
     /// Reads, checks and compiles what was declared; nginx calls this when it has read all of `http`.
     pub fn load(&mut self, cf: Conf) -> Result<(), Fault> {
         if !self.enabled {
@@ -255,7 +267,15 @@ impl Runtime {
     /// Reads and checks one plugin.
     pub fn load(&self, name: &str, path: &Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
-        let module = Module::load(&self.engine, self.cache.as_ref(), &bytes).map_err(|error| error.to_string())?;
+        let begun = Instant::now();
+        let compiled = Cell::new(false);
+        let compiling = || {
+            compiled.set(true);
+            announce::compiling(name, bytes.len());
+        };
+        let module = Module::load_or_compile(&self.engine, self.cache.as_ref(), &bytes, compiling)
+            .map_err(|error| error.to_string())?;
+        announce::loaded(name, &module, compiled.get(), begun.elapsed());
         self.loads.add(name, module.from_cache());
         let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
         let options = PluginOptions {

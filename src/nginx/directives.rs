@@ -85,8 +85,11 @@ fn location_handler(
 }
 
 extern "C" fn cmd_wasm_vm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
-    main_handler(cf, conf, |_, args, _| match args[0] {
-        b"wasmtime" => Ok(()),
+    main_handler(cf, conf, |_, args, main| match args[0] {
+        b"wasmtime" => {
+            main.wasm_vm = true;
+            Ok(())
+        }
         other => Err(format!("\"{}\" is not a VM of this module; write wasmtime", other.escape_ascii())),
     })
 }

@@ -13,6 +13,7 @@ mod shared_data;
 mod shared_queues;
 mod streams;
 mod timers;
+mod trailers;
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -24,8 +25,11 @@ use ngx_bindings::Request;
 
 pub use headers::header_count;
 pub use local_response::Answer;
+pub use properties::property;
+pub use trailers::trailer_count;
 
-use super::calls::{Calls, Client, Task};
+use self::timers::Ticks;
+use super::calls::{Calls, Client};
 use super::live::RequestHandle;
 use super::request::RequestContext;
 use super::shared::counters::Counters;
@@ -40,7 +44,7 @@ pub struct NginxHost {
     /// Calls made in no request.
     calls: Calls,
     /// By id of PluginContext.
-    ticks: HashMap<u32, Task>,
+    ticks: HashMap<u32, Ticks>,
     plugin: String,
     shared: Rc<Shared>,
     counters: Counters,
@@ -48,6 +52,8 @@ pub struct NginxHost {
     begin: Option<Instant>,
     /// The instance came up: it had a callback.
     is_up: bool,
+    /// A callback did not return, so the instance goes.
+    has_failed: bool,
 }
 
 // SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
@@ -66,6 +72,7 @@ impl NginxHost {
             counters,
             begin: None,
             is_up: false,
+            has_failed: false,
         }
     }
 }
@@ -94,6 +101,7 @@ impl Host for NginxHost {
             self.counters.timed(begin, memory_size);
         }
         if !returned {
+            self.has_failed = true;
             self.counters.failure();
         }
     }
@@ -101,7 +109,12 @@ impl Host for NginxHost {
 
 impl Drop for NginxHost {
     fn drop(&mut self) {
-        queue_events::forget(&self.roots);
+        let listeners = queue_events::forget(&self.roots);
+        if self.has_failed {
+            // No request may come that would bring these up again.
+            listeners.into_iter().for_each(|id| self.roots.restart(id, 0));
+            self.ticks.iter().for_each(|(id, ticks)| self.roots.restart(*id, ticks.period));
+        }
         if self.is_up {
             self.counters.end();
         } else {

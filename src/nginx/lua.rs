@@ -5,14 +5,24 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | `installation` | whether the Lua file is ours, and of our version |
 //! | `plugins` | load and configure |
 //! | `requests` | the callbacks of a request |
 //! | `bodies` | those with a body |
+//! | `kept` | what Lua keeps of a body for plugins that pause |
+//! | `calls` | the HTTP calls that Lua makes for them |
 //! | `waiting` | a thread of Lua's that waits for a plugin |
-//! | `status` | the page of metrics |
+//! | `properties` | those of a request |
+//! | `status` | metrics and status |
+//! | `answer` | bytes for Lua |
 
+mod answer;
 mod bodies;
+mod calls;
+mod installation;
+mod kept;
 mod plugins;
+mod properties;
 mod requests;
 mod status;
 mod waiting;
@@ -26,6 +36,9 @@ use ngx_bindings::conf::Conf;
 use ngx_bindings::string;
 use ngx_bindings::sys::ngx_str_t;
 
+pub use calls::LuaCall;
+pub use installation::Installation;
+pub use kept::Kept;
 pub use waiting::Waiting;
 
 use super::configuration::{MainConf, Policy};

@@ -9,13 +9,21 @@ use std::ptr;
 
 use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
 use ngx_bindings::cycle::{self, Process};
+use ngx_bindings::log::Level;
+use ngx_bindings::lua::Lua;
 use ngx_bindings::rc;
 use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t};
 
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
 use super::shared::queue_events;
-use super::{calls, directives, filters, live, log, lua, phases, worker};
+use super::{announce, calls, directives, filters, live, log, lua, phases, worker};
+
+/// This module's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// That of the wasmtime in it.
+pub const WASMTIME_VERSION: &str = env!("WASMTIME_VERSION");
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
@@ -164,6 +172,14 @@ extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
             if main.shared.stores().is_none() {
                 tracing::error!("proxy_wasm: the shared zones cannot be used: they hold something else");
                 return rc::ERROR;
+            }
+            // SAFETY: nginx passes a valid cycle, whose Lua runs in this thread.
+            let (log, lua) = unsafe { (cycle::log_of(cycle), Lua::of(cycle)) };
+            if let Some(log) = log {
+                announce::started(log, main);
+                if let Some(problem) = main.installation.check(lua, main.is_for_lua()) {
+                    log.write(Level::Error, problem.as_bytes());
+                }
             }
         }
         rc::OK

@@ -113,6 +113,11 @@ impl RequestContext {
         }
     }
 
+    /// The client has its answer: what upstream still sends is waited for no longer than until nginx's loop comes round.
+    pub fn end_upstream_soon(&self) {
+        self.with_event(Event::post);
+    }
+
     fn with_event(&self, body: impl FnOnce(&mut Event)) {
         let mut event = self.pause.event.borrow_mut();
         body(event.get_or_insert_with(|| {

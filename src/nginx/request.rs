@@ -300,7 +300,7 @@ impl RequestContext {
     #[cold]
     fn failed(&self, plugin: &PluginContext<NginxHost>, failure: &Failure, policy: Policy) -> Verdict {
         // What ended an instance was said when it did, once; what follows from it for other requests is no news.
-        let level = if failure.is_reported() { Level::Info } else { Level::Error };
+        let level = if plugin.vm().is_news(failure) { Level::Error } else { Level::Info };
         self.request().log().print(level, format_args!("plugin \"{}\" failed: {failure}", plugin.plugin().name()));
         match policy.failure {
             FailurePolicy::Closed => Verdict::Fail,

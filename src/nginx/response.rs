@@ -9,6 +9,8 @@
 //! buffers, which nginx does not fill again until they are taken; only what a plugin was shown and holds is copied.
 
 mod resume;
+mod trailers;
+mod validators;
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -23,10 +25,12 @@ use super::body::Body;
 use super::configuration::LocConf;
 use super::filters::NEXT;
 use super::host::{Answer, header_count};
+use super::lua::Kept;
 use super::module;
 use super::phases::{loc_conf, main_conf};
 use super::request::{RequestContext, Source, Verdict};
 use super::unsent::Unsent;
+use self::validators::Validators;
 use crate::proxy_wasm::abi::MapType;
 
 /// Bytes made by plugins that may wait for the client before upstream does.
@@ -42,12 +46,14 @@ pub struct Response {
     waiting: Cell<Chain>,
     /// By slot: what it holds of the body.
     held: RefCell<Vec<(usize, Piece)>>,
-    /// By slot: what Lua keeps of the body for it.
-    kept: RefCell<Vec<(usize, Vec<u8>)>>,
+    /// What Lua keeps of the body for plugins.
+    pub kept: Kept,
     /// What plugins made of the body and nginx has not sent yet.
     unsent: Unsent,
     /// A plugin changed the body.
     changed: Cell<bool>,
+    /// What the header says of the body.
+    pub validators: Validators,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,6 +67,8 @@ enum Stage {
     HeaderWaits,
     /// The header is sent, the body goes through the plugins.
     Body,
+    /// The header is sent, and no plugin sees the body; but trailers may come with its end.
+    Trailers,
     /// Nothing concerns the plugins any more.
     Passing,
     /// A plugin answered in Lua's header filter: the answer's body goes in place of the first piece that comes.
@@ -73,11 +81,13 @@ enum Stage {
 struct Piece {
     body: Body,
     marks: Marks,
+    /// All plugins have seen the body; what holds it is one that has seen the trailers.
+    with_trailers: bool,
 }
 
 impl From<Chain> for Piece {
     fn from(chain: Chain) -> Self {
-        Self { body: Body::of(chain), marks: chain.marks() }
+        Self { body: Body::of(chain), marks: chain.marks(), with_trailers: false }
     }
 }
 
@@ -93,12 +103,21 @@ impl From<AllocError> for Stop {
 impl Response {
     /// Whether the plugin of a slot holds the header or part of the body.
     pub fn is_held_by(&self, slot: usize) -> bool {
-        self.stage.get() == Stage::HeaderHeld(slot) || self.held.borrow().iter().any(|(holder, _)| *holder == slot)
+        self.stage.get() == Stage::HeaderHeld(slot)
+            || self.held.borrow().iter().any(|(holder, _)| *holder == slot)
+            || self.kept.is_kept_by(slot)
     }
 
     /// Whether nginx has come to the response.
     pub fn has_begun(&self) -> bool {
         self.stage.get() != Stage::Upstream
+    }
+
+    /// Lua has come to the response. Our filter, before Lua's, has seen nothing of it if no plugin had met the request by then.
+    pub fn begin_in_lua(&self) {
+        if !self.has_begun() {
+            self.stage.set(Stage::Passing);
+        }
     }
 
     fn header_is_held(&self) -> bool {
@@ -109,7 +128,7 @@ impl Response {
     fn holder(&self) -> Option<usize> {
         match self.stage.get() {
             Stage::HeaderHeld(slot) => Some(slot),
-            _ => self.held.borrow().first().map(|(slot, _)| *slot),
+            _ => self.held.borrow().first().map(|(slot, _)| *slot).or_else(|| self.kept.holder()),
         }
     }
 }
@@ -180,7 +199,11 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
         ctx.response.stage.set(Stage::HeaderWaits);
         return Ok(());
     }
-    ctx.response.stage.set(if wants_body { Stage::Body } else { Stage::Passing });
+    ctx.response.stage.set(match wants_body {
+        true => Stage::Body,
+        false if request.expects_body() && trailers::concern(ctx) => Stage::Trailers,
+        false => Stage::Passing,
+    });
     send_header(ctx)
 }
 
@@ -202,10 +225,12 @@ fn sees_body(ctx: &RequestContext, loc: &LocConf, slot: usize) -> bool {
 pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     match ctx.response.stage.get() {
         Stage::Upstream | Stage::Passing => next(ctx, chain),
+        Stage::Trailers if !trailers::come_with(ctx, chain) => next(ctx, chain),
         Stage::Answering => {
             chain.consume();
             ctx.response.stage.set(Stage::Dropping);
             let body = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            ctx.end_upstream_soon();
             send_answer(ctx, body).unwrap_or_else(|Stop(rc)| rc)
         }
         Stage::Dropping => {
@@ -214,7 +239,7 @@ pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
             ctx.response.unsent.collect();
             rc
         }
-        Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body => {
+        Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Trailers => {
             let result = take(ctx, chain);
             settle(ctx);
             result.unwrap_or_else(|Stop(rc)| rc)
@@ -288,18 +313,25 @@ fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_int_
                 hold(ctx, slot, Piece { body, ..piece })?;
                 return Ok(rc::OK);
             }
-            Verdict::Answer(answer) => {
-                body.drop_source();
-                return answer_now(ctx, answer).map(|()| rc::OK);
-            }
-            Verdict::Fail => {
-                body.drop_source();
-                return Err(fail(ctx, rc::SERVICE_UNAVAILABLE));
-            }
-            Verdict::Close => return Err(fail(ctx, rc::ERROR)),
+            verdict => return end(ctx, body, verdict),
         }
     }
-    send(ctx, piece)
+    if piece.marks.last { trailers::pass(ctx, 0, piece) } else { send(ctx, piece) }
+}
+
+/// Does what a plugin wants that lets no more of the response through.
+fn end(ctx: &RequestContext, body: Body, verdict: Verdict) -> Result<ngx_int_t, Stop> {
+    match verdict {
+        Verdict::Answer(answer) => {
+            body.drop_source();
+            answer_now(ctx, answer).map(|()| rc::OK)
+        }
+        Verdict::Fail => {
+            body.drop_source();
+            Err(fail(ctx, rc::SERVICE_UNAVAILABLE))
+        }
+        Verdict::Close | Verdict::Continue | Verdict::Pause => Err(fail(ctx, rc::ERROR)),
+    }
 }
 
 /// Keeps a piece for the plugin that paused on it.
@@ -323,7 +355,7 @@ fn hold(ctx: &RequestContext, slot: usize, mut piece: Piece) -> Result<(), Stop>
 /// Hands a piece to the filters after ours, and the header before it if that still waits.
 fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
-    let Piece { body, marks } = piece;
+    let Piece { body, marks, .. } = piece;
     response.changed.set(response.changed.get() || body.is_changed());
     if response.stage.get() == Stage::HeaderWaits {
         response.stage.set(Stage::Body);
@@ -342,14 +374,14 @@ fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
 /// Makes the header say of the body what is known of it now.
 fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), AllocError> {
     let request = ctx.request();
-    request.set_content_length(marks.last.then(|| body.size() as u64));
-    // What comes later may still be changed, when the header is gone.
-    if !marks.last || ctx.response.changed.get() {
-        for name in [&b"etag"[..], b"content-md5", b"accept-ranges"] {
-            request.remove_header_out(name)?;
-        }
+    let length = marks.last.then(|| body.size() as u64);
+    let same_length = length.is_some() && length == request.content_length();
+    request.set_content_length(length);
+    match (ctx.response.changed.get(), marks.last) {
+        (true, _) => ctx.response.validators.drop_changed(request, same_length),
+        (false, false) => ctx.response.validators.weaken(request),
+        (false, true) => Ok(()),
     }
-    Ok(())
 }
 
 /// Answers in the upstream's place; what was held is gone.
@@ -364,7 +396,10 @@ fn answer_now(ctx: &RequestContext, answer: Box<Answer>) -> Result<(), Stop> {
     send_header(ctx)?;
     match send_answer(ctx, answer.body)? {
         rc::ERROR => Err(Stop(rc::ERROR)),
-        _ => Ok(()),
+        _ => {
+            ctx.end_upstream_soon();
+            Ok(())
+        }
     }
 }
 
@@ -428,22 +463,10 @@ fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
         last_in_chain: before.marks.last_in_chain | piece.marks.last_in_chain,
         flush: before.marks.flush | piece.marks.flush,
     };
-    Ok(Piece { body: piece.body.after(before.body)?, marks })
+    Ok(Piece { body: piece.body.after(before.body)?, marks, with_trailers: false })
 }
 
 impl Response {
-    /// What Lua keeps of the body for the plugin of a slot.
-    pub fn take_kept(&self, slot: usize) -> Vec<u8> {
-        let mut kept = self.kept.borrow_mut();
-        let position = kept.iter().position(|(keeper, _)| *keeper == slot);
-        position.map(|position| kept.swap_remove(position).1).unwrap_or_default()
-    }
-
-    /// Keeps a piece that Lua passed for the plugin of a slot.
-    pub fn keep(&self, slot: usize, bytes: Vec<u8>) {
-        self.kept.borrow_mut().push((slot, bytes));
-    }
-
     fn take_held(&self, slot: usize) -> Option<Piece> {
         let mut held = self.held.borrow_mut();
         let position = held.iter().position(|(holder, _)| *holder == slot)?;

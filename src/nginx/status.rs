@@ -1,16 +1,19 @@
-//! Pages for the operator: `wasm_metrics`, in Prometheus' text, and `wasm_status`, in JSON.
+//! Pages for the operator: `wasm_metrics`, in Prometheus' text, and `wasm_status`, in JSON or HTML.
 
 use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::{NGINX_VERSION, ngx_http_request_t, ngx_int_t};
 use ngx_bindings::{Request, cycle, rc};
-use serde_json::{Value, json};
 
 use super::configuration::MainConf;
 use super::guard::guard;
+use super::host::NginxHost;
+use super::module::{VERSION, WASMTIME_VERSION};
 use super::phases::main_conf;
-use super::shared::counters;
-use super::vm;
+use super::shared::{Stores, counters};
+use super::{calls, vm};
+use crate::proxy_wasm::VmContext;
 use crate::shared::exposition;
+use crate::status::{self, Metrics, Plugin, SharedData, SharedQueue, Status, Zones};
 
 /// The metrics of all workers; nothing where there is no zone.
 pub fn metrics(main: &MainConf) -> Option<String> {
@@ -19,81 +22,118 @@ pub fn metrics(main: &MainConf) -> Option<String> {
 }
 
 /// What this worker runs, and how full the zones are.
-fn status(main: &MainConf) -> String {
-    let plugins: Vec<_> = vm::all()
-        .iter()
-        .map(|vm| {
-            let status = vm.status().unwrap_or_default();
-            json!({
-                "name": vm.plugin().name(),
-                "running": status.running,
-                "starts": status.starts,
-                "failures": status.failures,
-                "memory": status.memory_size,
-                "plugin_contexts": status.plugin_contexts,
-                "http_contexts": status.http_contexts,
-            })
-        })
-        .collect();
-    let page = json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "nginx": NGINX_VERSION.to_string_lossy(),
-        "pid": std::process::id(),
-        "worker": cycle::worker(),
-        "plugins": plugins,
-        "cache": main.runtime().and_then(|runtime| runtime.cache.as_ref()).map(|cache| cache.directory().display().to_string()),
-        "zones": zones(main),
-    });
-    format!("{page:#}\n")
+pub fn status(main: &MainConf) -> Status {
+    let stores = main.shared.stores();
+    let cache = main.runtime().and_then(|runtime| runtime.cache.as_ref());
+    Status {
+        version: VERSION,
+        wasmtime: WASMTIME_VERSION,
+        nginx: NGINX_VERSION.to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        worker: cycle::worker() as usize,
+        calls: calls::under_way(),
+        plugins: vm::all().iter().map(|vm| plugin(vm, stores)).collect(),
+        cache: cache.map(|cache| cache.directory().display().to_string()),
+        zones: stores.map(zones),
+        lua: main.installation.status(),
+    }
 }
 
-fn zones(main: &MainConf) -> Value {
-    let Some(stores) = main.shared.stores() else { return Value::Null };
+fn plugin(vm: &VmContext<NginxHost>, stores: Option<&Stores>) -> Plugin {
+    let (plugin, status) = (vm.plugin(), vm.status().unwrap_or_default());
+    Plugin {
+        name: plugin.name().to_owned(),
+        abi_version: plugin.abi_version().as_str(),
+        size: plugin.module().size(),
+        sha256: plugin.module().hash().to_string(),
+        from_cache: plugin.module().from_cache(),
+        running: status.running,
+        retry_in: status.retry_in.map(|wait| wait.as_secs_f64()),
+        starts: status.starts,
+        failures: status.failures,
+        memory: status.memory_size,
+        memory_limit: plugin.options().memory_limit,
+        plugin_contexts: status.plugin_contexts,
+        http_contexts: status.http_contexts,
+        all_workers: stores.map(|stores| counters::totals(stores, plugin.name())),
+    }
+}
+
+fn zones(stores: &Stores) -> Zones {
     let data = stores.data.status();
-    json!({
-        "shared_data": { "items": data.items, "evictions": data.evictions },
-        "shared_queue": { "queues": stores.queues.len() },
-        "metrics": { "metrics": stores.metrics.samples().len() },
-    })
+    Zones {
+        shared_data: SharedData { items: data.items, evictions: data.evictions },
+        shared_queue: SharedQueue { queues: stores.queues.len() },
+        metrics: Metrics { metrics: stores.metrics.samples().len() },
+    }
+}
+
+/// A page, and what it is.
+struct Page {
+    content_type: &'static str,
+    text: String,
 }
 
 /// Content handler of `wasm_metrics`.
 pub unsafe extern "C" fn on_metrics(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request.
     let request = unsafe { Request::from_ptr(r) };
-    guard(rc::ERROR, || request.map_or(rc::ERROR, |request| send(request, exposition::CONTENT_TYPE, metrics)))
+    let page = |_, main: &MainConf| Some(Page { content_type: exposition::CONTENT_TYPE, text: metrics(main)? });
+    guard(rc::ERROR, || request.map_or(rc::ERROR, |request| send(request, page)))
 }
 
 /// Content handler of `wasm_status`.
 pub unsafe extern "C" fn on_status(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request.
     let request = unsafe { Request::from_ptr(r) };
-    guard(rc::ERROR, || {
-        request.map_or(rc::ERROR, |request| send(request, "application/json", |main| Some(status(main))))
+    guard(rc::ERROR, || request.map_or(rc::ERROR, |request| send(request, status_page)))
+}
+
+fn status_page(request: Request, main: &MainConf) -> Option<Page> {
+    let status = status(main);
+    let argument = |name: &[u8]| request.args().split(|&c| c == b'&').find_map(|argument| argument.strip_prefix(name));
+    let accepts_html = request.variable(b"http_accept").is_some_and(|accept| {
+        accept.split(|&c| c == b',').any(|range| range.trim_ascii().to_ascii_lowercase().starts_with(b"text/html"))
+    });
+    Some(match argument(b"format=") {
+        Some(b"html") => html(&status, argument(b"refresh=")),
+        None if accepts_html => html(&status, argument(b"refresh=")),
+        _ => Page { content_type: "application/json", text: status::json(&status) },
     })
 }
 
-fn send(request: Request, content_type: &str, page: impl FnOnce(&MainConf) -> Option<String>) -> ngx_int_t {
+fn html(status: &Status, refresh: Option<&[u8]>) -> Page {
+    let seconds = refresh.and_then(|seconds| str::from_utf8(seconds).ok()?.parse().ok());
+    Page {
+        content_type: "text/html; charset=utf-8",
+        text: status::page(status, seconds.filter(|seconds| (1..=3600).contains(seconds))),
+    }
+}
+
+fn send(request: Request, page: impl FnOnce(Request, &MainConf) -> Option<Page>) -> ngx_int_t {
     if !matches!(request.method(), b"GET" | b"HEAD") {
         return rc::NOT_ALLOWED;
     }
-    let Some(page) = page(main_conf(request)) else {
+    let Some(page) = page(request, main_conf(request)) else {
         return rc::SERVICE_UNAVAILABLE;
     };
-    respond(request, content_type, page.as_bytes()).unwrap_or(rc::ERROR)
+    respond(request, &page).unwrap_or(rc::ERROR)
 }
 
-fn respond(request: Request, content_type: &str, page: &[u8]) -> Result<ngx_int_t, AllocError> {
+fn respond(request: Request, page: &Page) -> Result<ngx_int_t, AllocError> {
     let discarded = request.discard_body();
     if discarded != rc::OK {
         return Ok(discarded);
     }
     request.set_status(200);
-    request.set_content_type(content_type.as_bytes())?;
-    request.set_content_length(Some(page.len() as u64));
+    request.set_content_type(page.content_type.as_bytes())?;
+    request.set_content_length(Some(page.text.len() as u64));
+    request.add_header_out(b"Cache-Control", b"no-store")?;
+    request.add_header_out(b"Vary", b"Accept")?;
+    request.add_header_out(b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'")?;
     let sent = request.send_header();
     if sent != rc::OK || request.header_only() {
         return Ok(sent);
     }
-    request.send_body(page)
+    request.send_body(page.text.as_bytes())
 }

@@ -1,14 +1,15 @@
 //! One plugin in this process: its VM, and its PluginContexts by their ids, for what comes back to them later.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use super::calls::Client;
+use super::calls::{Client, OnQuit, Sleep, Task, spawn};
 use super::host::NginxHost;
 use super::shared::Shared;
 use super::shared::counters::Counters;
-use crate::proxy_wasm::{Plugin, PluginContext, VmContext};
+use crate::proxy_wasm::{Failure, Plugin, PluginContext, VmContext};
 
 thread_local! {
     /// The VMs of this process, for its status page.
@@ -56,17 +57,47 @@ pub fn all() -> Vec<Rc<VmContext<NginxHost>>> {
 
 /// The PluginContexts of a VM.
 #[derive(Default)]
-pub struct Roots(RefCell<Vec<Weak<PluginContext<NginxHost>>>>);
+pub struct Roots {
+    contexts: RefCell<Vec<Weak<PluginContext<NginxHost>>>>,
+    /// By id of PluginContext.
+    restarts: RefCell<HashMap<u32, Task>>,
+}
 
 impl Roots {
     fn add(&self, context: &Rc<PluginContext<NginxHost>>) {
-        let mut contexts = self.0.borrow_mut();
+        let mut contexts = self.contexts.borrow_mut();
         contexts.retain(|context| context.strong_count() > 0);
         contexts.push(Rc::downgrade(context));
     }
 
     /// The PluginContext of that id.
     pub fn get(&self, id: u32) -> Option<Rc<PluginContext<NginxHost>>> {
-        self.0.borrow().iter().filter_map(Weak::upgrade).find(|context| context.id() == Some(id))
+        self.contexts.borrow().iter().filter_map(Weak::upgrade).find(|context| context.id() == Some(id))
+    }
+
+    /// Brings a PluginContext up again, in `delay` milliseconds or when the back-off allows: its instance failed, and it lives
+    /// from ticks or queues, not from requests.
+    pub fn restart(&self, id: u32, delay: u32) {
+        if let Some(context) = self.get(id) {
+            let task = spawn(restart(Rc::downgrade(&context), delay));
+            // An attempt that failed is over: it is what leads here.
+            let before = self.restarts.borrow_mut().insert(id, task);
+            drop(before);
+        }
+    }
+}
+
+async fn restart(context: Weak<PluginContext<NginxHost>>, mut delay: u32) {
+    loop {
+        Sleep::new(delay, OnQuit::Forget).await;
+        let Some(context) = context.upgrade() else { return };
+        delay = match context.start() {
+            Ok(()) => return,
+            // Rounded up, so that the next attempt is not refused again.
+            Err(Failure::Unavailable { retry_in }) => u32::try_from(retry_in.as_millis() + 1).unwrap_or(u32::MAX),
+            // What went wrong was logged where it did. The next attempt says how long to wait.
+            Err(Failure::Trap(_) | Failure::Timeout | Failure::Exit(_) | Failure::Start(_)) => 0,
+            Err(_) => return,
+        }
     }
 }

@@ -163,3 +163,14 @@ pub enum AbiVersion {
     /// `proxy_abi_version_0_2_1`, and its compatible `0_2_100` seen in the wild.
     V0_2_1,
 }
+
+impl AbiVersion {
+    /// As the spec writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::V0_1_0 => "0.1.0",
+            Self::V0_2_0 => "0.2.0",
+            Self::V0_2_1 => "0.2.1",
+        }
+    }
+}

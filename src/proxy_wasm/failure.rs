@@ -1,5 +1,6 @@
 //! Why a callback gave no answer, what is written about it, and how soon its plugin is tried again.
 
+use std::cell::Cell;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,8 @@ impl Failure {
         }
     }
 
-    /// What wasmtime says of a call that did not return.
-    pub(crate) fn of(error: &wasmtime::Error) -> Self {
+    /// What wasmtime says of a call of that plugin that did not return.
+    pub(crate) fn of(error: &wasmtime::Error, plugin: &str) -> Self {
         if let Some(I32Exit(code)) = error.downcast_ref() {
             return Self::Exit(*code);
         }
@@ -60,7 +61,8 @@ impl Failure {
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
             let frames: Vec<_> = backtrace.to_string().lines().skip(1).map(single_spaced).collect();
             cause += ", backtrace: ";
-            cause += &frames.join(", ");
+            // Go's modules and those of WAT bear no name; the plugin's tells more than wasmtime's word for that.
+            cause += &frames.join(", ").replace("<unknown>!", &format!("{plugin}!"));
         }
         Self::Trap(cause)
     }
@@ -86,8 +88,8 @@ impl std::error::Error for Failure {}
 
 impl Failure {
     /// For an instance that was not made.
-    pub(crate) fn start(error: &wasmtime::Error) -> Self {
-        match Self::of(error) {
+    pub(crate) fn start(error: &wasmtime::Error, plugin: &str) -> Self {
+        match Self::of(error, plugin) {
             // Without a guest on the stack it did not come to run: a limit, or the machine.
             Self::Trap(_) if error.downcast_ref::<WasmBacktrace>().is_none() => Self::Start(one_line(error)),
             failure => failure,
@@ -107,6 +109,24 @@ impl fmt::Display for CallFailed<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { plugin, function, context, failure } = self;
         write!(f, "failed to call function: {function} of plugin \"{plugin}\" in context {context}: {failure}")
+    }
+}
+
+/// How often a failure may be told that leaves the instance as it is: each request can bring one.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+
+/// When such a failure of a plugin was told last.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Cell<Option<Instant>>);
+
+impl Told {
+    /// Whether to tell one that happens now.
+    pub fn again(&self, now: Instant) -> bool {
+        let due = self.0.get().is_none_or(|last| now - last >= TELL_AGAIN);
+        if due {
+            self.0.set(Some(now));
+        }
+        due
     }
 }
 
@@ -135,6 +155,11 @@ impl Backoff {
                 Ok(())
             }
         }
+    }
+
+    /// How long no instance may start.
+    pub fn wait(&self, now: Instant) -> Option<Duration> {
+        self.not_before.and_then(|time| time.checked_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
     /// The instance failed. Answers how long no other will be started, if there is to be a wait.
@@ -175,6 +200,14 @@ mod tests {
             waits.push(wait.as_secs());
         }
         assert_eq!(waits, [0, 0, 1, 2, 4, 8, 16, 32, 60]);
+    }
+
+    #[test]
+    fn what_comes_with_each_request_is_told_once_a_second() {
+        let (told, now) = (Told::default(), Instant::now());
+        let ages = [0, 1, 999, 1000, 1500, 2000];
+        let again: Vec<_> = ages.iter().map(|&age| told.again(now + Duration::from_millis(age))).collect();
+        assert_eq!(again, [true, false, false, true, false, true]);
     }
 
     #[test]

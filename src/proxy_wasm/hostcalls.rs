@@ -31,8 +31,9 @@ mod http_calls;
 mod local_response;
 mod logging;
 mod metrics;
-#[cfg(test)]
-mod probe;
+pub mod names;
+#[cfg(any(test, feature = "fake-host"))]
+pub mod probe;
 mod properties;
 mod shared_data;
 mod shared_queues;

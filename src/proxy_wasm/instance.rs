@@ -77,7 +77,7 @@ impl<H: Host> Instance<H> {
 /// Spec, "Integration": `_initialize`, and then `main`, if there is one; else `_start`. A start section runs before all of them.
 fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<Callbacks, NotStarted> {
     let instantiated = plugin.instance_pre().instantiate(&mut *store);
-    let instance = instantiated.map_err(|error| ("the start section", Failure::start(&error)))?;
+    let instance = instantiated.map_err(|error| ("the start section", Failure::start(&error, plugin.name())))?;
 
     let export: Option<Memory> = instance.get_memory(&mut *store, "memory");
     let Some(memory) = export else {
@@ -88,21 +88,25 @@ fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Res
     store.data_mut().guest = Some(GuestExports { memory, allocate });
 
     if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
-        started("_initialize", initialize.call(&mut *store, ()))?;
+        started(plugin, "_initialize", initialize.call(&mut *store, ()))?;
         if let Ok(main) = instance.get_typed_func::<(u32, u32), u32>(&mut *store, "main") {
-            started("main", main.call(&mut *store, (0, 0)))?;
+            started(plugin, "main", main.call(&mut *store, (0, 0)))?;
         }
     } else if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, "_start") {
-        started("_start", start.call(&mut *store, ()))?;
+        started(plugin, "_start", start.call(&mut *store, ()))?;
     }
     Ok(Callbacks::of(&instance, store))
 }
 
 /// A start function may leave by `proc_exit(0)`, as a command of WASI does when its `main` is over.
-fn started<R>(function: &'static str, result: wasmtime::Result<R>) -> Result<(), NotStarted> {
+fn started<H: Host, R>(
+    plugin: &Plugin<H>,
+    function: &'static str,
+    result: wasmtime::Result<R>,
+) -> Result<(), NotStarted> {
     match result {
         Ok(_) => Ok(()),
         Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => Ok(()),
-        Err(error) => Err((function, Failure::of(&error))),
+        Err(error) => Err((function, Failure::of(&error, plugin.name()))),
     }
 }

@@ -12,7 +12,7 @@ use wasmtime::{Caller, ExternType, FuncType, ImportType, InstancePre, Linker, Un
 use super::abi::{AbiVersion, Status};
 use super::callbacks::{Callback, CallbackSet, Signature};
 use super::host::Host;
-use super::hostcalls;
+use super::hostcalls::{self, names};
 use super::state::{Identity, VmState};
 use crate::error::{Error, one_line};
 use crate::wasm::{Engine, Module, wasi};
@@ -93,6 +93,7 @@ impl<H: Host> Plugin<H> {
         wasi::add_to_linker(&mut linker).map_err(Error::Engine)?;
         let mut instance_pre = linker.instantiate_pre(wasm).map_err(|error| unlinkable(wasm, &error))?;
         if let Some(capabilities) = &options.capabilities {
+            check_capabilities(capabilities)?;
             restrict(&mut linker, wasm, capabilities, &identity)?;
             instance_pre = linker.instantiate_pre(wasm).map_err(|error| unlinkable(wasm, &error))?;
         }
@@ -232,6 +233,16 @@ fn arrow(text: &str) -> String {
         Some(types.split_whitespace().collect::<Vec<_>>().join(", "))
     };
     format!("({}) -> {}", list("(param").unwrap_or_default(), list("(result").unwrap_or_else(|| "()".into()))
+}
+
+/// A name that is none allows nothing, and so it would be noticed only when the plugin does not work.
+fn check_capabilities(capabilities: &[String]) -> Result<(), Error> {
+    let Some(unknown) = capabilities.iter().find(|name| !names::is_known(name)) else { return Ok(()) };
+    let similar = match names::similar(unknown).as_slice() {
+        [] => String::new(),
+        similar => format!(": is it {}?", similar.join(" or ")),
+    };
+    Err(Error::Plugin(format!("has the capability \"{unknown}\", which is no function of this host{similar}")))
 }
 
 /// Replaces the host functions that are not among `capabilities`: the plugin can import and call them, but they do nothing.

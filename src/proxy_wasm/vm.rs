@@ -19,6 +19,7 @@ mod tests;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tracing::info;
 
@@ -26,7 +27,7 @@ pub use http_context::HttpContext;
 pub use plugin_context::PluginContext;
 
 use self::machine::{Ending, Machine};
-use super::failure::Failure;
+use super::failure::{Failure, Told};
 use super::host::Host;
 use super::plugin::Plugin;
 
@@ -37,6 +38,7 @@ pub struct VmContext<H: Host> {
     /// Contexts whose owner let go of them while the guest was running.
     endings: RefCell<Vec<Ending>>,
     any_endings: Cell<bool>,
+    told: Told,
 }
 
 /// How a VM is, for status pages.
@@ -44,6 +46,8 @@ pub struct VmContext<H: Host> {
 pub struct VmStatus {
     /// There is an instance.
     pub running: bool,
+    /// How long no instance will be started, after several that failed.
+    pub retry_in: Option<Duration>,
     /// Instances that failed, or failed to start.
     pub failures: u64,
     /// Instances that were started.
@@ -66,6 +70,7 @@ impl<H: Host> VmContext<H> {
             plugin,
             endings: RefCell::default(),
             any_endings: Cell::new(false),
+            told: Told::default(),
         })
     }
 
@@ -77,6 +82,11 @@ impl<H: Host> VmContext<H> {
     /// One configuration of the plugin. It gets its id when it is first started.
     pub fn plugin_context(self: &Rc<Self>, configuration: Arc<[u8]>) -> Rc<PluginContext<H>> {
         Rc::new(PluginContext::new(Rc::clone(self), Arc::clone(&self.plugin), configuration))
+    }
+
+    /// Whether a failure is worth an error line: the first of those that come of one cause.
+    pub fn is_news(&self, failure: &Failure) -> bool {
+        !failure.is_reported() && self.told.again(Instant::now())
     }
 
     /// How it is now; `None` while its guest is running.

@@ -3,18 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
-
 use super::{Cache, Engine};
 use crate::error::Error;
 
-/// SHA-256 of the bytes of a plugin's file.
+/// BLAKE3 of the bytes of a plugin's file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash([u8; 32]);
 
 impl Hash {
     fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        Self(blake3::hash(bytes).into())
     }
 
     /// The hash's bytes.
@@ -53,6 +51,19 @@ impl Module {
     /// # Errors
     /// When `bytes` are no WebAssembly, or of a kind the engine does not run.
     pub fn load(engine: &Engine, cache: Option<&Cache>, bytes: &[u8]) -> Result<Self, Error> {
+        Self::load_or_compile(engine, cache, bytes, || ())
+    }
+
+    /// As [`Module::load`], telling by `compiling` that what comes may take long.
+    ///
+    /// # Errors
+    /// As [`Module::load`].
+    pub fn load_or_compile(
+        engine: &Engine,
+        cache: Option<&Cache>,
+        bytes: &[u8],
+        compiling: impl Fn(),
+    ) -> Result<Self, Error> {
         let hash = Hash::of(bytes);
         if let Some(known) = engine.loaded(&hash) {
             return Ok(Self(known));
@@ -60,7 +71,10 @@ impl Module {
         if !looks_like_wasm(bytes) {
             return Err(Error::NotWasm);
         }
-        let compile = || wasmtime::Module::new(engine.wasmtime(), bytes).map_err(Error::Compile);
+        let compile = || {
+            compiling();
+            wasmtime::Module::new(engine.wasmtime(), bytes).map_err(Error::Compile)
+        };
         let (wasmtime, from_cache) = match cache {
             Some(cache) => cache.load_or_compile(engine, &hash, compile)?,
             None => (compile()?, false),

@@ -14,7 +14,7 @@ add_block_preprocessor(sub {
     my $steps = $block->steps // return;
     my $more  = $block->location // '';
     $block->set_value(config => ($block->config // '') . <<"E");
-        location ~ ^/(headers|pieces|zeros) {
+        location ~ ^/(headers|part|pieces|zeros) {
             $more
             proxy_wasm hostcalls '{"on_response_body": [$steps]}';
             proxy_pass http://127.0.0.1:\$TEST_NGINX_UPSTREAM_PORT;
@@ -39,7 +39,9 @@ GET /headers
 something else
 --- response_headers
 !ETag
+!Last-Modified
 !Content-MD5
+!Content-Digest
 !Accept-Ranges
 
 
@@ -309,3 +311,101 @@ GET /pieces
 one two three
 --- error_log
 send_local_response 451 not for you -> BAD_ARGUMENT
+
+
+
+=== TEST 20: what the plugin says of the new body itself, stays
+--- config
+    location /headers {
+        proxy_wasm hostcalls '{
+            "on_response_headers": [
+                ["replace_header_map_value", "response", "ETag", "\\"new\\""],
+                ["add_header_map_value", "response", "last-modified", "Tue, 29 Sep 1970 06:00:00 GMT"],
+                ["replace_header_map_value", "response", "content-md5", "XUFAKrxLKna5cZ2REBfFkg=="]],
+            "on_response_body": [{"if": ["eq", "${body_size}", "5"], "then": [["set_buffer_bytes", "response_body", "new"]]}]
+        }';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+    }
+--- request
+GET /headers
+--- response_body chomp
+new
+--- response_headers
+ETag: "new"
+!Content-MD5
+!Content-Digest
+--- response_headers_like
+Last-Modified: .*Tue, 29 Sep 1970 06:00:00 GMT
+
+
+
+=== TEST 21: so it does in a map that is set as a whole
+--- config
+    location /headers {
+        proxy_wasm hostcalls '{
+            "on_response_headers": [["set_header_map_pairs", "response", [["etag", "\\"new\\""], ["accept-ranges", "bytes"]]]],
+            "on_response_body": [{"if": ["eq", "${body_size}", "5"], "then": [["set_buffer_bytes", "response_body", "new"]]}]
+        }';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+    }
+--- request
+GET /headers
+--- response_headers
+ETag: "new"
+!Accept-Ranges
+
+
+
+=== TEST 22: of a body in pieces that may yet be changed, what is said of its bytes is dropped, and its tag a weak one
+--- steps: ["get_buffer_status", "response_body"]
+--- user_files eval
+">>> t.txt\n" . "a" x 100_000
+--- request
+GET /t.txt
+--- response_headers_like
+ETag: W/".+"
+Last-Modified: .+
+--- response_headers
+Transfer-Encoding: chunked
+!Accept-Ranges
+!Content-Length
+
+
+
+=== TEST 23: a part of a body has its place as long as its length is the same
+--- steps: {"if": ["eq", "${body_size}", "3"], "then": [["set_buffer_bytes", "response_body", "xyz"]]}
+--- request
+GET /part
+--- error_code: 206
+--- response_body chomp
+xyz
+--- response_headers
+Content-Range: bytes 2-4/10
+Content-Length: 3
+!ETag
+
+
+
+=== TEST 24: and none when it is of another
+--- steps: {"if": ["eq", "${body_size}", "3"], "then": [["set_buffer_bytes", "response_body", "something else"]]}
+--- request
+GET /part
+--- error_code: 206
+--- response_body chomp
+something else
+--- response_headers
+!Content-Range
+!ETag
+
+
+
+=== TEST 25: unchanged, it is passed as it is
+--- steps: ["get_buffer_status", "response_body"]
+--- request
+GET /part
+--- error_code: 206
+--- response_body chomp
+234
+--- response_headers
+Content-Range: bytes 2-4/10
+ETag: "tag"

@@ -19,6 +19,16 @@ impl CallBody {
     pub fn new(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
         Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), trailers }
     }
+
+    /// What is still to be sent, but for trailers.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_deref().unwrap_or_default()
+    }
+
+    /// Whether fields follow.
+    pub fn has_trailers(&self) -> bool {
+        self.trailers.is_some()
+    }
 }
 
 impl Body for CallBody {

@@ -1,6 +1,6 @@
 //! Whom the outcome of a call is told, and how long anybody is there to be told.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 
@@ -15,7 +15,42 @@ use crate::proxy_wasm::{Failure, HttpContext, PluginContext};
 
 /// The calls that a request, or an instance, has under way. Dropping them cancels them.
 #[derive(Debug, Default)]
-pub struct Calls(Rc<RefCell<HashMap<u32, (Kind, Task)>>>);
+pub struct Calls(Rc<RefCell<HashMap<u32, Call>>>);
+
+thread_local! {
+    /// Calls of this worker that are under way.
+    static UNDER_WAY: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many calls this worker has under way.
+pub fn under_way() -> usize {
+    UNDER_WAY.get()
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+struct Call {
+    kind: Kind,
+    task: Task,
+    _counted: Counted,
+}
+
+/// Is counted while it lives.
+#[derive(Debug)]
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        UNDER_WAY.set(UNDER_WAY.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        UNDER_WAY.set(UNDER_WAY.get().saturating_sub(1));
+    }
+}
 
 /// What a call is.
 #[derive(Clone, Debug)]
@@ -31,12 +66,12 @@ pub enum Kind {
 impl Calls {
     /// Keeps a call until it is over.
     pub fn insert(&self, id: u32, kind: Kind, task: Task) {
-        self.0.borrow_mut().insert(id, (kind, task));
+        self.0.borrow_mut().insert(id, Call { kind, task, _counted: Counted::new() });
     }
 
     /// What the call of that id is, if it is under way.
     pub fn kind(&self, id: u32) -> Option<Kind> {
-        self.0.borrow().get(&id).map(|(kind, _)| kind.clone())
+        self.0.borrow().get(&id).map(|call| call.kind.clone())
     }
 
     /// Ends a call; nothing more is told of it.
@@ -58,7 +93,7 @@ impl Calls {
 
 /// Whether there are calls under way, for who waits for them.
 #[derive(Debug, Default)]
-pub struct PendingCalls(Weak<RefCell<HashMap<u32, (Kind, Task)>>>);
+pub struct PendingCalls(Weak<RefCell<HashMap<u32, Call>>>);
 
 impl PendingCalls {
     /// Whether there are any.
@@ -78,7 +113,7 @@ impl Drop for Calls {
 /// The context that made a call.
 pub struct Caller {
     context: Context,
-    calls: Weak<RefCell<HashMap<u32, (Kind, Task)>>>,
+    calls: Weak<RefCell<HashMap<u32, Call>>>,
 }
 
 enum Context {
@@ -111,8 +146,8 @@ impl Caller {
     pub fn finish(&self, id: u32) {
         if let Some(calls) = self.calls.upgrade() {
             let call = calls.borrow_mut().remove(&id);
-            if let Some((_, task)) = call {
-                task.detach();
+            if let Some(call) = call {
+                call.task.detach();
             }
         }
     }

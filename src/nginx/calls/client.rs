@@ -66,6 +66,11 @@ impl Client {
         self.response_limit
     }
 
+    /// Whether certificates of servers are checked.
+    pub fn verifies(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.verifies())
+    }
+
     /// A connection of HTTP/2 to a service.
     pub async fn http2(&self, service: &Service, resolver: Option<Resolver>) -> Result<Rc<Http2>, CallError> {
         let default_port = if service.tls_name.is_some() { 443 } else { 80 };

@@ -24,6 +24,8 @@ pub enum CallError {
     NoHttp2,
     /// The connection, or what the server sends on it, broke down.
     Http(hyper::Error),
+    /// Lua's HTTP library made the call: what it says.
+    Lua(String),
     /// The response is larger than `wasm_call_response_limit`.
     TooLarge(usize),
 }
@@ -39,6 +41,7 @@ impl fmt::Display for CallError {
             Self::Tls(error) => error.fmt(f),
             Self::NoHttp2 => f.write_str("the server does not speak HTTP/2"),
             Self::Http(error) => of_http(f, error),
+            Self::Lua(reason) => f.write_str(reason),
             Self::TooLarge(limit) => write!(f, "response larger than {limit} bytes"),
         }
     }
@@ -51,6 +54,8 @@ fn of_system(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => f.write_str("connection refused"),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => f.write_str("connection reset by peer"),
+        // In the middle of a response, as before it.
+        io::ErrorKind::UnexpectedEof => f.write_str("connection closed"),
         io::ErrorKind::TimedOut => f.write_str("timeout"),
         _ => f.write_str(error.to_string().split(" (os error").next().unwrap_or_default()),
     }

@@ -40,12 +40,14 @@ pub struct OutgoingGrpc {
 }
 
 /// What is wrong with a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadGrpcCall {
     /// The upstream is neither a host, nor a block, nor a `GrpcService` that names one.
     Upstream,
-    /// The service, the method or the metadata cannot be sent.
-    Request,
+    /// HTTP cannot carry `/SERVICE/METHOD`.
+    Method,
+    /// Nor the field of that name, or its value.
+    Metadata(Vec<u8>),
 }
 
 /// A call that was taken back while it was told of: nobody listens any more.
@@ -60,7 +62,7 @@ impl OutgoingGrpc {
         resolver: Option<Resolver>,
     ) -> Result<Self, BadGrpcCall> {
         let service = Service::parse(call.upstream).ok_or(BadGrpcCall::Upstream)?;
-        let request = metadata::request(&service, call, outbox, timeout).ok_or(BadGrpcCall::Request)?;
+        let request = metadata::request(&service, call, outbox, timeout)?;
         Ok(Self { service, request, timeout, resolver })
     }
 

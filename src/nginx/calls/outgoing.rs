@@ -82,10 +82,11 @@ impl Outgoing {
             _ => call.upstream,
         });
         let mut headers = fields(call.headers)?;
-        headers.insert(header::HOST, HeaderValue::from_bytes(authority).map_err(|_| bad(":authority"))?);
+        let host = HeaderValue::from_bytes(authority).map_err(|_| bad(":authority"))?;
+        headers.try_insert(header::HOST, host).map_err(|_| bad("host"))?;
         let trailers = fields(call.trailers)?;
         for name in trailers.keys() {
-            headers.append(header::TRAILER, name.clone().into());
+            headers.try_append(header::TRAILER, name.clone().into()).map_err(|_| bad("trailer"))?;
         }
         Ok(Self {
             tls_name: tls.then(|| tls_name(&target, authority)),
@@ -113,6 +114,31 @@ impl Outgoing {
         self.method.is_idempotent()
     }
 
+    /// `GET`, unless the plugin said another.
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// With the query.
+    pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// The fields, `host` among them.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// May be empty.
+    pub fn body(&self) -> &[u8] {
+        self.body.bytes()
+    }
+
+    /// Whether fields follow the body.
+    pub fn has_trailers(&self) -> bool {
+        self.body.has_trailers()
+    }
+
     /// What is called, for the log.
     pub fn uri(&self) -> &str {
         &self.uri
@@ -137,9 +163,9 @@ fn tls_name(target: &Target, authority: &[u8]) -> String {
     }
 }
 
-/// The fields of a map that are not pseudo headers.
+/// The fields of a map that are not pseudo headers. There may be some 24,000: the map refuses more, and panics if it is not asked.
 fn fields(pairs: Pairs<'_>) -> Result<HeaderMap, BadCall> {
-    let mut fields = HeaderMap::with_capacity(pairs.len());
+    let mut fields = HeaderMap::default();
     for (name, value) in pairs.iter().filter(|(name, _)| !name.starts_with(b":")) {
         let bad = || BadCall::Field(name.to_vec());
         let key = HeaderName::from_bytes(name).map_err(|_| bad())?;

@@ -39,6 +39,18 @@ impl Target {
         }
     }
 
+    /// What other clients take for it: a name, an address with its brackets, or a socket as `unix:/path`, which has port 0. `None`
+    /// for a block, which only nginx knows.
+    pub fn host_and_port(&self, default_port: u16) -> Option<(String, u16)> {
+        match self {
+            Self::Upstream(_) => None,
+            Self::Host(host, port) => Some((host.clone(), port.unwrap_or(default_port))),
+            Self::Ip(ip @ IpAddr::V4(_), port) => Some((ip.to_string(), port.unwrap_or(default_port))),
+            Self::Ip(ip @ IpAddr::V6(_), port) => Some((format!("[{ip}]"), port.unwrap_or(default_port))),
+            Self::Unix(path) => Some((format!("unix:{}", str::from_utf8(path).ok()?), 0)),
+        }
+    }
+
     /// The address, of a target that has just one.
     pub fn address(&self, default_port: u16) -> Option<Address> {
         match self {

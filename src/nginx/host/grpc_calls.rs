@@ -92,9 +92,15 @@ fn outgoing(
     OutgoingGrpc::new(call, outbox, timeout, resolver(origin.stream)).map_err(|reason| {
         match reason {
             BadGrpcCall::Upstream => {
-                log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii()))
+                log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii()));
             }
-            BadGrpcCall::Request => log(origin.stream, format_args!("grpc call gets invalid method or metadata")),
+            BadGrpcCall::Method => {
+                let (service, method) = (call.service.escape_ascii(), call.method.escape_ascii());
+                log(origin.stream, format_args!("grpc call gets invalid method: /{service}/{method}"));
+            }
+            BadGrpcCall::Metadata(name) => {
+                log(origin.stream, format_args!("grpc call gets invalid metadata: {}", name.escape_ascii()));
+            }
         }
         Status::BadArgument
     })

@@ -10,7 +10,7 @@ use ngx_bindings::headers::Field;
 use ngx_bindings::log::Level;
 use ngx_bindings::pool::AllocError;
 
-use super::RequestStream;
+use super::{RequestStream, trailers};
 use crate::proxy_wasm::abi::{MapType, Status};
 use crate::proxy_wasm::host::{HeaderMaps, Result};
 use crate::proxy_wasm::pairs::Pairs;
@@ -45,6 +45,9 @@ impl HeaderMaps for RequestStream {
         match map {
             MapType::HttpRequestHeaders => Ok(request_field(request, name).map(Cow::Borrowed)),
             MapType::HttpResponseHeaders => Ok(response_field(request, name)),
+            MapType::HttpResponseTrailers => {
+                Ok(request.trailers_out().find(name).map(|field| Cow::Borrowed(field.value())))
+            }
             _ => Err(Status::NotFound),
         }
     }
@@ -54,7 +57,11 @@ impl HeaderMaps for RequestStream {
             MapType::HttpRequestHeaders if is_single(name) => set_request(self.request(), name, value),
             MapType::HttpRequestHeaders => Ok(self.request().add_header_in(name, value)?),
             MapType::HttpResponseHeaders if name.starts_with(b":") => set_response(self.request(), name, value),
-            MapType::HttpResponseHeaders => Ok(add_response(self.request(), name, value)?),
+            MapType::HttpResponseHeaders => {
+                self.ctx().response.validators.note(self.request(), name, value);
+                Ok(add_response(self.request(), name, value)?)
+            }
+            MapType::HttpResponseTrailers => trailers::add(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
     }
@@ -62,7 +69,11 @@ impl HeaderMaps for RequestStream {
     fn replace_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result {
         match map {
             MapType::HttpRequestHeaders => set_request(self.request(), name, value),
-            MapType::HttpResponseHeaders => set_response(self.request(), name, value),
+            MapType::HttpResponseHeaders => {
+                self.ctx().response.validators.note(self.request(), name, value);
+                set_response(self.request(), name, value)
+            }
+            MapType::HttpResponseTrailers => trailers::replace(self.request(), name, value),
             _ => Err(Status::NotFound),
         }
     }
@@ -78,6 +89,10 @@ impl HeaderMaps for RequestStream {
             }
             MapType::HttpRequestHeaders => Ok(request.remove_header_in(name)?),
             MapType::HttpResponseHeaders => remove_response(request, name),
+            MapType::HttpResponseTrailers => {
+                trailers::remove(request, name);
+                Ok(())
+            }
             _ => Err(Status::NotFound),
         }
     }
@@ -102,6 +117,9 @@ impl HeaderMaps for RequestStream {
             MapType::HttpResponseHeaders => {
                 let mut pseudo = pairs.iter().filter(|(name, _)| name.starts_with(b":"));
                 let status = pseudo.try_fold(None, |_, (name, value)| status_of(request, name, value).map(Some))?;
+                for (name, value) in pairs.iter() {
+                    self.ctx().response.validators.note(request, name, value);
+                }
                 request.clear_headers_out()?;
                 request.set_content_type(b"")?;
                 if let Some(status) = status {
@@ -111,6 +129,7 @@ impl HeaderMaps for RequestStream {
                     add_response(request, name, value)?;
                 }
             }
+            MapType::HttpResponseTrailers => trailers::set(request, pairs)?,
             _ => return Err(Status::NotFound),
         }
         Ok(())
@@ -144,6 +163,12 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
                 with_lowcase_name(header, |name| field(name, header.value()));
             }
             each_special_response_field(request, field);
+            Ok(())
+        }
+        MapType::HttpResponseTrailers => {
+            for trailer in request.trailers_out().iter() {
+                with_lowcase_name(trailer, |name| field(name, trailer.value()));
+            }
             Ok(())
         }
         _ => Err(Status::NotFound),
@@ -326,7 +351,7 @@ fn remove_response(request: Request, name: &[u8]) -> Result {
 }
 
 /// Says in the request's log why a field was not changed.
-fn refuse(request: Request, of: &str, name: &[u8], reason: &str) -> Status {
+pub fn refuse(request: Request, of: &str, name: &[u8], reason: &str) -> Status {
     request.log().print(Level::Error, format_args!("failed to set {of} header {}: {reason}", name.escape_ascii()));
     Status::BadArgument
 }

@@ -8,6 +8,7 @@ use ngx_bindings::{Log, cycle, event};
 
 use super::{NginxHost, RequestStream};
 use crate::nginx::calls::{BadCall, CallError, Caller, Calls, Kind, MAX_CALLS, Outgoing, spawn};
+use crate::nginx::lua::LuaCall;
 use crate::proxy_wasm::abi::Status;
 use crate::proxy_wasm::host::{HttpCall, HttpCalls, Origin, Result};
 use crate::proxy_wasm::state::HttpCallResponse;
@@ -16,6 +17,7 @@ impl HttpCalls<RequestStream> for NginxHost {
     fn http_call(&mut self, origin: Origin<'_, RequestStream>, call: HttpCall<'_>) -> Result<u32> {
         let stream = origin.stream;
         let outgoing = Outgoing::new(&call).map_err(|reason| refuse(stream, &reason, call.upstream))?;
+        let outgoing = Rc::new(outgoing);
         let caller = self.caller(&origin)?;
         let id = self.client.next_id();
         if let Some(log) = caller.log() {
@@ -27,8 +29,12 @@ impl HttpCalls<RequestStream> for NginxHost {
         let resolver = resolver(stream);
         let client = Rc::clone(&self.client);
         let plugin = origin.plugin_context;
+        let by_lua = stream.and_then(|stream| queue_for_lua(stream, id, &outgoing));
         let task = spawn(async move {
-            let result = client.call(&outgoing, resolver).await;
+            let result = match by_lua {
+                Some(call) => call.response(&client, resolver).await,
+                None => client.call(&outgoing, resolver).await,
+            };
             answer(&caller, id, plugin, &outgoing, result);
         });
         self.calls_of(stream).insert(id, Kind::Http, task);
@@ -61,6 +67,19 @@ impl NginxHost {
     pub(super) fn calls_of<'a>(&'a self, stream: Option<&'a RequestStream>) -> &'a Calls {
         stream.map_or(&self.calls, RequestStream::calls)
     }
+}
+
+/// Leaves a call of a request to Lua, if Lua waits for its plugin.
+fn queue_for_lua(stream: &RequestStream, id: u32, call: &Rc<Outgoing>) -> Option<Rc<LuaCall>> {
+    let ctx = stream.ctx();
+    let queued = ctx.waiting.calls.queue(stream.slot(), id, call)?;
+    stream.request().log().print(
+        Level::Notice,
+        format_args!("send http request to {}, method: {}, timeout in ms: {}", call.uri(), call.method(), call.timeout),
+    );
+    // A call that comes from elsewhere, say from a tick, Lua has to be woken for.
+    ctx.after_callback();
+    Some(queued)
 }
 
 /// The resolver of the request's location, or that of `http`.

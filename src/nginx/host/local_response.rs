@@ -4,7 +4,7 @@ use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 
-use super::{RequestStream, headers};
+use super::{RequestStream, headers, trailers};
 use crate::proxy_wasm::abi::Status;
 use crate::proxy_wasm::host::{LocalResponse, Response, Result};
 use crate::proxy_wasm::pairs::PairsBuf;
@@ -88,6 +88,7 @@ impl Answer {
     /// Makes the response that nginx was about to send this answer, but for the body.
     pub fn replace(&self, request: Request) -> std::result::Result<(), AllocError> {
         request.clear_headers_out()?;
+        trailers::clear(request);
         request.set_content_type(b"")?;
         request.forbid_ranges();
         self.set_header(request)?;

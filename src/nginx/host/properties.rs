@@ -14,32 +14,12 @@ use crate::proxy_wasm::abi::Status;
 use crate::proxy_wasm::host::{Properties, Result};
 use crate::proxy_wasm::property::PropertyPath;
 
-type Value<'a> = Option<Cow<'a, [u8]>>;
+/// A property's value, if there is one.
+pub type Value<'a> = Option<Cow<'a, [u8]>>;
 
 impl Properties for RequestStream {
     fn property(&mut self, path: PropertyPath<'_>) -> Result<Value<'_>> {
-        let request = self.request();
-        if let Some(name) = path.single() {
-            return Ok(variable(request, name));
-        }
-        let mut segments = path.segments();
-        let (first, second, third) = (segments.next(), segments.next(), segments.next());
-        if segments.next().is_some() {
-            return Ok(None);
-        }
-        Ok(match (first.unwrap_or_default(), second.unwrap_or_default(), third) {
-            (b"request", name, None) => of_request(request, name),
-            (b"request", b"headers", Some(name)) => request_field(request, name).map(Cow::Borrowed),
-            (b"response", name, None) => of_response(request, name),
-            (b"response", b"headers", Some(name)) => response_field(request, name),
-            (b"source", b"address", None) => address(request, b"remote_addr", b"remote_port"),
-            (b"source", b"port", None) => integer(request, b"remote_port"),
-            (b"destination", b"address", None) => address(request, b"server_addr", b"server_port"),
-            (b"destination", b"port", None) => integer(request, b"server_port"),
-            (b"connection", name, None) => of_connection(request, name),
-            (b"upstream", name, None) => of_upstream(request, name),
-            _ => None,
-        })
+        Ok(property(self.request(), path))
     }
 
     fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result {
@@ -65,6 +45,31 @@ impl Properties for RequestStream {
             Err(SetError::NotChangeable) => refuse("not changeable", Status::BadArgument),
             Err(SetError::Alloc) => Err(Status::InternalFailure),
         }
+    }
+}
+
+/// A property of a request, as any plugin sees it.
+pub fn property<'a>(request: Request, path: PropertyPath<'_>) -> Value<'a> {
+    if let Some(name) = path.single() {
+        return variable(request, name);
+    }
+    let mut segments = path.segments();
+    let (first, second, third) = (segments.next(), segments.next(), segments.next());
+    if segments.next().is_some() {
+        return None;
+    }
+    match (first.unwrap_or_default(), second.unwrap_or_default(), third) {
+        (b"request", name, None) => of_request(request, name),
+        (b"request", b"headers", Some(name)) => request_field(request, name).map(Cow::Borrowed),
+        (b"response", name, None) => of_response(request, name),
+        (b"response", b"headers", Some(name)) => response_field(request, name),
+        (b"source", b"address", None) => address(request, b"remote_addr", b"remote_port"),
+        (b"source", b"port", None) => integer(request, b"remote_port"),
+        (b"destination", b"address", None) => address(request, b"server_addr", b"server_port"),
+        (b"destination", b"port", None) => integer(request, b"server_port"),
+        (b"connection", name, None) => of_connection(request, name),
+        (b"upstream", name, None) => of_upstream(request, name),
+        _ => None,
     }
 }
 

@@ -5,10 +5,17 @@ use std::rc::{Rc, Weak};
 use ngx_bindings::event;
 
 use super::NginxHost;
-use crate::nginx::calls::{OnQuit, Sleep, spawn};
+use crate::nginx::calls::{OnQuit, Sleep, Task, spawn};
 use crate::proxy_wasm::PluginContext;
 use crate::proxy_wasm::abi::Status;
 use crate::proxy_wasm::host::{Result, Timers};
+
+/// What calls a PluginContext again and again, until it is dropped.
+pub(super) struct Ticks {
+    /// In milliseconds.
+    pub period: u32,
+    _task: Task,
+}
 
 impl Timers for NginxHost {
     fn set_tick_period(&mut self, plugin_context: u32, period: u32) -> Result {
@@ -21,7 +28,8 @@ impl Timers for NginxHost {
             return Err(Status::InternalFailure);
         }
         let context = self.roots.get(plugin_context).ok_or(Status::InternalFailure)?;
-        self.ticks.insert(plugin_context, spawn(tick(Rc::downgrade(&context), period)));
+        let task = spawn(tick(Rc::downgrade(&context), period));
+        self.ticks.insert(plugin_context, Ticks { period, _task: task });
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::ngx_http_request_t;
 
 use super::LuaPluginContext;
-use super::waiting::settle;
+use super::waiting;
 use crate::nginx::configuration::BodyMode;
 use crate::nginx::guard::guard;
 use crate::nginx::host::{Answer, header_count};
@@ -42,12 +42,12 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
         on_http_outcome(r, context, |ctx, slot| {
             let request = ctx.request();
             let count = header_count(request, MapType::HttpRequestHeaders);
-            let verdict = ctx.call(slot, |http| http.on_request_headers(count, !request.has_body()));
+            let outcome = waiting::run(ctx, slot, |http| http.on_request_headers(count, !request.has_body()));
             if loc_conf(request).request_body == Some(BodyMode::Always) && ctx.has(slot, Callback::OnRequestBody) {
                 // APISIX reads the body, and runs the callback, where the plugin has set this variable of its.
                 let _ = request.set_variable(b"wasm_process_req_body", b"true");
             }
-            settle(ctx, slot, verdict)
+            outcome
         })
     }
 }
@@ -73,9 +73,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
                 // Lua has no way to hold the header back, so it cannot say a length that may change.
                 request.set_content_length(None);
                 request.forbid_ranges();
-                for name in [&b"etag"[..], b"content-md5", b"accept-ranges"] {
-                    let _ = request.remove_header_out(name);
-                }
+                let _ = ctx.response.validators.drop_changed(request, true);
             }
             match verdict {
                 Verdict::Answer(answer) => response::answer_later(ctx, answer),

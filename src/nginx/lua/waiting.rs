@@ -11,9 +11,13 @@ use ngx_bindings::Request;
 use ngx_bindings::sys::ngx_http_request_t;
 
 use super::LuaPluginContext;
+use super::calls::LuaCalls;
 use super::requests::{Outcome, on_http_outcome};
 use crate::nginx::guard::guard;
+use crate::nginx::host::NginxHost;
 use crate::nginx::request::{RequestContext, Verdict};
+use crate::proxy_wasm::abi::Action;
+use crate::proxy_wasm::{Failure, HttpContext};
 
 /// `ngx_http_lua_ffi_sema_post`, which Lua passes: the Lua module may be linked in or loaded, so we do not link to it.
 type Post = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
@@ -26,6 +30,8 @@ pub struct Waiting {
     /// It waits, or waited, for calls.
     for_calls: Cell<bool>,
     timed_out: Cell<bool>,
+    /// What the thread is to do meanwhile.
+    pub calls: LuaCalls,
 }
 
 impl Waiting {
@@ -48,23 +54,36 @@ impl Waiting {
     /// No thread will be woken any more.
     pub fn forget(&self) {
         self.semaphore.set(None);
+        self.calls.stop();
     }
 }
 
-/// What Lua is to do after a callback in a phase that can wait.
-pub fn settle(ctx: &RequestContext, slot: usize, verdict: Verdict) -> Outcome {
+/// Runs a callback in a phase that can wait, and says what Lua is to do after it.
+pub fn run(
+    ctx: &RequestContext,
+    slot: usize,
+    callback: impl FnOnce(&mut HttpContext<NginxHost>) -> Result<Action, Failure>,
+) -> Outcome {
+    ctx.waiting.calls.serve(slot);
+    let verdict = ctx.call(slot, callback);
+    settle(ctx, slot, verdict)
+}
+
+fn settle(ctx: &RequestContext, slot: usize, verdict: Verdict) -> Outcome {
     let calls = ctx.calls_pending(slot);
-    match verdict {
+    let outcome = match verdict {
         Verdict::Fail | Verdict::Close => Outcome::Error,
         // Of a call and an answer in one callback, the call counts.
-        _ if calls => hold(ctx, slot, true),
+        _ if calls => return hold(ctx, slot, true),
         Verdict::Answer(answer) => {
             ctx.set_answer(answer);
             Outcome::Answer
         }
-        Verdict::Pause => hold(ctx, slot, false),
+        Verdict::Pause => return hold(ctx, slot, false),
         Verdict::Continue => Outcome::Continue,
-    }
+    };
+    ctx.waiting.calls.stop();
+    outcome
 }
 
 fn hold(ctx: &RequestContext, slot: usize, for_calls: bool) -> Outcome {
@@ -110,5 +129,6 @@ fn resumed(ctx: &RequestContext, slot: usize) -> Outcome {
         return Outcome::Pause;
     };
     ctx.pause.release_request();
+    ctx.waiting.calls.stop();
     outcome
 }

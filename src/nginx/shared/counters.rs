@@ -4,13 +4,14 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ngx_bindings::cycle;
 
 use super::Stores;
 use crate::shared::exposition::Own;
 use crate::shared::metrics::Kind;
+use crate::status::Totals;
 
 /// Names and meanings, in one place.
 mod own {
@@ -121,6 +122,20 @@ impl Counters {
         let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         add(self.guest_time, nanoseconds.saturating_mul(SAMPLE));
         self.memory.store(memory_size as u64, Ordering::Relaxed);
+    }
+}
+
+/// What all workers counted of a plugin.
+pub fn totals(stores: &Stores, plugin: &str) -> Totals {
+    let count = |name| number(Some(stores), Kind::Counter, &[("plugin", plugin)], name).load(Ordering::Relaxed);
+    Totals {
+        requests: count(own::REQUESTS),
+        callbacks: count(own::CALLBACKS),
+        guest_seconds: Duration::from_nanos(count(own::GUEST_TIME)).as_secs_f64(),
+        starts: count(own::STARTS),
+        restarts: count(own::RESTARTS),
+        failures: count(own::FAILURES),
+        calls: count(own::CALLS),
     }
 }
 

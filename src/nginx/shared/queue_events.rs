@@ -86,16 +86,16 @@ pub fn register(shared: &Rc<Shared>, queue: u32, roots: &Rc<Roots>, plugin_conte
     });
 }
 
-/// Forgets the registrations of an instance that is gone; the next one makes its own.
-pub fn forget(roots: &Rc<Roots>) {
-    // While the process exits there may be nothing left to forget.
-    let _ = LISTENER.try_with(|listener| {
-        if let Ok(mut listener) = listener.try_borrow_mut()
-            && let Some(listener) = listener.as_mut()
-        {
-            listener.registrations.retain(|registration| !Rc::ptr_eq(&registration.roots, roots));
-        }
+/// Forgets the registrations of an instance that is gone; the next one makes its own. Answers which PluginContexts had some.
+pub fn forget(roots: &Rc<Roots>) -> Vec<u32> {
+    let forgotten = LISTENER.try_with(|listener| {
+        let mut listener = listener.try_borrow_mut().ok()?;
+        let registrations = &mut listener.as_mut()?.registrations;
+        let of_instance = registrations.extract_if(.., |registration| Rc::ptr_eq(&registration.roots, roots));
+        Some(of_instance.map(|registration| registration.plugin_context).collect())
     });
+    // While the process exits there may be nothing left to forget.
+    forgotten.ok().flatten().unwrap_or_default()
 }
 
 /// Forgets all; called when the worker exits.

@@ -61,6 +61,36 @@ pub const ABI: &[(&str, &str)] = &[
     ("proxy_done", ""),
 ];
 
+/// The functions of WASI that plugins were seen to import, with the kinds of their parameters as in [`ABI`]. An address that
+/// leads on to others is a value here.
+pub const WASI: &[(&str, &str)] = &[
+    ("args_get", "vv"),
+    ("args_sizes_get", "vv"),
+    ("clock_res_get", "vv"),
+    ("clock_time_get", "vVv"),
+    ("environ_get", "vv"),
+    ("environ_sizes_get", "vv"),
+    ("fd_close", "v"),
+    ("fd_fdstat_get", "vv"),
+    ("fd_fdstat_set_flags", "vv"),
+    ("fd_filestat_get", "vv"),
+    ("fd_pread", "vvvVv"),
+    ("fd_prestat_dir_name", "vvv"),
+    ("fd_prestat_get", "vv"),
+    ("fd_read", "vvvv"),
+    ("fd_readdir", "vvvVv"),
+    ("fd_renumber", "vv"),
+    ("fd_seek", "vVvv"),
+    ("fd_write", "vvvv"),
+    ("path_filestat_get", "vvvvv"),
+    ("path_open", "vvvvvVVvv"),
+    ("path_readlink", "vvvvvv"),
+    ("path_unlink_file", "vvv"),
+    ("poll_oneoff", "vvvv"),
+    ("random_get", "vv"),
+    ("sched_yield", ""),
+];
+
 /// Where a test lets results be written.
 pub const OUT: u32 = 16;
 
@@ -68,9 +98,13 @@ pub const OUT: u32 = 16;
 #[derive(Clone, Copy)]
 #[repr(i32)]
 pub enum Allocator {
+    /// It has no memory left.
     ReturnsZero = 1,
+    /// It answers an address out of memory.
     ReturnsOutside = 2,
+    /// It traps.
     Traps = 3,
+    /// It grows the memory, which answers then.
     GrowsMemory = 4,
     /// Adds a request header, `late: 1`.
     AddsHeader = 5,
@@ -82,14 +116,18 @@ pub enum Allocator {
 
 /// The plugin, its one request, and the host of both.
 pub struct Probe {
+    /// The worker.
     pub host: FakeHost,
+    /// The request.
     pub stream: FakeStream,
+    /// The guest's.
     pub store: Store<VmState<FakeHost>>,
     instance: Instance,
     /// Where [`Probe::put`] goes on.
     next: u32,
 }
 
+/// The types of parameters of these kinds, as text.
 pub fn params(kinds: &str) -> String {
     kinds
         .chars()
@@ -107,10 +145,11 @@ pub fn params(kinds: &str) -> String {
 
 fn wat() -> String {
     let (mut imports, mut exports) = (String::new(), String::new());
-    for (name, kinds) in ABI {
+    let wasi = WASI.iter().map(|function| ("wasi_snapshot_preview1", function));
+    for (module, (name, kinds)) in ABI.iter().map(|function| ("env", function)).chain(wasi) {
         let params = params(kinds);
         let arguments: String = (0..params.split_whitespace().count()).map(|i| format!(" local.get {i}")).collect();
-        writeln!(imports, r#"(import "env" "{name}" (func ${name} (param{params}) (result i32)))"#).unwrap();
+        writeln!(imports, r#"(import "{module}" "{name}" (func ${name} (param{params}) (result i32)))"#).unwrap();
         writeln!(exports, r#"(func (export "{name}") (param{params}) (result i32){arguments} call ${name})"#).unwrap();
     }
     format!(
@@ -153,8 +192,20 @@ pub fn link(wat: &str) -> Result<Arc<Plugin<FakeHost>>, String> {
     Plugin::new(&engine, &module, identity, PluginOptions::default()).map_err(|error| error.to_string())
 }
 
+/// The names of all functions that a plugin can import.
+#[cfg(test)]
+pub fn defined() -> std::collections::BTreeSet<String> {
+    let mut probe = Probe::new();
+    let plugin = plugin();
+    let mut linker = wasmtime::Linker::new(plugin.engine().wasmtime());
+    super::add_to_linker(&mut linker, plugin.module().wasmtime()).unwrap();
+    crate::wasm::wasi::add_to_linker(&mut linker).unwrap();
+    linker.iter(&mut probe.store).map(|(_, name, _)| name.to_owned()).collect()
+}
+
 impl Probe {
     /// In an HTTP context, whose request has a header and a body; context ids 1 and 2.
+    #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         let stream = FakeStream::with_headers(&[("host", "example.org"), ("x-api", "a"), ("X-API", "b")]);
         stream.request().buffers.insert(BufferType::HttpRequestBody, b"0123456789".to_vec());
@@ -189,6 +240,7 @@ impl Probe {
         Self { host, stream, store, instance, next: 64 }
     }
 
+    /// Makes its allocator lie.
     pub fn set_allocator(&mut self, allocator: Allocator) {
         let mode = self.instance.get_global(&mut self.store, "mode").unwrap();
         mode.set(&mut self.store, Val::I32(allocator as i32)).unwrap();
@@ -203,13 +255,25 @@ impl Probe {
         [address, size]
     }
 
-    fn memory(&mut self) -> &mut [u8] {
+    /// All of the guest's memory.
+    pub fn memory(&mut self) -> &mut [u8] {
         let memory = self.instance.get_memory(&mut self.store, "memory").unwrap();
         memory.data_mut(&mut self.store)
     }
 
     /// Calls a host function; values of 64 bits are given as 32.
+    ///
+    /// # Errors
+    /// When it traps.
     pub fn try_call(&mut self, name: &str, arguments: &[u32]) -> wasmtime::Result<Status> {
+        Ok(Status::try_from(self.call_any(name, arguments)?).unwrap())
+    }
+
+    /// The same for functions of WASI, too, which answer an `errno`.
+    ///
+    /// # Errors
+    /// When it traps.
+    pub fn call_any(&mut self, name: &str, arguments: &[u32]) -> wasmtime::Result<i32> {
         let function = self.instance.get_func(&mut self.store, name).unwrap();
         let types: Vec<ValType> = function.ty(&self.store).params().collect();
         assert_eq!(types.len(), arguments.len(), "{name}");
@@ -223,9 +287,10 @@ impl Probe {
             .collect();
         let mut results = [Val::I32(-1)];
         function.call(&mut self.store, &arguments, &mut results)?;
-        Ok(Status::try_from(results[0].unwrap_i32()).unwrap())
+        Ok(results[0].unwrap_i32())
     }
 
+    /// Calls a host function that does not trap.
     pub fn call(&mut self, name: &str, arguments: &[u32]) -> Status {
         self.try_call(name, arguments).unwrap()
     }

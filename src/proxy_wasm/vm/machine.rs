@@ -1,5 +1,6 @@
 //! The running instance, how it comes and goes, and how contexts begin and end in it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -69,6 +70,7 @@ impl<H: Host> Machine<H> {
         let (plugin_contexts, http_contexts) = self.contexts().count();
         VmStatus {
             running: self.instance.is_some(),
+            retry_in: self.backoff.wait(Instant::now()),
             failures: self.failures,
             starts: self.starts,
             memory_size: self.instance.as_ref().map_or(0, Instance::memory_size),
@@ -118,15 +120,15 @@ impl<H: Host> Machine<H> {
         self.call(key, Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, 0), ())
         })
-        .inspect_err(|_| error!("failed to create context {id}, rc: -1"))?;
+        .inspect_err(|_| self.complain(format_args!("failed to create context {id}, rc: -1")))?;
         self.start_vm(key, id)?;
         let configured = self
             .call(key, Callback::OnConfigure, |instance| {
                 instance.callbacks.on_configure.call(&mut instance.store, (id, configuration_size), TRUE)
             })
-            .inspect_err(|_| error!("failed to configure plugin context {id}, rc: -1"))?;
+            .inspect_err(|_| self.complain(format_args!("failed to configure plugin context {id}, rc: -1")))?;
         if configured == FALSE {
-            error!("failed to configure plugin context {id}, rc: 0");
+            self.complain(format_args!("failed to configure plugin context {id}, rc: 0"));
             self.contexts().set_stage(key, Stage::Refused);
             return Err(Failure::Refused(Callback::OnConfigure));
         }
@@ -185,7 +187,7 @@ impl<H: Host> Machine<H> {
         self.call(key, Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, parent), ())
         })
-        .inspect_err(|_| error!("failed to create context {id}, rc: -1"))?;
+        .inspect_err(|_| self.complain(format_args!("failed to create context {id}, rc: -1")))?;
         info!("create http context {id}");
         Ok((index, id))
     }
@@ -216,7 +218,7 @@ impl<H: Host> Machine<H> {
         match done {
             Ok(FALSE) => self.contexts().suspend(key),
             Ok(_) => self.delete(key),
-            Err(_) => error!("failed to mark context {id} as done, rc: -1"),
+            Err(_) => self.complain(format_args!("failed to mark context {id} as done, rc: -1")),
         }
     }
 
@@ -232,7 +234,7 @@ impl<H: Host> Machine<H> {
             .call(key, Callback::OnDelete, |instance| instance.callbacks.on_delete.call(&mut instance.store, id, ()));
         match deleted {
             Ok(()) => self.release(key),
-            Err(_) => error!("failed to delete context {id}, rc: -1"),
+            Err(_) => self.complain(format_args!("failed to delete context {id}, rc: -1")),
         }
     }
 
@@ -265,7 +267,8 @@ impl<H: Host> Machine<H> {
         for key in self.contexts().living() {
             // One that ended meanwhile, with another or with the instance, is not asked again.
             if self.contexts().stage(key) == Stage::Pending {
-                error!("failed to mark context {} as done, rc: 0", self.contexts().id(key));
+                let id = self.contexts().id(key);
+                self.complain(format_args!("failed to mark context {id} as done, rc: 0"));
                 self.delete(key);
             }
         }
@@ -273,7 +276,7 @@ impl<H: Host> Machine<H> {
 
     #[cold]
     fn fail(&mut self, callback: Callback, context: ContextKey, error: &wasmtime::Error) -> Failure {
-        let failure = Failure::of(error);
+        let failure = Failure::of(error, self.plugin.name());
         let id = self.contexts().id(context);
         self.report(callback.name(), id, &failure);
         self.drop_instance();
@@ -282,6 +285,11 @@ impl<H: Host> Machine<H> {
 
     fn report(&self, function: &str, context: u32, failure: &Failure) {
         error!("{}", CallFailed { plugin: self.plugin.name(), function, context, failure });
+    }
+
+    /// What happened to a context, in words that those who watch logs know, and to whose.
+    fn complain(&self, what: fmt::Arguments<'_>) {
+        error!("{what}, plugin: {}", self.plugin.name());
     }
 
     fn drop_instance(&mut self) {

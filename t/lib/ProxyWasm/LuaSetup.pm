@@ -12,6 +12,7 @@ package ProxyWasm::LuaSetup;
 
 use strict;
 use warnings;
+use ProxyWasm::Module qw(repository);
 
 our $WASM_VM = "    wasm_vm wasmtime;\n";
 
@@ -32,6 +33,12 @@ our $INIT_WORKER = <<'E';
         end
     }
 E
+
+# For http_config: what stands in for lua-resty-http is installed.
+sub resty_http {
+    my $repository = repository();
+    return qq(    lua_package_path "$repository/lib/?.lua;$repository/t/lua/lib/?.lua;;";\n);
+}
 
 sub add {
     my ($block) = @_;

@@ -12,7 +12,7 @@ use File::Basename qw(dirname);
 use ProxyWasm::Skip qw(nginx_info);
 
 use Exporter 'import';
-our @EXPORT_OK = qw(preamble repository target_dir);
+our @EXPORT_OK = qw(find_libraries preamble repository target_dir);
 
 # Give all tests one directory of compiled modules. Off until there is a wasm_cache
 # directive.
@@ -35,7 +35,7 @@ sub target_dir {
 sub preamble {
     my (%block) = @_;
     my $text = join "\n", map { $_ // '' } @block{qw(main_config http_config config)};
-    my $lua  = $block{lua} || $text =~ $USES_LUA;
+    my $lua  = $block{lua} || $text =~ $USES_LUA || _needs_libraries();
     my (@main, @http);
 
     push @main, map { "load_module $_;" } _lua_modules() if $lua;
@@ -52,6 +52,18 @@ sub preamble {
 
     return (join('', map { "$_\n" } @main), join '', map { "$_\n" } @http);
 }
+
+# The text of http{}, with what TEST_NGINX_LUA_PATH says where its lua_package_path has the default: Lua libraries that fit the Lua
+# module under test. (LUA_PATH does not reach modules that were compiled with a default of their own.)
+sub find_libraries {
+    my ($http) = @_;
+    my $path = $ENV{TEST_NGINX_LUA_PATH};
+    $http =~ s/\blua_package_path\s+"[^"]*?\K;;/;$path;;/g if defined $path && length $path;
+    return $http;
+}
+
+# Lua that is linked in wants libraries that fit it from the start, used or not.
+sub _needs_libraries { return length($ENV{TEST_NGINX_LUA_PATH} // '') && !_lua_modules() }
 
 # Empty for an nginx that has the module linked in.
 sub _module {

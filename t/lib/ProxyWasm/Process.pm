@@ -19,7 +19,7 @@ sub pid         { $_[0]{pid} }
 my %running;
 
 sub new {
-    my ($class, %args) = @_;    # binary, root, conf
+    my ($class, %args) = @_;    # binary, root, conf, start_timeout
     return bless {%args}, $class;
 }
 
@@ -29,14 +29,15 @@ sub start {
     my $pid_file = "$self->{root}/logs/nginx.pid";
     unlink $pid_file;
     $self->_spawn;
-    my $deadline = time + START_DEADLINE;
+    my $timeout  = $self->{start_timeout} // START_DEADLINE;
+    my $deadline = time + $timeout;
     while (time < $deadline) {
         return 0 if !$self->alive;
         return 1 if -s $pid_file;
         sleep STEP;
     }
     $self->stop(0);
-    die "nginx did not start within " . START_DEADLINE . " s\n";
+    die "nginx did not start within $timeout s\n";
 }
 
 # Runs nginx -t and returns its wait status.

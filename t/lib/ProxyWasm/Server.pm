@@ -13,7 +13,7 @@ use ProxyWasm::Connection;
 use ProxyWasm::Guard qw(bad_lines);
 use ProxyWasm::Load;
 use ProxyWasm::Log;
-use ProxyWasm::Module qw(preamble);
+use ProxyWasm::Module qw(find_libraries preamble);
 use ProxyWasm::Port qw(reserve_port);
 use ProxyWasm::Process;
 use ProxyWasm::Settings ();
@@ -42,6 +42,7 @@ sub start_nginx {
         binary => $o{binary} // $ProxyWasm::Settings::Binary,
         root   => $self->{root},
         conf   => $self->_write_conf,
+        start_timeout => $o{start_timeout},
     );
     if ($self->{nginx}->start) {
         $self->_wait(sub { $self->worker_pids >= $self->{conf}{workers} })
@@ -236,7 +237,7 @@ sub _write_conf {
         no_root_location => $o->{no_root_location},
         listen_options   => $o->{http2} ? ' http2' : '',
         main_config      => $self->expand($main . ($o->{main_config} // '')),
-        http_config      => $self->expand($http . ($o->{http_config} // '')),
+        http_config      => $self->expand(find_libraries($http . ($o->{http_config} // ''))),
         config           => $self->expand($o->{config} // ''),
         post_main_config => $self->expand($o->{post_main_config} // ''),
         env              => $o->{env},

@@ -12,6 +12,8 @@ our @EXPORT_OK = qw(upstream);
 #   /echo      the body, with X-Method, X-Length and X-Encoding as they were received
 #   /pieces    "one ", "two ", "three", each sent by itself
 #   /zeros?N   N kilobytes
+#   /endless   pieces, until nobody listens any more
+#   /part      bytes 2 to 4 of ten
 #   /headers   "hello" with everything that depends on a body
 sub upstream {
     return <<'E';
@@ -48,12 +50,28 @@ sub upstream {
                 for _ = 1, ngx.var.args do ngx.print(kilobyte) end
             }
         }
+        location /endless {
+            content_by_lua_block {
+                while ngx.print(("0"):rep(1024)) and ngx.flush(true) do ngx.sleep(0.01) end
+            }
+        }
+        location /part {
+            content_by_lua_block {
+                ngx.status = 206
+                ngx.header["Content-Length"] = 3
+                ngx.header["Content-Range"] = "bytes 2-4/10"
+                ngx.header["ETag"] = '"tag"'
+                ngx.print("234")
+            }
+        }
         location /headers {
             content_by_lua_block {
                 ngx.header["Content-Length"] = 5
                 ngx.header["ETag"] = '"tag"'
                 ngx.header["Content-MD5"] = "XUFAKrxLKna5cZ2REBfFkg=="
+                ngx.header["Content-Digest"] = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:"
                 ngx.header["Accept-Ranges"] = "bytes"
+                ngx.header["Last-Modified"] = "Mon, 28 Sep 1970 06:00:00 GMT"
                 ngx.print("hello")
             }
         }

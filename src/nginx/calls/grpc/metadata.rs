@@ -8,7 +8,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri};
 
-use super::{Outbox, Service};
+use super::{BadGrpcCall, Outbox, Service};
 use crate::proxy_wasm::host::GrpcCall;
 use crate::proxy_wasm::pairs::PairsBuf;
 
@@ -21,39 +21,41 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// The most that `grpc-timeout` can say, which has eight digits.
 const LONGEST_TIMEOUT: u32 = 99_999_999;
 
-/// The request of a call; `None` if HTTP cannot carry it.
+/// The request of a call.
 pub fn request(
     service: &Service,
     call: &GrpcCall<'_>,
     outbox: Outbox,
     timeout: Option<u32>,
-) -> Option<Request<Outbox>> {
+) -> Result<Request<Outbox>, BadGrpcCall> {
+    let bad = |name: &[u8]| BadGrpcCall::Metadata(name.to_vec());
     let path = [b"/", call.service, b"/", call.method].concat();
     let authority = call.metadata.get(b":authority").unwrap_or(service.authority.as_bytes());
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(if service.tls_name.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
-    uri.authority = Some(Authority::try_from(authority).ok()?);
-    uri.path_and_query = Some(PathAndQuery::try_from(&path[..]).ok()?);
+    uri.authority = Some(Authority::try_from(authority).map_err(|_| bad(b":authority"))?);
+    uri.path_and_query = Some(PathAndQuery::try_from(&path[..]).map_err(|_| BadGrpcCall::Method)?);
 
     let mut request = Request::new(outbox);
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::from_parts(uri).ok()?;
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| BadGrpcCall::Method)?;
     let fields = request.headers_mut();
     fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     fields.insert(header::TE, HeaderValue::from_static("trailers"));
     if let Some(timeout) = timeout {
         let value = format!("{}m", timeout.min(LONGEST_TIMEOUT));
-        fields.insert("grpc-timeout", HeaderValue::from_str(&value).ok()?);
+        fields.insert("grpc-timeout", HeaderValue::try_from(value).map_err(|_| bad(b"grpc-timeout"))?);
     }
     for (name, value) in call.metadata.iter().filter(|(name, _)| !is_reserved(name)) {
-        let name = HeaderName::from_bytes(name).ok()?;
-        let value = match name.as_str().ends_with("-bin") {
-            true => HeaderValue::from_str(&BASE64.encode(value)).ok()?,
-            false => HeaderValue::from_bytes(value).ok()?,
+        let key = HeaderName::from_bytes(name).map_err(|_| bad(name))?;
+        let value = match key.as_str().ends_with("-bin") {
+            true => HeaderValue::try_from(BASE64.encode(value)),
+            false => HeaderValue::from_bytes(value),
         };
-        fields.try_append(name, value).ok()?;
+        let value = value.map_err(|_| bad(name))?;
+        fields.try_append(key, value).map_err(|_| bad(name))?;
     }
-    Some(request)
+    Ok(request)
 }
 
 /// What the protocol itself sets.

@@ -54,12 +54,22 @@ impl Service {
         }
         let google_grpc = field(message, GOOGLE_GRPC)?;
         let (target_uri, channel_credentials) = (field(google_grpc, 1)?, field(google_grpc, 2));
-        // gRPC's own names: `dns:///host:port`.
-        let host =
-            target_uri.strip_prefix(b"dns:").map_or(target_uri, |host| host.strip_prefix(b"///").unwrap_or(host));
         let ssl_credentials = channel_credentials.and_then(|credentials| field(credentials, 1));
-        Self::new(host, ssl_credentials.is_some())
+        Self::new(host_of(target_uri), ssl_credentials.is_some())
     }
+}
+
+/// What a target of gRPC names, in the forms of <https://github.com/grpc/grpc/blob/master/doc/naming.md> that are one server:
+/// `dns:host:port`, `dns:///host:port`, `ipv4:address:port`, `ipv6:[address]:port`, `unix:path`. The DNS server that `dns://server/host`
+/// asks for is nginx's resolver's business.
+fn host_of(target_uri: &[u8]) -> &[u8] {
+    if let Some(name) = target_uri.strip_prefix(b"dns:") {
+        let path =
+            name.strip_prefix(b"//").and_then(|rest| Some(&rest[rest.iter().position(|&byte| byte == b'/')? + 1..]));
+        return path.unwrap_or(name);
+    }
+    let address = target_uri.strip_prefix(b"ipv4:").or_else(|| target_uri.strip_prefix(b"ipv6:"));
+    address.unwrap_or(target_uri)
 }
 
 /// A text or message in a message of Protocol Buffers: the last of that number, as their rules want.

@@ -100,7 +100,7 @@ fn what_a_plugin_refuses_is_an_error_with_its_context() {
     });
     let expected = [
         "INFO loaded wasm plugin",
-        "ERROR failed to configure plugin context 1, rc: 0",
+        "ERROR failed to configure plugin context 1, rc: 0, plugin: test",
         "INFO free plugin context 1",
         "INFO unloaded wasm plugin",
     ];
@@ -119,7 +119,7 @@ fn a_context_that_is_never_done_is_deleted_with_the_vm() {
     let expected = [
         "INFO loaded wasm plugin",
         "INFO create plugin context 1",
-        "ERROR failed to mark context 1 as done, rc: 0",
+        "ERROR failed to mark context 1 as done, rc: 0, plugin: test",
         "INFO free plugin context 1",
         "INFO unloaded wasm plugin",
     ];
@@ -129,10 +129,10 @@ fn a_context_that_is_never_done_is_deleted_with_the_vm() {
 #[test]
 fn each_step_that_traps_says_which_it_was() {
     for (name, expected) in [
-        ("context_create", "ERROR failed to create context 1, rc: -1"),
-        ("configure", "ERROR failed to configure plugin context 1, rc: -1"),
-        ("done", "ERROR failed to mark context 1 as done, rc: -1"),
-        ("delete", "ERROR failed to delete context 1, rc: -1"),
+        ("context_create", "ERROR failed to create context 1, rc: -1, plugin: test"),
+        ("configure", "ERROR failed to configure plugin context 1, rc: -1, plugin: test"),
+        ("done", "ERROR failed to mark context 1 as done, rc: -1, plugin: test"),
+        ("delete", "ERROR failed to delete context 1, rc: -1, plugin: test"),
     ] {
         let lines = Lines::of(|| {
             let (_, vm) = vm(&guest_but(&[(name, "unreachable")]));

@@ -1,0 +1,37 @@
+//! From the host to the guest and back: a callback, and the life of a request's context.
+
+use std::hint::black_box;
+
+use benches::{guest, http_context, plugin_context, stream};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+/// Every callback of a request's life, with nothing in it.
+const EMPTY: &str = r#"
+    (func (export "proxy_on_context_create") (param i32 i32))
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+    (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+    (func (export "proxy_on_done") (param i32) (result i32) (i32.const 1))
+    (func (export "proxy_on_log") (param i32))
+    (func (export "proxy_on_delete") (param i32))"#;
+
+fn callback(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("callback");
+    for (name, functions) in [("empty", EMPTY), ("missing", "")] {
+        let mut http = http_context(&guest(functions));
+        group.bench_function(name, |bench| bench.iter(|| black_box(http.on_request_headers(10, false)).expect("an action")));
+    }
+}
+
+fn http_context_life(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("http_context");
+    for (name, functions) in [("create_and_end", EMPTY), ("create_and_end_without_callbacks", "")] {
+        let plugin = plugin_context(&guest(functions));
+        let stream = stream();
+        group.bench_function(name, |bench| {
+            bench.iter(|| drop(black_box(plugin.create_http_context(stream.clone()).expect("a context"))))
+        });
+    }
+}
+
+criterion_group!(benches, callback, http_context_life);
+criterion_main!(benches);

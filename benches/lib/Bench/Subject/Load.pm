@@ -1,0 +1,164 @@
+package Bench::Subject::Load;
+
+# What it takes until a plugin of 2.7 MB, Go's with its runtime, can serve: from the cache, and from nothing, in every worker; and
+# how much memory that none of them shares.
+
+use strict;
+use warnings;
+use Bench::Callgrind qw(count under_callgrind);
+use Bench::Client;
+use Bench::Clock qw(least);
+use Bench::Row;
+use Bench::Server qw(directory plugin start stop);
+use File::Path qw(make_path remove_tree);
+use Time::HiRes qw(time);
+
+use constant { WORKERS => 8, PLUGINS => 10, TIMES => 10 };
+
+sub title { 'Load' }
+
+sub rows {
+    my $cold;
+    my $of_cold = sub {
+        my ($what) = @_;
+        return sub { ($cold //= _cold())->{$what} };
+    };
+    my $them = WORKERS . ' workers load ' . PLUGINS . ' different Go plugins on a cold cache';
+    return (
+        Bench::Row->new(key => 'load.cached', title => 'a cached Go plugin: load, start and configure', measure => \&_cached),
+        Bench::Row->new(
+            key => 'load.cached.time', title => 'the same', unit => 'ms', timing => 1, measure => \&_cached_time),
+        Bench::Row->new(
+            key => 'load.compiled', title => "$them: how often one is compiled", unit => 'times',
+            measure => $of_cold->('compiled')),
+        Bench::Row->new(
+            key => 'load.cold.time', title => "$them: until the last can serve", unit => 's', timing => 1,
+            measure => $of_cold->('seconds')),
+        Bench::Row->new(
+            key => 'load.private', title => 'private memory that these add to a worker', unit => 'MB',
+            measure => $of_cold->('private')),
+    );
+}
+
+# A location that loads the plugin, starts it and configures it, and answers how many milliseconds that took.
+my %one = (
+    http_config => <<'E',
+wasm_vm wasmtime;
+init_worker_by_lua_block {
+    local ffi = require("ffi")
+    ffi.cdef("typedef struct { long s, ns; } bench_time; int clock_gettime(int clock, bench_time *time);")
+    local time = ffi.new("bench_time")
+    local function now()
+        ffi.C.clock_gettime(1, time)
+        return tonumber(time.s) * 1e3 + tonumber(time.ns) / 1e6
+    end
+    local wasm = require("resty.proxy-wasm")
+
+    function load(path)
+        local started = now()
+        local plugin = assert(wasm.load("p", path))
+        local context = assert(wasm.on_configure(plugin, "yes"))
+        local milliseconds = now() - started
+        context = nil
+        plugin = nil
+        -- what is garbage is unloaded, so that the next comes from the cache again
+        collectgarbage()
+        collectgarbage()
+        return milliseconds
+    end
+}
+E
+);
+
+sub _load {
+    return (%one, config => 'location /t { content_by_lua_block { ngx.print(load("' . plugin('go-headers') . '")) } }');
+}
+
+sub _cached {
+    return under_callgrind({_load()}, sub {
+        my ($server) = @_;
+        my $client = Bench::Client->new($server->port);
+        $client->ask(1);
+        return count($server, 'load.cached', sub { $client->ask(3) }) / 3;
+    });
+}
+
+sub _cached_time {
+    my $server = start(_load());
+    my $client = Bench::Client->new($server->port);
+    my $time   = least(TIMES, sub { 0 + $client->ask(1)->{body} });
+    stop($server);
+    return $time;
+}
+
+# Every worker loads and configures all of them, as on APISIX; then none does.
+sub _cold {
+    my $cache   = directory() . '/cold-cache';
+    my @plugins = _different();
+    remove_tree($cache);
+    my $started = time;
+    my $with    = _workers($cache, @plugins);
+    my $seconds = time - $started;
+    my $page    = Bench::Client->new($with->port, path => '/metrics')->ask(1)->{body};
+    my $private = _private($with);
+    stop($with);
+
+    my $without  = _workers($cache);
+    my $compiled = 0;
+    $compiled += $1 while $page =~ /^proxy_wasm_loads_total\{[^}]*from="compiler"[^}]*\} (\d+)/mg;
+    my %result = (seconds => $seconds, compiled => $compiled, private => ($private - _private($without)) / 1e6);
+    stop($without);
+    remove_tree($cache);
+    return \%result;
+}
+
+sub _workers {
+    my ($cache, @plugins) = @_;
+    my $list   = join ', ', map { qq("$_") } @plugins;
+    my $server = start(
+        workers     => WORKERS,
+        log_level   => 'notice',
+        http_config => "wasm_vm wasmtime;\nwasm_cache $cache;\ninit_worker_by_lua_block {" . <<"E",
+    local wasm = require("resty.proxy-wasm")
+    plugins, contexts = {}, {}
+    for number, path in ipairs({ $list }) do
+        plugins[number] = assert(wasm.load("p" .. number, path))
+        contexts[number] = assert(wasm.on_configure(plugins[number], "yes"))
+    end
+    ngx.log(ngx.NOTICE, "this worker is ready")
+}
+E
+        config => 'location /metrics { wasm_metrics; }',
+    );
+    $server->wait_for_log(qr/this worker is ready/, count => WORKERS, timeout => 900) or die "the workers do not get ready\n";
+    return $server;
+}
+
+# The same plugin with another custom section, "bench", at the end of each: to every cache they have nothing in common.
+sub _different {
+    my $folder = directory() . '/plugins';
+    make_path($folder);
+    open my $in, '<:raw', plugin('go-headers') or die "go-headers: $!\n";
+    my $module = do { local $/; <$in> };
+    return map {
+        my $path = "$folder/go-$_.wasm";
+        open my $out, '>:raw', $path or die "$path: $!\n";
+        print {$out} $module, pack('C C/a*', 0, pack('C/a* C', 'bench', $_));
+        close $out or die "$path: $!\n";
+        $path;
+    } 1 .. PLUGINS;
+}
+
+# Bytes that no other process has, of an average worker.
+sub _private {
+    my ($server) = @_;
+    my @workers = $server->worker_pids;
+    my $total   = 0;
+    for my $pid (@workers) {
+        open my $in, '<', "/proc/$pid/smaps_rollup" or die "/proc/$pid/smaps_rollup: $!\n";
+        while (<$in>) { $total += $1 * 1024 if /^Private_(?:Clean|Dirty):\s+(\d+) kB/ }
+    }
+    return $total / @workers;
+}
+
+1;

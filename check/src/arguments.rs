@@ -1,0 +1,60 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What `--help` prints.
+pub const USAGE: &str = "\
+usage: proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]
+
+Says what the Proxy-Wasm plugin in FILE (.wasm or .wat) needs of its host and what it has, then
+starts it with the configuration, sends one request through it, and prints what it did.
+
+exit status: 0  all went well
+             1  nginx would not take the plugin
+             2  wrong arguments, or a file cannot be read
+             3  the plugin failed, or refused the configuration
+";
+
+/// What to check.
+#[derive(Debug)]
+pub struct Arguments {
+    /// The module.
+    pub file: PathBuf,
+    /// The plugin's name: that of the file.
+    pub name: String,
+    /// What `proxy_on_configure` reads.
+    pub configuration: Vec<u8>,
+}
+
+/// The arguments; `None` if help is asked for.
+///
+/// # Errors
+/// In words for who typed them.
+pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Arguments>, String> {
+    let (mut file, mut configuration) = (None, None);
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let mut value = |name: &str| arguments.next().ok_or_else(|| format!("{name} takes a value"));
+        let configured = match argument.to_str() {
+            Some("-h" | "--help") => return Ok(None),
+            Some(name @ "--conf") => value(name)?.into_encoded_bytes(),
+            Some(name @ "--conf-file") => {
+                let path = PathBuf::from(value(name)?);
+                std::fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?
+            }
+            Some(option) if option.starts_with('-') => return Err(format!("there is no option {option}")),
+            _ if file.is_some() => return Err("one FILE at a time".to_owned()),
+            _ => {
+                file = Some(PathBuf::from(argument));
+                continue;
+            }
+        };
+        if configuration.replace(configured).is_some() {
+            return Err("one configuration at a time".to_owned());
+        }
+    }
+    let file = file.ok_or("which FILE?")?;
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Some(Arguments { file, name, configuration: configuration.unwrap_or_default() }))
+}

@@ -1,0 +1,67 @@
+//! `proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]`: what a plugin needs, whether nginx will take it, and what it does.
+//!
+//! It is the module's own core on a host of plain structs, so what it says of a module is what `nginx -t` says.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `arguments` | the command line |
+//! | `module` | what can be said without running it |
+//! | `producers` | what compilers say of themselves |
+//! | `run` | a start, a configuration and a request |
+//! | `log` | what the core logs, to standard output |
+
+mod arguments;
+mod log;
+mod module;
+mod producers;
+mod run;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, USAGE};
+
+/// The file is no plugin that nginx would take.
+const REFUSED: u8 = 1;
+/// Arguments are wrong, or a file cannot be read.
+const USAGE_ERROR: u8 = 2;
+/// It can be loaded, but failed, or refused its configuration.
+const FAILED: u8 = 3;
+
+fn main() -> ExitCode {
+    log::init();
+    match arguments::parse(std::env::args_os().skip(1)) {
+        Ok(Some(arguments)) => check(&arguments),
+        Ok(None) => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprint!("proxy-wasm-check: {error}\n{USAGE}");
+            ExitCode::from(USAGE_ERROR)
+        }
+    }
+}
+
+fn check(arguments: &Arguments) -> ExitCode {
+    let path = arguments.file.display();
+    let bytes = match std::fs::read(&arguments.file) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            eprintln!("proxy-wasm-check: {path} cannot be read: {error}");
+            return ExitCode::from(USAGE_ERROR);
+        }
+    };
+    match module::check(&arguments.name, &bytes) {
+        Ok(plugin) => match run::run(plugin, &arguments.configuration) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(reason) => {
+                println!("\n{path} {reason}");
+                ExitCode::from(FAILED)
+            }
+        },
+        Err(fault) => {
+            println!("\n{path} {fault}");
+            ExitCode::from(REFUSED)
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! What can be said of a plugin without running it.
+
+use std::sync::Arc;
+
+use proxy_wasm_core::config::Options;
+use proxy_wasm_core::config::units::Size;
+use proxy_wasm_core::error::Error;
+use proxy_wasm_core::proxy_wasm::fake::{self, FakeHost};
+use proxy_wasm_core::proxy_wasm::{Identity, Plugin, PluginOptions};
+use proxy_wasm_core::wasm::Module;
+use wasmtime::{ExternType, FuncType};
+
+use crate::producers;
+
+/// Prints what it is and needs; the plugin, if nginx would take it.
+pub fn check(name: &str, bytes: &[u8]) -> Result<Arc<Plugin<FakeHost>>, Error> {
+    let module = Module::load(fake::engine(), None, bytes)?;
+    line("plugin", format_args!("{name}, {}, SHA-256 {}", Size(bytes.len()), module.hash()));
+    let plugin = plugin(name, &module);
+    if let Ok(plugin) = &plugin {
+        line("ABI version", plugin.abi_version().as_str());
+    }
+    made_by(bytes, module.wasmtime());
+    memory(module.wasmtime());
+    exports(module.wasmtime());
+    imports(module.wasmtime());
+    plugin
+}
+
+/// As nginx makes it where no directive says anything else.
+fn plugin(name: &str, module: &Module) -> Result<Arc<Plugin<FakeHost>>, Error> {
+    let options = Options::default();
+    let options = PluginOptions {
+        memory_limit: options.memory_limit,
+        callback_timeout: options.callback_timeout,
+        start_timeout: options.start_timeout,
+        env: options.env,
+        capabilities: options.capabilities,
+    };
+    let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
+    Plugin::new(fake::engine(), module, identity, options)
+}
+
+fn made_by(bytes: &[u8], module: &wasmtime::Module) {
+    let producers = producers::producers(bytes);
+    line("SDK", producers::sdk(&producers, module).unwrap_or("not known"));
+    for (field, values) in &producers {
+        line(field, values.join(", "));
+    }
+}
+
+fn memory(module: &wasmtime::Module) {
+    if let Some(ExternType::Memory(memory)) = module.get_export("memory") {
+        let bytes = |pages: u64| Size(usize::try_from(pages.saturating_mul(memory.page_size())).unwrap_or(usize::MAX));
+        match memory.maximum() {
+            Some(most) => line("memory", format_args!("{} at start, at most {}", bytes(memory.minimum()), bytes(most))),
+            None => line("memory", format_args!("{} at start", bytes(memory.minimum()))),
+        }
+    }
+}
+
+fn exports(module: &wasmtime::Module) {
+    let names = module.exports().filter(|export| matches!(export.ty(), ExternType::Func(_)));
+    let (callbacks, others): (Vec<_>, Vec<_>) = names
+        .map(|export| export.name().to_owned())
+        .partition(|name| name.starts_with("proxy_on_") && name != "proxy_on_memory_allocate");
+    list("callbacks", &callbacks);
+    list("other exports", &others);
+}
+
+fn imports(module: &wasmtime::Module) {
+    let mut supported = Vec::new();
+    let mut faults = Vec::new();
+    for import in module.imports() {
+        let name = format!("{}.{}", import.module(), import.name());
+        let fault = match import.ty() {
+            ExternType::Func(ty) => fault(import.module(), import.name(), &ty, module),
+            _ => Some(format!("imports {name}, which is no function")),
+        };
+        match fault {
+            None if !supported.contains(&name) => supported.push(name),
+            None => {}
+            Some(fault) => faults.push(fault),
+        }
+    }
+    list("imports", &supported);
+    list("unsupported", &faults);
+}
+
+/// What the host says of this import alone: it is asked with a module that has no other.
+fn fault(from: &str, name: &str, ty: &FuncType, module: &wasmtime::Module) -> Option<String> {
+    let types = |kind: &str, types: &mut dyn Iterator<Item = wasmtime::ValType>| {
+        types.map(|ty| format!(" ({kind} {ty})")).collect::<String>()
+    };
+    let marker = module.exports().map(|export| export.name()).find(|name| name.starts_with("proxy_abi_version_"));
+    let wat = format!(
+        "(module (import {} {} (func{}{})) (memory (export \"memory\") 1) (func (export {})))",
+        quoted(from),
+        quoted(name),
+        types("param", &mut ty.params()),
+        types("result", &mut ty.results()),
+        quoted(marker.unwrap_or("proxy_abi_version_0_2_1")),
+    );
+    let probe = Module::load(fake::engine(), None, wat.as_bytes()).and_then(|module| plugin("probe", &module));
+    probe.err().map(|error| error.to_string())
+}
+
+/// As a string of the text format.
+fn quoted(text: &str) -> String {
+    let bytes: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+    format!("\"{bytes}\"")
+}
+
+fn list(head: &str, names: &[String]) {
+    if let [first, rest @ ..] = names {
+        line(head, first);
+        rest.iter().for_each(|name| line("", name));
+    }
+}
+
+/// A line of the table.
+fn line(head: &str, text: impl std::fmt::Display) {
+    println!("{head:<15}{text}");
+}

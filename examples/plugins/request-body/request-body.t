@@ -1,0 +1,68 @@
+# request-body: a part of a request's body in the error log.
+
+use lib '.';
+use t::ProxyWasm;
+use ProxyWasm::Example;
+
+my @hello = (request => [POST => '/echo', body => 'hello'], body => 'hello');
+my $large = 'x' x 99_990 . 'the end';
+
+test_example(
+    'request-body',
+    languages => [qw(rust go)],
+    cases     => [
+        {   name => 'a part of the body is logged, and all of it passes',
+            conf => '{"processReqBody": true, "start": 1, "size": 3}',
+            log  => qr/\[warn\] .*request get body: ell\b/,
+            @hello,
+        },
+        {   name => 'all of it',
+            conf => '{"processReqBody": true}',
+            log  => qr/request get body: hello\b/,
+            @hello,
+        },
+        {   name       => "all of it, by APISIX's rule",
+            conf       => '{"processReqBody": true}',
+            directives => 'wasm_request_body property;',
+            log        => qr/request get body: hello\b/,
+            @hello,
+        },
+        {   name => 'from a start on, further than it goes',
+            conf => '{"processReqBody": true, "start": 2, "size": 100}',
+            log  => qr/request get body: llo\b/,
+            @hello,
+        },
+        {   name => 'from behind its end',
+            conf => '{"processReqBody": true, "start": 5, "size": 1}',
+            log  => qr/\[error\] .*failed to get body: it has 5 bytes/,
+            @hello,
+        },
+        {   name   => 'nothing, if it is not asked to',
+            conf   => '{"processReqBody": false, "start": 1, "size": 3}',
+            no_log => qr/body: /,
+            @hello,
+        },
+        {   name    => 'a body that nginx keeps in a file',
+            conf    => '{"processReqBody": true, "start": 99990}',
+            request => [POST => '/echo', body => $large],
+            body    => $large,
+            log     => qr/request get body: the end\b/,
+        },
+        {   name    => 'a body that is no text',
+            conf    => '{"processReqBody": true}',
+            request => [POST => '/echo', body => "a\xff"],
+            body    => "a\xff",
+            log     => qr/request get body: a\xef\xbf\xbd/,
+        },
+        {   name   => 'a configuration that is none',
+            conf   => 'start',
+            status => 503,
+            log    => qr/\[error\] .*request-body: bad configuration: /,
+        },
+        {   name   => 'a configuration that makes no sense',
+            conf   => '{"start": -1}',
+            status => 503,
+            log    => qr/\[error\] .*request-body: bad configuration: /,
+        },
+    ],
+);

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ngx_proxy_wasm_fuzz::hostcalls::run(data));

@@ -1,0 +1,84 @@
+//! Files in the folder of compiled modules: whatever stands there, the module runs.
+//!
+//! An entry with a checksum that fits is not among the inputs. Who can write one can write code that the worker runs: the folder
+//! is its user's alone, and the checksum is against damage.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::{env, io, process};
+
+use ngx_http_proxy_wasm_module::proxy_wasm::fake::engine;
+use ngx_http_proxy_wasm_module::wasm::{Cache, Module};
+
+use crate::input::Input;
+
+const MODULE: &[u8] = br#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#;
+
+/// The cache, and the one entry that it has.
+struct Folder {
+    cache: Cache,
+    entry: PathBuf,
+    whole: Vec<u8>,
+}
+
+static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
+    let path = env::temp_dir().join(format!("fuzz-cache-{}", process::id()));
+    fs::create_dir_all(&path).expect("a folder for temporary files");
+    let cache = Cache::new(&path);
+    drop(load(&cache));
+    let entry = fs::read_dir(&path).expect("the folder").next().expect("an entry").expect("its name").path();
+    let whole = fs::read(&entry).expect("the entry");
+    Folder { cache, entry, whole }
+});
+
+/// Changes the entry and loads its module: it is the entry only if it is as it was, and afterwards it is.
+pub fn run(data: &[u8]) {
+    let folder = &*FOLDER;
+    let mut input = Input::new(data);
+    let mode = [0o644, 0o600, 0o664, 0o646, 0o000][usize::from(input.byte() % 5)];
+    let bytes = change(folder.whole.clone(), input);
+    if bytes != folder.whole && checksum_fits(&bytes) {
+        return;
+    }
+    // Another file, as the cache renames it there: what an earlier one mapped stays as it is.
+    fs::remove_file(&folder.entry).or_else(ignore_missing).expect("to remove the entry");
+    fs::write(&folder.entry, &bytes).expect("to write an entry");
+    fs::set_permissions(&folder.entry, Permissions::from_mode(mode)).expect("to set its permissions");
+
+    let module = load(&folder.cache);
+    if module.from_cache() {
+        assert!(bytes == folder.whole && mode & 0o022 == 0, "what was changed is used");
+    } else {
+        assert!(fs::read(&folder.entry).expect("a new entry") == folder.whole, "the entry is not made good");
+    }
+}
+
+/// The whole, or parts of it, or something else.
+fn change(mut bytes: Vec<u8>, mut input: Input<'_>) -> Vec<u8> {
+    match input.byte() % 4 {
+        0 => return input.rest().to_vec(),
+        1 => bytes.truncate(input.number() as usize % bytes.len()),
+        2 => bytes.extend_from_slice(input.bytes()),
+        _ => {}
+    }
+    while !input.is_empty() && !bytes.is_empty() {
+        let place = input.number() as usize % bytes.len();
+        bytes[place] ^= input.byte();
+    }
+    bytes
+}
+
+fn checksum_fits(bytes: &[u8]) -> bool {
+    let Some((artifact, checksum)) = bytes.split_last_chunk() else { return false };
+    crc32fast::hash(artifact) == u32::from_le_bytes(*checksum)
+}
+
+fn load(cache: &Cache) -> Module {
+    Module::load(engine(), Some(cache), MODULE).expect("a module, from the cache or not")
+}
+
+fn ignore_missing(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}

@@ -1,0 +1,25 @@
+//! Bytes for Lua, which copies them.
+
+use std::cell::RefCell;
+use std::ffi::c_char;
+
+thread_local! {
+    /// What was answered last: it stays as it is until the next answer.
+    static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Tells Lua where the bytes are.
+///
+/// # Safety
+///
+/// Both places can be written.
+pub unsafe fn answer(bytes: Vec<u8>, data: *mut *const c_char, len: *mut usize) {
+    ANSWER.with_borrow_mut(|kept| {
+        *kept = bytes;
+        // SAFETY: by this function's contract.
+        unsafe {
+            *data = kept.as_ptr().cast();
+            *len = kept.len();
+        }
+    });
+}

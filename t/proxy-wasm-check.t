@@ -1,0 +1,113 @@
+# proxy-wasm-check: what it says of a plugin is what nginx says, and what the plugin then does.
+
+use lib '.';
+use t::ProxyWasm;
+use File::Temp ();
+use ProxyWasm::Module ();
+
+my $tool = $ENV{TEST_PROXY_WASM_CHECK} // ProxyWasm::Module::target_dir() . '/release/proxy-wasm-check';
+Test::More::plan(skip_all => "no $tool: make tools builds it") if !-x $tool;
+
+my $dir     = File::Temp->newdir;
+my $plugins = $ENV{TEST_NGINX_PLUGINS};
+
+# Exit status and output.
+sub check {
+    my @arguments = @_;
+    open my $pipe, '-|', 'sh', '-c', 'exec "$@" 2>&1', 'sh', $tool, @arguments or die "$tool: $!";
+    my $output = do { local $/; <$pipe> };
+    close $pipe;
+    return ($? >> 8, $output);
+}
+
+sub file {
+    my ($name, $content) = @_;
+    open my $file, '>', "$dir/$name" or die "$dir/$name: $!";
+    print $file $content;
+    close $file;
+    return "$dir/$name";
+}
+
+# A plugin but for what is added.
+sub with {
+    return qq{(module $_[0] (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))};
+}
+
+my %bad = (
+    'no module'              => '<html>',
+    'no valid module'        => '(module (fnord))',
+    'no plugin'              => '(module (memory (export "memory") 1))',
+    'an unknown ABI version' => with('') =~ s/0_2_1/9_9_9/r,
+    'no memory'              => with('') =~ s/"memory"/"mem"/r,
+    'too much memory'        => with('') =~ s/ 1\)/ 5000)/r,
+    'an unknown import'      => with('(import "env" "foo" (func))'),
+    'an import of a wrong type'  => with('(import "env" "proxy_log" (func (param i32) (result i32)))'),
+    'a callback of a wrong type' => with('(func (export "proxy_on_tick") (param i64))'),
+);
+for my $name (sort keys %bad) {
+    my $path = file('bad.wat', $bad{$name});
+    my ($status, $output) = check($path);
+    is $status, 1, "$name: exit status";
+    my ($reason) = $output =~ /^\Q$path\E (.*)$/m;
+    my $nginx = start_nginx(http_config => "wasm_plugin bad $path;", config => '', must_die => 1);
+    like $nginx->stderr, qr/\[emerg\] .*"wasm_plugin": "bad" at \Q$path $reason\E in /, "$name: nginx says the same";
+}
+
+my ($status, $output) = check(file('bad.wat', with('(import "env" "foo" (func)) (import "wasi_unstable" "bar" (func)) (import "env" "proxy_done" (func (result i32)))')));
+like $output, qr/^imports +env\.proxy_done\nunsupported +imports env\.foo, which this host does not have\n +imports wasi_unstable\.bar, which/m,
+    'every import that is not supported is listed, not only the first';
+
+($status, $output) = check("$plugins/rust-headers.wasm", '--conf', 'hi');
+is $status, 0, 'a plugin in Rust: exit status';
+like $output, qr/^ABI version +0\.2\.1$/m, 'its ABI version';
+like $output, qr/^SDK +Rust$/m, 'its SDK';
+like $output, qr/^memory +1\.1 MB at start$/m, 'its memory';
+like $output, qr/^callbacks +proxy_on_\w+$/m, 'its callbacks';
+like $output, qr/^imports +\w+\.\w+$/m, 'its imports';
+like $output, qr/^proxy_on_request_headers\n(?:    .*\n)*    \+ x-rust-conf: hi\n(?:    .*\n)*    continues$/m, 'what it changed';
+
+SKIP: {
+    skip 'no Go plugin', 2 if !-e "$plugins/go-headers.wasm";
+    ($status, $output) = check("$plugins/go-headers.wasm");
+    is $status, 0, 'a plugin in Go: exit status';
+    like $output, qr/^SDK +Go$/m, 'its SDK';
+}
+
+($status, $output) = check("$plugins/log-c.wasm", '--conf', 'hi');
+is $status, 0, 'a plugin in C: exit status';
+like $output, qr/^SDK +C or C\+\+$/m, 'its language';
+like $output, qr/^    \[warn\] .*run plugin ctx 1 with conf hi in http ctx 2$/m, 'what it logged';
+
+($status, $output) = check("$plugins/fault-injection.wasm", '--conf-file', file('conf', '{"http_status": 401, "body": "HIT"}'));
+is $status, 0, 'an answer: exit status';
+like $output, qr/^    answers 401 "HIT"$/m, 'what it answered';
+
+($status, $output) = check("$plugins/fault-injection.wasm", '--conf', '{');
+is $status, 3, 'a refused configuration: exit status';
+like $output, qr/^    \[error\] failed to configure plugin context 1, rc: 0$/m, 'the line of the error log';
+
+my $hostcalls = "$plugins/hostcalls.wasm";
+($status, $output) = check($hostcalls, '--conf', '{"on_request_headers": [["log", "warn", "hello"], ["trap"]]}');
+is $status, 3, 'a trap: exit status';
+like $output, qr/^    \[warn\] .*hello$/m, 'what it logged';
+like $output, qr/^\Q$hostcalls\E failed in proxy_on_request_headers: .*unreachable/m, 'what failed';
+
+for (
+    ['no file', [], qr/which FILE\?/],
+    ['two files', ['a', 'b'], qr/one FILE at a time/],
+    ['an unknown option', ['--fnord', 'a'], qr/there is no option --fnord/],
+    ['an option without its value', ['a', '--conf'], qr/--conf takes a value/],
+    ['two configurations', ['a', '--conf', '1', '--conf', '2'], qr/one configuration at a time/],
+    ['a file that is not there', ['/nonexistent.wasm'], qr{/nonexistent\.wasm cannot be read: No such file}],
+    ['a configuration that is not there', ['a', '--conf-file', '/nonexistent'], qr{/nonexistent cannot be read: No such file}],
+) {
+    my ($name, $arguments, $message) = @$_;
+    ($status, $output) = check(@$arguments);
+    is $status, 2, "$name: exit status";
+    like $output, $message, "$name: message";
+}
+($status, $output) = check('--help');
+is $status, 0, '--help: exit status';
+like $output, qr/^usage: proxy-wasm-check FILE/, '--help: usage';
+
+done_testing;
