@@ -32,9 +32,10 @@ sub under_callgrind {
         # One process: the one that is counted also reads the configuration.
         $server = start(%$options, master => 'off');
     }
+    my $pid    = $server->pid;
     my $result = $body->($server);
     stop($server);
-    unlink glob Bench::Server::directory() . '/callgrind.*';
+    unlink glob Bench::Server::directory() . "/callgrind.$pid*";
     return $result;
 }
 
@@ -74,7 +75,7 @@ sub per_request {
 # the machine that it shows has other instructions, and so other code.
 sub _compile {
     my (%o) = @_;
-    my @new = grep { !$compiled{$_}++ } ($o{http_config} // '') =~ /([^\s"]+\.wasm)\b/g or return;
+    my @new = grep { !$compiled{$_}++ } "@{[values %o]}" =~ /([^\s"]+\.wasm)\b/g or return;
     my $number = 0;
     local $ENV{TEST_NGINX_USE_VALGRIND} = '--tool=none --smc-check=all-non-file';
     stop(start(
