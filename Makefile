@@ -1,6 +1,6 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
-# nginx to make, build against and test on: vendored, newest or apisix; empty: the one below
+# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes); empty: see below
 NGINX ?=
 # nginx to build against, a source tree and the folder that its configure wrote; empty: Debian's.
 NGINX_SOURCE_DIR ?=

@@ -1,8 +1,9 @@
-# The same plugin file does the same through proxy_wasm in nginx without Lua and through resty.proxy-wasm in nginx with
-# the Lua module: each case below runs on both, and is told by what client, upstream and log see.
+# The same plugin file does the same through proxy_wasm in nginx without Lua and through resty.proxy-wasm as APISIX drives it:
+# each case below runs on both, and is told by what client, upstream and log see.
 
 use lib '.';
 use t::ProxyWasm;
+use ProxyWasm::Apisix;
 
 # A case of the scripted guest: one callback with some steps.
 sub scripted {
@@ -75,56 +76,30 @@ my @cases = (
     scripted(on_response_headers => 'response headers: :status', '["replace_header_map_value", "response", ":status", "202"]', status => 202),
 );
 
-# nginx's own words for a response of the upstream below.
-my $upstream = start_nginx(no_module => 1, no_root_location => 1, config => <<'E');
-    location / {
+# nginx's own words for a response of the upstream.
+my $location = <<'E';
+    location /t {
         add_header X-Upstream yes;
         return 200 "X-Rust-Conf=$http_x_rust_conf X-Go-Conf=$http_x_go_conf X-A=$http_x_a X-In=$http_x_in\n";
     }
 E
-my $proxy_pass = 'proxy_pass http://127.0.0.1:' . $upstream->port . ';';
+my $upstream = start_nginx(no_module => 1, config => $location);
 
 sub native {
+    my ($case) = @_;
     return (
-        http_config => "wasm_plugin p $ENV{TEST_NGINX_PLUGINS}/$_[0]{plugin}.wasm;",
-        config      => "location /t { proxy_wasm p conf_file=html/conf; $proxy_pass }",
+        http_config => "wasm_plugin p $ENV{TEST_NGINX_PLUGINS}/$case->{plugin}.wasm;",
+        config      => 'location /t { proxy_wasm p conf_file=html/conf; proxy_pass http://127.0.0.1:' . $upstream->port . '; }',
+        user_files  => [['conf', $case->{conf}]],
     );
 }
 
-# As APISIX: an error of the library is a 503.
 sub lua {
-    return (
-        http_config => <<"H",
-    wasm_vm wasmtime;
-    init_by_lua_block { wasm = require("resty.proxy-wasm") }
-    init_worker_by_lua_block {
-        state = { plugin = assert(wasm.load("p", "$ENV{TEST_NGINX_PLUGINS}/$_[0]{plugin}.wasm")) }
-        local file = assert(io.open("\$TEST_NGINX_HTML_DIR/conf"))
-        state.conf = file:read("*a")
-        file:close()
-        function run(what)
-            local ok, err
-            if not state.ctx then
-                state.ctx, err = wasm.on_configure(state.plugin, state.conf)
-                if not state.ctx then return nil, err end
-            end
-            return wasm[what](state.ctx)
-        end
-    }
-H
-        config => <<"E",
-    location /t {
-        access_by_lua_block {
-            local ok, err = run("on_http_request_headers")
-            if not ok then
-                ngx.log(ngx.INFO, err)
-                return ngx.exit(503)
-            end
-        }
-        header_filter_by_lua_block { run("on_http_response_headers") }
-        $proxy_pass
-    }
-E
+    my ($case) = @_;
+    return gateway(
+        config_yaml => { wasm => { plugins => [{ name => 'p', priority => 1, file => "$case->{plugin}.wasm" }] } },
+        apisix_yaml => { routes => [{ id => 1, uri => '/t', plugins => { p => { conf => $case->{conf} } } }] },
+        upstream    => $location,
     );
 }
 
@@ -132,7 +107,7 @@ for my $case (@cases) {
     subtest $case->{name} => sub {
         for (['proxy_wasm', \&native], ['resty.proxy-wasm', \&lua]) {
             my ($path, $conf) = @$_;
-            my $s = start_nginx($conf->($case), user_files => [['conf', $case->{conf}]]);
+            my $s = start_nginx($conf->($case));
             my $r = $s->get('/t?a=1', @{ $case->{send} || [] });
             is $r->{status}, $case->{status} // 200, "$path: status";
             is $r->{body}, $case->{body}, "$path: body" if defined $case->{body};

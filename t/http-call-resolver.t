@@ -46,7 +46,7 @@ CONF
 my $port = $dns->sockport;
 my $s = start_nginx(
     http_config => "resolver 127.0.0.1:$port ipv6=off; resolver_timeout 300ms;
-        wasm_plugin hostcalls \$TEST_NGINX_PLUGINS/hostcalls.wasm;",
+        wasm_plugin hostcalls \$TEST_NGINX_PLUGINS/hostcalls.wasm; wasm_plugin other \$TEST_NGINX_PLUGINS/hostcalls.wasm;",
     config => "location /called { return 200 \"called as \$http_host\"; }\n"
         . location('/known', 'Known.test', '')
         . location('/two', 'two.test', '')
@@ -54,6 +54,12 @@ my $s = start_nginx(
         . location('/silent', 'silent.test', '')
         . <<'CONF',
     location /t { return 200 ok; }
+    location /traps {
+        proxy_wasm other '{
+            "on_request_headers": [["call_foreign_function", "resolve", "known.test"], ["return", "pause"]],
+            "on_foreign_function": [["trap"]]
+        }';
+    }
     location /resolves {
         proxy_wasm hostcalls '{
             "on_configure": [["call_foreign_function", "resolve", "known.test"]],
@@ -72,6 +78,8 @@ ok $s->wait_for_log(qr/http call failed: unknown\.test could not be resolved \(H
 is $s->get('/silent')->{body}, '', 'a server that does not answer';
 ok $s->wait_for_log(qr/http call failed: silent\.test could not be resolved \(Operation timed out\)/), 'is told';
 ok $s->wait_for_log(qr/get_buffer_bytes foreign_arguments -> OK 127\.0\.0\.1/), 'the foreign function resolve';
+is $s->get('/traps')->{status}, 503, 'a plugin that fails in its callback fails the request that waits';
+ok $s->wait_for_log(qr/failed to call function: proxy_on_foreign_function of plugin "other"/), 'which is told';
 $s->stop;
 
 done_testing;

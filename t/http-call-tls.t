@@ -1,9 +1,10 @@
-# TLS of outgoing calls: which servers are trusted.
+# TLS of outgoing calls: which servers are trusted, by which directives.
 
 use lib '.';
 use t::ProxyWasm;
 use File::Temp ();
 use ProxyWasm::Certificates ();
+use ProxyWasm::LuaSetup;
 
 my $certs = File::Temp->newdir;
 chmod 0755, $certs;
@@ -12,22 +13,27 @@ ProxyWasm::Certificates->new("$certs")
     ->issue('expired', 'DNS:expired.test', expired => 1);
 my $port = free_port();
 
+sub script {
+    my ($host, $authority) = @_;
+    return <<"SCRIPT";
+{"on_request_headers": [
+    ["http_call", "$host", [[":scheme", "https"], [":authority", "$authority"], [":path", "/p"]]],
+    ["return", "pause"]],
+ "on_http_call_response": [
+    ["get_buffer_bytes", "call_response_body"],
+    ["send_local_response", 200, "\${last}"]]}
+SCRIPT
+}
+
 sub location {
-    my ($path, $host, $authority) = @_;
-    return <<"CONF";
-    location $path {
-        proxy_wasm hostcalls '{
-            "on_request_headers": [
-                ["http_call", "$host", [[":scheme", "https"], [":authority", "$authority"], [":path", "/p"]]],
-                ["return", "pause"]
-            ],
-            "on_http_call_response": [
-                ["get_buffer_bytes", "call_response_body"],
-                ["send_local_response", 200, "\${last}"]
-            ]
-        }';
-    }
-CONF
+    my ($path, @called) = @_;
+    return "location $path { proxy_wasm hostcalls '@{[script(@called)]}'; }\n";
+}
+
+sub lua_location {
+    my ($path, @called) = @_;
+    return "location $path { access_by_lua_block { "
+        . "assert(wasm.on_http_request_headers(configured('hostcalls', [=[@{[script(@called)]}]=]))) } }\n";
 }
 
 my $servers = join '', map { <<"CONF" } qw(good expired);
@@ -72,6 +78,40 @@ subtest 'without one, by those of the system' => sub {
 
 subtest 'or not at all' => sub {
     my $s = start_nginx(%options, http_config => "wasm_ssl_verify off;\n$options{http_config}");
+    is $s->get('/mismatch')->{body}, 'good by other.test', 'any name';
+    is $s->get('/expired')->{body}, 'expired by expired.test', 'any time';
+    $s->stop;
+};
+
+# Lua's own directives, which APISIX writes; the module's do not count there, but for wasm_ssl_verify.
+sub start_lua {
+    my ($directives) = @_;
+    return start_nginx(
+        http_config => join('', $directives, ProxyWasm::LuaSetup::resty_http(), $ProxyWasm::LuaSetup::WASM_VM,
+            $ProxyWasm::LuaSetup::INIT_WORKER, $servers),
+        config => join '', map { lua_location(@$_) } ['/good', "127.0.0.1:$port", 'good.test'],
+            ['/expired', "127.0.0.1:$port", 'expired.test'], ['/mismatch', "127.0.0.1:$port", 'other.test'],
+    );
+}
+
+subtest 'calls through resty.http are checked as Lua says' => sub {
+    my $s = start_lua("lua_ssl_trusted_certificate $certs/ca.crt;\n");
+    is $s->get('/good')->{body}, 'good by good.test', 'a good certificate';
+    is $s->get('/good')->{body}, 'good by good.test', 'on a kept connection';
+    is $s->get('/mismatch')->{body}, '', 'a certificate of another name';
+    ok $s->wait_for_log(qr{http call failed: certificate host mismatch, uri: https://127.0.0.1:$port/p}), 'is told';
+    is $s->get('/expired')->{body}, '', 'an expired certificate';
+    ok $s->wait_for_log(qr/http call failed: 10: certificate has expired/), 'is told';
+    $s->stop;
+
+    $s = start_lua("wasm_ssl_trusted_certificate $certs/ca.crt;\n");
+    is $s->get('/good')->{body}, '', 'without lua_ssl_trusted_certificate nobody is trusted';
+    ok $s->wait_for_log(qr/http call failed: (?:20: unable to get local issuer certificate|18: self.signed|certificate)/), 'which is told';
+    $s->stop;
+};
+
+subtest 'or not at all, either' => sub {
+    my $s = start_lua("wasm_ssl_verify off;\n");
     is $s->get('/mismatch')->{body}, 'good by other.test', 'any name';
     is $s->get('/expired')->{body}, 'expired by expired.test', 'any time';
     $s->stop;

@@ -267,7 +267,33 @@ http call gets invalid host: unix:
 
 
 
-=== TEST 10: a negative timeout is refused
+=== TEST 10: a header that HTTP cannot carry is refused, and a line names its field
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "a.test", [[":path", "no-slash"]]],
+                ["http_call", "a.test", [[":method", "GE T"]]],
+                ["http_call", "a.test", [[":scheme", "ftp"]]],
+                ["http_call", "a.test", [["x(y)", "1"]]],
+                ["http_call", "a.test", [], "", [["x{z}", "1"]]]
+            ]
+        }';
+        content_by_lua_block { ngx.print("ok") }
+    }
+--- response_body chomp
+ok
+--- grep_error_log eval: qr/http call gets invalid header: [^,]*|-> (?!BAD_ARGUMENT)\w+/
+--- grep_error_log_out
+http call gets invalid header: :path
+http call gets invalid header: :method
+http call gets invalid header: :scheme
+http call gets invalid header: x(y)
+http call gets invalid header: x{z}
+
+
+
+=== TEST 11: a negative timeout is refused
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -283,7 +309,7 @@ invalid timeout: -1
 
 
 
-=== TEST 11: a host without a resolver is an error that says so
+=== TEST 12: a host without a resolver is an error that says so
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -298,7 +324,7 @@ http call failed: no resolver defined to resolve example.test, uri: http://examp
 
 
 
-=== TEST 12: a socket in the file system
+=== TEST 13: a socket in the file system
 --- http_config
     server {
         listen unix:$TEST_NGINX_SERVER_ROOT/call.sock;
@@ -322,7 +348,7 @@ u.test over unix
 
 
 
-=== TEST 13: a large response comes whole
+=== TEST 14: a large response comes whole
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -336,7 +362,7 @@ u.test over unix
 
 
 
-=== TEST 14: a response past the limit is refused
+=== TEST 15: a response past the limit is refused
 --- http_config
     wasm_call_response_limit 1m;
 --- config
@@ -355,7 +381,7 @@ http call failed: response larger than 1048576 bytes
 
 
 
-=== TEST 15: a server that sends no HTTP
+=== TEST 16: a server that sends no HTTP
 --- tcp_listen: $TEST_NGINX_SERVER_ROOT/garbage.sock
 --- tcp_reply eval: "\x00\x01garbage\r\n\r\n"
 --- config
@@ -372,7 +398,7 @@ http call failed: invalid HTTP version parsed
 
 
 
-=== TEST 16: a plugin that fails in the callback fails its request
+=== TEST 17: a plugin that fails in the callback fails its request
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -386,7 +412,7 @@ failed to call function: proxy_on_http_call_response
 
 
 
-=== TEST 17: the servers of an upstream block, one after the other
+=== TEST 18: the servers of an upstream block, one after the other
 --- http_config
     upstream auth.service {
         server 127.0.0.1:1;
@@ -413,7 +439,7 @@ register http call callout id: 0, host: auth.service
 
 
 
-=== TEST 18: twenty calls of one callback run at once
+=== TEST 19: twenty calls of one callback run at once
 --- config eval
 my $calls = CORE::join ', ', ('["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/together?20"]]]') x 20;
 <<"CONF";
@@ -434,7 +460,7 @@ CONF
 
 
 
-=== TEST 19: a response in chunks, and its trailers
+=== TEST 20: a response in chunks, and its trailers
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -455,7 +481,7 @@ get_header_map_pairs call_response_trailers -> OK x-sum: 1
 
 
 
-=== TEST 20: a response without a body
+=== TEST 21: a response without a body
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -482,7 +508,7 @@ get_buffer_bytes call_response_body -> NOT_FOUND
 
 
 
-=== TEST 21: IPv6
+=== TEST 22: IPv6
 --- http_config
     server {
         listen [::1]:$TEST_NGINX_UPSTREAM_PORT ipv6only=on;
@@ -501,7 +527,7 @@ get_buffer_bytes call_response_body -> NOT_FOUND
 
 
 
-=== TEST 22: the weights of an upstream block are those of its calls
+=== TEST 23: the weights of an upstream block are those of its calls
 --- http_config
     upstream weighted {
         server unix:$TEST_NGINX_SERVER_ROOT/three.sock weight=3;
@@ -537,7 +563,7 @@ CONF
 
 
 
-=== TEST 23: a server of a block that fails too often is left alone
+=== TEST 24: a server of a block that fails too often is left alone
 --- http_config
     upstream failing {
         server 127.0.0.1:1 max_fails=1 fail_timeout=60s;
@@ -561,7 +587,7 @@ http call failed: no live servers in upstream "failing"
 
 
 
-=== TEST 24: calls from the body of a request
+=== TEST 25: calls from the body of a request
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -584,7 +610,7 @@ the body
 
 
 
-=== TEST 25: calls from the header of a response, which waits
+=== TEST 26: calls from the header of a response, which waits
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -606,7 +632,7 @@ content
 
 
 
-=== TEST 26: calls from the body of a response, which waits
+=== TEST 27: calls from the body of a response, which waits
 --- config
     location /t {
         proxy_wasm hostcalls '{

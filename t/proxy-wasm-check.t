@@ -73,6 +73,11 @@ SKIP: {
     like $output, qr/^SDK +Go$/m, 'its SDK';
 }
 
+($status, $output) = check("$plugins/log-c.wasm", '--conf', 'hi');
+is $status, 0, 'a plugin in C: exit status';
+like $output, qr/^SDK +C or C\+\+$/m, 'its language';
+like $output, qr/^    \[warn\] .*run plugin ctx 1 with conf hi in http ctx 2$/m, 'what it logged';
+
 ($status, $output) = check("$plugins/fault-injection.wasm", '--conf-file', file('conf', '{"http_status": 401, "body": "HIT"}'));
 is $status, 0, 'an answer: exit status';
 like $output, qr/^    answers 401 "HIT"$/m, 'what it answered';

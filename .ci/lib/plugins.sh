@@ -26,7 +26,7 @@ build_go() {
 
 # build_c FILE NAME
 build_c() {
-    clang_wasm -Os -Wl,--strip-all -o "$wasm/$2.wasm" "$1"
+    clang_wasm -Os -Wl,--strip-debug -o "$wasm/$2.wasm" "$1"
     keep "$wasm/$2.wasm" "$2"
 }
 

@@ -31,8 +31,8 @@ pub fn sdk(producers: &BTreeMap<String, Vec<String>>, module: &wasmtime::Module)
         Some("Go")
     } else if exports("__new") || imports("abort") {
         Some("AssemblyScript")
-    } else if made_by("rustc") || exports("proxy_on_memory_allocate") && !exports("malloc") {
-        // The section is often stripped.
+    } else if made_by("rustc") || exports("proxy_on_memory_allocate") && exports("proxy_on_grpc_receive") {
+        // The section is often stripped. That SDK exports every callback.
         Some("Rust")
     } else if exports("emscripten_stack_get_end") || made_by("clang") {
         Some("C or C++")

@@ -505,7 +505,10 @@ function _M.on_http_response_body(ctx)
     end
 
     if outcome == OUTCOME_PAUSE then
-        -- kept by the module; it comes back before the next chunk
+        -- kept by the module, the end too, until the plugin has seen more or lets go of it
+        if ngx_arg[2] then
+            ngx_arg[2] = false
+        end
         ngx_arg[1] = nil
         return true
     end

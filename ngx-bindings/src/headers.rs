@@ -39,18 +39,27 @@ impl Field {
 
     /// The name of a request field in lower case, if nginx has made one. Whoever adds a response field may leave this unset, with
     /// whatever the memory held before.
+    #[inline]
     pub fn lowcase_request_name<'a>(self) -> Option<&'a [u8]> {
-        // SAFETY: as above; where nginx parsed a request, and in `push`, `lowcase_key` is null or as long as the key.
+        // SAFETY: as above; where nginx parsed a request, and in `push_request_field`, `lowcase_key` is null or as long as the key.
         unsafe {
             let lowcase = (*self.0).lowcase_key;
             if lowcase.is_null() { None } else { Some(std::slice::from_raw_parts(lowcase, (*self.0).key.len)) }
         }
     }
 
-    /// Whether the field is of that name, compared without case.
+    /// Whether the field is of that name, compared without case. As it stands first: that is a comparison of whole words, and most
+    /// senders of a name write it like this.
     #[inline]
     pub fn is(self, name: &[u8]) -> bool {
-        self.name().eq_ignore_ascii_case(name)
+        self.name().len() == name.len() && (self.name() == name || self.name().eq_ignore_ascii_case(name))
+    }
+
+    /// As [`Self::is`], of a request field: nginx has its name in lower case, and so have most plugins.
+    #[inline]
+    pub fn is_request_field(self, name: &[u8]) -> bool {
+        self.name().len() == name.len()
+            && (self.lowcase_request_name() == Some(name) || self.name().eq_ignore_ascii_case(name))
     }
 
     fn removed(self) -> bool {
@@ -125,35 +134,54 @@ impl HeaderList {
         self.iter().find(|field| field.is(name))
     }
 
-    /// Appends a field; name and value are copied into the pool, ending in a NUL as those that nginx itself has read.
-    pub fn push(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
-        // One piece of the pool for all three: name, value, name in lower case.
-        let text = pool.alloc_bytes(2 * name.len() + value.len() + 2)?;
-        // SAFETY: fresh memory of that size.
-        let (key, value, lowcase_name) = unsafe {
+    /// As [`Self::find`], in a request.
+    #[inline]
+    pub fn find_request_field(self, name: &[u8]) -> Option<Field> {
+        self.iter().find(|field| field.is_request_field(name))
+    }
+
+    /// Appends a request field; name and value are copied into the pool, ending in a NUL as those that nginx itself has read.
+    pub fn push_request_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
+        let lowcase = pool.copy(name)?;
+        // SAFETY: fresh memory of that size, or none.
+        let lowcase = match lowcase.len {
+            0 => &mut [][..],
+            len => unsafe { std::slice::from_raw_parts_mut(lowcase.data, len) },
+        };
+        lowcase.make_ascii_lowercase();
+        self.push(pool, name, value, string::hash_key(lowcase).max(1), lowcase.as_mut_ptr())
+    }
+
+    /// As [`Self::push_request_field`], in a response: of its fields nobody reads the lower-case name, nor more of the hash than
+    /// that it is not 0, and nginx sets no more itself.
+    pub fn push_response_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
+        self.push(pool, name, value, 1, std::ptr::null_mut())
+    }
+
+    fn push(
+        self,
+        pool: Pool,
+        name: &[u8],
+        value: &[u8],
+        hash: usize,
+        lowcase_key: *mut u8,
+    ) -> Result<Field, AllocError> {
+        // One piece of the pool for both.
+        let text = pool.alloc_bytes(name.len() + value.len() + 2)?;
+        // SAFETY: fresh memory of that size; the list is valid; a pushed element is fresh memory, written whole.
+        unsafe {
             let value_at = text.add(name.len() + 1);
-            let lowcase_at = value_at.add(value.len() + 1);
             string::write_terminated(text, name);
             string::write_terminated(value_at, value);
-            std::ptr::copy_nonoverlapping(name.as_ptr(), lowcase_at, name.len());
-            (
-                ngx_str_t { len: name.len(), data: text },
-                ngx_str_t { len: value.len(), data: value_at },
-                std::slice::from_raw_parts_mut(lowcase_at, name.len()),
-            )
-        };
-        lowcase_name.make_ascii_lowercase();
-        // SAFETY: the list is valid; a pushed element is fresh memory, written whole.
-        unsafe {
             let field: *mut ngx_table_elt_t = ngx_list_push(self.0).cast();
             if field.is_null() {
                 return Err(AllocError);
             }
             field.write(ngx_table_elt_t {
-                hash: string::hash_key(lowcase_name).max(1) as ngx_uint_t,
-                key,
-                value,
-                lowcase_key: lowcase_name.as_mut_ptr(),
+                hash: hash as ngx_uint_t,
+                key: ngx_str_t { len: name.len(), data: text },
+                value: ngx_str_t { len: value.len(), data: value_at },
+                lowcase_key,
                 #[cfg(nginx_linked_headers)]
                 next: std::ptr::null_mut(),
             });

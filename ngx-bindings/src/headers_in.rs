@@ -8,6 +8,7 @@ use crate::{Request, string};
 
 impl Request {
     /// The request's header fields.
+    #[inline]
     pub fn headers_in(self) -> HeaderList {
         // SAFETY: a request's list is initialized before any module sees the request.
         unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_in.headers) }
@@ -15,14 +16,14 @@ impl Request {
 
     /// Appends a request field.
     pub fn add_header_in(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
-        self.headers_in().push(self.pool(), name, value)?;
+        self.headers_in().push_request_field(self.pool(), name, value)?;
         self.index_header_in(name)
     }
 
     /// Sets a request field in place of all of that name.
     pub fn set_header_in(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
         self.headers_in().take_out(self.pool(), name)?;
-        self.headers_in().push(self.pool(), name, value)?;
+        self.headers_in().push_request_field(self.pool(), name, value)?;
         self.index_header_in(name)
     }
 

@@ -27,6 +27,7 @@ const POINTERS: &[(&[u8], usize)] = &[
 
 impl Request {
     /// The response's header fields, without those that nginx keeps elsewhere (status, content type and length, connection).
+    #[inline]
     pub fn headers_out(self) -> HeaderList {
         // SAFETY: a request's list is initialized before any module sees the request.
         unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_out.headers) }
@@ -34,7 +35,7 @@ impl Request {
 
     /// Appends a response field.
     pub fn add_header_out(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
-        self.headers_out().push(self.pool(), name, value)?;
+        self.headers_out().push_response_field(self.pool(), name, value)?;
         self.index_header_out(name)
     }
 
@@ -110,6 +111,7 @@ impl Request {
     }
 
     /// The content type, with its parameters.
+    #[inline]
     pub fn content_type<'a>(self) -> &'a [u8] {
         // SAFETY: the request is valid, the string in its pool.
         unsafe { string::bytes((*self.as_ptr()).headers_out.content_type) }
@@ -132,6 +134,7 @@ impl Request {
     }
 
     /// Whether the response has a time from which nginx will write a Last-Modified field.
+    #[inline]
     pub fn has_last_modified_time(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe {
@@ -154,6 +157,7 @@ impl Request {
     }
 
     /// The length of the body, if it is known.
+    #[inline]
     pub fn content_length(self) -> Option<u64> {
         // SAFETY: the request is valid by the handle's contract.
         u64::try_from(unsafe { (*self.as_ptr()).headers_out.content_length_n }).ok()

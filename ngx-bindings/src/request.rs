@@ -57,12 +57,14 @@ impl Request {
 
     /// Whether this is what the Lua module makes where there is no request: a timer, `init_worker_by_lua`. It has no client, and
     /// of a request only what Lua itself needs.
+    #[inline]
     pub fn is_fake(self) -> bool {
         // SAFETY: the request is valid by the handle's contract, and every request has a connection.
         unsafe { (*(*self.as_ptr()).connection).fd == -1 }
     }
 
     /// Whether nginx itself redirected the request (`error_page`, `try_files`, `index`).
+    #[inline]
     pub fn is_internal(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { (*self.as_ptr()).internal() != 0 }
@@ -136,6 +138,7 @@ impl Request {
     }
 
     /// Whether only the response's header is wanted.
+    #[inline]
     pub fn header_only(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { (*self.as_ptr()).header_only() != 0 }
@@ -152,6 +155,7 @@ impl Request {
     }
 
     /// The path and arguments as the client wrote them, or as [`Self::set_path`] left them.
+    #[inline]
     pub fn unparsed_uri<'a>(self) -> &'a [u8] {
         // SAFETY: the request is valid, the string in its buffers.
         unsafe { string::bytes((*self.as_ptr()).unparsed_uri) }
@@ -191,12 +195,14 @@ impl Request {
     }
 
     /// The host the client asked for, without the port; empty if it named none.
+    #[inline]
     pub fn host<'a>(self) -> &'a [u8] {
         // SAFETY: the request is valid, the string in its pool.
         unsafe { string::bytes((*self.as_ptr()).headers_in.server) }
     }
 
     /// Whether the request has a body to come.
+    #[inline]
     pub fn has_body(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe {
@@ -223,12 +229,14 @@ impl Request {
     }
 
     /// Whether the response's header is already on its way.
+    #[inline]
     pub fn header_sent(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { (*self.as_ptr()).header_sent() != 0 }
     }
 
     /// Whether the client's connection stays open after the response.
+    #[inline]
     pub fn keepalive(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { (*self.as_ptr()).keepalive() != 0 }
@@ -241,6 +249,7 @@ impl Request {
     }
 
     /// Whether the response is sent in chunks.
+    #[inline]
     pub fn chunked(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { (*self.as_ptr()).chunked() != 0 }
@@ -344,6 +353,7 @@ impl Request {
     }
 
     /// Whether a response of that status, to this request, has a body.
+    #[inline]
     pub fn expects_body(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         let head = unsafe { (*self.as_ptr()).method as u32 == sys::NGX_HTTP_HEAD };

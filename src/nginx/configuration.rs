@@ -210,6 +210,11 @@ impl MainConf {
         &self.plugins[self.attachments[attachment].plugin]
     }
 
+    /// Whether a plugin of that phase is attached anywhere.
+    pub fn has_attachments_in(&self, phase: Phase) -> bool {
+        (0..self.attachments.len()).any(|attachment| self.plugin_of(attachment).phase == phase)
+    }
+
     fn open_cache(&self, cf: Conf) -> Option<Cache> {
         let path = match &self.cache {
             CacheSetting::Off => return None,

@@ -25,6 +25,12 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
     if !response::concerns(request) {
         return NEXT.header(request);
     }
+    header_guarded(request)
+}
+
+/// Out of line: a response that no plugin has to do with does not pay for the stack frame.
+#[inline(never)]
+fn header_guarded(request: Request) -> ngx_int_t {
     guard(rc::ERROR, || RequestContext::of_or_new(request).map_or_else(Into::into, response::header))
 }
 
@@ -37,7 +43,13 @@ unsafe extern "C" fn body_filter(r: *mut ngx_http_request_t, chain: *mut ngx_cha
         return NEXT.body(request, chain);
     }
     match RequestContext::of(request) {
-        Some(ctx) => guard(rc::ERROR, || response::body(ctx, chain)),
+        Some(ctx) => body_guarded(ctx, chain),
         None => NEXT.body(request, chain),
     }
+}
+
+/// Out of line, as [`header_guarded`].
+#[inline(never)]
+fn body_guarded(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
+    guard(rc::ERROR, || response::body(ctx, chain))
 }

@@ -15,6 +15,7 @@ mod streams;
 mod timers;
 mod trailers;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -29,7 +30,8 @@ pub use trailers::trailer_count;
 
 use self::timers::Ticks;
 use super::calls::{Calls, Client};
-use super::request::{RequestContext, RequestHandle};
+use super::live::RequestHandle;
+use super::request::RequestContext;
 use super::shared::counters::Counters;
 use super::shared::{Shared, queue_events};
 use super::vm::Roots;
@@ -87,14 +89,15 @@ impl Host for NginxHost {
     }
 
     #[inline]
-    fn guest_entered(&mut self) {
+    fn guest_entered(&mut self) -> bool {
         self.is_up = true;
         self.begin = self.counters.callback();
+        self.begin.is_some()
     }
 
     #[inline]
-    fn guest_left(&mut self, returned: bool, memory_size: usize) {
-        if let Some(begin) = self.begin.take() {
+    fn guest_left(&mut self, returned: bool, memory_size: Option<usize>) {
+        if let Some((begin, memory_size)) = self.begin.take().zip(memory_size) {
             self.counters.timed(begin, memory_size);
         }
         if !returned {
@@ -127,8 +130,8 @@ pub struct RequestStream {
     slot: usize,
     /// For the last word on it.
     handle: RequestHandle,
-    /// Calls made for the request: they end with it.
-    calls: Calls,
+    /// Calls made for the request: they end with it. There are none until the first is made.
+    calls: OnceCell<Calls>,
 }
 
 // SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
@@ -137,7 +140,7 @@ unsafe impl Send for RequestStream {}
 impl RequestStream {
     /// The stream of a slot; it is used until the slot's HttpContext has finished, which the request's end waits for.
     pub fn new(ctx: &RequestContext, slot: usize) -> Self {
-        Self { ctx: NonNull::from(ctx), slot, handle: ctx.handle(), calls: Calls::default() }
+        Self { ctx: NonNull::from(ctx), slot, handle: ctx.handle(), calls: OnceCell::new() }
     }
 
     fn ctx(&self) -> &RequestContext {
@@ -147,7 +150,7 @@ impl RequestStream {
 
     /// The way back to the request, from what may outlive it.
     pub fn handle(&self) -> RequestHandle {
-        self.handle.clone()
+        self.handle
     }
 
     /// Which of the request's HttpContexts this is.
@@ -156,7 +159,11 @@ impl RequestStream {
     }
 
     pub fn calls(&self) -> &Calls {
-        &self.calls
+        self.calls.get_or_init(|| {
+            let calls = Calls::default();
+            self.ctx().set_calls(self.slot, calls.pending());
+            calls
+        })
     }
 
     #[inline]

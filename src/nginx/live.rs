@@ -1,35 +1,74 @@
-//! The requests that plugins have met and that are not over. nginx lets go of them without a word when a worker is told to
-//! terminate at once; their contexts are ended all the same.
+//! The requests that plugins have met and that are not over, and the way to one from what may outlive it.
+//!
+//! nginx lets go of requests without a word when a worker is told to terminate at once; their contexts are ended all the same.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::ptr::NonNull;
 
 use super::request::RequestContext;
 
 thread_local! {
-    static LIVE: RefCell<Vec<NonNull<RequestContext>>> = const { RefCell::new(Vec::new()) };
+    static LIVE: RefCell<Live> = const { RefCell::new(Live { places: Vec::new(), free: Vec::new(), last_serial: 0 }) };
 }
 
-/// Where a request stands among the others.
-#[derive(Default)]
-pub struct Place(Cell<usize>);
-
-/// Takes a request in; it is there until [`leave`].
-pub fn enter(ctx: &RequestContext) {
-    LIVE.with_borrow_mut(|live| {
-        ctx.place.0.set(live.len());
-        live.push(NonNull::from(ctx));
-    });
+/// Places are used again, so that a request costs no allocation in the steady state; the serial number tells its holders apart.
+struct Live {
+    places: Vec<Place>,
+    free: Vec<usize>,
+    last_serial: u64,
 }
 
-/// The request's pool is about to go.
-pub fn leave(ctx: &RequestContext) {
+struct Place {
+    serial: u64,
+    ctx: Option<NonNull<RequestContext>>,
+}
+
+/// The way to a request from what may outlive it.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestHandle {
+    place: usize,
+    serial: u64,
+}
+
+impl RequestHandle {
+    /// The request, if its contexts have not finished.
+    #[inline]
+    pub fn get(&self) -> Option<&RequestContext> {
+        let ctx = LIVE.with_borrow(|live| {
+            let place = live.places.get(self.place)?;
+            place.ctx.filter(|_| place.serial == self.serial)
+        })?;
+        // SAFETY: it is there until [`leave`], which its request calls before the pool goes that it lives in.
+        Some(unsafe { ctx.as_ref() })
+    }
+}
+
+/// Takes a request in, at an address that stays; it is there until [`leave`].
+pub fn enter(ctx: NonNull<RequestContext>) -> RequestHandle {
     LIVE.with_borrow_mut(|live| {
-        let place = ctx.place.0.get();
-        live.swap_remove(place);
-        if let Some(moved) = live.get(place) {
-            // SAFETY: what is in the list has not left it, so its pool is there.
-            unsafe { moved.as_ref() }.place.0.set(place);
+        live.last_serial += 1;
+        let serial = live.last_serial;
+        let taken = Place { serial, ctx: Some(ctx) };
+        let place = match live.free.pop() {
+            Some(place) => {
+                live.places[place] = taken;
+                place
+            }
+            None => {
+                live.places.push(taken);
+                live.places.len() - 1
+            }
+        };
+        RequestHandle { place, serial }
+    })
+}
+
+/// The request's contexts are about to finish. Does nothing if it has left already.
+pub fn leave(handle: RequestHandle) {
+    LIVE.with_borrow_mut(|live| {
+        let place = &mut live.places[handle.place];
+        if place.serial == handle.serial && place.ctx.take().is_some() {
+            live.free.push(handle.place);
         }
     });
 }
@@ -37,7 +76,7 @@ pub fn leave(ctx: &RequestContext) {
 /// Ends the contexts of every request: the worker exits.
 pub fn finish_all() {
     // Not borrowed while callbacks run.
-    let all = LIVE.with_borrow(Clone::clone);
+    let all: Vec<_> = LIVE.with_borrow(|live| live.places.iter().filter_map(|place| place.ctx).collect());
     for ctx in all {
         // SAFETY: callbacks do not end requests, and nginx ends none while it calls us.
         unsafe { ctx.as_ref() }.finish();

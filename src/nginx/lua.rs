@@ -9,6 +9,7 @@
 //! | `plugins` | load and configure |
 //! | `requests` | the callbacks of a request |
 //! | `bodies` | those with a body |
+//! | `kept` | what Lua keeps of a body for plugins that pause |
 //! | `calls` | the HTTP calls that Lua makes for them |
 //! | `waiting` | a thread of Lua's that waits for a plugin |
 //! | `properties` | those of a request |
@@ -19,6 +20,7 @@ mod answer;
 mod bodies;
 mod calls;
 mod installation;
+mod kept;
 mod plugins;
 mod properties;
 mod requests;
@@ -36,6 +38,7 @@ use ngx_bindings::sys::ngx_str_t;
 
 pub use calls::LuaCall;
 pub use installation::Installation;
+pub use kept::Kept;
 pub use waiting::Waiting;
 
 use super::configuration::{MainConf, Policy};

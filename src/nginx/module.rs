@@ -68,6 +68,7 @@ static mut ngx_http_proxy_wasm_filter_module: ngx_module_t = ngx_module_t {
 };
 
 /// The module whose index requests and locations keep our data under.
+#[inline]
 pub fn main_module() -> *const ngx_module_t {
     &raw const ngx_http_proxy_wasm_module
 }
@@ -144,8 +145,11 @@ extern "C" fn merge_loc_conf(cf: *mut ngx_conf_t, above: *mut c_void, conf: *mut
 
 extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     guard(rc::ERROR, || {
-        // SAFETY: nginx passes its parser.
-        phases::register(unsafe { Conf::from_ptr(cf) })
+        // SAFETY: nginx passes its parser, inside `http`.
+        unsafe {
+            let cf = Conf::from_ptr(cf);
+            phases::register(cf, &*cf.main_conf(main_module()))
+        }
     })
 }
 

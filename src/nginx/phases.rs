@@ -14,11 +14,14 @@ use super::request::{RequestContext, Source, Verdict, phase_result};
 use crate::config::Phase;
 use crate::proxy_wasm::abi::MapType;
 
-/// Adds the handlers. Ours run before nginx's own of the same phase, having been added after them.
-pub fn register(cf: Conf) -> ngx_int_t {
-    let added = phase::add_handler(cf, NginxPhase::Rewrite, on_rewrite)
-        .and_then(|()| phase::add_handler(cf, NginxPhase::Access, on_access))
-        .and_then(|()| phase::add_handler(cf, NginxPhase::Log, on_log));
+/// Adds the handlers, but for those that would have nothing to do: every request of nginx calls them. Ours run before nginx's own
+/// of the same phase, having been added after them.
+pub fn register(cf: Conf, main: &MainConf) -> ngx_int_t {
+    let add = |needed: bool, phase, handler| if needed { phase::add_handler(cf, phase, handler) } else { Ok(()) };
+    // An answer may come between the phases: that of access looks for it even if all plugins ran in the other.
+    let added = add(main.has_attachments_in(Phase::Rewrite), NginxPhase::Rewrite, on_rewrite)
+        .and_then(|()| add(!main.attachments.is_empty(), NginxPhase::Access, on_access))
+        .and_then(|()| add(main.enabled, NginxPhase::Log, on_log));
     added.map_or_else(Into::into, |()| rc::OK)
 }
 
@@ -39,6 +42,12 @@ fn handle(r: *mut ngx_http_request_t, phase: Phase) -> ngx_int_t {
     if loc.attachments.is_empty() || request.is_subrequest() {
         return rc::DECLINED;
     }
+    run_guarded(request, loc, phase)
+}
+
+/// Out of line: a location without plugins does not pay for the stack frame.
+#[inline(never)]
+fn run_guarded(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     guard(rc::ERROR, || run(request, loc, phase))
 }
 
@@ -142,6 +151,9 @@ fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: usize)
 
 /// Gives nginx what the plugins left of the request's body.
 fn keep_body(ctx: &RequestContext) -> ngx_int_t {
+    if ctx.request_body.borrow().is_none() {
+        return rc::DECLINED;
+    }
     match ctx.request_body.take().filter(Body::is_changed).and_then(Body::into_bytes) {
         Some(bytes) => ctx.request().set_body(&bytes).map_or_else(Into::into, |()| rc::DECLINED),
         None => rc::DECLINED,
@@ -151,12 +163,19 @@ fn keep_body(ctx: &RequestContext) -> ngx_int_t {
 unsafe extern "C" fn on_log(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request.
     if let Some(ctx) = unsafe { Request::from_ptr(r) }.and_then(RequestContext::of) {
-        guard((), || ctx.finish());
+        finish_guarded(ctx);
     }
     rc::OK
 }
 
+/// Out of line, as [`run_guarded`].
+#[inline(never)]
+fn finish_guarded(ctx: &RequestContext) {
+    guard((), || ctx.finish());
+}
+
 /// The configuration of the location that the request is in.
+#[inline]
 pub fn loc_conf<'a>(request: Request) -> &'a LocConf {
     // SAFETY: `create_loc_conf` made one for every location; they live as long as the cycle, which outlives its requests.
     unsafe { &*request.loc_conf(module::main_module()) }

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use ngx_bindings::log::Level;
 use ngx_bindings::pool::AllocError;
 use ngx_bindings::{Request, rc};
+use smallvec::SmallVec;
 
 use super::body::Body;
 use super::calls::PendingCalls;
 use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
 use super::host::{Answer, NginxHost, RequestStream};
-use super::live;
+use super::live::{self, RequestHandle};
 use super::lua::Waiting;
 use super::module;
 use super::pause::Pause;
@@ -36,7 +37,7 @@ pub enum Verdict {
     /// Wait: something will call back.
     Pause,
     /// Answer in the upstream's place.
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// A plugin failed, and its policy closes the request.
     Fail,
     /// Close the client's connection, without an answer.
@@ -52,6 +53,9 @@ pub enum Source {
     Lua(usize),
 }
 
+/// Slots that cost a request no allocation.
+const SLOTS: usize = 2;
+
 /// Which of a request's two bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyOf {
@@ -64,9 +68,9 @@ pub enum BodyOf {
 /// The HttpContexts of one request.
 pub struct RequestContext {
     request: Request,
-    slots: RefCell<Vec<Slot>>,
+    slots: RefCell<SmallVec<[Slot; SLOTS]>>,
     /// What a callback wants sent, until nginx is told.
-    answer: RefCell<Option<Answer>>,
+    answer: RefCell<Option<Box<Answer>>>,
     /// A plugin closed the stream.
     closed: Cell<bool>,
     /// A callback of the request runs; what it leaves to be done is looked at when it has returned.
@@ -83,21 +87,7 @@ pub struct RequestContext {
     pub pause: Pause,
     /// How far the response has come.
     pub response: Response,
-    /// Where it stands among the requests of this process.
-    pub place: live::Place,
     handle: RequestHandle,
-}
-
-/// The way to a request from what may outlive it.
-#[derive(Clone, Debug, Default)]
-pub struct RequestHandle(Rc<Cell<Option<NonNull<RequestContext>>>>);
-
-impl RequestHandle {
-    /// The request, if its contexts have not finished.
-    pub fn get(&self) -> Option<&RequestContext> {
-        // SAFETY: `create` stores the context, and `finish` forgets it before it goes.
-        self.0.get().map(|ctx| unsafe { &*ctx.as_ptr() })
-    }
 }
 
 struct Slot {
@@ -121,9 +111,11 @@ impl RequestContext {
     pub fn of<'a>(request: Request) -> Option<&'a Self> {
         // SAFETY: only `create` stores something there, and it lives in the request's pool.
         let ctx = unsafe { request.module_ctx::<Self>(module::main_module()).as_ref() };
-        if ctx.is_some() || !request.is_internal() {
-            return ctx;
-        }
+        if ctx.is_some() || !request.is_internal() { ctx } else { Self::find_again(request) }
+    }
+
+    #[cold]
+    fn find_again<'a>(request: Request) -> Option<&'a Self> {
         // An internal redirect made nginx forget it. In the pool are those of subrequests, too.
         // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool.
         let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
@@ -145,7 +137,10 @@ impl RequestContext {
     }
 
     fn create<'a>(request: Request) -> Result<&'a Self, AllocError> {
-        let ctx = request.pool().alloc::<Self>()?;
+        let ctx = NonNull::new(request.pool().alloc::<Self>()?).ok_or(AllocError)?;
+        request.pool().on_destroy(destroy, ctx.as_ptr().cast())?;
+        // Before the rest, which is then made in its place and not moved there.
+        let handle = live::enter(ctx);
         // SAFETY: fresh, aligned memory of the right size, that lives as long as the request.
         unsafe {
             ctx.write(Self {
@@ -160,13 +155,10 @@ impl RequestContext {
                 waiting: Waiting::default(),
                 pause: Pause::default(),
                 response: Response::default(),
-                place: live::Place::default(),
-                handle: RequestHandle(Rc::new(Cell::new(NonNull::new(ctx)))),
+                handle,
             });
-            request.pool().on_destroy(destroy, ctx.cast())?;
-            request.set_module_ctx(module::main_module(), ctx);
-            live::enter(&*ctx);
-            Ok(&*ctx)
+            request.set_module_ctx(module::main_module(), ctx.as_ptr());
+            Ok(ctx.as_ref())
         }
     }
 
@@ -178,7 +170,7 @@ impl RequestContext {
 
     /// The way here, for what may outlive the request.
     pub fn handle(&self) -> RequestHandle {
-        self.handle.clone()
+        self.handle
     }
 
     /// The slot of that source.
@@ -209,7 +201,7 @@ impl RequestContext {
             source,
             plugin: Arc::clone(plugin.plugin()),
             policy,
-            calls: stream.calls().pending(),
+            calls: PendingCalls::default(),
             http: None,
             request_body_seen: false,
             wants_request_body: false,
@@ -289,7 +281,7 @@ impl RequestContext {
         match failure {
             // Where the response has begun, nginx closes the connection instead.
             FailurePolicy::Closed if is_held => {
-                self.set_answer(Answer { status: 503, headers: PairsBuf::default(), body: Vec::new() });
+                self.set_answer(Box::new(Answer { status: 503, headers: PairsBuf::default(), body: Vec::new() }));
             }
             FailurePolicy::Closed => {}
             FailurePolicy::Open => {
@@ -361,6 +353,11 @@ impl RequestContext {
         self.slots.borrow()[slot].policy.body_buffer_size
     }
 
+    /// The plugin of a slot makes its first call.
+    pub fn set_calls(&self, slot: usize, calls: PendingCalls) {
+        self.slots.borrow_mut()[slot].calls = calls;
+    }
+
     /// Whether the plugin of a slot waits for calls it made.
     pub fn calls_pending(&self, slot: usize) -> bool {
         self.slots.borrow()[slot].calls.any()
@@ -380,11 +377,11 @@ impl RequestContext {
     /// Whether the plugin of a slot has the means to change a body.
     pub fn may_change_body(&self, slot: usize) -> bool {
         let slots = self.slots.borrow();
-        slots[slot].http.is_some() && slots[slot].plugin.imports("proxy_set_buffer_bytes")
+        slots[slot].http.is_some() && slots[slot].plugin.may_change_bodies()
     }
 
     /// What a plugin wants sent; the first answer stands.
-    pub fn set_answer(&self, answer: Answer) {
+    pub fn set_answer(&self, answer: Box<Answer>) {
         self.answer.borrow_mut().get_or_insert(answer);
     }
 
@@ -404,7 +401,7 @@ impl RequestContext {
     }
 
     /// The answer that [`Self::set_answer`] left.
-    pub fn take_answer(&self) -> Option<Answer> {
+    pub fn take_answer(&self) -> Option<Box<Answer>> {
         self.answer.take()
     }
 
@@ -415,7 +412,7 @@ impl RequestContext {
 
     /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
     pub fn finish(&self) {
-        self.handle.0.set(None);
+        live::leave(self.handle);
         self.waiting.forget();
         self.pause.forget();
         for slot in 0..self.len() {
@@ -439,7 +436,6 @@ extern "C" fn destroy(data: *mut c_void) {
         unsafe {
             let ctx = &*data.cast::<RequestContext>();
             ctx.finish();
-            live::leave(ctx);
             data.cast::<RequestContext>().drop_in_place();
         }
     });

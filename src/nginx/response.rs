@@ -25,6 +25,7 @@ use super::body::Body;
 use super::configuration::LocConf;
 use super::filters::NEXT;
 use super::host::{Answer, header_count};
+use super::lua::Kept;
 use super::module;
 use super::phases::{loc_conf, main_conf};
 use super::request::{RequestContext, Source, Verdict};
@@ -45,8 +46,8 @@ pub struct Response {
     waiting: Cell<Chain>,
     /// By slot: what it holds of the body.
     held: RefCell<Vec<(usize, Piece)>>,
-    /// By slot: what Lua keeps of the body for it.
-    kept: RefCell<Vec<(usize, Vec<u8>)>>,
+    /// What Lua keeps of the body for plugins.
+    pub kept: Kept,
     /// What plugins made of the body and nginx has not sent yet.
     unsent: Unsent,
     /// A plugin changed the body.
@@ -102,12 +103,21 @@ impl From<AllocError> for Stop {
 impl Response {
     /// Whether the plugin of a slot holds the header or part of the body.
     pub fn is_held_by(&self, slot: usize) -> bool {
-        self.stage.get() == Stage::HeaderHeld(slot) || self.held.borrow().iter().any(|(holder, _)| *holder == slot)
+        self.stage.get() == Stage::HeaderHeld(slot)
+            || self.held.borrow().iter().any(|(holder, _)| *holder == slot)
+            || self.kept.is_kept_by(slot)
     }
 
     /// Whether nginx has come to the response.
     pub fn has_begun(&self) -> bool {
         self.stage.get() != Stage::Upstream
+    }
+
+    /// Lua has come to the response. Our filter, before Lua's, has seen nothing of it if no plugin had met the request by then.
+    pub fn begin_in_lua(&self) {
+        if !self.has_begun() {
+            self.stage.set(Stage::Passing);
+        }
     }
 
     fn header_is_held(&self) -> bool {
@@ -118,7 +128,7 @@ impl Response {
     fn holder(&self) -> Option<usize> {
         match self.stage.get() {
             Stage::HeaderHeld(slot) => Some(slot),
-            _ => self.held.borrow().first().map(|(slot, _)| *slot),
+            _ => self.held.borrow().first().map(|(slot, _)| *slot).or_else(|| self.kept.holder()),
         }
     }
 }
@@ -375,7 +385,7 @@ fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), Alloc
 }
 
 /// Answers in the upstream's place; what was held is gone.
-fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
+fn answer_now(ctx: &RequestContext, answer: Box<Answer>) -> Result<(), Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     if request.header_sent() {
         return Err(fail(ctx, rc::ERROR));
@@ -403,7 +413,7 @@ fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> Result<ngx_int_t, Stop> {
 }
 
 /// As [`answer_now`] from Lua's header filter, behind ours: it sends the header itself, and the body comes through our filter later.
-pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
+pub fn answer_later(ctx: &RequestContext, answer: Box<Answer>) -> Verdict {
     match answer.replace(ctx.request()) {
         Ok(()) => {
             *ctx.response.body.borrow_mut() = Some(Body::copied(answer.body, true));
@@ -457,18 +467,6 @@ fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
 }
 
 impl Response {
-    /// What Lua keeps of the body for the plugin of a slot.
-    pub fn take_kept(&self, slot: usize) -> Vec<u8> {
-        let mut kept = self.kept.borrow_mut();
-        let position = kept.iter().position(|(keeper, _)| *keeper == slot);
-        position.map(|position| kept.swap_remove(position).1).unwrap_or_default()
-    }
-
-    /// Keeps a piece that Lua passed for the plugin of a slot.
-    pub fn keep(&self, slot: usize, bytes: Vec<u8>) {
-        self.kept.borrow_mut().push((slot, bytes));
-    }
-
     fn take_held(&self, slot: usize) -> Option<Piece> {
         let mut held = self.held.borrow_mut();
         let position = held.iter().position(|(holder, _)| *holder == slot)?;

@@ -98,6 +98,14 @@ impl<S> Contexts<S> {
         }
     }
 
+    /// As [`Self::effective_stream_mut`].
+    pub fn effective_stream(&self) -> Option<&S> {
+        match self.effective? {
+            ContextKey::Http(index) => self.http[index].stream.as_ref(),
+            ContextKey::Plugin(_) => None,
+        }
+    }
+
     /// The effective context, as what a call from it is told by.
     pub fn origin(&self) -> Origin<'_, S> {
         match self.effective {

@@ -34,10 +34,12 @@ pub trait Host:
     fn stream_opened(&mut self) {}
     /// The plugin has started a call to another server.
     fn call_started(&mut self) {}
-    /// A callback begins.
-    fn guest_entered(&mut self) {}
-    /// A callback ended, well or not, with so many bytes of linear memory in use.
-    fn guest_left(&mut self, _returned: bool, _memory_size: usize) {}
+    /// A callback begins. Answers whether it is one to be measured.
+    fn guest_entered(&mut self) -> bool {
+        false
+    }
+    /// A callback ended, well or not; if it was to be measured, with so many bytes of linear memory in use.
+    fn guest_left(&mut self, _returned: bool, _memory_size: Option<usize>) {}
 }
 
 /// Everything a plugin can do to one request.

@@ -42,18 +42,20 @@ impl<H: Host> Instance<H> {
         }
     }
 
-    /// What every callback begins with: its context is effective, and its time starts to run.
+    /// What every callback begins with: its context is effective, and its time starts to run. Answers whether it is measured.
     #[inline]
-    pub fn enter(&mut self, effective: ContextKey, ticks: u64) {
+    pub fn enter(&mut self, effective: ContextKey, ticks: u64) -> bool {
         self.store.set_epoch_deadline(ticks);
-        self.store.data_mut().contexts.enter(effective);
+        let state = self.store.data_mut();
+        state.contexts.enter(effective);
+        state.host.guest_entered()
     }
 
     /// What every callback ends with.
     #[inline]
-    pub fn leave(&mut self, returned: bool) {
-        let memory = self.memory_size();
-        self.store.data_mut().host.guest_left(returned, memory);
+    pub fn leave(&mut self, returned: bool, measured: bool) {
+        let memory_size = measured.then(|| self.memory_size());
+        self.store.data_mut().host.guest_left(returned, memory_size);
     }
 
     #[inline]

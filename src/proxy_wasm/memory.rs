@@ -86,9 +86,7 @@ impl<'a, H: Host> Guest<'a, H> {
 
     /// Checks where an address and a size will be written.
     pub fn check_return(&mut self, out: ReturnBytes) -> Result {
-        let (memory, _) = self.split();
-        memory.check(out.data, 4)?;
-        Ok(memory.check(out.size, 4)?)
+        check_return(&self.split().0, out)
     }
 
     /// Writes a number where it was checked that it can be.
@@ -118,13 +116,14 @@ impl<'a, H: Host> Guest<'a, H> {
     }
 
     /// Gives the guest what `find` leaves in the scratch buffer: for values that are borrowed from the host, which must
-    /// not be while the guest's allocator runs.
+    /// not be while the guest's allocator runs. Where it goes is checked first.
     pub fn give_copy(
         &mut self,
         out: ReturnBytes,
         find: impl FnOnce(&mut Vec<u8>, LinearMemory<'_>, &mut VmState<H>) -> Result,
     ) -> Result {
         let (memory, state) = self.split();
+        check_return(&memory, out)?;
         let mut value = mem::take(&mut state.scratch);
         let given = find(&mut value, memory, state).and_then(|()| {
             self.give(out, value.len(), |into, _| {
@@ -157,4 +156,9 @@ impl<'a, H: Host> Guest<'a, H> {
             address => Ok(GuestBytes { address, size }),
         }
     }
+}
+
+fn check_return(memory: &LinearMemory<'_>, out: ReturnBytes) -> Result {
+    memory.check(out.data, 4)?;
+    Ok(memory.check(out.size, 4)?)
 }

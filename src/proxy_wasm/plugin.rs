@@ -64,6 +64,8 @@ pub struct Plugin<H: Host> {
     instance_pre: InstancePre<VmState<H>>,
     abi_version: AbiVersion,
     callbacks: CallbackSet,
+    /// Looked up here because requests ask.
+    may_change_bodies: bool,
     options: PluginOptions,
     callback_ticks: u64,
     start_ticks: u64,
@@ -103,6 +105,7 @@ impl<H: Host> Plugin<H> {
             instance_pre,
             abi_version,
             callbacks,
+            may_change_bodies: wasm.imports().any(|import| import.name() == "proxy_set_buffer_bytes"),
             callback_ticks: engine.ticks(options.callback_timeout),
             start_ticks: engine.ticks(options.start_timeout),
             options,
@@ -115,9 +118,10 @@ impl<H: Host> Plugin<H> {
         self.callbacks.contains(callback)
     }
 
-    /// Whether the plugin imports this function of the host.
-    pub fn imports(&self, hostcall: &str) -> bool {
-        self.module.wasmtime().imports().any(|import| import.name() == hostcall)
+    /// Whether the plugin has the means to change a body.
+    #[inline]
+    pub fn may_change_bodies(&self) -> bool {
+        self.may_change_bodies
     }
 
     /// Who it is.

@@ -95,6 +95,11 @@ impl<H: Host> VmState<H> {
         self.contexts.effective_stream_mut().ok_or(Status::NotFound)
     }
 
+    /// The host, and the request of the effective context.
+    pub fn host_and_stream(&mut self) -> (&mut H, Option<&H::Stream>) {
+        (&mut self.host, self.contexts.effective_stream())
+    }
+
     /// The host, and who calls it.
     pub fn host_and_origin(&mut self) -> (&mut H, Origin<'_, H::Stream>) {
         (&mut self.host, self.contexts.origin())

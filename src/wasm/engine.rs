@@ -54,6 +54,8 @@ pub struct Engine(Arc<Shared>);
 
 struct Shared {
     wasmtime: wasmtime::Engine,
+    /// Without the checks in compiled code nobody would look at the clock.
+    has_deadlines: bool,
     ticker: Ticker,
     modules: Mutex<HashMap<Hash, Weak<Compiled>>>,
 }
@@ -66,16 +68,21 @@ impl Engine {
     pub fn new(config: &EngineConfig) -> Result<Self, Error> {
         let wasmtime = wasmtime::Engine::new(&config.wasmtime()).map_err(Error::Engine)?;
         let ticker = Ticker::new(wasmtime.weak());
-        Ok(Self(Arc::new(Shared { wasmtime, ticker, modules: Mutex::default() })))
+        Ok(Self(Arc::new(Shared {
+            wasmtime,
+            has_deadlines: config.epoch_interruption,
+            ticker,
+            modules: Mutex::default(),
+        })))
     }
 
     /// Lets time pass for deadlines, from a thread that no signal reaches. For a worker, when its first instance is about to
-    /// start; it does nothing when time passes already, and never outlives a fork.
+    /// start; it does nothing when time passes already or nobody looks at it, and never outlives a fork.
     ///
     /// # Errors
     /// When no thread can be made.
     pub fn start_ticker(&self) -> std::io::Result<()> {
-        self.0.ticker.start()
+        if self.0.has_deadlines { self.0.ticker.start() } else { Ok(()) }
     }
 
     /// Ends the thread of [`Engine::start_ticker`].

@@ -8,7 +8,7 @@ use ngx_bindings::Log;
 use ngx_bindings::cycle;
 
 use super::super::host::{NginxHost, RequestStream};
-use super::super::request::RequestHandle;
+use super::super::live::RequestHandle;
 use super::executor::Task;
 use super::grpc::Outbox;
 use crate::proxy_wasm::{Failure, HttpContext, PluginContext};

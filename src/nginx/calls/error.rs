@@ -54,6 +54,8 @@ fn of_system(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => f.write_str("connection refused"),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => f.write_str("connection reset by peer"),
+        // In the middle of a response, as before it.
+        io::ErrorKind::UnexpectedEof => f.write_str("connection closed"),
         io::ErrorKind::TimedOut => f.write_str("timeout"),
         _ => f.write_str(error.to_string().split(" (os error").next().unwrap_or_default()),
     }

@@ -162,11 +162,7 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
             for header in request.headers_out().iter() {
                 with_lowcase_name(header, |name| field(name, header.value()));
             }
-            for name in SPECIAL_RESPONSE_FIELDS {
-                if let Some(value) = special_response_field(request, name) {
-                    field(name, &value);
-                }
-            }
+            each_special_response_field(request, field);
             Ok(())
         }
         MapType::HttpResponseTrailers => {
@@ -194,7 +190,7 @@ fn with_lowcase_name(header: Field, body: impl FnOnce(&[u8])) {
 
 pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
     if !name.starts_with(b":") {
-        return request.headers_in().find(name).map(Field::value);
+        return request.headers_in().find_request_field(name).map(Field::value);
     }
     match name {
         b":scheme" => Some(request.scheme()),
@@ -203,7 +199,7 @@ pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
         // HTTP/1.0 may come without.
         b":authority" => request
             .headers_in()
-            .find(b"host")
+            .find_request_field(b"host")
             .map(Field::value)
             .or_else(|| Some(request.host()).filter(|h| !h.is_empty())),
         _ => None,
@@ -258,9 +254,25 @@ pub fn response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>
 }
 
 /// Fields that nginx keeps outside the list, in the order that plugins see them in.
-const SPECIAL_RESPONSE_FIELDS: [&[u8]; 6] =
-    [b"last-modified", b"content-type", b"content-length", b"connection", b"transfer-encoding", b":status"];
+fn each_special_response_field(request: Request, field: &mut dyn FnMut(&[u8], &[u8])) {
+    let mut digits = itoa::Buffer::new();
+    if let Some(time) = request.last_modified() {
+        field(b"last-modified", &time);
+    }
+    if !request.content_type().is_empty() {
+        field(b"content-type", request.content_type());
+    }
+    if let Some(length) = request.content_length() {
+        field(b"content-length", digits.format(length).as_bytes());
+    }
+    field(b"connection", connection(request));
+    if request.chunked() {
+        field(b"transfer-encoding", b"chunked");
+    }
+    field(b":status", digits.format(request.status()).as_bytes());
+}
 
+/// One of [`each_special_response_field`].
 fn special_response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
     let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
     let number = |n: u64| Some(Cow::Owned(n.to_string().into_bytes()));

@@ -33,7 +33,7 @@ impl LocalResponse for RequestStream {
             let line = format_args!("local response {}, details: {details}", response.status);
             self.request().log().print(ngx_bindings::log::Level::Info, line);
         }
-        self.ctx().set_answer(Answer::new(self.request(), response));
+        self.ctx().set_answer(Box::new(Answer::new(self.request(), response)));
         self.ctx().after_callback();
         Ok(())
     }

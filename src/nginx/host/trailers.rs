@@ -17,7 +17,7 @@ pub fn trailer_count(request: Request) -> u32 {
 pub fn add(request: Request, name: &[u8], value: &[u8]) -> Result {
     check(request, name)?;
     if !is_framing(name) {
-        request.trailers_out().push(request.pool(), name, value)?;
+        request.trailers_out().push_response_field(request.pool(), name, value)?;
         request.expect_trailers();
     }
     Ok(())

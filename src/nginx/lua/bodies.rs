@@ -6,6 +6,7 @@ use ngx_bindings::Request;
 use ngx_bindings::log::Level;
 use ngx_bindings::sys::ngx_http_request_t;
 
+use super::kept::{Hold, Piece};
 use super::requests::{Outcome, on_http, on_http_outcome};
 use super::waiting;
 use super::{LuaPluginContext, bytes};
@@ -37,7 +38,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
     }
 }
 
-/// `proxy_on_response_body`. What the plugin pauses on is kept, and comes back before the next piece.
+/// `proxy_on_response_body`. What the plugin pauses on is kept, and Lua passes nothing on, not even the end.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
     r: *mut ngx_http_request_t,
@@ -54,34 +55,79 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
 }
 
 fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bool) -> Verdict {
-    if !ctx.has(slot, Callback::OnResponseBody) {
-        return Verdict::Continue;
-    }
-    let mut whole = ctx.response.take_kept(slot);
-    let changed = !whole.is_empty();
-    whole.extend_from_slice(body);
-    let whole_size = size(&whole);
-    *ctx.response.body.borrow_mut() = Some(Body::copied(whole, changed));
-    let verdict = ctx.call(slot, |http| http.on_response_body(whole_size, end_of_body));
-    match verdict {
-        Verdict::Continue if end_of_body => response_trailers(ctx, slot),
-        Verdict::Pause if end_of_body => {
-            // Lua cannot wait in a body filter.
-            ctx.request().log().print(Level::Error, format_args!("a plugin paused at the end of the response"));
-            Verdict::Continue
+    ctx.response.begin_in_lua();
+    let Piece { bytes: mut kept, hold } = ctx.response.kept.take(slot);
+    match hold {
+        Hold::End => {
+            // Another plugin let go of something; this one has not.
+            kept.extend_from_slice(body);
+            ctx.response.kept.put(slot, Piece { bytes: kept, hold });
+            return Verdict::Pause;
         }
+        Hold::Done => {
+            kept.extend_from_slice(body);
+            pass_on(ctx, kept, true);
+            ctx.response.kept.put(slot, Piece { bytes: Vec::new(), hold });
+            return Verdict::Continue;
+        }
+        // A plugin that failed keeps nothing back any more.
+        Hold::Until | Hold::LetGo if !ctx.has(slot, Callback::OnResponseBody) => {
+            if !kept.is_empty() {
+                kept.extend_from_slice(body);
+                pass_on(ctx, kept, true);
+            }
+            return Verdict::Continue;
+        }
+        Hold::LetGo => {
+            let verdict = see(ctx, slot, body.to_vec(), false, end_of_body);
+            let seen = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            kept.extend_from_slice(&seen);
+            pass_on(ctx, kept, true);
+            verdict
+        }
+        Hold::Until => {
+            let changed = !kept.is_empty();
+            kept.extend_from_slice(body);
+            see(ctx, slot, kept, changed, end_of_body)
+        }
+    }
+}
+
+/// Leaves bytes where Lua looks for what it is to pass on.
+fn pass_on(ctx: &RequestContext, bytes: Vec<u8>, changed: bool) {
+    *ctx.response.body.borrow_mut() = Some(Body::copied(bytes, changed));
+}
+
+/// Runs the callback on a piece, and keeps what the plugin pauses on.
+fn see(ctx: &RequestContext, slot: usize, piece: Vec<u8>, changed: bool, end_of_body: bool) -> Verdict {
+    let piece_size = size(&piece);
+    pass_on(ctx, piece, changed);
+    let verdict = match ctx.call(slot, |http| http.on_response_body(piece_size, end_of_body)) {
+        Verdict::Continue if end_of_body => response_trailers(ctx, slot),
+        verdict => verdict,
+    };
+    match verdict {
         Verdict::Pause => {
-            let held = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            let bytes = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
             let limit = ctx.body_buffer_size(slot);
-            if held.len() > limit {
+            if bytes.len() > limit {
                 let line = format_args!("a plugin holds more of the response than wasm_body_buffer_size ({limit})");
                 ctx.request().log().print(Level::Error, line);
                 return Verdict::Fail;
             }
-            ctx.response.keep(slot, held);
+            ctx.response.kept.put(slot, Piece { bytes, hold: if end_of_body { Hold::End } else { Hold::Until } });
+            if end_of_body {
+                ctx.request().set_buffered(true);
+                ctx.pause_response();
+            }
             Verdict::Pause
         }
-        verdict => verdict,
+        verdict => {
+            if end_of_body {
+                ctx.response.kept.put(slot, Piece { bytes: Vec::new(), hold: Hold::Done });
+            }
+            verdict
+        }
     }
 }
 
@@ -91,13 +137,7 @@ fn response_trailers(ctx: &RequestContext, slot: usize) -> Verdict {
     if count == 0 {
         return Verdict::Continue;
     }
-    match ctx.call(slot, |http| http.on_response_trailers(count)) {
-        Verdict::Pause => {
-            ctx.request().log().print(Level::Error, format_args!("a plugin paused at the end of the response"));
-            Verdict::Continue
-        }
-        verdict => verdict,
-    }
+    ctx.call(slot, |http| http.on_response_trailers(count))
 }
 
 /// What a plugin made of the body that Lua passed: 1, and the bytes, which stay until the next callback; 0 if it is unchanged.

@@ -67,8 +67,9 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
             if loc_conf(request).response_body == Some(BodyMode::Always) && ctx.has(slot, Callback::OnResponseBody) {
                 let _ = request.set_variable(b"wasm_process_resp_body", b"true");
             }
-            let wants_body = request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
-            if wants_body && request.expects_body() && ctx.may_change_body(slot) {
+            // The variable last: looking it up by name costs more than all the rest.
+            let wants_body = || request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
+            if ctx.may_change_body(slot) && request.expects_body() && wants_body() {
                 // Lua has no way to hold the header back, so it cannot say a length that may change.
                 request.set_content_length(None);
                 request.forbid_ranges();

@@ -1,11 +1,11 @@
 //! A response that plugins held and let go of, or held too long: it goes on from nginx's loop.
 
-use ngx_bindings::chain::Chain;
+use ngx_bindings::chain::{Chain, Marks};
 use ngx_bindings::log::Level;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::{Stage, Stop, answer_now, fail, header_from, pass, settle, take, trailers};
+use super::{Stage, Stop, answer_now, fail, header_from, next, pass, settle, take, trailers};
 use crate::nginx::request::RequestContext;
 
 impl RequestContext {
@@ -58,6 +58,16 @@ fn resume(ctx: &RequestContext, slot: usize) -> Result<ngx_int_t, Stop> {
     match ctx.response.take_held(slot) {
         Some(piece) if piece.with_trailers => trailers::pass(ctx, slot + 1, piece),
         Some(piece) => pass(ctx, slot + 1, piece),
-        None => Ok(rc::OK),
+        None => match ctx.response.kept.let_go(slot) {
+            Some(at_end) => push(ctx, at_end),
+            None => Ok(rc::OK),
+        },
     }
+}
+
+/// Lets Lua's body filter, behind ours, take up again what it kept.
+fn push(ctx: &RequestContext, at_end: bool) -> Result<ngx_int_t, Stop> {
+    let marks = Marks { last: at_end, last_in_chain: at_end, flush: !at_end };
+    let nothing = ctx.response.unsent.add(ctx.request(), Vec::new(), marks)?;
+    Ok(next(ctx, nothing))
 }

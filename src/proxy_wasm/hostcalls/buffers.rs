@@ -68,7 +68,6 @@ fn set_buffer_bytes<H: Host>(
 /// v0.1.0: the VM's configuration in `proxy_on_vm_start`, else the plugin's; unlike a buffer, it is there when it is
 /// empty.
 fn get_configuration<H: Host>(guest: &mut Guest<'_, H>, out: ReturnBytes) -> Result {
-    guest.check_return(out)?;
     guest.give_copy(out, |value, _, state| {
         value.extend_from_slice(state.contexts.plugin_configuration());
         Ok(())

@@ -72,7 +72,6 @@ fn set_header_map_pairs<H: Host>(guest: &mut Guest<'_, H>, map: i32, pairs: Gues
 
 fn get_header_map_value<H: Host>(guest: &mut Guest<'_, H>, map: i32, name: GuestBytes, out: ReturnBytes) -> Result {
     let map = MapType::try_from(map)?;
-    guest.check_return(out)?;
     guest.give_copy(out, |value, memory, state| {
         let name = memory.bytes(name)?;
         let found = match incoming(&state.incoming, map) {

@@ -20,17 +20,17 @@ fn log<H: Host>(guest: &mut Guest<'_, H>, level: i32, message: GuestBytes) -> Re
     let level = LogLevel::try_from(level)?;
     let (memory, state) = guest.split();
     let message = memory.bytes(message)?;
-    let (host, origin) = state.host_and_origin();
-    if level >= host.log_level(origin.stream) {
-        host.log(origin.stream, level, message);
+    let (host, stream) = state.host_and_stream();
+    if level >= host.log_level(stream) {
+        host.log(stream, level, message);
     }
     Ok(())
 }
 
 fn get_log_level<H: Host>(guest: &mut Guest<'_, H>, return_level: u32) -> Result {
     let (mut memory, state) = guest.split();
-    let (host, origin) = state.host_and_origin();
-    Ok(memory.write_u32(return_level, host.log_level(origin.stream) as u32)?)
+    let (host, stream) = state.host_and_stream();
+    Ok(memory.write_u32(return_level, host.log_level(stream) as u32)?)
 }
 
 #[cfg(test)]

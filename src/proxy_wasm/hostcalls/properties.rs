@@ -23,7 +23,6 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
 }
 
 fn get_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, out: ReturnBytes) -> Result {
-    guest.check_return(out)?;
     guest.give_copy(out, |value, memory, state| {
         let path = PropertyPath::new(memory.bytes(path)?);
         match own_property(&state.plugin, path) {

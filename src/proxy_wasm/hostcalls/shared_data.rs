@@ -22,7 +22,6 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
 }
 
 fn get_shared_data<H: Host>(guest: &mut Guest<'_, H>, key: GuestBytes, out: ReturnBytes, return_cas: u32) -> Result {
-    guest.check_return(out)?;
     guest.check(return_cas, 4)?;
     let mut cas = 0;
     guest.give_copy(out, |value, memory, state| {

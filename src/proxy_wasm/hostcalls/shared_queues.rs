@@ -56,7 +56,6 @@ fn enqueue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, value: Gu
 }
 
 fn dequeue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, out: ReturnBytes) -> Result {
-    guest.check_return(out)?;
     guest.give_copy(out, |value, _, state| Ok(state.host.dequeue(queue, value)?))
 }
 

@@ -88,10 +88,9 @@ impl<H: Host> Machine<H> {
         call: impl FnOnce(&mut Instance<H>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
         let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
-        instance.enter(effective, self.plugin.ticks(callback));
-        instance.store.data_mut().host.guest_entered();
+        let measured = instance.enter(effective, self.plugin.ticks(callback));
         let result = call(instance);
-        instance.leave(result.is_ok());
+        instance.leave(result.is_ok(), measured);
         wasi::flush(instance.store.data_mut());
         match result {
             Ok(result) => Ok(result),

@@ -5,6 +5,7 @@ package ProxyWasm::Apisix;
 #     --- config_yaml      APISIX's; default: $CONFIG below, or only the scripted guest
 #     --- apisix_yaml      routes, services and global rules
 #     --- script           in its place: the scripted guest's configuration, on one route for every URI
+#     --- without_wasm_vm  APISIX's directive is not there
 #     --- upstream         locations of the upstream's. It answers every other request with what it got, header and body
 #
 # Everything of these two files is indented block style; a file without a folder is one of the compiled plugins. The gateway is
@@ -15,7 +16,7 @@ package ProxyWasm::Apisix;
 #     PUT /gc              what Lua no longer holds goes
 #
 # Blocks get all that, and GET /t as request if they name none. For start_nginx there is gateway(config_yaml => …, apisix_yaml => …),
-# which answers its arguments, and resources($apisix_yaml), which answers the text of PUT /apisix.
+# which answers its arguments, and resources($apisix_yaml), which answers the text of PUT /apisix. These take structures, too.
 
 use strict;
 use warnings;
@@ -52,17 +53,23 @@ wasm:
       file: hostcalls.wasm
 YAML
 
+my $INIT_WORKER = <<'CONF';
+init_worker_by_lua_block {
+        gateway.load_plugins("$TEST_NGINX_HTML_DIR/config.json")
+        gateway.load_resources("$TEST_NGINX_HTML_DIR/apisix.json")
+    }
+CONF
+
 sub gateway {
     my (%o) = @_;
     my $lib = repository();
+    my $wasm_vm = defined $o{without_wasm_vm} ? '' : 'wasm_vm wasmtime;';
+    my $init_worker = ($o{http_config} // '') =~ /init_worker_by_lua/ ? '' : $INIT_WORKER;
     my $http = <<"CONF";
     lua_package_path "$lib/lib/?.lua;$lib/t/apisix/?.lua;;";
-    wasm_vm wasmtime;
+    $wasm_vm
     init_by_lua_block { gateway = require("gateway") }
-    init_worker_by_lua_block {
-        gateway.load_plugins("\$TEST_NGINX_HTML_DIR/config.json")
-        gateway.load_resources("\$TEST_NGINX_HTML_DIR/apisix.json")
-    }
+    $init_worker
     server {
         listen $ENV{TEST_NGINX_UPSTREAM_PORT};
         access_log off;
@@ -135,6 +142,7 @@ sub _plugins {
 # That parser makes a text of everything; numbers are those that look so.
 sub _yaml {
     my ($text) = @_;
+    return $text if ref $text;
     return _numbers(CPAN::Meta::YAML->read_string($text)->[0]);
 }
 
@@ -149,13 +157,13 @@ sub _json { return JSON::PP->new->canonical->encode($_[0]) }
 
 t::ProxyWasm::no_root_location();
 # A worker that loads plugins may have to compile them first.
-t::ProxyWasm::timeout(60);
+t::ProxyWasm::timeout(20);
 t::ProxyWasm::add_block_preprocessor(sub {
     my ($block) = @_;
     my @files = map { [$_->[0], $_->[1]] } _user_files(scalar $block->user_files);
     my %conf = gateway(
         user_files => \@files,
-        map { ($_ => scalar $block->$_) } qw(config_yaml apisix_yaml script upstream http_config config),
+        map { ($_ => scalar $block->$_) } qw(config_yaml apisix_yaml script upstream http_config config without_wasm_vm),
     );
     $block->set_value($_ => $conf{$_}) for qw(http_config config user_files);
     $block->set_value(request => 'GET /t')

@@ -1,7 +1,7 @@
 package ProxyWasm::Example;
 
 # One suite for a plugin in all its languages and on both paths: whatever it is written in, and whether nginx or APISIX drives
-# it, a client, an upstream and the error log see the same.
+# it (as t/apisix/gateway.lua does), a client, an upstream and the error log see the same.
 #
 #     test_example(
 #         'fault-injection',
@@ -25,9 +25,9 @@ package ProxyWasm::Example;
 
 use strict;
 use warnings;
-use Cwd ();
-use File::Basename qw(dirname);
+use JSON::PP qw(encode_json);
 use Test::More;
+use ProxyWasm::Module qw(repository);
 use ProxyWasm::Server qw(start_nginx);
 use ProxyWasm::Upstream qw(upstream);
 
@@ -35,26 +35,31 @@ use Exporter 'import';
 our @EXPORT = qw(test_example);
 
 my %SUFFIX = (rust => '', go => '-go', c => '-c');
-my $APISIX = Cwd::abs_path(dirname(__FILE__)) . '/apisix.lua';
+my %PATHS  = ('proxy_wasm' => \&_native, 'resty.proxy-wasm' => \&_lua);
 
 sub test_example {
     my ($plugin, %o) = @_;
     for my $language (@{ $o{languages} }) {
         my $file = "$ENV{TEST_NGINX_PLUGINS}/$plugin$SUFFIX{$language}.wasm";
-        subtest "$plugin in $language, by proxy_wasm"       => sub { _test(_native($plugin, $file), %o) };
-        subtest "$plugin in $language, by resty.proxy-wasm" => sub { _test(_lua($plugin, $file), %o) };
+        for my $path (sort keys %PATHS) {
+            subtest "$plugin in $language, by $path" => sub {
+                _test($PATHS{$path}->($plugin, $file, @{ $o{cases} }), %o);
+            };
+        }
     }
     done_testing;
 }
 
+# `way` declares the plugin in http{}, attaches it in the location of each case, and may need files.
 sub _test {
-    my ($declare, $attach, %o) = @_;
-    my @cases = @{ $o{cases} };
-    my $upstream = $o{proxy_pass} // 'http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/';
+    my ($way, %o) = @_;
+    my @cases     = @{ $o{cases} };
+    my $upstream  = $o{proxy_pass} // 'http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/';
+    my $locations = join '', map { "location /$_/ {\n$way->{attach}[$_]\nproxy_pass $upstream;\n}\n" } keys @cases;
     my $server = start_nginx(
-        http_config => $declare . ($o{http_config} // upstream()),
-        config      => join('', map { "location /$_/ {\n" . $attach->("$_.conf", $cases[$_]) . "proxy_pass $upstream;\n}\n" } keys @cases),
-        user_files  => [map { ["$_.conf", $cases[$_]{conf}] } keys @cases],
+        http_config => $way->{declare} . ($o{http_config} // upstream()),
+        config      => $locations,
+        user_files  => $way->{files},
     );
     # On the native path plugins are configured when a worker starts.
     my $start = $server->error_log;
@@ -64,34 +69,43 @@ sub _test {
     $server->stop;
 }
 
-# What declares the plugin in http{}, and what attaches it in the location of a case.
-
 sub _native {
-    my ($plugin, $file) = @_;
-    return "wasm_plugin $plugin $file;\n", sub {
-        my ($conf, $case) = @_;
-        return ($case->{directives} // '') . "proxy_wasm $plugin conf_file=html/$conf;\n";
+    my ($plugin, $file, @cases) = @_;
+    return {
+        declare => "wasm_plugin $plugin $file;\n",
+        attach  => [map { ($cases[$_]{directives} // '') . "proxy_wasm $plugin conf_file=html/$_.conf;" } keys @cases],
+        files   => [map { ["$_.conf", $cases[$_]{conf}] } keys @cases],
     };
 }
 
+# As APISIX: each case is a route.
 sub _lua {
-    my ($plugin, $file) = @_;
-    my $declare = <<"E";
+    my ($plugin, $file, @cases) = @_;
+    my @plugins = { name => $plugin, priority => 1, file => $file };
+    my @routes  = map { { id => $_, uri => "/$_/*", plugins => { $plugin => { conf => $cases[$_]{conf} } } } } keys @cases;
+    my $lib     = repository();
+    return {
+        declare => <<"E",
+    lua_package_path "$lib/lib/?.lua;$lib/t/apisix/?.lua;;";
     wasm_vm wasmtime;
+    init_by_lua_block { gateway = require("gateway") }
     init_worker_by_lua_block {
-        apisix = dofile("$APISIX")
-        apisix.load("$plugin", "$file")
+        gateway.load_plugins("\$TEST_NGINX_HTML_DIR/config.json")
+        gateway.load_resources("\$TEST_NGINX_HTML_DIR/apisix.json")
     }
 E
-    return $declare, sub {
-        my ($conf) = @_;
-        return <<"E";
-        set \$wasm_process_req_body '';
-        set \$wasm_process_resp_body '';
-        access_by_lua_block { apisix.request("$plugin", "\$TEST_NGINX_HTML_DIR/$conf") }
-        header_filter_by_lua_block { apisix.response_headers() }
-        body_filter_by_lua_block { apisix.response_body() }
+        attach => [(<<'E') x @cases],
+        set $wasm_process_req_body '';
+        set $wasm_process_resp_body '';
+        access_by_lua_block { gateway.access() }
+        header_filter_by_lua_block { gateway.header_filter() }
+        body_filter_by_lua_block { gateway.body_filter() }
 E
+        files => [
+            ['config.json', encode_json({ wasm => { plugins => \@plugins } })],
+            # Bytes as they are: a configuration need not be text.
+            ['apisix.json', JSON::PP->new->encode({ routes => \@routes })],
+        ],
     };
 }
 
@@ -111,7 +125,7 @@ sub _try {
     my @lines = split /^/, $server->error_log;
     ok scalar(grep { /$case->{log}/ } @lines, split /^/, $start), "log: $case->{log}" or diag @lines if $case->{log};
     ok !scalar(grep { /$case->{no_log}/ } @lines), "no log of $case->{no_log}" if $case->{no_log};
-    my $expected = $case->{log} ? qr/$case->{log}|failed to configure plugin context/ : qr/(?!)/;
+    my $expected = $case->{log} ? qr/$case->{log}|failed to (?:configure|fetch wasm) plugin c/ : qr/(?!)/;
     is join('', grep { /\[error\]/ && !/$expected/ } @lines), '', 'no other error line';
 }
 

@@ -35,7 +35,7 @@ sub target_dir {
 sub preamble {
     my (%block) = @_;
     my $text = join "\n", map { $_ // '' } @block{qw(main_config http_config config)};
-    my $lua  = $block{lua} || $text =~ $USES_LUA;
+    my $lua  = $block{lua} || $text =~ $USES_LUA || _needs_libraries();
     my (@main, @http);
 
     push @main, map { "load_module $_;" } _lua_modules() if $lua;
@@ -61,6 +61,9 @@ sub find_libraries {
     $http =~ s/\blua_package_path\s+"[^"]*?\K;;/;$path;;/g if defined $path && length $path;
     return $http;
 }
+
+# Lua that is linked in wants libraries that fit it from the start, used or not.
+sub _needs_libraries { return length($ENV{TEST_NGINX_LUA_PATH} // '') && !_lua_modules() }
 
 # Empty for an nginx that has the module linked in.
 sub _module {
