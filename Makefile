@@ -23,6 +23,8 @@ NAME ?=
 DIR ?=
 # where demo listens, on 127.0.0.1
 DEMO_PORT ?= 9080
+# seconds of each fuzz target
+FUZZ_SECONDS ?= 600
 # OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
 OPENRESTY_PREFIX ?=
 # where install puts proxy-wasm-check, in bin
@@ -74,12 +76,22 @@ test: deps plugins all tools ## install what is missing, build, run all tests
 	cargo test --release --no-default-features $(CARGO_FLAGS)
 	.ci/test-plugins
 	.ci/with-nginx .ci/test-suites
+	.ci/fuzz 5
 
 .PHONY: test-browser
 test-browser: plugins all ## look at the status page in headless Chromium, where that is installed
 	install -d $(CARGO_TARGET_DIR)/screenshots
 	SCREENSHOTS=$(CARGO_TARGET_DIR)/screenshots TEST_BROWSER=yes TEST_NGINX_BINARY=$(NGINX_BINARY) \
 		TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins prove -I. t/browser/
+
+.PHONY: fuzz
+fuzz: deps ## install what is missing, fuzz each target for FUZZ_SECONDS
+	.ci/fuzz $(FUZZ_SECONDS)
+
+.PHONY: sanitize
+sanitize: deps plugins all ## install what is missing, build, run suites under valgrind
+	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
+		.ci/sanitize $(TEST_JOBS)
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles

@@ -18,7 +18,7 @@ use super::body::Body;
 use super::calls::PendingCalls;
 use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
-use super::host::{Answer, NginxHost, RequestStream};
+use super::host::{Allowance, Answer, NginxHost, RequestStream};
 use super::live::{self, RequestHandle};
 use super::lua::Waiting;
 use super::module;
@@ -85,6 +85,8 @@ pub struct RequestContext {
     pub waiting: Waiting,
     /// What holds the request, or the response.
     pub pause: Pause,
+    /// What its plugins may still have kept for it.
+    pub allowance: Allowance,
     /// How far the response has come.
     pub response: Response,
     handle: RequestHandle,
@@ -154,6 +156,7 @@ impl RequestContext {
                 body_read: Cell::default(),
                 waiting: Waiting::default(),
                 pause: Pause::default(),
+                allowance: Allowance::default(),
                 response: Response::default(),
                 handle,
             });
