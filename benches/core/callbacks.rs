@@ -18,7 +18,9 @@ fn callback(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("callback");
     for (name, functions) in [("empty", EMPTY), ("missing", "")] {
         let mut http = http_context(&guest(functions));
-        group.bench_function(name, |bench| bench.iter(|| black_box(http.on_request_headers(10, false)).expect("an action")));
+        group.bench_function(name, |bench| {
+            bench.iter(|| black_box(http.on_request_headers(10, false)).expect("an action"))
+        });
     }
 }
 

@@ -58,7 +58,8 @@ pub fn caller(function: &str, params: &str, data: &str, arguments: &str) -> Stri
 /// # Panics
 /// When the guest is no plugin.
 pub fn plugin_context(wat: &str) -> Rc<PluginContext<FakeHost>> {
-    let plugin = fake::plugin(wat.as_bytes(), PluginOptions::default()).unwrap_or_else(|error| panic!("{error}: {wat}"));
+    let plugin =
+        fake::plugin(wat.as_bytes(), PluginOptions::default()).unwrap_or_else(|error| panic!("{error}: {wat}"));
     let (mut host, vm) = fake::vm(plugin);
     host.define_metric(MetricType::Counter, b"requests").expect("a metric");
     let mut worker = host.worker();

@@ -62,13 +62,13 @@ fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bo
             // Another plugin let go of something; this one has not.
             kept.extend_from_slice(body);
             ctx.response.kept.put(slot, Piece { bytes: kept, hold });
-            return Verdict::Pause;
+            Verdict::Pause
         }
         Hold::Done => {
             kept.extend_from_slice(body);
             pass_on(ctx, kept, true);
             ctx.response.kept.put(slot, Piece { bytes: Vec::new(), hold });
-            return Verdict::Continue;
+            Verdict::Continue
         }
         // A plugin that failed keeps nothing back any more.
         Hold::Until | Hold::LetGo if !ctx.has(slot, Callback::OnResponseBody) => {
@@ -76,7 +76,7 @@ fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bo
                 kept.extend_from_slice(body);
                 pass_on(ctx, kept, true);
             }
-            return Verdict::Continue;
+            Verdict::Continue
         }
         Hold::LetGo => {
             let verdict = see(ctx, slot, body.to_vec(), false, end_of_body);
