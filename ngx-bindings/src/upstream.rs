@@ -5,7 +5,7 @@
 
 use nginx_sys::{
     self as sys, ngx_http_cleanup_pt, ngx_http_upstream_main_conf_t, ngx_http_upstream_server_t,
-    ngx_http_upstream_srv_conf_t, ngx_http_upstream_t,
+    ngx_http_upstream_srv_conf_t,
 };
 
 use crate::inet::Address;
@@ -22,30 +22,30 @@ impl Request {
             if (*r).upstream.is_null() || self.is_cached() || (*(*r).main).blocked() != 0 {
                 return false;
             }
-            let mut cleanup = (*(*r).main).cleanup;
-            while let Some(entry) = cleanup.as_mut() {
-                if let Some(end) = entry.handler
-                    && self.is_of_upstream(&raw const entry.handler)
-                {
-                    // It hands the request back as one user of several; the last one is this.
-                    (*(*r).main).set_count((*(*r).main).count() + 1);
-                    end(entry.data);
-                    self.finalize_in_event(rc::OK);
-                    return true;
-                }
-                cleanup = entry.next;
-            }
+            let Some(end) = self.upstream_cleanup() else { return false };
+            // It hands the request back as one user of several; the last one is this.
+            (*(*r).main).set_count((*(*r).main).count() + 1);
+            end(r.cast());
+            self.finalize_in_event(rc::OK);
         }
-        false
+        true
     }
 
-    /// Whether a cleanup is the one that nginx's upstream keeps a pointer to. OpenResty's patches move the field that holds it, so
-    /// it is looked for.
-    unsafe fn is_of_upstream(self, cleanup: *const ngx_http_cleanup_pt) -> bool {
-        const WORDS: usize = size_of::<ngx_http_upstream_t>() / size_of::<usize>();
-        // SAFETY: nginx's structure is as large, a patched one larger; nginx allocates it filled with zeros.
-        let words = unsafe { std::slice::from_raw_parts((*self.as_ptr()).upstream.cast::<usize>(), WORDS) };
-        words.contains(&(cleanup as usize))
+    /// What nginx's upstream has put among the request's cleanups: the one whose data is the request itself. Where that is not
+    /// clear, none. The upstream's own pointer to it is in a structure that OpenResty's patches lay out otherwise.
+    unsafe fn upstream_cleanup(self) -> ngx_http_cleanup_pt {
+        let r = self.as_ptr();
+        let mut found = None;
+        // SAFETY: the request is valid by the handle's contract, and with it its list of cleanups.
+        let mut cleanup = unsafe { (*(*r).main).cleanup.as_ref() };
+        while let Some(entry) = cleanup {
+            if entry.data == r.cast() && entry.handler.is_some() && found.replace(entry.handler).is_some() {
+                return None;
+            }
+            // SAFETY: as above.
+            cleanup = unsafe { entry.next.as_ref() };
+        }
+        found.flatten()
     }
 
     #[cfg(ngx_feature = "http_cache")]

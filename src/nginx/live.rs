@@ -21,6 +21,7 @@ thread_local! {
 struct Live {
     places: Vec<Place>,
     free: Vec<usize>,
+    #[expect(clippy::vec_box, reason = "requests know their context by its address, so it stays where it is")]
     spare: Vec<Box<MaybeUninit<RequestContext>>>,
     last_serial: u64,
 }

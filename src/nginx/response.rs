@@ -143,7 +143,7 @@ pub fn header(ctx: &RequestContext) -> ngx_int_t {
     }
     let result = open_missing(ctx).and_then(|()| match ctx.take_answer() {
         // It came while nginx was busy with the request elsewhere.
-        Some(answer) => answer_now(ctx, answer),
+        Some(answer) => answer_now(ctx, *answer),
         None => header_from(ctx, 0),
     });
     result.map_or_else(|Stop(rc)| rc, |()| rc::OK)
@@ -187,7 +187,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
                 request.set_buffered(true);
                 return Ok(());
             }
-            Verdict::Answer(answer) => return answer_now(ctx, answer),
+            Verdict::Answer(answer) => return answer_now(ctx, *answer),
             Verdict::Fail => return Err(fail(ctx, rc::SERVICE_UNAVAILABLE)),
             Verdict::Close => return Err(fail(ctx, rc::ERROR)),
         }
@@ -324,7 +324,7 @@ fn end(ctx: &RequestContext, body: Body, verdict: Verdict) -> Result<ngx_int_t, 
     match verdict {
         Verdict::Answer(answer) => {
             body.drop_source();
-            answer_now(ctx, answer).map(|()| rc::OK)
+            answer_now(ctx, *answer).map(|()| rc::OK)
         }
         Verdict::Fail => {
             body.drop_source();
@@ -385,7 +385,7 @@ fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), Alloc
 }
 
 /// Answers in the upstream's place; what was held is gone.
-fn answer_now(ctx: &RequestContext, answer: Box<Answer>) -> Result<(), Stop> {
+fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     if request.header_sent() {
         return Err(fail(ctx, rc::ERROR));
@@ -413,7 +413,7 @@ fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> Result<ngx_int_t, Stop> {
 }
 
 /// As [`answer_now`] from Lua's header filter, behind ours: it sends the header itself, and the body comes through our filter later.
-pub fn answer_later(ctx: &RequestContext, answer: Box<Answer>) -> Verdict {
+pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
     match answer.replace(ctx.request()) {
         Ok(()) => {
             *ctx.response.body.borrow_mut() = Some(Body::copied(answer.body, true));

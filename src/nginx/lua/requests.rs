@@ -76,7 +76,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
                 let _ = ctx.response.validators.drop_changed(request, true);
             }
             match verdict {
-                Verdict::Answer(answer) => response::answer_later(ctx, answer),
+                Verdict::Answer(answer) => response::answer_later(ctx, *answer),
                 // Nor can it hold the response: what waits for a call goes on, and the call's response finds it gone.
                 Verdict::Pause => Verdict::Continue,
                 verdict => verdict,

@@ -35,7 +35,7 @@ impl RequestContext {
             return Err(fail(self, rc::ERROR));
         }
         if let Some(answer) = self.take_answer() {
-            return answer_now(self, answer).map(|()| rc::OK);
+            return answer_now(self, *answer).map(|()| rc::OK);
         }
         if let Some(slot) = self.response.holder().filter(|_| timed_out && resumed.is_empty()) {
             let line = format_args!("plugin \"{}\" held the response past wasm_pause_timeout", self.plugin_name(slot));
