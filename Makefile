@@ -15,6 +15,8 @@ CARGO_FLAGS ?=
 BENCH ?=
 # test files that run at once
 TEST_JOBS ?= 2
+# seconds of each fuzz target
+FUZZ_SECONDS ?= 600
 # the plugin for demo and test-plugin, one of examples/plugins
 PLUGIN ?=
 # the new plugin's name, for new-plugin
@@ -23,8 +25,6 @@ NAME ?=
 DIR ?=
 # where demo listens, on 127.0.0.1
 DEMO_PORT ?= 9080
-# seconds of each fuzz target
-FUZZ_SECONDS ?= 600
 # OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
 OPENRESTY_PREFIX ?=
 # where install puts proxy-wasm-check, in bin

@@ -17,7 +17,7 @@ install_packages() {
     # Prometheus' own parser, for what wasm_metrics serves.
     apt_install python3-prometheus-client
 
-    # For the fuzzer, which is C++; to count instructions, for make bench, and to look for memory that is misused.
+    # The fuzzer is C++. valgrind counts instructions for make bench, and looks for memory that is misused for make sanitize.
     apt_install g++ valgrind
 
     # Linters. luajit2 is the LuaJIT that the Lua module is built on; Debian's luajit would remove that module.

@@ -146,7 +146,7 @@ impl RequestStream {
     }
 
     fn ctx(&self) -> &RequestContext {
-        // SAFETY: the context lives in the request's pool and finishes its HttpContexts before that goes.
+        // SAFETY: the context lives as long as the request's pool and finishes its HttpContexts before that goes.
         unsafe { self.ctx.as_ref() }
     }
 

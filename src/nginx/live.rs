@@ -1,20 +1,27 @@
 //! The requests that plugins have met and that are not over, and the way to one from what may outlive it.
 //!
 //! nginx lets go of requests without a word when a worker is told to terminate at once; their contexts are ended all the same.
+//!
+//! The memory of a context is used by one request after the other. In the request's pool it would often be what no longer fits
+//! nginx's first block, and a block costs more than all else that is allocated for a request.
 
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use super::request::RequestContext;
 
 thread_local! {
-    static LIVE: RefCell<Live> = const { RefCell::new(Live { places: Vec::new(), free: Vec::new(), last_serial: 0 }) };
+    static LIVE: RefCell<Live> = const {
+        RefCell::new(Live { places: Vec::new(), free: Vec::new(), spare: Vec::new(), last_serial: 0 })
+    };
 }
 
 /// Places are used again, so that a request costs no allocation in the steady state; the serial number tells its holders apart.
 struct Live {
     places: Vec<Place>,
     free: Vec<usize>,
+    spare: Vec<Box<MaybeUninit<RequestContext>>>,
     last_serial: u64,
 }
 
@@ -38,14 +45,15 @@ impl RequestHandle {
             let place = live.places.get(self.place)?;
             place.ctx.filter(|_| place.serial == self.serial)
         })?;
-        // SAFETY: it is there until [`leave`], which its request calls before the pool goes that it lives in.
+        // SAFETY: it is there until [`leave`], which its request calls before it goes.
         Some(unsafe { ctx.as_ref() })
     }
 }
 
-/// Takes a request in, at an address that stays; it is there until [`leave`].
-pub fn enter(ctx: NonNull<RequestContext>) -> RequestHandle {
+/// Takes a request in, until [`leave`]: where its context is to be made at once, until [`give_back`], and the way there.
+pub fn enter() -> (NonNull<RequestContext>, RequestHandle) {
     LIVE.with_borrow_mut(|live| {
+        let ctx = NonNull::from(Box::leak(live.spare.pop().unwrap_or_else(Box::new_uninit))).cast();
         live.last_serial += 1;
         let serial = live.last_serial;
         let taken = Place { serial, ctx: Some(ctx) };
@@ -59,7 +67,7 @@ pub fn enter(ctx: NonNull<RequestContext>) -> RequestHandle {
                 live.places.len() - 1
             }
         };
-        RequestHandle { place, serial }
+        (ctx, RequestHandle { place, serial })
     })
 }
 
@@ -71,6 +79,17 @@ pub fn leave(handle: RequestHandle) {
             live.free.push(handle.place);
         }
     });
+}
+
+/// Keeps the memory of a context for another request.
+///
+/// # Safety
+///
+/// It came from [`enter`], and nothing uses it any more.
+pub unsafe fn give_back(ctx: NonNull<RequestContext>) {
+    // SAFETY: by this function's contract.
+    let memory = unsafe { Box::from_raw(ctx.as_ptr().cast()) };
+    LIVE.with_borrow_mut(|live| live.spare.push(memory));
 }
 
 /// Ends the contexts of every request: the worker exits.

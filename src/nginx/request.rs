@@ -1,7 +1,8 @@
 //! The HttpContexts of one request, and what their callbacks leave to be done once the guest has returned.
 //!
-//! One [`RequestContext`] stands for the request the client sent, through internal redirects and error pages. It lives in the
-//! request's pool. Host functions reach it while a callback runs, so everything in it is changed through shared references.
+//! One [`RequestContext`] stands for the request the client sent, through internal redirects and error pages. It lives as
+//! long as the request's pool. Host functions reach it while a callback runs, so everything in it is changed through shared
+//! references.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -111,7 +112,7 @@ impl RequestContext {
     /// The context of a request, if any plugin has met it.
     #[inline]
     pub fn of<'a>(request: Request) -> Option<&'a Self> {
-        // SAFETY: only `create` stores something there, and it lives in the request's pool.
+        // SAFETY: only `create` stores something there, and it lives as long as the request's pool.
         let ctx = unsafe { request.module_ctx::<Self>(module::main_module()).as_ref() };
         if ctx.is_some() || !request.is_internal() { ctx } else { Self::find_again(request) }
     }
@@ -119,7 +120,7 @@ impl RequestContext {
     #[cold]
     fn find_again<'a>(request: Request) -> Option<&'a Self> {
         // An internal redirect made nginx forget it. In the pool are those of subrequests, too.
-        // SAFETY: what `create` registered with `destroy` is a `RequestContext` in the pool.
+        // SAFETY: what `create` registered with `destroy` is a `RequestContext`.
         let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
         let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();
         // SAFETY: as above; the module is ours.
@@ -139,11 +140,14 @@ impl RequestContext {
     }
 
     fn create<'a>(request: Request) -> Result<&'a Self, AllocError> {
-        let ctx = NonNull::new(request.pool().alloc::<Self>()?).ok_or(AllocError)?;
-        request.pool().on_destroy(destroy, ctx.as_ptr().cast())?;
-        // Before the rest, which is then made in its place and not moved there.
-        let handle = live::enter(ctx);
-        // SAFETY: fresh, aligned memory of the right size, that lives as long as the request.
+        let (ctx, handle) = live::enter();
+        if let Err(error) = request.pool().on_destroy(destroy, ctx.as_ptr().cast()) {
+            live::leave(handle);
+            // SAFETY: just taken, and nobody was told of it.
+            unsafe { live::give_back(ctx) };
+            return Err(error);
+        }
+        // SAFETY: memory for a context, that `destroy` gives back when the request is over.
         unsafe {
             ctx.write(Self {
                 request,
@@ -437,9 +441,10 @@ extern "C" fn destroy(data: *mut c_void) {
     guard((), || {
         // SAFETY: `create` registered it with this data; nginx runs a cleanup once.
         unsafe {
-            let ctx = &*data.cast::<RequestContext>();
-            ctx.finish();
-            data.cast::<RequestContext>().drop_in_place();
+            let ctx = NonNull::new_unchecked(data.cast::<RequestContext>());
+            ctx.as_ref().finish();
+            ctx.drop_in_place();
+            live::give_back(ctx);
         }
     });
 }

@@ -21,6 +21,7 @@ use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 
+use self::validators::Validators;
 use super::body::Body;
 use super::configuration::LocConf;
 use super::filters::NEXT;
@@ -30,7 +31,6 @@ use super::module;
 use super::phases::{loc_conf, main_conf};
 use super::request::{RequestContext, Source, Verdict};
 use super::unsent::Unsent;
-use self::validators::Validators;
 use crate::proxy_wasm::abi::MapType;
 
 /// Bytes made by plugins that may wait for the client before upstream does.

@@ -5,6 +5,7 @@
 //! process that uses it shares its pages. The cache is never a reason to fail: what cannot be read is compiled, and what cannot
 //! be written is said in one warning.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash as _, Hasher};
 use std::io::{self, Read, Write as _};
@@ -12,6 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
+use sha2::{Digest, Sha256};
 use tracing::{debug, warn};
 
 use super::Engine;
@@ -71,10 +73,14 @@ impl Cache {
     }
 
     fn entry(&self, engine: &Engine, hash: &Hash) -> Entry {
-        let mut key = KeyHasher(blake3::Hasher::new());
+        let mut key = KeyHasher(Sha256::new());
         key.write(hash.as_bytes());
         engine.wasmtime().precompile_compatibility_hash().hash(&mut key);
-        let name = key.0.finalize().to_hex();
+        let mut name = String::with_capacity(64);
+        for byte in key.0.finalize() {
+            // A String takes whatever is written to it.
+            let _ = write!(name, "{byte:02x}");
+        }
         Entry {
             path: self.directory.join(format!("{name}.cwasm")),
             lock: self.directory.join(format!("{name}.lock")),
@@ -184,8 +190,8 @@ fn checksum_matches(file: &File, size: u64) -> io::Result<bool> {
     Ok(crc.finalize() == u32::from_le_bytes(checksum))
 }
 
-/// Feeds what implements [`std::hash::Hash`] into BLAKE3: a 64-bit hash would be too short for the name of code.
-struct KeyHasher(blake3::Hasher);
+/// Feeds what implements [`std::hash::Hash`] into SHA-256: a 64-bit hash would be too short for the name of code.
+struct KeyHasher(Sha256);
 
 impl Hasher for KeyHasher {
     fn write(&mut self, bytes: &[u8]) {
@@ -193,7 +199,7 @@ impl Hasher for KeyHasher {
     }
 
     fn finish(&self) -> u64 {
-        unreachable!("the key is the whole hash")
+        unreachable!("the key is the whole SHA-256")
     }
 }
 

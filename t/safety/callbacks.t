@@ -13,7 +13,7 @@ my %call   = (
     on_grpc_receive_initial_metadata  => $grpc,
     on_grpc_receive                   => $grpc,
     on_grpc_receive_trailing_metadata => $grpc,
-    on_grpc_close                     => qq(["grpc_stream", "$server", "test.Greeter", "Hello"], ["grpc_send", "\${last}", "hello", true]),
+    on_grpc_close                     => qq(["grpc_stream", "$server", "test.Greeter", "Hello"], ["grpc_send", "\${last}", "hello", 1]),
     on_foreign_function               => '["call_foreign_function", "resolve", "127.0.0.1"]',
 );
 my %fault = (trap => qr/wasm `unreachable` instruction executed/, loop => qr/it ran past its timeout/);

@@ -29,15 +29,19 @@ pub fn check_metadata(metadata: Pairs<'_>) -> Result<(), Status> {
 /// Checks a name.
 pub fn check_name(name: &[u8]) -> Result<(), Status> {
     let word = name.strip_prefix(b":").unwrap_or(name);
-    let forbidden = |&byte: &u8| byte <= b' ' || byte == b':' || byte == 0x7f;
-    match word.is_empty() || word.iter().any(forbidden) {
+    match word.is_empty() || any(word, |byte| byte <= b' ' || byte == b':' || byte == 0x7f) {
         true => Err(Status::BadArgument),
         false => Ok(()),
     }
 }
 
+/// Whether a byte is forbidden. Nearly always none is, so all are looked at without a stop, which the compiler does 16 at a time.
+fn any(bytes: &[u8], forbidden: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(false, |any, &byte| any | forbidden(byte))
+}
+
 fn check_value(value: &[u8]) -> Result<(), Status> {
-    match value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')) {
+    match any(value, |byte| matches!(byte, b'\r' | b'\n' | b'\0')) {
         true => Err(Status::BadArgument),
         false => Ok(()),
     }
