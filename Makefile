@@ -15,6 +15,8 @@ CARGO_FLAGS ?=
 BENCH ?=
 # test files that run at once
 TEST_JOBS ?= 2
+# seconds of each fuzz target
+FUZZ_SECONDS ?= 600
 # the plugin for demo and test-plugin, one of examples/plugins
 PLUGIN ?=
 # the new plugin's name, for new-plugin
@@ -74,12 +76,22 @@ test: deps plugins all tools ## install what is missing, build, run all tests
 	cargo test --release --no-default-features $(CARGO_FLAGS)
 	.ci/test-plugins
 	.ci/with-nginx .ci/test-suites
+	.ci/fuzz 5
 
 .PHONY: test-browser
 test-browser: plugins all ## look at the status page in headless Chromium, where that is installed
 	install -d $(CARGO_TARGET_DIR)/screenshots
 	SCREENSHOTS=$(CARGO_TARGET_DIR)/screenshots TEST_BROWSER=yes TEST_NGINX_BINARY=$(NGINX_BINARY) \
 		TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins prove -I. t/browser/
+
+.PHONY: fuzz
+fuzz: deps ## install what is missing, fuzz each target for FUZZ_SECONDS
+	.ci/fuzz $(FUZZ_SECONDS)
+
+.PHONY: sanitize
+sanitize: deps plugins all ## install what is missing, build, run suites under valgrind
+	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
+		.ci/sanitize $(TEST_JOBS)
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles

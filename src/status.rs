@@ -42,8 +42,8 @@ pub struct Plugin {
     pub abi_version: &'static str,
     /// Bytes of its file.
     pub size: usize,
-    /// SHA-256 of its file.
-    pub sha256: String,
+    /// BLAKE3 of its file.
+    pub blake3: String,
     /// Whether compiling was spared by the cache.
     pub from_cache: bool,
     /// It has an instance in this worker.

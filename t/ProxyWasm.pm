@@ -95,6 +95,7 @@ BEGIN {
 use ProxyWasm::ConfigCheck qw(run_check_config);
 use ProxyWasm::Module qw(find_libraries preamble target_dir);
 use ProxyWasm::Server qw(start_nginx);
+use ProxyWasm::Skip qw(skip_of);
 use ProxyWasm::TestNginx ();
 
 $ENV{TEST_NGINX_PLUGINS} //= target_dir() . '/plugins';
@@ -122,7 +123,7 @@ my %runner_expands = map { $_ => 1 }
 
 add_block_preprocessor(sub {
     my ($block) = @_;
-    return if defined $block->SKIP;
+    return if defined $block->SKIP || defined $block->check_config && skip_of($block);
 
     # A check has a root of its own: an nginx may still be running in the other.
     my $root = server_root() . (defined $block->check_config ? '-check' : '');

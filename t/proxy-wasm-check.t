@@ -84,7 +84,7 @@ like $output, qr/^    answers 401 "HIT"$/m, 'what it answered';
 
 ($status, $output) = check("$plugins/fault-injection.wasm", '--conf', '{');
 is $status, 3, 'a refused configuration: exit status';
-like $output, qr/^    \[error\] failed to configure plugin context 1, rc: 0$/m, 'the line of the error log';
+like $output, qr/^    \[error\] failed to configure plugin context 1, rc: 0, plugin: fault-injection$/m, 'the line of the error log';
 
 my $hostcalls = "$plugins/hostcalls.wasm";
 ($status, $output) = check($hostcalls, '--conf', '{"on_request_headers": [["log", "warn", "hello"], ["trap"]]}');

@@ -21,6 +21,11 @@ E
 
 sub status { return JSON::PP::decode_json($s->get('/status')->{body}) }
 
+sub of_plugin {
+    my ($name) = @_;
+    return (grep { $_->{name} eq $name } @{ status()->{plugins} })[0];
+}
+
 $s->get('/t');
 my $res = $s->get('/status');
 is $res->{headers}{'content-type'}, 'application/json', 'content type';
@@ -30,11 +35,11 @@ is_deeply [$status->{pid}], [$s->worker_pids], 'pid';
 like $status->{nginx}, qr/^\d+\.\d+\.\d+$/, 'version of nginx';
 like $status->{wasmtime}, qr/^48\.\d+\.\d+$/, 'version of wasmtime';
 is $status->{calls}, 0, 'calls under way';
-my ($plugin) = grep { $_->{name} eq 'hostcalls' } @{ $status->{plugins} };
+my $plugin = of_plugin('hostcalls');
 ok $plugin->{running}, 'runs';
 is $plugin->{abi_version}, '0.2.1', 'ABI version';
 is $plugin->{size}, -s "$ENV{TEST_NGINX_PLUGINS}/hostcalls.wasm", 'size of the file';
-like $plugin->{sha256}, qr/^[0-9a-f]{64}$/, 'its hash';
+like $plugin->{blake3}, qr/^[0-9a-f]{64}$/, 'its hash';
 cmp_ok $plugin->{memory}, '>=', 65536, 'memory';
 is $plugin->{memory_limit}, 32 << 20, 'limit of memory';
 is $plugin->{plugin_contexts}, 2, 'contexts';
@@ -42,6 +47,13 @@ is $plugin->{failures}, 0, 'failures';
 is $plugin->{all_workers}{requests}, 1, 'requests in all workers';
 is $plugin->{all_workers}{starts}, 1, 'starts in all workers';
 is $status->{zones}{shared_data}{items}, 1, 'items in shared data';
+
+is $s->get('/trap')->{status}, 503, 'a trap';
+my $trapped = of_plugin('hostcalls');
+is_deeply [@$trapped{qw(failures starts)}, !!$trapped->{running}], [1, 1, !!0], 'is counted, and its instance is gone';
+is $s->get('/t')->{status}, 200, 'the next request';
+my $restarted = of_plugin('hostcalls');
+is_deeply [@$restarted{qw(failures starts)}, !!$restarted->{running}], [1, 2, !!1], 'starts another';
 
 my $type = sub { return $s->get(@_)->{headers}{'content-type'} };
 my $html = 'text/html; charset=utf-8';
@@ -64,10 +76,10 @@ like $s->get('/status?refresh=5', Accept => 'text/html')->{body}, qr/<meta http-
 unlike $s->get('/status?refresh=0%22', Accept => 'text/html')->{body}, qr/http-equiv/, 'if the argument is a number of seconds';
 
 $s->get('/trap') for 1 .. 2;
-my ($failed) = grep { $_->{name} eq 'hostcalls' } @{ status()->{plugins} };
+my $failed = of_plugin('hostcalls');
 ok !$failed->{running}, 'a plugin that failed does not run';
 ok $failed->{retry_in} > 0, 'and will be tried again';
-is $failed->{all_workers}{failures}, 2, 'its failures in all workers';
+is $failed->{all_workers}{failures}, 3, 'its failures in all workers';
 like $s->get('/status', Accept => 'text/html')->{body}, qr{<span class="state bad">failed</span><small>again in}, 'the page says so';
 
 $s->stop(allow => [qr/failed to call function/, qr/unreachable/, qr/fails again and again/]);

@@ -17,8 +17,8 @@ install_packages() {
     # Prometheus' own parser, for what wasm_metrics serves.
     apt_install python3-prometheus-client
 
-    # What counts instructions, for make bench.
-    apt_install valgrind
+    # The fuzzer is C++. valgrind counts instructions for make bench, and looks for memory that is misused for make sanitize.
+    apt_install g++ valgrind
 
     # Linters. luajit2 is the LuaJIT that the Lua module is built on; Debian's luajit would remove that module.
     apt_install luajit2 shellcheck

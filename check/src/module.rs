@@ -15,7 +15,7 @@ use crate::producers;
 /// Prints what it is and needs; the plugin, if nginx would take it.
 pub fn check(name: &str, bytes: &[u8]) -> Result<Arc<Plugin<FakeHost>>, Error> {
     let module = Module::load(fake::engine(), None, bytes)?;
-    line("plugin", format_args!("{name}, {}, SHA-256 {}", Size(bytes.len()), module.hash()));
+    line("plugin", format_args!("{name}, {}, BLAKE3 {}", Size(bytes.len()), module.hash()));
     let plugin = plugin(name, &module);
     if let Ok(plugin) = &plugin {
         line("ABI version", plugin.abi_version().as_str());

@@ -1,5 +1,6 @@
 //! The traits of [`crate::proxy_wasm::host`] on a worker and a request, one file per chapter of the spec.
 
+mod allowance;
 mod buffers;
 mod foreign_functions;
 mod grpc_calls;
@@ -23,6 +24,7 @@ use std::time::Instant;
 
 use ngx_bindings::Request;
 
+pub use allowance::Allowance;
 pub use headers::header_count;
 pub use local_response::Answer;
 pub use properties::property;
@@ -35,7 +37,7 @@ use super::request::RequestContext;
 use super::shared::counters::Counters;
 use super::shared::{Shared, queue_events};
 use super::vm::Roots;
-use crate::proxy_wasm::host::{Host, Stream};
+use crate::proxy_wasm::host::{Host, Result, Stream};
 
 /// What an instance of a VM of this worker can call, and what it has under way: that ends with the instance.
 pub struct NginxHost {
@@ -169,6 +171,11 @@ impl RequestStream {
     #[inline]
     fn request(&self) -> Request {
         self.ctx().request()
+    }
+
+    /// Before a name and a value are set, which the request's pool then keeps.
+    fn allow(&self, name: &[u8], value: &[u8]) -> Result {
+        self.ctx().allowance.take(self.request(), name, value)
     }
 }
 

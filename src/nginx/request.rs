@@ -19,7 +19,7 @@ use super::body::Body;
 use super::calls::PendingCalls;
 use super::configuration::{BodyMode, Policy};
 use super::guard::guard;
-use super::host::{Answer, NginxHost, RequestStream};
+use super::host::{Allowance, Answer, NginxHost, RequestStream};
 use super::live::{self, RequestHandle};
 use super::lua::Waiting;
 use super::module;
@@ -86,6 +86,8 @@ pub struct RequestContext {
     pub waiting: Waiting,
     /// What holds the request, or the response.
     pub pause: Pause,
+    /// What its plugins may still have kept for it.
+    pub allowance: Allowance,
     /// How far the response has come.
     pub response: Response,
     handle: RequestHandle,
@@ -158,6 +160,7 @@ impl RequestContext {
                 body_read: Cell::default(),
                 waiting: Waiting::default(),
                 pause: Pause::default(),
+                allowance: Allowance::default(),
                 response: Response::default(),
                 handle,
             });

@@ -45,7 +45,7 @@ fn plugin(vm: &VmContext<NginxHost>, stores: Option<&Stores>) -> Plugin {
         name: plugin.name().to_owned(),
         abi_version: plugin.abi_version().as_str(),
         size: plugin.module().size(),
-        sha256: plugin.module().hash().to_string(),
+        blake3: plugin.module().hash().to_string(),
         from_cache: plugin.module().from_cache(),
         running: status.running,
         retry_in: status.retry_in.map(|wait| wait.as_secs_f64()),

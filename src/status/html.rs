@@ -95,9 +95,9 @@ fn plugins(page: &mut String, plugins: &[Plugin]) -> fmt::Result {
 fn row(page: &mut String, plugin: &Plugin) -> fmt::Result {
     writeln!(
         page,
-        "<tr><th scope=\"row\">{}<small title=\"SHA-256 {}\">ABI {} · {} · {}</small></th>",
+        "<tr><th scope=\"row\">{}<small title=\"BLAKE3 {}\">ABI {} · {} · {}</small></th>",
         Text(&plugin.name),
-        Text(&plugin.sha256),
+        Text(&plugin.blake3),
         Text(plugin.abi_version),
         Size(plugin.size),
         if plugin.from_cache { "from the cache" } else { "compiled" },
@@ -235,7 +235,7 @@ mod tests {
             name: name.into(),
             abi_version: "0.2.1",
             size: 1_153_000,
-            sha256: "00".into(),
+            blake3: "00".into(),
             from_cache: true,
             running: true,
             retry_in: None,

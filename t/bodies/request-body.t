@@ -246,3 +246,39 @@ get_buffer_bytes request_body -> OK hello
 ["X-A: 1", "!X-A"]
 --- response_body eval
 ["blocked", "none"]
+
+
+
+=== TEST 13: one larger than the plugin's memory can be read in parts, and passes
+--- http_config
+    wasm_plugin small $TEST_NGINX_PLUGINS/hostcalls.wasm memory_limit=4m;
+--- config
+    location /echo {
+        client_max_body_size 0;
+        proxy_wasm small '{"trace": true, "on_request_body": [["get_buffer_bytes", "request_body", 5999990, 10]]}';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+    }
+--- request eval
+"POST /echo\n" . "a" x 6_000_000
+--- response_headers
+X-Length: 6000000
+--- error_log eval
+[qr/on_request_body 2 6000000 true/, qr/get_buffer_bytes request_body 5999990 10 -> OK a{10}/]
+
+
+
+=== TEST 14: as a whole it does not fit: the plugin is told so, nothing is cut
+--- http_config
+    wasm_plugin small $TEST_NGINX_PLUGINS/hostcalls.wasm memory_limit=4m;
+--- config
+    location /echo {
+        client_max_body_size 0;
+        proxy_wasm small '{"on_request_body": [["get_buffer_bytes", "request_body"]]}';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+    }
+--- request eval
+"POST /echo\n" . "a" x 6_000_000
+--- response_headers
+X-Length: 6000000
+--- error_log
+get_buffer_bytes request_body -> INVALID_MEMORY_ACCESS

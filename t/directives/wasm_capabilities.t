@@ -88,3 +88,28 @@ raw clock_time_get 0 0 slot -> NOTCAPABLE
 -> INTERNAL_FAILURE
 --- no_error_log
 register http call callout
+
+
+
+=== TEST 6: a name that is misspelt stops nginx, with the one that may be meant
+--- http_config
+    wasm_plugin p $TEST_NGINX_PLUGINS/hostcalls.wasm capabilities=RUST,proxy_get_propety;
+--- config
+    location /t { proxy_wasm p; }
+--- check_config
+--- must_die
+--- error_log eval
+qr/\[emerg\] .*"wasm_plugin": "p" at \S+hostcalls\.wasm has the capability "proxy_get_propety", which is no function of this host: is it proxy_get_property or proxy_set_property\? in \S+nginx\.conf:\d+/
+
+
+
+=== TEST 7: so does one that is like none, in the list for all
+--- http_config
+    wasm_capabilities RUST everything;
+    wasm_plugin p $TEST_NGINX_PLUGINS/hostcalls.wasm;
+--- config
+    location /t { proxy_wasm p; }
+--- check_config
+--- must_die
+--- error_log eval
+qr/\[emerg\] .*"wasm_plugin": "p" at \S+ has the capability "everything", which is no function of this host in /

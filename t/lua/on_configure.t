@@ -94,7 +94,7 @@ nil failed to run proxy_on_configure
 qr/\[error\] [^:]*: \K.*/
 --- grep_error_log_out
 fault-injection: bad percentage 101: want 0 to 100
-failed to configure plugin context 1, rc: 0
+failed to configure plugin context 1, rc: 0, plugin: fault-injection
 --- no_error_log
 create plugin context
 

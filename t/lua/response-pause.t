@@ -23,6 +23,8 @@ my %scripts = (
     first    => [qq{$tick, "on_response_body": [$at_end], } . in_tick($continue), '"on_response_body": [' . $mark =~ s/MARK/ second/r . ']'],
     last     => ['"on_response_body": [' . $mark =~ s/MARK/ first/r . ']', qq{$tick, "on_response_body": [$at_end], } . in_tick($continue)],
     both     => [(qq{$tick, "on_response_body": [$at_end], } . in_tick($continue)) x 2],
+    always   => [qq{$tick, "on_response_body": [["set", "held", "\${context_id}"], ["return", "pause"]], } . in_tick($continue)],
+    large    => ['"on_response_body": [{"if": ["eq", "${end_of_stream}", "false"], "then": [["return", "pause"]]}]'],
     fails    => ['"on_response_body": [{"if": ["eq", "${end_of_stream}", "false"], "then": [["return", "pause"]]}, ["trap"]]'],
 );
 
@@ -36,6 +38,7 @@ my $s = start_nginx(
     http_config => <<"H",
     wasm_vm wasmtime;
     wasm_failure open;
+    wasm_body_buffer_size 100;
     init_worker_by_lua_block {
         wasm = require("resty.proxy-wasm")
         plugin = assert(wasm.load("p", "$ENV{TEST_NGINX_PLUGINS}/hostcalls.wasm"))
@@ -54,6 +57,7 @@ my $s = start_nginx(
         listen 127.0.0.1:\$TEST_NGINX_UPSTREAM_PORT;
         lua_http10_buffering off;
         location / { content_by_lua_block { ngx.print("hello") } }
+        location /large { content_by_lua_block { ngx.print(("0"):rep(101)) ngx.flush(true) } }
         location /silent { content_by_lua_block {
             ngx.print("one ") ngx.flush(true)
             while not state.go do ngx.sleep(0.01) end
@@ -91,6 +95,7 @@ is_served('changed', '<hello<');    # the piece, and the end, which comes by its
 is_served('first',   'hello second');
 is_served('last',    'hello first');
 is_served('both',    'hello');
+is_served('always',  'hello');
 
 subtest 'a piece that is let go of goes on before the next one comes' => sub {
     my $c = $s->connect;
@@ -101,12 +106,12 @@ subtest 'a piece that is let go of goes on before the next one comes' => sub {
     is $c->read_response->{body}, 'one two', 'and so does the response';
 };
 
-for my $path (qw(timeout closed)) {
+for my $path (qw(timeout closed large)) {
     $s->mark_log;
     ok !eval { $s->get("/$path") }, "$path: the connection closes in the midst of the body";
     ok $s->wait_for_log(qr/free http context/), "$path: over";
 }
-like $s->error_log(), qr/on_delete/, 'and the context ends';
+like $s->error_log, qr/plugin "p" holds 101 bytes of a response, more than wasm_body_buffer_size \(100\)/, 'large: why';
 
 is_served('fails', 'hello');
 like $s->error_log, qr/failed to call function: proxy_on_response_body/, 'fails: what it kept is not lost';

@@ -13,6 +13,7 @@ for my $policy (qw(closed open)) {
     $plugins{$policy} = { script => bad_in('on_request_headers', '["trap"]'), options => "failure=$policy" };
     $plugins{"refuses-$policy"} = { script => '{"on_configure": [["return", false]]}', options => "failure=$policy" };
     $plugins{"broken-$policy"}  = { script => '{"on_configure": [["trap"]]}', options => "failure=$policy" };
+    $plugins{"action-$policy"}  = { script => '{"on_request_headers": [["return", 7]]}', options => "failure=$policy" };
 }
 my $zoo = open_zoo(
     plugins => \%plugins,
@@ -66,6 +67,21 @@ for my $policy (qw(closed open)) {
         is_deeply [map { $zoo->get("/broken-$policy")->{status} } 1 .. QUIET], [($status) x QUIET], "gives $status each time";
         cmp_ok scalar($zoo->lines(qr/failed to call function/)), '<=', 2, 'and is not tried each time';
         cmp_ok scalar($zoo->lines(qr/\[error\]/)), '<=', 4, 'nor told';
+        $zoo->is_unharmed('meanwhile');
+    };
+}
+
+for my $policy (qw(closed open)) {
+    my $status = $policy eq 'closed' ? 503 : 200;
+    subtest "$policy: a plugin whose every answer is no action" => sub {
+        $zoo->server->mark_log;
+        my $begin = time;
+        is_deeply [map { $zoo->get("/action-$policy")->{status} } 1 .. QUIET], [($status) x QUIET], "gives $status each time";
+        my $told = qr/plugin "action-$policy" failed: it returned 7, which is no action/;
+        my $errors = $zoo->lines(qr/\[error\].*$told/);
+        cmp_ok $errors, '>=', 1, 'is told';
+        cmp_ok $errors, '<=', 2 + time - $begin, 'once a second';
+        is $zoo->lines(qr/\[info\].*$told/), QUIET - $errors, 'and else at info';
         $zoo->is_unharmed('meanwhile');
     };
 }

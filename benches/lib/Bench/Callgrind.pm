@@ -16,6 +16,9 @@ our @EXPORT_OK = qw(REQUESTS WARM_UP count per_request under_callgrind);
 use constant WARM_UP => 600;
 use constant REQUESTS => 500;
 
+# Seconds; to compile a plugin takes minutes under valgrind.
+use constant START_TIMEOUT => 900;
+
 # Compiled Wasm is code that no file holds when it comes from a cold cache.
 use constant OPTIONS => qw(--tool=callgrind --separate-threads=yes --smc-check=all-non-file);
 
@@ -30,11 +33,12 @@ sub under_callgrind {
         my $out = Bench::Server::directory() . '/callgrind.%p';
         local $ENV{TEST_NGINX_USE_VALGRIND} = join ' ', OPTIONS, "--callgrind-out-file=$out";
         # One process: the one that is counted also reads the configuration.
-        $server = start(%$options, master => 'off');
+        $server = start(%$options, master => 'off', start_timeout => START_TIMEOUT);
     }
+    my $pid    = $server->pid;
     my $result = $body->($server);
     stop($server);
-    unlink glob Bench::Server::directory() . '/callgrind.*';
+    unlink glob Bench::Server::directory() . "/callgrind.$pid*";
     return $result;
 }
 
@@ -74,12 +78,12 @@ sub per_request {
 # the machine that it shows has other instructions, and so other code.
 sub _compile {
     my (%o) = @_;
-    my @new = grep { !$compiled{$_}++ } ($o{http_config} // '') =~ /([^\s"]+\.wasm)\b/g or return;
+    my @new = grep { !$compiled{$_}++ } "@{[values %o]}" =~ /([^\s"]+\.wasm)\b/g or return;
     my $number = 0;
     local $ENV{TEST_NGINX_USE_VALGRIND} = '--tool=none --smc-check=all-non-file';
     stop(start(
         master        => 'off',
-        start_timeout => 900,
+        start_timeout => START_TIMEOUT,
         http_config   => join('', map { 'wasm_plugin p' . ++$number . " $_;\n" } @new),
     ));
 }

@@ -31,7 +31,7 @@ sub plugin {
 sub start {
     my (%o) = @_;
     make_path(directory());
-    $ProxyWasm::Settings::ServRoot = directory() . '/servroot';
+    $ProxyWasm::Settings::ServRoot = directory() . "/servroot-$$";
     my $http = "access_log off;\nkeepalive_requests 1000000;\n";
     return start_nginx(
         log_level => 'warn', workers => 1, worker_connections => 4096, no_root_location => 1, %o,

@@ -53,6 +53,7 @@ impl HeaderMaps for RequestStream {
     }
 
     fn add_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result {
+        self.allow(name, value)?;
         match map {
             MapType::HttpRequestHeaders if is_single(name) => set_request(self.request(), name, value),
             MapType::HttpRequestHeaders => Ok(self.request().add_header_in(name, value)?),
@@ -67,6 +68,7 @@ impl HeaderMaps for RequestStream {
     }
 
     fn replace_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result {
+        self.allow(name, value)?;
         match map {
             MapType::HttpRequestHeaders => set_request(self.request(), name, value),
             MapType::HttpResponseHeaders => {
@@ -100,6 +102,7 @@ impl HeaderMaps for RequestStream {
     /// Pseudo headers are looked at before anything changes: a map is set as a whole or not at all.
     fn set_headers(&mut self, map: MapType, pairs: Pairs<'_>) -> Result {
         let request = self.request();
+        pairs.iter().try_for_each(|(name, value)| self.allow(name, value))?;
         match map {
             MapType::HttpRequestHeaders => {
                 let mut settable = pairs.iter().filter(|(name, _)| *name != b":scheme");

@@ -37,6 +37,7 @@ impl Properties for RequestStream {
             request.log().print(Level::Error, format_args!("variable \"{}\" {reason}", name.escape_ascii()));
             Err(status)
         };
+        self.allow(name, value)?;
         match request.set_variable(name, value) {
             Ok(()) => Ok(()),
             // APISIX has variables of these names; without it the plugin is heard just the same.

@@ -78,13 +78,21 @@ fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bo
             }
             Verdict::Continue
         }
-        Hold::LetGo => {
-            let verdict = see(ctx, slot, body.to_vec(), false, end_of_body);
-            let seen = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
-            kept.extend_from_slice(&seen);
-            pass_on(ctx, kept, true);
-            verdict
-        }
+        Hold::LetGo => match see(ctx, slot, body.to_vec(), false, end_of_body) {
+            // The end, and what goes before it, can only be kept together.
+            Verdict::Pause if end_of_body => {
+                let Piece { bytes, hold } = ctx.response.kept.take(slot);
+                kept.extend_from_slice(&bytes);
+                ctx.response.kept.put(slot, Piece { bytes: kept, hold });
+                Verdict::Pause
+            }
+            verdict => {
+                let seen = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+                kept.extend_from_slice(&seen);
+                pass_on(ctx, kept, true);
+                if matches!(verdict, Verdict::Pause) { Verdict::Continue } else { verdict }
+            }
+        },
         Hold::Until => {
             let changed = !kept.is_empty();
             kept.extend_from_slice(body);
@@ -108,15 +116,23 @@ fn see(ctx: &RequestContext, slot: usize, piece: Vec<u8>, changed: bool, end_of_
     };
     match verdict {
         Verdict::Pause => {
-            let bytes = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            let mut bytes = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
             let limit = ctx.body_buffer_size(slot);
-            if bytes.len() > limit {
-                let line = format_args!("a plugin holds more of the response than wasm_body_buffer_size ({limit})");
+            let too_large = bytes.len() > limit;
+            if too_large {
+                let name = ctx.plugin_name(slot);
+                let size = std::mem::take(&mut bytes).len();
+                let line = format_args!(
+                    "plugin \"{name}\" holds {size} bytes of a response, more than wasm_body_buffer_size ({limit})"
+                );
                 ctx.request().log().print(Level::Error, line);
-                return Verdict::Fail;
+                // Nothing more may look like the rest of it.
+                ctx.close();
+                ctx.after_callback();
             }
-            ctx.response.kept.put(slot, Piece { bytes, hold: if end_of_body { Hold::End } else { Hold::Until } });
-            if end_of_body {
+            let at_end = end_of_body || too_large;
+            ctx.response.kept.put(slot, Piece { bytes, hold: if at_end { Hold::End } else { Hold::Until } });
+            if at_end {
                 ctx.request().set_buffered(true);
                 ctx.pause_response();
             }

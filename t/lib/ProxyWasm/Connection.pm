@@ -10,10 +10,11 @@ use Errno ();
 use IO::Select;
 use Time::HiRes qw(time);
 use ProxyWasm::Client qw(connect_to);
+use ProxyWasm::Settings ();
 
 sub new {
     my ($class, %o) = @_;
-    my $timeout = $o{timeout} || 10;
+    my $timeout = ($o{timeout} || 10) * $ProxyWasm::Settings::Patience;
     return bless {
         sock => connect_to('127.0.0.1', $o{port}, $timeout), timeout => $timeout,
         in => '', methods => [],

@@ -9,7 +9,9 @@ use warnings;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
-use constant { STEP => 0.003, START_DEADLINE => 60 };
+use ProxyWasm::Settings ();
+
+use constant { STEP => 0.003, START_DEADLINE => 60 * $ProxyWasm::Settings::Patience };
 
 # What nginx prints on a terminal. Its log takes over once the configuration is read.
 sub stderr_file { "$_[0]{root}/logs/stderr.log" }
@@ -153,13 +155,12 @@ sub _spawn {
     $running{$pid} = $self;
 }
 
-# TEST_NGINX_USE_VALGRIND: 1, or the options to give it. valgrind.suppress in the
-# current directory holds what is known and not ours.
+# TEST_NGINX_USE_VALGRIND: 1, or the options to give it. t/valgrind.supp holds what is known and not ours.
 sub _wrapper {
     my $use = $ENV{TEST_NGINX_USE_VALGRIND} or return;
-    return ('valgrind', '-q', (-f 'valgrind.suppress' ? '--suppressions=valgrind.suppress' : ()),
+    return ('valgrind', '-q', '--suppressions=t/valgrind.supp',
         $use =~ /^\d+$/
-        ? qw(--leak-check=full --show-possibly-lost=no --smc-check=all-non-file --num-callers=50)
+        ? qw(--leak-check=full --show-possibly-lost=no --smc-check=all-non-file --num-callers=30)
         : split ' ', $use);
 }
 

@@ -32,6 +32,8 @@ our $Verbose      = $ENV{TEST_NGINX_VERBOSE};
 our $NoShuffle    = $ENV{TEST_NGINX_NO_SHUFFLE};
 our $AccumLog     = $ENV{TEST_NGINX_CHECK_ACCUM_ERR_LOG};
 our $LoadModules  = $ENV{TEST_NGINX_LOAD_MODULES};
+# How many times longer than usual everything may take.
+our $Patience     = $ENV{TEST_NGINX_USE_VALGRIND} ? 20 : 1;
 our $RepeatEach   = 1;
 our $Workers      = 1;
 our $Connections  = 64;
