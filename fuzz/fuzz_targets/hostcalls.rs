@@ -1,3 +1,5 @@
+//! libFuzzer on `hostcalls::run`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| ngx_proxy_wasm_fuzz::hostcalls::run(data));

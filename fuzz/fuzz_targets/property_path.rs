@@ -1,3 +1,5 @@
+//! libFuzzer on `property_path::run`.
+
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| ngx_proxy_wasm_fuzz::property_path::run(data));
