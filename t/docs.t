@@ -68,7 +68,7 @@ my ($texts, @silent) = (0);
 find({no_chdir => 1, wanted => sub {
     return if !/\.rs$/ || m{/(?:tests|probe|fake)\.rs$};
     my $source = source(substr $File::Find::name, 1 + length $root);
-    for my $text ($source =~ /\b(?:error|warn|info|format_args)!\(\s*"((?:[^"\\]|\\.)+)"/sg) {
+    for my $text ($source =~ /\b(?:error|warn|info|format_args|Plugin\(format)!\(\s*"((?:[^"\\]|\\.)+)"/sg) {
         $text =~ s/\\\n\s*//g;
         $text =~ s/\\"/"/g;
         for my $part (map { s/^[ :,("]+|[ :,("]+$//gr } split /\{[^}]*\}/, $text) {
