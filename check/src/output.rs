@@ -11,11 +11,10 @@ pub(crate) use say;
 
 /// Prints a line. Without a reader the check goes on, so that the exit status says what came of it.
 pub fn line(text: Arguments<'_>) {
-    match writeln!(std::io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            let _ = writeln!(std::io::stderr(), "proxy-wasm-check: the output cannot be written: {error}");
-            std::process::exit(crate::USAGE_ERROR.into());
-        }
-        _ => {}
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(std::io::stderr(), "proxy-wasm-check: the output cannot be written: {error}");
+        std::process::exit(crate::USAGE_ERROR.into());
     }
 }
