@@ -73,7 +73,7 @@ deps: ## install what is missing to build, lint and test, on Debian
 # Everything is built in the release profile, so that wasmtime is compiled once for all of it.
 .PHONY: test
 test: deps plugins all tools ## install what is missing, build, run all tests
-	cargo test --release --no-default-features $(CARGO_FLAGS)
+	cargo test --release --package proxy-wasm-core $(CARGO_FLAGS)
 	.ci/test-plugins
 	.ci/with-nginx .ci/test-suites
 	.ci/fuzz 5
@@ -97,7 +97,6 @@ sanitize: deps plugins all ## install what is missing, build, run suites under v
 lint: deps ## install what is missing, check formats and styles
 	cargo fmt --all --check
 	.ci/with-nginx cargo clippy --release --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
-	cargo clippy --release --all-targets --no-default-features $(CARGO_FLAGS) -- -D warnings
 	.ci/lint-plugins
 	.ci/lint-scripts
 

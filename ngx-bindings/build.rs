@@ -1,4 +1,4 @@
-//! Tells the sources which nginx they are built on.
+//! Tells the sources which nginx they are built on, and compiles what only C says right.
 
 use std::env;
 
@@ -15,8 +15,16 @@ fn main() {
         .ok()
         .and_then(|version| version.trim().parse().ok())
         .expect("nginx-sys names the version of nginx");
+    compile_request_bits();
     // Since 1.23.0 repeated fields are linked by `next`; before, a few kinds had arrays.
     if version >= 1_023_000 {
         println!("cargo::rustc-cfg=nginx_linked_headers");
     }
+}
+
+fn compile_request_bits() {
+    let source = "src/request_bits.c";
+    println!("cargo::rerun-if-changed={source}");
+    let includes = env::var_os("DEP_NGINX_INCLUDE").expect("nginx-sys names nginx's folders of headers");
+    cc::Build::new().includes(env::split_paths(&includes)).file(source).compile("ngx_bindings_request_bits");
 }

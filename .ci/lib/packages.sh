@@ -8,7 +8,7 @@ install_packages() {
         nginx nginx-dev
 
     # What other nginxes with Lua are built with.
-    apt_install dpkg-dev libluajit2-5.1-dev libpcre2-dev libssl-dev pkg-config zlib1g-dev
+    apt_install dpkg-dev libluajit2-5.1-dev libpcre2-dev libssl-dev patchelf pkg-config zlib1g-dev
 
     # What Test::Nginx, or our runner of its language, is written with.
     apt_install libipc-run-perl liblist-moreutils-perl libtest-base-perl libtest-longstring-perl libtext-diff-perl \

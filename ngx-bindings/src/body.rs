@@ -14,7 +14,7 @@ impl Request {
     pub fn read_body(self, handler: unsafe extern "C" fn(*mut ngx_http_request_t)) -> ngx_int_t {
         // SAFETY: the request is valid; what nginx adds to its count, the caller's `DONE` takes away.
         unsafe {
-            (*self.as_ptr()).set_request_body_in_single_buf(0);
+            self.set_request_body_in_single_buf_bit(0);
             let rc = sys::ngx_http_read_client_request_body(self.as_ptr(), Some(handler));
             if rc < sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t && rc != rc::ERROR {
                 sys::ngx_http_finalize_request(self.as_ptr(), rc::DONE);

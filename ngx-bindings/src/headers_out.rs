@@ -73,8 +73,7 @@ impl Request {
 
     /// Lets the response have trailers: over HTTP/1.1 it is then sent in chunks. Without effect once its header is sent.
     pub fn expect_trailers(self) {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).set_expect_trailers(1) }
+        self.set_expect_trailers_bit(1)
     }
 
     /// Lets nginx's own field for `name` point at what the list holds now.

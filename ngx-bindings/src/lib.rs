@@ -25,6 +25,7 @@ pub mod module;
 pub mod phase;
 pub mod pool;
 pub mod request;
+mod request_bits;
 pub mod resolver;
 pub mod shm;
 pub mod ssl;

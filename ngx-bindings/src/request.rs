@@ -66,8 +66,7 @@ impl Request {
     /// Whether nginx itself redirected the request (`error_page`, `try_files`, `index`).
     #[inline]
     pub fn is_internal(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).internal() != 0 }
+        self.internal_bit() != 0
     }
 
     /// The module's own data of this request.
@@ -140,8 +139,7 @@ impl Request {
     /// Whether only the response's header is wanted.
     #[inline]
     pub fn header_only(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).header_only() != 0 }
+        self.header_only_bit() != 0
     }
 
     /// `https` or `http`.
@@ -188,7 +186,7 @@ impl Request {
             (*r).uri = uri;
             (*r).args = args;
             (*r).unparsed_uri = unparsed;
-            (*r).set_valid_unparsed_uri(1);
+            self.set_valid_unparsed_uri_bit(1);
             sys::ngx_http_set_exten(r);
         }
         Ok(true)
@@ -231,28 +229,24 @@ impl Request {
     /// Whether the response's header is already on its way.
     #[inline]
     pub fn header_sent(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).header_sent() != 0 }
+        self.header_sent_bit() != 0
     }
 
     /// Whether the client's connection stays open after the response.
     #[inline]
     pub fn keepalive(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).keepalive() != 0 }
+        self.keepalive_bit() != 0
     }
 
     /// Lets nginx close the client's connection after the response, or not.
     pub fn set_keepalive(self, keepalive: bool) {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).set_keepalive(keepalive.into()) }
+        self.set_keepalive_bit(keepalive.into())
     }
 
     /// Whether the response is sent in chunks.
     #[inline]
     pub fn chunked(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).chunked() != 0 }
+        self.chunked_bit() != 0
     }
 
     /// Drops what is left of the request's body.
@@ -322,7 +316,7 @@ impl Request {
         let r = self.as_ptr();
         // SAFETY: the request is valid and suspended in a phase handler of ours.
         unsafe {
-            (*r).set_preserve_body(1);
+            self.set_preserve_body_bit(1);
             (*r).write_event_handler = Some(sys::ngx_http_core_run_phases);
             sys::ngx_http_core_run_phases(r);
         }
@@ -364,11 +358,8 @@ impl Request {
     pub fn set_buffered(self, buffered: bool) {
         // One of the four bits that `ngx_http_request_t` has; nginx's image filter uses it, too.
         const BIT: u32 = 0x08;
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe {
-            let other = (*self.as_ptr()).buffered() as u32 & !BIT;
-            (*self.as_ptr()).set_buffered((other | if buffered { BIT } else { 0 }) as _);
-        }
+        let other = self.buffered_bits() & !BIT;
+        self.set_buffered_bits(other | if buffered { BIT } else { 0 });
     }
 
     /// Whether part of the response is on its way to the client: in filters after ours, or waiting for the connection.
@@ -391,11 +382,8 @@ impl Request {
 
     /// Lets no range of the response be cut out: its bytes are not what the client knows.
     pub fn forbid_ranges(self) {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe {
-            (*self.as_ptr()).set_allow_ranges(0);
-            (*self.as_ptr()).set_single_range(0);
-        }
+        self.set_allow_ranges_bit(0);
+        self.set_single_range_bit(0);
     }
 
     /// In a header filter: drops the response and answers with nginx's page for `status` instead; `module` keeps its context.

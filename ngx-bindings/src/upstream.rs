@@ -19,12 +19,12 @@ impl Request {
         let r = self.as_ptr();
         // SAFETY: the request is valid by the handle's contract, and with it its list of cleanups.
         unsafe {
-            if (*r).upstream.is_null() || self.is_cached() || (*(*r).main).blocked() != 0 {
+            if (*r).upstream.is_null() || self.is_cached() || self.main().blocked_bits() != 0 {
                 return false;
             }
             let Some(end) = self.upstream_cleanup() else { return false };
             // It hands the request back as one user of several; the last one is this.
-            (*(*r).main).set_count((*(*r).main).count() + 1);
+            self.main().set_count_bits(self.main().count_bits() + 1);
             end(r.cast());
             self.finalize_in_event(rc::OK);
         }

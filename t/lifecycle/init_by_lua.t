@@ -97,6 +97,17 @@ subtest 'an instance of the master is not shared: a trap in one worker leaves th
     $s->stop(allow => [qr/panicked|the request asked for it/]);
 };
 
+subtest 'random numbers differ between workers, though the master started what asks for them' => sub {
+    my $s = start_nginx(conf('hostcalls', '{"on_request_headers": [["random_get", 16]]}'), workers => 4);
+    my %drawn;
+    for my $pid ($s->worker_pids) {
+        is ask_worker($s, $pid, '/t')->{status}, 200, "worker $pid";
+        $drawn{$1}++ if $s->wait_for_log(qr/ $pid#\d+: .*random_get 16 -> \S/) =~ /-> (.+?), client/;
+    }
+    is keys %drawn, 4, 'each draws its own' or diag explain \%drawn;
+    $s->stop;
+};
+
 subtest 'a HUP whose init_by_lua fails keeps the old configuration serving' => sub {
     my $s = start_nginx(conf('rust-headers', 'conf'));
     my %broken = conf('rust-headers', 'new');

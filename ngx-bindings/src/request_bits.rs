@@ -1,0 +1,60 @@
+//! The bit-fields of `ngx_http_request_t`, by way of C.
+//!
+//! nginx-sys has them too, in places of bindgen's reckoning, and bindgen (0.72) takes the first of a row of bit-fields for aligned.
+//! Since nginx 1.29 they follow a member of two bytes, `port`: from `uri_changes` on, all are then two bits further than bindgen
+//! says. So use those of nginx-sys for a request nowhere.
+
+use nginx_sys::ngx_http_request_t;
+
+use crate::Request;
+
+macro_rules! bits {
+    (get { $($get:ident = $c_get:ident),+ $(,)? } set { $($set:ident = $c_set:ident),+ $(,)? }) => {
+        unsafe extern "C" {
+            $(fn $c_get(r: *const ngx_http_request_t) -> u32;)+
+            $(fn $c_set(r: *mut ngx_http_request_t, value: u32);)+
+        }
+
+        impl Request {
+            $(
+                #[inline]
+                pub(crate) fn $get(self) -> u32 {
+                    // SAFETY: the request is valid by the handle's contract.
+                    unsafe { $c_get(self.as_ptr()) }
+                }
+            )+
+            $(
+                /// What has no room in the field's bits is lost.
+                #[inline]
+                pub(crate) fn $set(self, value: u32) {
+                    // SAFETY: the request is valid by the handle's contract.
+                    unsafe { $c_set(self.as_ptr(), value) }
+                }
+            )+
+        }
+    };
+}
+
+bits! {
+    get {
+        blocked_bits = ngx_bindings_request_blocked,
+        buffered_bits = ngx_bindings_request_buffered,
+        chunked_bit = ngx_bindings_request_chunked,
+        count_bits = ngx_bindings_request_count,
+        header_only_bit = ngx_bindings_request_header_only,
+        header_sent_bit = ngx_bindings_request_header_sent,
+        internal_bit = ngx_bindings_request_internal,
+        keepalive_bit = ngx_bindings_request_keepalive,
+    }
+    set {
+        set_allow_ranges_bit = ngx_bindings_request_set_allow_ranges,
+        set_buffered_bits = ngx_bindings_request_set_buffered,
+        set_count_bits = ngx_bindings_request_set_count,
+        set_expect_trailers_bit = ngx_bindings_request_set_expect_trailers,
+        set_keepalive_bit = ngx_bindings_request_set_keepalive,
+        set_preserve_body_bit = ngx_bindings_request_set_preserve_body,
+        set_request_body_in_single_buf_bit = ngx_bindings_request_set_request_body_in_single_buf,
+        set_single_range_bit = ngx_bindings_request_set_single_range,
+        set_valid_unparsed_uri_bit = ngx_bindings_request_set_valid_unparsed_uri,
+    }
+}
