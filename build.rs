@@ -10,7 +10,7 @@ fn main() {
     // name of ours must never be bound to one in the executable.
     println!("cargo::rustc-cdylib-link-arg=-Wl,-z,nodelete");
     println!("cargo::rustc-cdylib-link-arg=-Wl,-Bsymbolic");
-    // Function names stay, for profilers and backtraces. (Cargo's own `strip` does not reach a library that is also an rlib.)
+    // Function names stay, for profilers and backtraces.
     println!("cargo::rustc-cdylib-link-arg=-Wl,--strip-debug");
 }
 

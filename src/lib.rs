@@ -12,7 +12,8 @@
 //! | [`status`] | what the module says of itself: JSON, and a page for browsers |
 //! | [`error`] | one error, and the one mapping from it to a Proxy-Wasm status |
 //!
-//! `proxy_wasm` and `wasm` know nothing of nginx: they build, test and fuzz with `--no-default-features`.
+//! All but `nginx` know nothing of nginx: the package `core` has the same sources as a library without it, which is what
+//! is tested, fuzzed and benchmarked with plain cargo.
 
 pub mod config;
 pub mod error;

@@ -305,6 +305,7 @@ subtest 'both in a row: each sees what the other left, and waits for it' => sub 
     $s->mark_log;
     is $s->post('/both', 'hello')->{body}, 'go rust hello rust go', 'the body';
     like $s->error_log, qr/on_http_call_response.*get_buffer_bytes request_body -> rust hello/s, 'in order';
+    ok $s->wait_for_log(qr/free http context/, count => 2), 'over';
 };
 
 subtest 'a client that leaves while a plugin holds its request' => sub {

@@ -4,11 +4,11 @@
 
 use std::rc::Rc;
 
-use ngx_http_proxy_wasm_module::proxy_wasm::abi::{BufferType, LogLevel, MapType, MetricType};
-use ngx_http_proxy_wasm_module::proxy_wasm::fake::{self, FakeHost, FakeStream};
-use ngx_http_proxy_wasm_module::proxy_wasm::host::Metrics;
-use ngx_http_proxy_wasm_module::proxy_wasm::pairs::PairsBuf;
-use ngx_http_proxy_wasm_module::proxy_wasm::{HttpContext, PluginContext, PluginOptions};
+use proxy_wasm_core::proxy_wasm::abi::{BufferType, LogLevel, MapType, MetricType};
+use proxy_wasm_core::proxy_wasm::fake::{self, FakeHost, FakeStream};
+use proxy_wasm_core::proxy_wasm::host::Metrics;
+use proxy_wasm_core::proxy_wasm::pairs::PairsBuf;
+use proxy_wasm_core::proxy_wasm::{HttpContext, PluginContext, PluginOptions};
 
 /// What a browser sends to a site, about.
 pub const HEADERS: &[(&str, &str)] = &[

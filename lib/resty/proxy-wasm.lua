@@ -23,7 +23,6 @@ local pcall = pcall
 local require = require
 local gmatch = string.gmatch
 local match = string.match
-local concat = table.concat
 local ngx = ngx
 local thread_spawn = ngx.thread.spawn
 local thread_kill = ngx.thread.kill
@@ -358,13 +357,13 @@ local function wait(r, ctx, outcome)
     while outcome == OUTCOME_PAUSE do
         begin_calls(r, threads)
         local semaphore = new_semaphore(0)
-        if not semaphore then
-            return OUTCOME_ERROR
+        if semaphore then
+            C.ngx_http_proxy_wasm_wait(r, semaphore.sem, post_semaphore)
+            semaphore:wait(LONGEST_WAIT)
+            outcome = C.ngx_http_proxy_wasm_resumed(r, ctx)
+        else
+            outcome = OUTCOME_ERROR
         end
-
-        C.ngx_http_proxy_wasm_wait(r, semaphore.sem, post_semaphore)
-        semaphore:wait(LONGEST_WAIT)
-        outcome = C.ngx_http_proxy_wasm_resumed(r, ctx)
     end
 
     -- nginx's phase would last as long as they do, and nobody waits for them any more.

@@ -15,7 +15,7 @@ use super::host::Host;
 use super::hostcalls::{self, names};
 use super::state::{Identity, VmState};
 use crate::error::{Error, one_line};
-use crate::wasm::{Engine, Module, wasi};
+use crate::wasm::{Engine, Module, limits, wasi};
 
 /// The markers of the ABI versions, newest first: of several the newest counts.
 const ABI_VERSIONS: [(&str, AbiVersion); 4] = [
@@ -86,6 +86,7 @@ impl<H: Host> Plugin<H> {
         let abi_version = abi_version(wasm)?;
         let callbacks = CallbackSet::of(wasm)?;
         check_memory(wasm, options.memory_limit)?;
+        limits::excess(wasm).map_or(Ok(()), |excess| Err(Error::Plugin(excess)))?;
 
         let identity = Arc::new(identity);
         let mut linker = Linker::new(engine.wasmtime());
@@ -116,6 +117,12 @@ impl<H: Host> Plugin<H> {
     #[inline]
     pub fn has(&self, callback: Callback) -> bool {
         self.callbacks.contains(callback)
+    }
+
+    /// Which callbacks it exports.
+    #[inline]
+    pub fn callbacks(&self) -> CallbackSet {
+        self.callbacks
     }
 
     /// Whether the plugin has the means to change a body.

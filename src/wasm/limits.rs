@@ -1,6 +1,6 @@
 //! How much of the machine one instance may take.
 
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use wasmtime::{Module, StoreLimits, StoreLimitsBuilder};
 
 /// Elements of all kinds of a table: a plugin's functions that are called through pointers. The largest plugins seen have
 /// some ten thousand; a million of them take 8 MB.
@@ -9,13 +9,61 @@ const TABLE_ELEMENTS: usize = 1_000_000;
 /// Tables: compilers make one.
 const TABLES: usize = 16;
 
+/// Linear memories: host functions know of one.
+const MEMORIES: usize = 1;
+
 /// The limits of an instance whose linear memory may have `memory` bytes. Growing past it fails in the guest.
 pub fn limits(memory: usize) -> StoreLimits {
     StoreLimitsBuilder::new()
         .memory_size(memory)
-        .memories(1)
+        .memories(MEMORIES)
         .table_elements(TABLE_ELEMENTS)
         .tables(TABLES)
         .instances(1)
         .build()
+}
+
+/// With what a module starts that no instance may have, if there is such a thing. Of its memory's size only the plugin's options tell.
+pub fn excess(module: &Module) -> Option<String> {
+    let needs = module.resources_required();
+    let (memories, tables) = (needs.num_memories as usize, needs.num_tables as usize);
+    let elements = needs.max_initial_table_size.unwrap_or_default();
+    if memories > MEMORIES {
+        return Some(format!("has {memories} memories, but its limit is {MEMORIES}"));
+    }
+    if tables > TABLES {
+        return Some(format!("has {tables} tables, but its limit is {TABLES}"));
+    }
+    (elements > TABLE_ELEMENTS as u64)
+        .then(|| format!("starts with a table of {elements} elements, but its limit is {TABLE_ELEMENTS}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn excess_of(wat: &str) -> Option<String> {
+        excess(&Module::new(&wasmtime::Engine::default(), wat).unwrap())
+    }
+
+    #[test]
+    fn a_module_may_start_with_all_that_an_instance_may_have() {
+        let tables = "(table 1 funcref) ".repeat(15);
+        assert_eq!(excess_of(&format!("(module (memory 1) (table 1000000 funcref) {tables})")), None);
+        assert_eq!(excess_of("(module)"), None);
+    }
+
+    #[test]
+    fn what_is_too_much_is_told() {
+        for (wat, told) in [
+            ("(module (memory 1) (memory 1))", "has 2 memories, but its limit is 1"),
+            (&format!("(module {})", "(table 1 funcref) ".repeat(17)), "has 17 tables, but its limit is 16"),
+            (
+                "(module (table 1 funcref) (table 1000001 funcref))",
+                "starts with a table of 1000001 elements, but its limit is 1000000",
+            ),
+        ] {
+            assert_eq!(excess_of(wat).as_deref(), Some(told));
+        }
+    }
 }

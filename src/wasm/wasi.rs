@@ -2,7 +2,8 @@
 //!
 //! wasmtime-wasi's preview 1 serves what needs nothing but memory. Everything that its synchronous linker would run on
 //! a tokio runtime is defined here again: that runtime has threads, which must not exist in a master that forks, nor
-//! beside nginx's event loop. What is defined here is short, for there is no file, directory or socket behind it.
+//! beside nginx's event loop. What is defined here is short, for there is no file, directory or socket behind it. No call takes
+//! long, however large the guest's memory: only between calls can a guest be interrupted.
 //!
 //! The same functions are offered as `wasi_unstable`, preview 0, which the AssemblyScript SDK imports.
 
@@ -15,6 +16,7 @@ use super::memory::{LinearMemory, OutOfBounds};
 
 mod files;
 mod poll;
+mod random;
 mod stdio;
 #[cfg(test)]
 mod tests;
@@ -71,6 +73,7 @@ enum Errno {
     Badf = 8,
     Fault = 21,
     Inval = 28,
+    Io = 29,
     Spipe = 70,
 }
 
@@ -94,6 +97,7 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>) -> wasmtime::Result<()
     for version in [PREVIEW_0, PREVIEW_1] {
         files::add_to_linker(linker, version)?;
         poll::add_to_linker(linker, version)?;
+        random::add_to_linker(linker, version)?;
         stdio::add_to_linker(linker, version)?;
         // wasmtime-wasi takes codes from 126 on for a fault of its caller; AssemblyScript exits with 255.
         linker.func_wrap(version.module, "proc_exit", |code: i32| -> wasmtime::Result<()> {

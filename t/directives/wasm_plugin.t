@@ -197,3 +197,40 @@ x-go: hi
 hi
 --- no_error_log
 [error]
+
+
+
+=== TEST 12: a plugin may start with all that an instance may have
+--- http_config
+    wasm_plugin large html/large.wat phase=rewrite;
+--- user_files eval
+">>> large.wat
+(module
+  (memory (export \"memory\") 4096)
+  (table 1000000 funcref) " . '(table 1 funcref) ' x 15 . "
+  (func (export \"proxy_abi_version_0_2_1\")))"
+--- config
+    location /t { proxy_wasm large; return 200 "here\n"; }
+--- request
+GET /t
+--- response_body
+here
+--- no_error_log
+[error]
+
+
+
+=== TEST 13: what starts with more is refused when nginx reads its configuration
+--- http_config
+    wasm_plugin large html/large.wat;
+--- user_files
+>>> large.wat
+(module
+  (memory (export "memory") 1)
+  (table 1000001 funcref)
+  (func (export "proxy_abi_version_0_2_1")))
+--- config
+    location /t { proxy_wasm large; }
+--- must_die
+--- error_log
+large.wat starts with a table of 1000001 elements, but its limit is 1000000

@@ -48,12 +48,13 @@ E
         proxy_wasm hostcalls '{"on_request_headers": [
             ["raw", "fd_write", 1, 4294967280, 4, "slot"],
             ["raw", "fd_write", 3, "slot", 0, "slot"],
-            ["raw", "fd_write", 1, "end-4", 1, "slot"]
+            ["raw", "fd_write", 1, "end-4", 1, "slot"],
+            ["raw", "random_get", 4294967280, 64]
         ]}';
         return 200;
     }
-    location /wild-random {
-        proxy_wasm hostcalls '{"on_request_headers": [["raw", "random_get", 4294967280, 64]]}';
+    location /wild-clock {
+        proxy_wasm hostcalls '{"on_request_headers": [["raw", "clock_res_get", 0, 4294967280]]}';
         return 200;
     }
     location /files { proxy_wasm files; return 200; }
@@ -139,7 +140,8 @@ subtest 'wild addresses and descriptors' => sub {
     ok $s->wait_for_log(qr/raw fd_write 1 4294967280 4 slot -> (?!SUCCESS|OK)/), 'fd_write';
     ok $s->wait_for_log(qr/raw fd_write 3 slot 0 slot -> (?!SUCCESS|OK)/), 'a descriptor that is not open';
     ok $s->wait_for_log(qr/raw fd_write 1 end-4 1 slot -> (?!SUCCESS|OK)/), 'a record that is half outside';
-    is $s->get('/wild-random')->{status}, 503, 'where wasmtime serves the call it is a trap';
+    ok $s->wait_for_log(qr/raw random_get 4294967280 64 -> (?!SUCCESS|OK)/), 'random_get';
+    is $s->get('/wild-clock')->{status}, 503, 'where wasmtime serves the call it is a trap';
     is $s->get('/quiet')->{status}, 200, 'which the next request does not notice';
 };
 

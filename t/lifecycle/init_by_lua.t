@@ -70,11 +70,11 @@ subtest 'a worker that is killed is replaced by one that serves' => sub {
     $s->stop(allow => [qr/exited on signal 9/]);
 };
 
-subtest 'the master has no thread, the workers have the ticker' => sub {
+subtest 'no process has a second thread' => sub {
     my $s = start_nginx(conf('rust-headers', 'conf'), workers => 2);
     $s->reload;
     is_deeply [threads($s->pid, 'nginx')], ['nginx'], 'the master';
-    is_deeply [threads($_, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], "worker $_" for $s->worker_pids;
+    is_deeply [threads($_, 'nginx')], ['nginx'], "worker $_" for $s->worker_pids;
     $s->stop;
 };
 
@@ -95,6 +95,17 @@ subtest 'an instance of the master is not shared: a trap in one worker leaves th
     unlike $s->error_log, qr/create plugin context/, 'not even a restart';
     is ask_worker($s, $one, '/t')->{body}, "$one conf\n", 'and the first serves again';
     $s->stop(allow => [qr/panicked|the request asked for it/]);
+};
+
+subtest 'random numbers differ between workers, though the master started what asks for them' => sub {
+    my $s = start_nginx(conf('hostcalls', '{"on_request_headers": [["random_get", 16]]}'), workers => 4);
+    my %drawn;
+    for my $pid ($s->worker_pids) {
+        is ask_worker($s, $pid, '/t')->{status}, 200, "worker $pid";
+        $drawn{$1}++ if $s->wait_for_log(qr/ $pid#\d+: .*random_get 16 -> \S/) =~ /-> (.+?), client/;
+    }
+    is keys %drawn, 4, 'each draws its own' or diag explain \%drawn;
+    $s->stop;
 };
 
 subtest 'a HUP whose init_by_lua fails keeps the old configuration serving' => sub {

@@ -140,3 +140,50 @@ nilfailed to run proxy_on_http_response_body
 nil bad request
 --- no_error_log
 [error]
+
+
+
+=== TEST 9: a request's body that a plugin changed before it answered is not the answer's
+--- config
+    location /t {
+        access_by_lua_block {
+            ngx.req.read_body()
+            ngx.ctx.plugin = configured("hostcalls", [=[{
+                "on_request_body": [["set_buffer_bytes", "request_body", "of the request"],
+                    ["send_local_response", 403, "the answer"]],
+                "on_response_body": [["get_buffer_bytes", "request_body"]]}]=])
+            wasm.on_http_request_body(ngx.ctx.plugin, ngx.req.get_body_data(), true)
+        }
+        body_filter_by_lua_block { wasm.on_http_response_body(ngx.ctx.plugin) }
+    }
+--- request
+POST /t
+hello
+--- error_code: 403
+--- response_body chomp
+the answer
+--- error_log
+get_buffer_bytes request_body -> OK the answer
+--- no_error_log
+[error]
+
+
+
+=== TEST 10: nor is one that a plugin changed before it failed
+--- config
+    location /t {
+        content_by_lua_block {
+            ngx.req.read_body()
+            wasm.on_http_request_body(configured("hostcalls", [=[{
+                "on_request_body": [["set_buffer_bytes", "request_body", "of the request"], ["trap"]]}]=]),
+                ngx.req.get_body_data(), true)
+            ngx.ctx.plugin = configured("hostcalls",
+                '{"on_response_body": [["set_buffer_bytes", "response_body", "of the response"]]}')
+            ngx.print("the response")
+        }
+        body_filter_by_lua_block { wasm.on_http_response_body(ngx.ctx.plugin) }
+    }
+--- request
+POST /t
+hello
+--- response_body_like: ^(of the response)+$

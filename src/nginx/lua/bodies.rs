@@ -56,6 +56,8 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
 
 fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bool) -> Verdict {
     ctx.response.begin_in_lua();
+    // That of the request may be left: Lua does not fetch it after a failure or an answer.
+    drop(ctx.request_body.take());
     let Piece { bytes: mut kept, hold } = ctx.response.kept.take(slot);
     match hold {
         Hold::End => {

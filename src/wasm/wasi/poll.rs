@@ -9,6 +9,9 @@ use crate::wasm::memory::{GuestBytes, LinearMemory};
 /// Bytes of an `event`, in both versions.
 const EVENT: u32 = 32;
 
+/// Subscriptions looked at by one call: the events of the others come by another, which can be interrupted between.
+const SUBSCRIPTIONS: u32 = 1024;
+
 /// `eventtype`: 0 is a clock, 1 to read, 2 to write.
 const CLOCK: u8 = 0;
 const FD_READ: u8 = 1;
@@ -45,11 +48,12 @@ fn poll(
     memory.check(events, count.checked_mul(EVENT).ok_or(Errno::Fault)?)?;
     memory.check(return_count, 4)?;
     // Inside the memory, as checked, these sums cannot wrap.
-    for index in 0..count {
+    let polled = count.min(SUBSCRIPTIONS);
+    for index in 0..polled {
         let event = event(&memory, subscriptions + index * subscription_size)?;
         memory.write(events + index * EVENT, &event)?;
     }
-    Ok(memory.write_u32(return_count, count)?)
+    Ok(memory.write_u32(return_count, polled)?)
 }
 
 /// The event of a subscription: user data, error, type, and for descriptors how much there is.

@@ -60,6 +60,7 @@ const WASI: &[(&str, &str)] = &[
 const SUCCESS: i32 = 0;
 const BADF: i32 = 8;
 const FAULT: i32 = 21;
+const INVAL: i32 = 28;
 const SPIPE: i32 = 70;
 
 struct State {
@@ -88,6 +89,11 @@ struct Guest {
 
 impl Guest {
     fn new(module: &str) -> Self {
+        Self::with_memory(module, 1)
+    }
+
+    /// With so many pages.
+    fn with_memory(module: &str, pages: u32) -> Self {
         let functions = WASI.iter().filter(|(name, _)| module != "wasi_unstable" || *name != "sock_accept");
         let (mut imports, mut exports) = (String::new(), String::new());
         for (name, kinds) in functions {
@@ -100,7 +106,7 @@ impl Guest {
         let text = format!(
             r#"(module {imports}
                 (import "{module}" "proc_exit" (func $proc_exit (param i32)))
-                (memory (export "memory") 1)
+                (memory (export "memory") {pages})
                 {exports}
                 (func (export "proc_exit") (param i32) (result i32) local.get 0 call $proc_exit i32.const 0))"#
         );
@@ -217,6 +223,30 @@ fn one_call_takes_only_so_much() {
     guest.memory()[64..80].copy_from_slice(parts.as_flattened());
     assert_eq!(guest.call("fd_write", &[1, 64, 2, 8]), SUCCESS);
     assert_eq!(guest.memory()[8..12], 65536u32.to_le_bytes());
+}
+
+#[test]
+fn one_call_answers_only_so_many_subscriptions() {
+    for (module, size) in [("wasi_snapshot_preview1", 48), ("wasi_unstable", 56)] {
+        let mut guest = Guest::with_memory(module, 16);
+        assert_eq!(guest.call("poll_oneoff", &[64, 64 + 5000 * size, 5000, 8]), SUCCESS);
+        assert_eq!(guest.memory()[8..12], 1024u32.to_le_bytes());
+    }
+}
+
+#[test]
+fn random_numbers_fill_what_they_are_asked_for() {
+    for module in ["wasi_snapshot_preview1", "wasi_unstable"] {
+        let mut guest = Guest::with_memory(module, 17);
+        assert_eq!(guest.call("random_get", &[1024, 512]), SUCCESS);
+        let memory = guest.memory();
+        assert!(memory[..1024].iter().chain(&memory[1536..]).all(|&byte| byte == 0));
+        assert_ne!(memory[1024..1280], memory[1280..1536]);
+        assert_eq!(guest.call("random_get", &[65536, 1 << 20]), SUCCESS);
+        assert_eq!(guest.call("random_get", &[65535, 1 + (1 << 20)]), INVAL);
+        assert_eq!(guest.call("random_get", &[1 << 20, 65537]), FAULT);
+        assert_eq!(guest.call("random_get", &[-1, 2]), FAULT);
+    }
 }
 
 #[test]
