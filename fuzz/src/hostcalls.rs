@@ -116,8 +116,7 @@ impl Script<'_> {
                     arguments.extend(self.lay(probe, bytes));
                 }
                 ('m', 0x40..0xf0) => {
-                    let pairs: PairsBuf =
-                        (0..tag % 8).map(|_| (self.input.bytes(), self.input.bytes())).collect();
+                    let pairs: PairsBuf = (0..tag % 8).map(|_| (self.input.bytes(), self.input.bytes())).collect();
                     arguments.extend(self.lay(probe, &serialized(&pairs)));
                 }
                 ('s' | 'm', _) => arguments.extend([self.number(), self.number()]),
