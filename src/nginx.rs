@@ -10,6 +10,7 @@
 //! | `status` | pages for the operator: metrics, status |
 //! | `vm` | one plugin in this process |
 //! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
+//! | `deadlines`, `pulse` | time for the deadlines of plugins, by a timer and its signal |
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
 //! | `live` | the requests that are not over, for a worker that is told to exit |
@@ -27,6 +28,7 @@ mod announce;
 mod body;
 mod calls;
 mod configuration;
+mod deadlines;
 mod directives;
 mod filters;
 mod guard;
@@ -37,6 +39,7 @@ mod lua;
 mod module;
 mod pause;
 mod phases;
+mod pulse;
 mod request;
 mod response;
 mod shared;

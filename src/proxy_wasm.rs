@@ -36,7 +36,7 @@ pub mod state;
 pub mod vm;
 
 pub use abi::Action;
-pub use callbacks::Callback;
+pub use callbacks::{Callback, CallbackSet};
 pub use failure::Failure;
 pub use plugin::{Plugin, PluginOptions};
 pub use state::Identity;

@@ -19,6 +19,12 @@ pub fn set_loop_runs() {
     LOOP_RUNS.store(true, Ordering::Relaxed);
 }
 
+/// Has nginx take the signal that is being handled for the alarm of `timer_resolution`: a wait for events that it ends is no fault.
+pub fn set_timer_alarm() {
+    // SAFETY: a plain global of nginx, which its own signal handler sets in the same way.
+    unsafe { sys::ngx_event_timer_alarm = 1 }
+}
+
 /// An event of our own: a timer, or something to do once nginx is back in its loop.
 ///
 /// It must not move once armed: keep it boxed or in a pool. Dropping it disarms it.

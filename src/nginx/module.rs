@@ -17,7 +17,7 @@ use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_in
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
 use super::shared::queue_events;
-use super::{announce, calls, directives, filters, live, log, lua, phases, worker};
+use super::{announce, calls, deadlines, directives, filters, live, log, lua, phases};
 
 /// This module's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -201,7 +201,7 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         let Some(main) = (unsafe { main.as_ref() }) else { return rc::OK };
         if let Some((runtime, stores)) = main.runtime().zip(main.shared.stores()) {
             runtime.loads.count_inherited(stores);
-            worker::resume_deadlines(&runtime.engine);
+            deadlines::resume(&runtime.engine);
         }
         if !main.attachments.is_empty() {
             main.worker().start();

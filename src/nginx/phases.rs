@@ -12,6 +12,7 @@ use super::host::header_count;
 use super::module;
 use super::request::{RequestContext, Source, Verdict, phase_result};
 use crate::config::Phase;
+use crate::proxy_wasm::Callback;
 use crate::proxy_wasm::abi::MapType;
 
 /// Adds the handlers, but for those that would have nothing to do: every request of nginx calls them. Ours run before nginx's own
@@ -94,7 +95,9 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
             Err(Verdict::Continue) => continue,
             Err(verdict) => return verdict,
         };
-        let count = header_count(request, MapType::HttpRequestHeaders);
+        // Not counted for a plugin that does not ask.
+        let asks = ctx.has(slot, Callback::OnRequestHeaders);
+        let count = if asks { header_count(request, MapType::HttpRequestHeaders) } else { 0 };
         match ctx.call(slot, |http| http.on_request_headers(count, !request.has_body())) {
             Verdict::Continue => {}
             Verdict::Pause => {
@@ -109,6 +112,9 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
 
 /// The next slot of this phase that is to see the body.
 fn next_for_body(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Option<usize> {
+    if !ctx.any_has(Callback::OnRequestBody) {
+        return None;
+    }
     let attached = loc.attachments.iter().filter(|attached| attached.phase == phase);
     let mut slots = attached.filter_map(|attached| ctx.position(Source::Directive(attached.index)));
     slots.find(|&slot| ctx.wants_request_body(slot, loc.request_body()))

@@ -28,7 +28,7 @@ use super::response::Response;
 use crate::config::FailurePolicy;
 use crate::proxy_wasm::abi::{Action, StreamType};
 use crate::proxy_wasm::pairs::PairsBuf;
-use crate::proxy_wasm::{Callback, Failure, HttpContext, Plugin, PluginContext};
+use crate::proxy_wasm::{Callback, CallbackSet, Failure, HttpContext, Plugin, PluginContext};
 
 /// What a request's plugins want of nginx, after some callbacks of theirs ran.
 #[derive(Debug)]
@@ -70,6 +70,8 @@ pub enum BodyOf {
 pub struct RequestContext {
     request: Request,
     slots: RefCell<SmallVec<[Slot; SLOTS]>>,
+    /// What any of their plugins exports: nobody is asked further for what none has.
+    callbacks: Cell<CallbackSet>,
     /// What a callback wants sent, until nginx is told.
     answer: RefCell<Option<Box<Answer>>>,
     /// A plugin closed the stream.
@@ -91,6 +93,7 @@ pub struct RequestContext {
     /// How far the response has come.
     pub response: Response,
     handle: RequestHandle,
+    finished: Cell<bool>,
 }
 
 struct Slot {
@@ -152,6 +155,7 @@ impl RequestContext {
             ctx.write(Self {
                 request,
                 slots: RefCell::default(),
+                callbacks: Cell::default(),
                 answer: RefCell::default(),
                 closed: Cell::default(),
                 running: Cell::default(),
@@ -163,6 +167,7 @@ impl RequestContext {
                 allowance: Allowance::default(),
                 response: Response::default(),
                 handle,
+                finished: Cell::default(),
             });
             request.set_module_ctx(module::main_module(), ctx.as_ptr());
             Ok(ctx.as_ref())
@@ -204,6 +209,7 @@ impl RequestContext {
     ) -> Result<usize, Verdict> {
         let slot = self.len();
         let stream = RequestStream::new(self, slot);
+        self.callbacks.set(self.callbacks.get().union(plugin.plugin().callbacks()));
         self.slots.borrow_mut().push(Slot {
             source,
             plugin: Arc::clone(plugin.plugin()),
@@ -376,6 +382,12 @@ impl RequestContext {
         slots[slot].http.is_none() && slots[slot].policy.failure == FailurePolicy::Closed
     }
 
+    /// Whether any plugin of the request exports a callback.
+    #[inline]
+    pub fn any_has(&self, callback: Callback) -> bool {
+        self.callbacks.get().contains(callback)
+    }
+
     /// Whether the plugin of a slot exports a callback.
     pub fn has(&self, slot: usize, callback: Callback) -> bool {
         self.slots.borrow()[slot].has(callback)
@@ -419,6 +431,9 @@ impl RequestContext {
 
     /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
     pub fn finish(&self) {
+        if self.finished.replace(true) {
+            return;
+        }
         live::leave(self.handle);
         self.waiting.forget();
         self.pause.forget();

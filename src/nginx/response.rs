@@ -31,6 +31,7 @@ use super::module;
 use super::phases::{loc_conf, main_conf};
 use super::request::{RequestContext, Source, Verdict};
 use super::unsent::Unsent;
+use crate::proxy_wasm::Callback;
 use crate::proxy_wasm::abi::MapType;
 
 /// Bytes made by plugins that may wait for the client before upstream does.
@@ -172,7 +173,8 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
             continue;
         }
         ctx.response.stage.set(Stage::HeaderHeld(slot));
-        let count = header_count(request, MapType::HttpResponseHeaders);
+        let asks = ctx.has(slot, Callback::OnResponseHeaders);
+        let count = if asks { header_count(request, MapType::HttpResponseHeaders) } else { 0 };
         match ctx.call(slot, |http| http.on_response_headers(count, !request.expects_body())) {
             Verdict::Continue => {}
             Verdict::Pause if request.status() < 200 => {
@@ -193,7 +195,9 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
         }
     }
     let loc = loc_conf(request);
-    let wants_body = request.expects_body() && (0..ctx.len()).any(|slot| sees_body(ctx, loc, slot));
+    let wants_body = ctx.any_has(Callback::OnResponseBody)
+        && request.expects_body()
+        && (0..ctx.len()).any(|slot| sees_body(ctx, loc, slot));
     if wants_body && (0..ctx.len()).any(|slot| sees_body(ctx, loc, slot) && ctx.may_change_body(slot)) {
         request.forbid_ranges();
         ctx.response.stage.set(Stage::HeaderWaits);

@@ -2,13 +2,11 @@
 
 use std::rc::Rc;
 
-use ngx_bindings::cycle::serves;
-
 use super::configuration::{Attachment, DeclaredPlugin, MainConf};
+use super::deadlines;
 use super::host::NginxHost;
 use super::vm::Vm;
 use crate::proxy_wasm::PluginContext;
-use crate::wasm::Engine;
 
 /// What the native path runs on. A worker of nginx has one thread, and so one of these.
 pub struct Worker {
@@ -28,7 +26,7 @@ impl Worker {
     /// Starts every attached plugin. What fails is logged, and tried again by the first request.
     pub fn start(&self) {
         if let Some(context) = self.contexts.first() {
-            start_ticker(context.plugin().engine());
+            deadlines::start(context.plugin().engine());
         }
         for context in &self.contexts {
             if let Err(failure) = context.start()
@@ -42,29 +40,5 @@ impl Worker {
     /// The PluginContext of a `proxy_wasm` line.
     pub fn context(&self, attachment: usize) -> &Rc<PluginContext<NginxHost>> {
         &self.contexts[attachment]
-    }
-}
-
-/// Runs guests that nginx's start, not a request, gives rise to. Their deadlines need a thread; in the master, which will fork, it
-/// ends with them.
-pub fn with_deadlines<R>(engine: &Engine, run: impl FnOnce() -> R) -> R {
-    start_ticker(engine);
-    let result = run();
-    if !serves() {
-        engine.stop_ticker();
-    }
-    result
-}
-
-/// Time for the guests that the master started: they run on in this process.
-pub fn resume_deadlines(engine: &Engine) {
-    if engine.had_ticker() {
-        start_ticker(engine);
-    }
-}
-
-fn start_ticker(engine: &Engine) {
-    if let Err(error) = engine.start_ticker() {
-        tracing::error!("proxy_wasm: deadlines of plugins do not hold: no thread can be made: {error}");
     }
 }

@@ -105,6 +105,12 @@ impl CallbackSet {
         self.0 & (1 << callback as u32) != 0
     }
 
+    /// What is in either.
+    #[inline]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     fn insert(&mut self, callback: Callback) {
         self.0 |= 1 << callback as u32;
     }

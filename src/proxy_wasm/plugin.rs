@@ -119,6 +119,12 @@ impl<H: Host> Plugin<H> {
         self.callbacks.contains(callback)
     }
 
+    /// Which callbacks it exports.
+    #[inline]
+    pub fn callbacks(&self) -> CallbackSet {
+        self.callbacks
+    }
+
     /// Whether the plugin has the means to change a body.
     #[inline]
     pub fn may_change_bodies(&self) -> bool {

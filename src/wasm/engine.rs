@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use wasmtime::{Config, WasmBacktraceDetails};
 
 use super::module::{Compiled, Hash};
-use super::ticker::Ticker;
+use super::ticker::{StartPulse, Ticker};
 use crate::error::Error;
 
 /// Frames in the backtrace of a trap: it goes into one line of nginx's error log, which holds 2048 bytes.
@@ -76,16 +76,24 @@ impl Engine {
         })))
     }
 
-    /// Lets time pass for deadlines, from a thread that no signal reaches. For a worker, when its first instance is about to
+    /// Lets time pass for deadlines, from a thread that no signal reaches. For a process whose first instance is about to
     /// start; it does nothing when time passes already or nobody looks at it, and never outlives a fork.
     ///
     /// # Errors
     /// When no thread can be made.
     pub fn start_ticker(&self) -> std::io::Result<()> {
-        if self.0.has_deadlines { self.0.ticker.start() } else { Ok(()) }
+        if self.0.has_deadlines { self.0.ticker.start_thread() } else { Ok(()) }
     }
 
-    /// Ends the thread of [`Engine::start_ticker`].
+    /// As [`Engine::start_ticker`], by another pulse than a thread's.
+    ///
+    /// # Errors
+    /// When the pulse cannot be started.
+    pub fn start_ticker_by(&self, pulse: StartPulse) -> std::io::Result<()> {
+        if self.0.has_deadlines { self.0.ticker.start(pulse) } else { Ok(()) }
+    }
+
+    /// Ends the pulse of [`Engine::start_ticker`].
     pub fn stop_ticker(&self) {
         self.0.ticker.stop();
     }

@@ -1,81 +1,114 @@
-//! Time for deadlines: a thread that advances the engine's epoch.
+//! Time for deadlines: what advances the engine's epoch.
 //!
-//! A tick of the epoch is always one millisecond, but the thread wakes no oftener than a tenth of the shortest timeout in use,
-//! and then advances several at once. A deadline is therefore granted a tenth more than its timeout. A worker that the machine
-//! starved or stopped is not held against its plugins: a wake-up counts for the sleep it asked for, not for the time that passed.
+//! A tick of the epoch is always one millisecond, but a pulse comes no oftener than each tenth of the shortest timeout in use, and
+//! advances several at once. A deadline is therefore granted a tenth more than its timeout. A worker that the machine starved or
+//! stopped is not held against its plugins: a pulse counts for its period, not for the time that passed.
+
+mod thread;
 
 use std::io;
 use std::mem;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, SigmaskHow};
 use parking_lot::Mutex;
 use wasmtime::EngineWeak;
 
-/// The longest sleep, in milliseconds: what a worker without any short timeout pays is one wake-up a second.
-const LONGEST_SLEEP: u64 = 1000;
+/// The longest period, in milliseconds.
+const LONGEST_PERIOD: u64 = 1000;
 
 /// For a guest without a deadline: some hundred million years, and far from overflow when added to the present epoch.
 const NEVER: u64 = u64::MAX >> 1;
 
-pub(super) struct Ticker {
+/// The clock of one engine, for what makes it go.
+#[derive(Clone)]
+pub struct Clock {
     engine: EngineWeak,
-    /// Milliseconds from wake-up to wake-up.
-    sleep: Arc<AtomicU64>,
-    thread: Mutex<Option<Thread>>,
+    /// In milliseconds.
+    period: Arc<AtomicU64>,
+}
+
+impl Clock {
+    /// From one pulse to the next. It may become shorter.
+    pub fn period(&self) -> Duration {
+        Duration::from_millis(self.period.load(Ordering::Relaxed))
+    }
+
+    /// So many periods have passed; false if the engine is gone. A signal handler may call it: nothing but atomic numbers change.
+    pub fn advance(&self, periods: u64) -> bool {
+        let Some(engine) = self.engine.upgrade() else { return false };
+        for _ in 0..periods * self.period.load(Ordering::Relaxed) {
+            engine.increment_epoch();
+        }
+        true
+    }
+}
+
+/// What calls [`Clock::advance`] once in each period, in the process that it was started in; dropped, it ends.
+pub trait Pulse: Send {
+    /// The period has become shorter.
+    fn hurry(&self);
+}
+
+/// How a pulse is started.
+pub type StartPulse = fn(Clock) -> io::Result<Box<dyn Pulse>>;
+
+/// An engine's clock, and what makes it go in this process.
+pub(super) struct Ticker {
+    clock: Clock,
+    running: Mutex<Option<Running>>,
     /// Some time, here or before a fork.
     was_started: AtomicBool,
 }
 
-struct Thread {
-    /// Where it runs: a fork copies this note, but not the thread.
+struct Running {
+    /// Where it runs: a fork copies this note, but neither threads nor timers.
     process: u32,
-    /// Wakes it to look at the sleep again; dropped, it ends the thread.
-    wake: Sender<()>,
-    handle: JoinHandle<()>,
+    pulse: Box<dyn Pulse>,
 }
 
 impl Ticker {
     pub(super) fn new(engine: EngineWeak) -> Self {
         Self {
-            engine,
-            sleep: Arc::new(AtomicU64::new(LONGEST_SLEEP)),
-            thread: Mutex::new(None),
+            clock: Clock { engine, period: Arc::new(AtomicU64::new(LONGEST_PERIOD)) },
+            running: Mutex::new(None),
             was_started: AtomicBool::new(false),
         }
     }
 
-    /// The ticks that stand for a timeout; from now on the thread wakes often enough for it.
+    /// The ticks that stand for a timeout; from now on they come often enough for it.
     pub(super) fn ticks(&self, timeout: Option<Duration>) -> u64 {
         let Some(timeout) = timeout else { return NEVER };
         let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(NEVER).clamp(1, NEVER / 2);
-        let sleep = (milliseconds / 10).clamp(1, LONGEST_SLEEP);
-        if self.sleep.fetch_min(sleep, Ordering::Relaxed) > sleep
-            && let Some(thread) = &*self.thread.lock()
+        let period = (milliseconds / 10).clamp(1, LONGEST_PERIOD);
+        if self.clock.period.fetch_min(period, Ordering::Relaxed) > period
+            && let Some(running) = &*self.running.lock()
+            && running.process == process::id()
         {
-            // A thread that is not there, being another process's, need not be woken.
-            let _ = thread.wake.send(());
+            running.pulse.hurry();
         }
         milliseconds + milliseconds / 10 + 1
     }
 
-    pub(super) fn start(&self) -> io::Result<()> {
-        let mut thread = self.thread.lock();
+    /// Does nothing where a pulse runs already.
+    pub(super) fn start(&self, start: StartPulse) -> io::Result<()> {
+        let mut running = self.running.lock();
         self.was_started.store(true, Ordering::Relaxed);
-        match thread.take() {
-            Some(running) if running.process == process::id() => *thread = Some(running),
+        match running.take() {
+            Some(ours) if ours.process == process::id() => *running = Some(ours),
             inherited => {
-                // Neither joined nor detached: there is no such thread in this process.
+                // Not to be ended: there is no such thing in this process.
                 mem::forget(inherited);
-                *thread = Some(self.spawn()?);
+                *running = Some(Running { process: process::id(), pulse: start(self.clock.clone())? });
             }
         }
         Ok(())
+    }
+
+    pub(super) fn start_thread(&self) -> io::Result<()> {
+        self.start(thread::start)
     }
 
     pub(super) fn was_started(&self) -> bool {
@@ -83,26 +116,10 @@ impl Ticker {
     }
 
     pub(super) fn stop(&self) {
-        match self.thread.lock().take() {
-            Some(thread) if thread.process == process::id() => {
-                drop(thread.wake);
-                // It cannot panic, and there is nothing to be done if it did.
-                let _ = thread.handle.join();
-            }
+        match self.running.lock().take() {
+            Some(running) if running.process == process::id() => drop(running),
             inherited => mem::forget(inherited),
         }
-    }
-
-    fn spawn(&self) -> io::Result<Thread> {
-        let (wake, woken) = mpsc::channel();
-        let engine = self.engine.clone();
-        let sleep = Arc::clone(&self.sleep);
-        // nginx's signal handlers expect to run on its only thread, and a signal that this one takes does not interrupt the
-        // main thread's epoll_wait. A thread inherits the mask, so it is set before there is one.
-        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-        let spawned = Builder::new().name("wasm-ticker".into()).spawn(move || tick(&engine, &sleep, &woken));
-        mask.thread_set_mask()?;
-        Ok(Thread { process: process::id(), wake, handle: spawned? })
     }
 }
 
@@ -112,24 +129,8 @@ impl Drop for Ticker {
     }
 }
 
-fn tick(engine: &EngineWeak, sleep: &AtomicU64, woken: &Receiver<()>) {
-    loop {
-        let milliseconds = sleep.load(Ordering::Relaxed);
-        match woken.recv_timeout(Duration::from_millis(milliseconds)) {
-            Ok(()) => continue,
-            Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {}
-        }
-        let Some(engine) = engine.upgrade() else { return };
-        for _ in 0..milliseconds {
-            engine.increment_epoch();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::time::Instant;
 
     use super::*;
@@ -171,39 +172,17 @@ mod tests {
     }
 
     #[test]
-    fn it_wakes_no_oftener_than_the_shortest_timeout_needs() {
+    fn a_pulse_comes_no_oftener_than_the_shortest_timeout_needs() {
         let ticker = Ticker::new(Engine::new(&EngineConfig::default()).unwrap().wasmtime().weak());
-        let sleep = || ticker.sleep.load(Ordering::Relaxed);
+        let period = || ticker.clock.period.load(Ordering::Relaxed);
         assert_eq!(ticker.ticks(None), NEVER);
-        assert_eq!(sleep(), 1000);
+        assert_eq!(period(), 1000);
         assert_eq!(ticker.ticks(Some(Duration::from_secs(1))), 1101);
-        assert_eq!(sleep(), 100);
+        assert_eq!(period(), 100);
         ticker.ticks(Some(Duration::from_secs(60)));
-        assert_eq!(sleep(), 100);
+        assert_eq!(period(), 100);
         ticker.ticks(Some(Duration::ZERO));
-        assert_eq!(sleep(), 1);
+        assert_eq!(period(), 1);
         assert!(ticker.ticks(Some(Duration::MAX)) <= 2 * NEVER);
-    }
-
-    #[test]
-    fn no_signal_reaches_its_thread() {
-        let engine = Engine::new(&EngineConfig::default()).unwrap();
-        engine.start_ticker().unwrap();
-        let blocked = |task: &str| {
-            let status = fs::read_to_string(format!("{task}/status")).unwrap();
-            let mask = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap().trim().to_owned();
-            u64::from_str_radix(&mask, 16).unwrap()
-        };
-        let tickers = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path());
-        let tickers: Vec<_> = tickers
-            .filter(|task| fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "wasm-ticker"))
-            .collect();
-        assert!(!tickers.is_empty());
-        for ticker in tickers {
-            // All but those that cannot be blocked, 9 and 19, and the two that the C library keeps to itself, 32 and 33.
-            let expected = !(1 << 8 | 1 << 18 | 1 << 31 | 1 << 32);
-            assert_eq!(blocked(ticker.to_str().unwrap()) & expected, expected);
-        }
-        assert_eq!(blocked("/proc/thread-self") & 1, 0, "only there");
     }
 }

@@ -61,16 +61,16 @@ for my $name (sort keys %path) {
         is join('', grep { /\[error\]/ } split /^/, $s->error_log), '', 'no error line';
     };
 
-    subtest "$name: the master runs no guest and has no thread, a worker has the ticker's" => sub {
+    subtest "$name: the master runs no guest, and no process has a second thread" => sub {
         my $s = start_nginx(%conf, workers => 2);
         ask_worker($s, $_, '/t') for $s->worker_pids;
         my $master = $s->pid;
         is_deeply [threads($master, 'nginx')], ['nginx'], 'the master';
-        is_deeply [threads($_, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], "worker $_" for $s->worker_pids;
+        is_deeply [threads($_, 'nginx')], ['nginx'], "worker $_" for $s->worker_pids;
         $s->reload;
         ask_worker($s, $_, '/t') for $s->worker_pids;
         is_deeply [threads($master, 'nginx')], ['nginx'], 'the master after HUP';
-        is_deeply [threads($_, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], "worker $_ after HUP" for $s->worker_pids;
+        is_deeply [threads($_, 'nginx')], ['nginx'], "worker $_ after HUP" for $s->worker_pids;
         $s->stop;
         unlike $s->error_log, qr/ $master#\d+: (?:create|free) (?:plugin|http) context/, 'no guest ran in the master';
     };
@@ -146,7 +146,7 @@ subtest 'a plugin that Lua loads and never configures starts no thread' => sub {
 subtest 'master_process off: one process serves' => sub {
     my $s = start_nginx(%{ $path{native} }, master => 'off');
     is $s->get('/t')->{body}, "blah\n", 'it serves';
-    is_deeply [threads($s->pid, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], 'with its ticker';
+    is_deeply [threads($s->pid, 'nginx')], ['nginx'], 'in one thread';
     $s->stop;
     like $s->error_log, qr/free plugin context 1\n.*unloaded wasm plugin/, 'and ends what it started';
 };

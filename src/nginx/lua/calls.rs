@@ -6,7 +6,7 @@
 //! response's phases, the log phase, configure, ticks) the worker's own client calls; and so it does where `resty.http` cannot.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ffi::{c_char, c_int};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
@@ -30,8 +30,8 @@ pub struct LuaCalls {
     slot: Cell<Option<usize>>,
     /// Lua has not asked for these yet.
     queued: RefCell<VecDeque<Weak<LuaCall>>>,
-    /// By id: these it makes.
-    under_way: RefCell<BTreeMap<u32, Weak<LuaCall>>>,
+    /// These it makes: few, and none in most requests.
+    under_way: RefCell<Vec<Weak<LuaCall>>>,
     /// What Lua reads a description from, until it asks for the next.
     described: RefCell<Option<Description>>,
 }
@@ -66,13 +66,19 @@ impl LuaCalls {
     fn next(&self) -> Option<Rc<LuaCall>> {
         // Some may have been cancelled.
         let call = std::iter::from_fn(|| self.queued.borrow_mut().pop_front()).find_map(|call| call.upgrade())?;
-        self.under_way.borrow_mut().insert(call.id, Rc::downgrade(&call));
+        self.under_way.borrow_mut().push(Rc::downgrade(&call));
         Some(call)
     }
 
     fn reply(&self, id: u32, reply: Reply) {
-        let call = self.under_way.borrow_mut().remove(&id);
-        if let Some(call) = call.and_then(|call| call.upgrade()) {
+        let call = {
+            let mut under_way = self.under_way.borrow_mut();
+            // One that was cancelled is gone from the moment on.
+            under_way.retain(|call| call.strong_count() > 0);
+            let position = under_way.iter().position(|call| call.upgrade().is_some_and(|call| call.id == id));
+            position.and_then(|position| under_way.swap_remove(position).upgrade())
+        };
+        if let Some(call) = call {
             call.reply.set(Some(reply));
             if let Some(waker) = call.waker.take() {
                 waker.wake();

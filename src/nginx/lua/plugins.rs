@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::{LuaPlugin, LuaPluginContext, bytes, current};
 use crate::nginx::configuration::Policy;
+use crate::nginx::deadlines;
 use crate::nginx::guard::guard;
 use crate::nginx::vm::Vm;
-use crate::nginx::worker;
 
 /// Loads a plugin; null, and a line in the error log, if that fails.
 #[unsafe(no_mangle)]
@@ -63,7 +63,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(
     let (plugin, conf) = unsafe { (&*plugin, bytes(conf, conf_len)) };
     guard(ptr::null_mut(), || {
         let context = plugin.vm.plugin_context(Arc::from(conf));
-        match worker::with_deadlines(context.plugin().engine(), || context.start()) {
+        match deadlines::hold_while(context.plugin().engine(), || context.start()) {
             Ok(()) => Box::into_raw(Box::new(LuaPluginContext { context, policy: plugin.policy })),
             Err(failure) => {
                 if !failure.is_reported() {

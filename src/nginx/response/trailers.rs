@@ -13,7 +13,7 @@ use crate::proxy_wasm::Callback;
 
 /// Whether any plugin would see trailers.
 pub fn concern(ctx: &RequestContext) -> bool {
-    (0..ctx.len()).any(|slot| sees(ctx, slot))
+    ctx.any_has(Callback::OnResponseTrailers) && (0..ctx.len()).any(|slot| sees(ctx, slot))
 }
 
 /// Whether trailers come with what upstream sent.

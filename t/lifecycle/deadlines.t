@@ -1,0 +1,82 @@
+# What keeps the time for deadlines: a timer and its signal in each worker, or a thread where somebody else has the signal.
+
+use lib '.';
+use t::ProxyWasm;
+use ProxyWasm::Workers;
+
+my $looping = '{"on_request_headers": [{"if": ["request_header", "x-loop"], "then": [["loop"]]}]}';
+
+sub ends_loops {
+    my ($s) = @_;
+    is $s->get('/t', 'X-Loop' => 1)->{status}, 503, 'a guest that never returns is ended';
+    like $s->wait_for_log(qr/failed to call function/), qr/it ran past its timeout/, 'for its deadline';
+    is $s->get('/t')->{status}, 200, 'and the next request is served';
+}
+
+subtest 'one thread, and signals are no news' => sub {
+    my $s = start_nginx(
+        log_level   => 'debug',
+        http_config => 'wasm_plugin p $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite callback_timeout=20ms;',
+        config      => "location /t { proxy_wasm p '$looping'; return 200; }",
+    );
+    ends_loops($s);
+    is_deeply [threads($_, 'nginx')], ['nginx'], 'the worker has one thread' for $s->worker_pids;
+    $s->stop;
+    unlike $s->error_log, qr/Interrupted system call/, 'nothing is said of signals';
+};
+
+subtest 'what Lua runs while signals come is not disturbed' => sub {
+    my $s = start_nginx(
+        lua         => 1,
+        http_config => 'wasm_plugin p $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite callback_timeout=10ms;',
+        config      => <<"E",
+    location /t { proxy_wasm p '$looping'; return 200; }
+    location /child {
+        content_by_lua_block {
+            local begin, sum = os.clock(), 0
+            while os.clock() - begin < 0.05 do sum = sum + 1 end
+            local pipe = io.popen("echo a child")
+            ngx.print(pipe:read("*a"))
+            pipe:close()
+        }
+    }
+E
+    );
+    is $s->get('/child')->{body}, "a child\n", 'a computation, and a child process that it waits for';
+    ends_loops($s);
+    $s->stop;
+};
+
+subtest 'the signal is somebody else\'s: a thread keeps the time' => sub {
+    my $s = start_nginx(
+        lua         => 1,
+        http_config => <<"E",
+    wasm_vm wasmtime;
+    wasm_callback_timeout 20ms;
+    init_by_lua_block {
+        local ffi = require("ffi")
+        ffi.cdef("void (*signal(int signum, void *handler))(int); int abs(int);")
+        ffi.C.signal(23, ffi.cast("void *", ffi.C.abs)) -- SIGURG
+        wasm = require("resty.proxy-wasm")
+    }
+    init_worker_by_lua_block {
+        plugin = assert(wasm.load("p", "\$TEST_NGINX_PLUGINS/hostcalls.wasm"))
+        ctx = assert(wasm.on_configure(plugin, [=[$looping]=]))
+    }
+E
+        config => <<'E',
+    location /t {
+        access_by_lua_block {
+            if not wasm.on_http_request_headers(ctx) then ngx.exit(503) end
+        }
+        content_by_lua_block { ngx.say("served") }
+    }
+E
+    );
+    is_deeply [threads($_, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], 'the worker has it' for $s->worker_pids;
+    like $s->error_log, qr/\[info\].*a thread keeps the time for deadlines of plugins: somebody else handles SIGURG/, 'and says so';
+    ends_loops($s);
+    $s->stop;
+};
+
+done_testing;
