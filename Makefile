@@ -1,9 +1,10 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
-# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes); empty: see below
+# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes); empty: what the next three say
 NGINX ?=
-# nginx to build against, a source tree and the folder that its configure wrote; empty: Debian's.
+# nginx to build against, a source tree; empty: Debian's
 NGINX_SOURCE_DIR ?=
+# the folder that its configure wrote; empty: objs in that tree
 NGINX_BUILD_DIR ?=
 # nginx to test on and to demonstrate with
 NGINX_BINARY ?= /usr/sbin/nginx
@@ -61,10 +62,10 @@ tools: ## build proxy-wasm-check
 plugins: ## build the example and test plugins
 	.ci/build-plugins
 
-# PLUGIN, or else all of them
+# PLUGIN, or else those that examples/config.yaml declares
 .PHONY: plugin
 plugin:
-	$(if $(PLUGIN),.ci/build-plugins $(or $(DIR),examples/plugins/$(PLUGIN)),$(MAKE) plugins)
+	.ci/build-plugins $(or $(DIR),$(addprefix examples/plugins/,$(or $(PLUGIN),log fault-injection)))
 
 .PHONY: deps
 deps: ## install what is missing to build, lint and test, on Debian
@@ -96,7 +97,7 @@ sanitize: deps plugins all ## install what is missing, build, run suites under v
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles
 	cargo fmt --all --check
-	.ci/with-nginx cargo clippy --release --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+	.ci/with-nginx cargo clippy --release --workspace --exclude ngx-proxy-wasm-fuzz --all-targets $(CARGO_FLAGS) -- -D warnings
 	.ci/lint-plugins
 	.ci/lint-scripts
 
@@ -122,8 +123,12 @@ demo-check: deps plugins all ## run what every demo says to try, and compare; th
 new-plugin: ## lay out a plugin in Rust: make new-plugin NAME=my-plugin
 	@.ci/new-plugin $(NAME) $(DIR)
 
+.PHONY: which-plugin
+which-plugin:
+	@[ -n '$(PLUGIN)' ] || { echo 'Which plugin? As in: make test-plugin PLUGIN=log' >&2; exit 1; }
+
 .PHONY: test-plugin
-test-plugin: deps plugin all ## build PLUGIN, run its tests
+test-plugin: which-plugin deps plugin all ## build PLUGIN, run its tests
 	.ci/test-plugins $(or $(DIR),examples/plugins/$(PLUGIN))
 	.ci/prove $(or $(DIR),examples/plugins/$(PLUGIN))/$(PLUGIN).t
 

@@ -428,6 +428,7 @@ inner
     location /t {
         proxy_set_header Host up;
         proxy_set_header Connection close;
+        proxy_http_version 1.0;
         proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/up;
     }
 --- tcp_listen: $TEST_NGINX_UPSTREAM_PORT
@@ -447,7 +448,10 @@ from upstream
 === TEST 28: a scripted upstream that answers by what it was asked, late
 --- no_module
 --- config
-    location /t { proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT; }
+    location /t {
+        proxy_http_version 1.0;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+    }
 --- tcp_listen: $TEST_NGINX_UPSTREAM_PORT
 --- tcp_reply_delay: 20ms
 --- tcp_reply eval

@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use File::Basename qw(dirname);
+use File::Find qw(find);
 use Test::More;
 
 my $root = dirname(dirname(__FILE__));
@@ -60,6 +61,25 @@ same('host functions', [
 # Those of TCP streams are documented as what is never called.
 same('callbacks', [source('src/proxy_wasm/callbacks.rs') =~ /"(proxy_on_\w+)":/g],
     [grep { !/^proxy_on_(?:new_connection|downstream_|upstream_)/ } documented('docs/proxy-wasm.md', 'callback')]);
+
+# What the module writes to the error log. Of each text, what stands between the values in it, where that is more than a word.
+my $explained = join ' ', map { slurp("docs/$_.md") =~ s/\s+/ /gr } qw(operations directives apisix);
+my ($texts, @silent) = (0);
+find({no_chdir => 1, wanted => sub {
+    return if !/\.rs$/ || m{/(?:tests|probe|fake)\.rs$};
+    my $source = source(substr $File::Find::name, 1 + length $root);
+    for my $text ($source =~ /\b(?:error|warn|info|format_args|Plugin\(format)!\(\s*"((?:[^"\\]|\\.)+)"/sg) {
+        $text =~ s/\\\n\s*//g;
+        $text =~ s/\\"/"/g;
+        for my $part (map { s/^[ :,("]+|[ :,("]+$//gr } split /\{[^}]*\}/, $text) {
+            next if $part !~ / /;
+            $texts++;
+            push @silent, "$File::Find::name: $part" if index($explained, $part) < 0;
+        }
+    }
+}}, map { "$root/src/$_" } qw(nginx proxy_wasm shared wasm));
+cmp_ok $texts, '>', 20, 'log lines: some are found in the code';
+is join("\n", sort @silent), '', 'log lines: all are explained';
 
 # As a browser of the repository makes it of a heading.
 sub anchor { return lc($_[0]) =~ s/[^\w\- ]//gr =~ tr/ /-/r }

@@ -110,4 +110,28 @@ for (
 is $status, 0, '--help: exit status';
 like $output, qr/^usage: proxy-wasm-check FILE/, '--help: usage';
 
+# As into `head`, but that the reader is gone from the beginning.
+for my $case (['a plugin', 0, "$plugins/log-c.wasm", '--conf', 'hi'], ['a refused configuration', 3, "$plugins/fault-injection.wasm", '--conf', '{'],
+    ['--help', 0, '--help'])
+{
+    my ($name, $expected, @arguments) = @$case;
+    pipe my $reader, my $writer or die $!;
+    close $reader;
+    my $errors = "$dir/errors";
+    my $pid = fork // die $!;
+    if (!$pid) {
+        open STDOUT, '>&', $writer and open STDERR, '>', $errors or die $!;
+        exec $tool, @arguments or die $!;
+    }
+    close $writer;
+    waitpid $pid, 0;
+    is $? >> 8, $expected, "nobody reads the output of $name: exit status";
+    is -s $errors, 0, 'and no word of it';
+}
+
+open my $full, '-|', 'sh', '-c', '"$0" --help 2>&1 >/dev/full', $tool or die $!;
+like do { local $/; <$full> }, qr/^proxy-wasm-check: the output cannot be written: No space left/, 'a full disk: message';
+close $full;
+is $? >> 8, 2, 'exit status';
+
 done_testing;

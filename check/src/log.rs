@@ -6,6 +6,8 @@ use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata, Subscriber, span};
 
+use crate::output::say;
+
 /// Begins to print.
 pub fn init() {
     // Fails only where there is a subscriber already, and there is none.
@@ -26,7 +28,7 @@ impl Subscriber for Printer {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        println!("    [{}] {}", event.metadata().level().as_str().to_lowercase(), line.0);
+        say!("    [{}] {}", event.metadata().level().as_str().to_lowercase(), line.0);
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

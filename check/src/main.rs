@@ -9,20 +9,23 @@
 //! | `producers` | what compilers say of themselves |
 //! | `run` | a start, a configuration and a request |
 //! | `log` | what the core logs, to standard output |
+//! | `output` | standard output, without a panic |
 
 mod arguments;
 mod log;
 mod module;
+mod output;
 mod producers;
 mod run;
 
 use std::process::ExitCode;
 
 use arguments::{Arguments, USAGE};
+use output::say;
 
 /// The file is no plugin that nginx would take.
 const REFUSED: u8 = 1;
-/// Arguments are wrong, or a file cannot be read.
+/// Arguments are wrong, or a file cannot be read, or the output not written.
 const USAGE_ERROR: u8 = 2;
 /// It can be loaded, but failed, or refused its configuration.
 const FAILED: u8 = 3;
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
     match arguments::parse(std::env::args_os().skip(1)) {
         Ok(Some(arguments)) => check(&arguments),
         Ok(None) => {
-            print!("{USAGE}");
+            say!("{}", USAGE.trim_end());
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -55,12 +58,12 @@ fn check(arguments: &Arguments) -> ExitCode {
         Ok(plugin) => match run::run(plugin, &arguments.configuration) {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {
-                println!("\n{path} {reason}");
+                say!("\n{path} {reason}");
                 ExitCode::from(FAILED)
             }
         },
         Err(fault) => {
-            println!("\n{path} {fault}");
+            say!("\n{path} {fault}");
             ExitCode::from(REFUSED)
         }
     }

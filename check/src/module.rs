@@ -10,6 +10,7 @@ use proxy_wasm_core::proxy_wasm::{Identity, Plugin, PluginOptions};
 use proxy_wasm_core::wasm::Module;
 use wasmtime::{ExternType, FuncType};
 
+use crate::output::say;
 use crate::producers;
 
 /// Prints what it is and needs; the plugin, if nginx would take it.
@@ -120,5 +121,5 @@ fn list(head: &str, names: &[String]) {
 
 /// A line of the table.
 fn line(head: &str, text: impl std::fmt::Display) {
-    println!("{head:<15}{text}");
+    say!("{head:<15}{text}");
 }

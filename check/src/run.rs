@@ -8,6 +8,8 @@ use proxy_wasm_core::proxy_wasm::abi::{Action, BufferType, LogLevel, MapType};
 use proxy_wasm_core::proxy_wasm::fake::{self, FakeHost, FakeStream};
 use proxy_wasm_core::proxy_wasm::{Callback, Failure, HttpContext, Plugin, VmContext};
 
+use crate::output::say;
+
 const REQUEST: [(&str, &str); 8] = [
     (":method", "POST"),
     (":scheme", "https"),
@@ -49,21 +51,21 @@ pub fn run(plugin: Arc<Plugin<FakeHost>>, configuration: &[u8]) -> Result<(), St
     let context = vm.plugin_context(Arc::from(configuration));
     let mut watch = Watch { host, stream: request(), calls: 0 };
 
-    println!("\nstart, and configuration of {} bytes", configuration.len());
+    say!("\nstart, and configuration of {} bytes", configuration.len());
     let started = context.start();
     watch.print();
     started.map_err(|failure| failed("start", &failure))?;
     for (context, period) in &watch.host.worker().tick_periods {
-        println!("    context {context} asks for a tick every {period} ms");
+        say!("    context {context} asks for a tick every {period} ms");
     }
 
-    println!("\nPOST https://example.com/path?name=value");
+    say!("\nPOST https://example.com/path?name=value");
     let opened = context.create_http_context(watch.stream.clone());
     watch.print();
     let mut http = opened.map_err(|failure| failed("take a request", &failure))?;
     exchange(&mut watch, &mut http)?;
     http.finish();
-    println!("end of the request");
+    say!("end of the request");
     watch.print();
     drop((http, context));
     drop(Rc::into_inner(vm));
@@ -106,7 +108,7 @@ impl Watch {
         if !http.plugin_context().plugin().has(callback) {
             return Ok(true);
         }
-        println!("{callback}");
+        say!("{callback}");
         let (maps, buffers) = {
             let request = self.stream.request();
             (request.maps.clone(), request.buffers.clone())
@@ -121,19 +123,19 @@ impl Watch {
             for (buffer, before) in &buffers {
                 let after = request.buffers.get(buffer).unwrap_or(before);
                 if after != before {
-                    println!("    body is now \"{}\"", after.escape_ascii());
+                    say!("    body is now \"{}\"", after.escape_ascii());
                 }
             }
         }
         let action = result.map_err(|failure| failed(callback.name(), &failure))?;
         if let Some(answer) = &self.stream.request().local_response {
-            println!("    answers {} \"{}\"", answer.status, answer.body.escape_ascii());
+            say!("    answers {} \"{}\"", answer.status, answer.body.escape_ascii());
             answer.headers.iter().for_each(|field| print_field('+', field));
             return Ok(false);
         }
         match action {
-            Action::Continue => println!("    continues"),
-            Action::Pause => println!("    pauses: nothing here will let it go on"),
+            Action::Continue => say!("    continues"),
+            Action::Pause => say!("    pauses: nothing here will let it go on"),
         }
         Ok(action == Action::Continue)
     }
@@ -142,10 +144,10 @@ impl Watch {
     fn print(&mut self) {
         let worker = &mut *self.host.worker();
         for (level, message) in worker.log.drain(..) {
-            println!("    [{}] {message}", level_name(level));
+            say!("    [{}] {message}", level_name(level));
         }
         for call in &worker.calls[self.calls..] {
-            println!("    calls {} {}", call.upstream.escape_ascii(), call.target.escape_ascii());
+            say!("    calls {} {}", call.upstream.escape_ascii(), call.target.escape_ascii());
         }
         self.calls = worker.calls.len();
     }
@@ -181,7 +183,7 @@ fn print_changes(before: &[(Vec<u8>, Vec<u8>)], after: &[(Vec<u8>, Vec<u8>)]) {
 }
 
 fn print_field(sign: char, (name, value): &(Vec<u8>, Vec<u8>)) {
-    println!("    {sign} {}: {}", name.escape_ascii(), value.escape_ascii());
+    say!("    {sign} {}: {}", name.escape_ascii(), value.escape_ascii());
 }
 
 fn level_name(level: LogLevel) -> &'static str {

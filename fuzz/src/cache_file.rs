@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::{env, io, process};
 
-use ngx_http_proxy_wasm_module::proxy_wasm::fake::engine;
-use ngx_http_proxy_wasm_module::wasm::{Cache, Module};
+use proxy_wasm_core::proxy_wasm::fake::engine;
+use proxy_wasm_core::wasm::{Cache, Module};
 
 use crate::input::Input;
 

@@ -1,8 +1,8 @@
 //! Host functions: called in any order and any context, with any arguments, by a plugin whose allocator may lie.
 
-use ngx_http_proxy_wasm_module::proxy_wasm::abi::{BufferType, MapType, Status};
-use ngx_http_proxy_wasm_module::proxy_wasm::hostcalls::probe::{ABI, Allocator, OUT, Probe, WASI};
-use ngx_http_proxy_wasm_module::proxy_wasm::pairs::{Encoder, Measure, PairsBuf};
+use proxy_wasm_core::proxy_wasm::abi::{BufferType, MapType, Status};
+use proxy_wasm_core::proxy_wasm::hostcalls::probe::{ABI, Allocator, OUT, Probe, WASI};
+use proxy_wasm_core::proxy_wasm::pairs::{Encoder, Measure, PairsBuf};
 
 use crate::input::Input;
 
@@ -116,8 +116,7 @@ impl Script<'_> {
                     arguments.extend(self.lay(probe, bytes));
                 }
                 ('m', 0x40..0xf0) => {
-                    let pairs: PairsBuf =
-                        (0..tag % 8).map(|_| (self.input.bytes(), self.input.bytes())).collect();
+                    let pairs: PairsBuf = (0..tag % 8).map(|_| (self.input.bytes(), self.input.bytes())).collect();
                     arguments.extend(self.lay(probe, &serialized(&pairs)));
                 }
                 ('s' | 'm', _) => arguments.extend([self.number(), self.number()]),

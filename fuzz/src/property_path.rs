@@ -1,6 +1,6 @@
 //! Paths of properties.
 
-use ngx_http_proxy_wasm_module::proxy_wasm::property::PropertyPath;
+use proxy_wasm_core::proxy_wasm::property::PropertyPath;
 
 /// The ways to look at a path agree.
 pub fn run(data: &[u8]) {

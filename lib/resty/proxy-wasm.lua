@@ -111,6 +111,9 @@ local OUTCOME_CONTINUE = 0
 local OUTCOME_ANSWER = 1
 local OUTCOME_PAUSE = 2
 
+-- Where a request's ngx.ctx has the semaphore that its thread waits on.
+local SEMAPHORE = "resty.proxy-wasm semaphore"
+
 -- Seconds; the module wakes us long before, at wasm_pause_timeout.
 local LONGEST_WAIT = 24 * 60 * 60
 
@@ -358,6 +361,8 @@ local function wait(r, ctx, outcome)
         begin_calls(r, threads)
         local semaphore = new_semaphore(0)
         if semaphore then
+            -- The module may post it for as long as the request lives, and this thread may be killed before.
+            ngx.ctx[SEMAPHORE] = semaphore
             C.ngx_http_proxy_wasm_wait(r, semaphore.sem, post_semaphore)
             semaphore:wait(LONGEST_WAIT)
             outcome = C.ngx_http_proxy_wasm_resumed(r, ctx)

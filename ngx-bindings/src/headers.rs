@@ -192,8 +192,20 @@ impl HeaderList {
     /// Takes all fields of that name out of the list; the addresses of the others stay. Answers whether there were any.
     pub fn take_out(self, pool: Pool, name: &[u8]) -> Result<bool, AllocError> {
         let mut found = false;
-        while self.take_out_first(pool, name)? {
-            found = true;
+        // SAFETY: walks the parts of a valid list.
+        unsafe {
+            let mut previous: *mut ngx_list_part_t = std::ptr::null_mut();
+            let mut part = &raw mut (*self.0).part;
+            while !part.is_null() {
+                let fields: *mut ngx_table_elt_t = (*part).elts.cast();
+                let Some(i) = (0..(*part).nelts).find(|&i| Field(fields.add(i)).is(name)) else {
+                    (previous, part) = (part, (*part).next);
+                    continue;
+                };
+                found = true;
+                self.cut(pool, part, i)?;
+                (previous, part) = if i > 0 { (part, (*part).next) } else { (previous, self.unlink(previous, part)) };
+            }
         }
         if found {
             self.seal()?;
@@ -213,59 +225,65 @@ impl HeaderList {
     }
 
     /// Lets nginx's own field at `slot` point at what the list holds of `name`: at the first field, from where nginx 1.23 and
-    /// newer link the others; or, where `repeated`, at an array of them.
+    /// newer link the others; or, where `repeated`, at an array of them. If the list was indexed before `added` was pushed, that
+    /// is all that is new, and the list is not walked.
     ///
     /// # Safety
     ///
     /// `slot` is such a field of the request: a pointer to a field, or if `repeated` an array of such pointers.
-    pub(crate) unsafe fn index(self, pool: Pool, name: &[u8], slot: *mut u8, repeated: bool) -> Result<(), AllocError> {
+    pub(crate) unsafe fn index(
+        self,
+        pool: Pool,
+        name: &[u8],
+        slot: *mut u8,
+        repeated: bool,
+        added: Option<Field>,
+    ) -> Result<(), AllocError> {
         let fields = self.iter().filter(|field| field.is(name));
         // SAFETY: by this function's contract.
-        unsafe { if repeated { index_array(pool, fields, slot.cast()) } else { index_pointer(fields, slot.cast()) } }
-    }
-
-    /// Cuts the part that holds the first field of that name into what stands before it and what stands behind.
-    fn take_out_first(self, pool: Pool, name: &[u8]) -> Result<bool, AllocError> {
-        // SAFETY: walks the parts of a valid list; what it links is fresh or part of the list.
         unsafe {
-            let list = self.0;
-            let mut previous: *mut ngx_list_part_t = std::ptr::null_mut();
-            let mut part = &raw mut (*list).part;
-            while !part.is_null() {
-                let fields: *mut ngx_table_elt_t = (*part).elts.cast();
-                let count = (*part).nelts;
-                if let Some(i) = (0..count).find(|&i| Field(fields.add(i)).is(name)) {
-                    if i + 1 < count {
-                        let rest: *mut ngx_list_part_t = pool.alloc::<ngx_list_part_t>()?;
-                        rest.write(ngx_list_part_t {
-                            elts: fields.add(i + 1).cast(),
-                            nelts: count - i - 1,
-                            next: (*part).next,
-                        });
-                        (*part).next = rest;
-                        if (*list).last == part {
-                            (*list).last = rest;
-                        }
-                    }
-                    (*part).nelts = i;
-                    if i == 0 {
-                        self.unlink(previous, part);
-                    }
-                    return Ok(true);
-                }
-                previous = part;
-                part = (*part).next;
+            match (repeated, added) {
+                (true, None) => index_array(pool, fields, slot.cast()),
+                (true, Some(field)) => push_entry(pool, field, slot.cast()),
+                (false, None) => index_pointer(fields, slot.cast()),
+                (false, Some(field)) => link_last(field, slot.cast()),
             }
-            Ok(false)
         }
     }
 
-    /// Takes an empty part out of the chain: nginx's own loops do not expect one in the middle.
+    /// Takes the field at `i` out of its part: what stands behind becomes a part of its own.
+    ///
+    /// # Safety
+    ///
+    /// `part` is a part of this list, with more than `i` fields.
+    unsafe fn cut(self, pool: Pool, part: *mut ngx_list_part_t, i: usize) -> Result<(), AllocError> {
+        // SAFETY: by this function's contract; what it links is fresh.
+        unsafe {
+            let (list, count) = (self.0, (*part).nelts);
+            if i + 1 < count {
+                let rest: *mut ngx_list_part_t = pool.alloc::<ngx_list_part_t>()?;
+                rest.write(ngx_list_part_t {
+                    elts: (*part).elts.cast::<ngx_table_elt_t>().add(i + 1).cast(),
+                    nelts: count - i - 1,
+                    next: (*part).next,
+                });
+                (*part).next = rest;
+                if (*list).last == part {
+                    (*list).last = rest;
+                }
+            }
+            (*part).nelts = i;
+        }
+        Ok(())
+    }
+
+    /// Takes an empty part out of the chain: nginx's own loops do not expect one in the middle. Answers where what stood behind
+    /// it is now, if anything did.
     ///
     /// # Safety
     ///
     /// `part` is a part of this list, `previous` the one before it or null.
-    unsafe fn unlink(self, previous: *mut ngx_list_part_t, part: *mut ngx_list_part_t) {
+    unsafe fn unlink(self, previous: *mut ngx_list_part_t, part: *mut ngx_list_part_t) -> *mut ngx_list_part_t {
         // SAFETY: by this function's contract.
         unsafe {
             let list = self.0;
@@ -275,12 +293,16 @@ impl HeaderList {
                 if (*list).last == part {
                     (*list).last = previous;
                 }
-            } else if !next.is_null() {
-                (*list).part = *next;
-                if (*list).last == next {
-                    (*list).last = &raw mut (*list).part;
-                }
+                return next;
             }
+            if next.is_null() {
+                return next;
+            }
+            (*list).part = *next;
+            if (*list).last == next {
+                (*list).last = &raw mut (*list).part;
+            }
+            part
         }
     }
 
@@ -326,6 +348,25 @@ unsafe fn index_pointer(
     Ok(())
 }
 
+/// # Safety
+///
+/// `link` is a pointer of nginx to a field, or null; `field` is of its name, and the last of its list.
+unsafe fn link_last(field: Field, link: *mut *mut ngx_table_elt_t) -> Result<(), AllocError> {
+    #[cfg_attr(not(nginx_linked_headers), expect(unused_mut))]
+    let mut end = link;
+    // SAFETY: by this function's contract; what is linked are fields of live lists.
+    unsafe {
+        #[cfg(nginx_linked_headers)]
+        while !(*end).is_null() {
+            end = &raw mut (**end).next;
+        }
+        if (*end).is_null() || Field(*end).removed() {
+            *end = field.as_ptr();
+        }
+    }
+    Ok(())
+}
+
 /// Goes on to where the next field of the same name is linked; false where nginx keeps only the first.
 ///
 /// # Safety
@@ -347,9 +388,20 @@ unsafe fn advance(link: &mut *mut *mut ngx_table_elt_t, field: Field) -> bool {
 /// `array` is an array of pointers to fields, initialized or all zero.
 unsafe fn index_array(
     pool: Pool,
-    fields: impl Iterator<Item = Field>,
+    mut fields: impl Iterator<Item = Field>,
     array: *mut ngx_array_t,
 ) -> Result<(), AllocError> {
+    // SAFETY: by this function's contract.
+    unsafe {
+        (*array).nelts = 0;
+        fields.try_for_each(|field| push_entry(pool, field, array))
+    }
+}
+
+/// # Safety
+///
+/// As [`index_array`].
+unsafe fn push_entry(pool: Pool, field: Field, array: *mut ngx_array_t) -> Result<(), AllocError> {
     // SAFETY: by this function's contract.
     unsafe {
         if (*array).elts.is_null() {
@@ -358,14 +410,11 @@ unsafe fn index_array(
             (*array).nalloc = 1;
             (*array).pool = pool.as_ptr();
         }
-        (*array).nelts = 0;
-        for field in fields {
-            let entry: *mut *mut ngx_table_elt_t = ngx_array_push(array).cast();
-            if entry.is_null() {
-                return Err(AllocError);
-            }
-            *entry = field.as_ptr();
+        let entry: *mut *mut ngx_table_elt_t = ngx_array_push(array).cast();
+        if entry.is_null() {
+            return Err(AllocError);
         }
+        *entry = field.as_ptr();
     }
     Ok(())
 }

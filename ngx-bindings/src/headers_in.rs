@@ -2,7 +2,7 @@
 
 use nginx_sys::{self as sys, ngx_hash_find, ngx_http_header_t, ngx_table_elt_t};
 
-use crate::headers::HeaderList;
+use crate::headers::{Field, HeaderList};
 use crate::pool::AllocError;
 use crate::{Request, string};
 
@@ -16,30 +16,37 @@ impl Request {
 
     /// Appends a request field.
     pub fn add_header_in(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
-        self.headers_in().push_request_field(self.pool(), name, value)?;
-        self.index_header_in(name)
+        let field = self.headers_in().push_request_field(self.pool(), name, value)?;
+        self.index_header_in(name, Some(field))
     }
 
     /// Sets a request field in place of all of that name.
     pub fn set_header_in(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
         self.headers_in().take_out(self.pool(), name)?;
         self.headers_in().push_request_field(self.pool(), name, value)?;
-        self.index_header_in(name)
+        self.index_header_in(name, None)
     }
 
     /// Removes all request fields of that name.
     pub fn remove_header_in(self, name: &[u8]) -> Result<(), AllocError> {
         if self.headers_in().take_out(self.pool(), name)? {
-            self.index_header_in(name)?;
+            self.index_header_in(name, None)?;
         }
         Ok(())
     }
 
-    /// Lets nginx's own field for `name` point at what the list holds now.
+    /// Removes all request fields.
+    pub fn clear_headers_in(self) -> Result<(), AllocError> {
+        let names: Vec<_> = self.headers_in().iter().map(Field::name).collect();
+        self.headers_in().clear()?;
+        names.into_iter().try_for_each(|name| self.index_header_in(name, None))
+    }
+
+    /// Lets nginx's own field for `name` point at what the list holds now; of which `added`, if there is one, is all that is new.
     ///
     /// Only pointers change: how the body that is still to be read is framed (`content_length_n`, `chunked`) was settled when the
     /// request was parsed, and a plugin that could change it could smuggle requests.
-    fn index_header_in(self, name: &[u8]) -> Result<(), AllocError> {
+    fn index_header_in(self, name: &[u8], added: Option<Field>) -> Result<(), AllocError> {
         let mut lowcase = [0; 64];
         let Some(lowcase) = lowcase.get_mut(..name.len()) else {
             return Ok(());
@@ -62,7 +69,7 @@ impl Request {
             }
             let slot = (&raw mut (*r).headers_in).cast::<u8>().add((*header).offset as usize);
             let repeated = cfg!(not(nginx_linked_headers)) && matches!(&*lowcase, b"cookie" | b"x-forwarded-for");
-            self.headers_in().index(self.pool(), lowcase, slot, repeated)?;
+            self.headers_in().index(self.pool(), lowcase, slot, repeated, added)?;
             if lowcase == b"host" {
                 let host = *slot.cast::<*mut ngx_table_elt_t>();
                 (*r).headers_in.server = if host.is_null() {

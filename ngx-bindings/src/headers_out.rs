@@ -4,7 +4,7 @@ use std::mem::offset_of;
 
 use nginx_sys::{ngx_http_headers_out_t as HeadersOut, ngx_http_time, ngx_str_t};
 
-use crate::headers::HeaderList;
+use crate::headers::{Field, HeaderList};
 use crate::pool::AllocError;
 use crate::{Request, string};
 
@@ -35,8 +35,8 @@ impl Request {
 
     /// Appends a response field.
     pub fn add_header_out(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
-        self.headers_out().push_response_field(self.pool(), name, value)?;
-        self.index_header_out(name)
+        let field = self.headers_out().push_response_field(self.pool(), name, value)?;
+        self.index_header_out(name, Some(field))
     }
 
     /// Removes all response fields of that name.
@@ -48,7 +48,7 @@ impl Request {
         }
         // Of a file nginx knows the time alone, and writes the field at last.
         found |= name.eq_ignore_ascii_case(b"last-modified");
-        if found { self.index_header_out(name) } else { Ok(()) }
+        if found { self.index_header_out(name, None) } else { Ok(()) }
     }
 
     /// Removes all response fields of the list.
@@ -56,7 +56,7 @@ impl Request {
         for field in self.headers_out().iter() {
             field.hide();
         }
-        POINTERS.iter().try_for_each(|(name, _)| self.index_header_out(name))
+        POINTERS.iter().try_for_each(|(name, _)| self.index_header_out(name, None))
     }
 
     /// Makes the response's ETag a weak one.
@@ -76,8 +76,8 @@ impl Request {
         self.set_expect_trailers_bit(1)
     }
 
-    /// Lets nginx's own field for `name` point at what the list holds now.
-    fn index_header_out(self, name: &[u8]) -> Result<(), AllocError> {
+    /// Lets nginx's own field for `name` point at what the list holds now; of which `added`, if there is one, is all that is new.
+    fn index_header_out(self, name: &[u8], added: Option<Field>) -> Result<(), AllocError> {
         let Some((known, offset)) = POINTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
             return Ok(());
         };
@@ -85,7 +85,7 @@ impl Request {
         // SAFETY: the offset is that of a field of `headers_out` of the kind said.
         unsafe {
             let headers_out = &raw mut (*self.as_ptr()).headers_out;
-            self.headers_out().index(self.pool(), name, headers_out.cast::<u8>().add(*offset), repeated)?;
+            self.headers_out().index(self.pool(), name, headers_out.cast::<u8>().add(*offset), repeated, added)?;
             if *known == b"last-modified" {
                 (*headers_out).last_modified_time = -1;
             }

@@ -221,3 +221,18 @@ continue_stream request -> OK
 --- error_code: 503
 --- error_log
 held the request past wasm_pause_timeout
+
+
+
+=== TEST 17: with resty.http, each call has a line
+--- resty_http
+--- script
+{"on_request_headers": [CALL(/called, "", [], 2000)],
+ "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["add_header_map_value", "request", "x-seen", "${last}"]]}
+--- upstream
+    location = /called { return 200 "$http_user_agent"; }
+--- response_body_like: x-seen: lua-resty-http
+--- error_log eval
+qr{\[notice\] .*send http request to http://127\.0\.0\.1:\d+/called, method: GET, timeout in ms: 2000}
+--- no_error_log
+[error]

@@ -315,3 +315,13 @@ log info deleted -> OK
 --- error_log
 failed to mark context 2 as done, rc: -1
 free http context 2
+
+
+
+=== TEST 25: a trap in proxy_on_delete
+--- script
+{"on_delete": [["trap"]]}
+--- error_log
+failed to call function: proxy_on_delete
+failed to delete context 2, rc: -1
+free http context 2

@@ -1,4 +1,5 @@
-# What resty.proxy-wasm's functions answer, in the words that APISIX's suites and logs know.
+# What resty.proxy-wasm's functions answer, in the words that APISIX's suites and logs know. That it can be required in every phase:
+# t/lua/phases.t.
 
 use lib '.';
 use t::ProxyWasm 'no_plan';

@@ -80,7 +80,7 @@ too large
 
 
 
-=== TEST 5: with a field that is refused: the others are sent, and the body
+=== TEST 5: one with a field that is refused leaves nothing behind, and another can follow
 --- script
 {"on_request_headers": [
     ["send_local_response", 403, "no", [["x-a", "b\r\nx-injected: 1"]]],

@@ -219,7 +219,9 @@ GET /t
                 ["x-only", "one"], ["x-only", "two"]
             ]]
         ]}';
+        proxy_http_version 1.1;
         proxy_set_header Host $http_host;
+        proxy_set_header Connection close;
         proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
     }
 --- more_headers
@@ -227,7 +229,7 @@ X-Old: gone
 --- request
 GET /t
 --- response_body eval
-"PUT /t/new?x=y HTTP/1.0\r\nHost: new.example\r\nConnection: close\r\nx-only: one\r\nx-only: two\r\n\r\n"
+"PUT /t/new?x=y HTTP/1.1\r\nHost: new.example\r\nConnection: close\r\nx-only: one\r\nx-only: two\r\n\r\n"
 
 
 
@@ -238,13 +240,15 @@ GET /t
             {"op": "get_header_map_pairs", "args": ["request"]},
             ["set_header_map_pairs", "request", [["host", "localhost"], ["x-a", "1"], ["x-a", "2"]]]
         ]}';
+        proxy_http_version 1.1;
         proxy_set_header Host $http_host;
+        proxy_set_header Connection close;
         proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
     }
 --- request
 GET /t
 --- response_body eval
-"GET /t HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\nx-a: 1\r\nx-a: 2\r\n\r\n"
+"GET /t HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nx-a: 1\r\nx-a: 2\r\n\r\n"
 
 
 

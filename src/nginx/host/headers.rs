@@ -107,14 +107,13 @@ impl HeaderMaps for RequestStream {
             MapType::HttpRequestHeaders => {
                 let mut settable = pairs.iter().filter(|(name, _)| *name != b":scheme");
                 settable.try_for_each(|(name, value)| check_request(request, name, value))?;
-                let names: Vec<_> = request.headers_in().iter().map(Field::name).collect();
-                names.into_iter().try_for_each(|name| request.remove_header_in(name))?;
-                for (name, value) in pairs.iter() {
-                    match name {
-                        b":scheme" => {}
-                        _ if is_single(name) => set_request(request, name, value)?,
-                        _ => request.add_header_in(name, value)?,
-                    }
+                request.clear_headers_in()?;
+                // First, while there is nothing else that one of them, said again, would have to be looked for in.
+                for (name, value) in pairs.iter().filter(|(name, _)| is_single(name) && *name != b":scheme") {
+                    set_request(request, name, value)?;
+                }
+                for (name, value) in pairs.iter().filter(|(name, _)| !is_single(name)) {
+                    request.add_header_in(name, value)?;
                 }
             }
             MapType::HttpResponseHeaders => {

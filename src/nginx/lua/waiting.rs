@@ -41,7 +41,7 @@ impl Waiting {
             return false;
         };
         self.timed_out.set(timed_out);
-        // SAFETY: Lua holds the semaphore while its thread waits on it, and `forget` is called when the request ends.
+        // SAFETY: Lua holds the semaphore in the request's `ngx.ctx`, and `forget` is called when the request ends.
         unsafe { post(semaphore, 1) };
         true
     }

@@ -6,6 +6,7 @@ package ProxyWasm::Apisix;
 #     --- apisix_yaml      routes, services and global rules
 #     --- script           in its place: the scripted guest's configuration, on one route for every URI
 #     --- without_wasm_vm  APISIX's directive is not there
+#     --- resty_http       what stands in for lua-resty-http, which APISIX brings, is installed
 #     --- upstream         locations of the upstream's. It answers every other request with what it got, header and body
 #
 # Everything of these two files is indented block style; a file without a folder is one of the compiled plugins. The gateway is
@@ -64,9 +65,10 @@ sub gateway {
     my (%o) = @_;
     my $lib = repository();
     my $wasm_vm = defined $o{without_wasm_vm} ? '' : 'wasm_vm wasmtime;';
+    my $resty_http = defined $o{resty_http} ? "$lib/t/lua/lib/?.lua;" : '';
     my $init_worker = ($o{http_config} // '') =~ /init_worker_by_lua/ ? '' : $INIT_WORKER;
     my $http = <<"CONF";
-    lua_package_path "$lib/lib/?.lua;$lib/t/apisix/?.lua;;";
+    lua_package_path "$lib/lib/?.lua;$lib/t/apisix/?.lua;$resty_http;";
     $wasm_vm
     init_by_lua_block { gateway = require("gateway") }
     $init_worker
@@ -163,7 +165,7 @@ t::ProxyWasm::add_block_preprocessor(sub {
     my @files = map { [$_->[0], $_->[1]] } _user_files(scalar $block->user_files);
     my %conf = gateway(
         user_files => \@files,
-        map { ($_ => scalar $block->$_) } qw(config_yaml apisix_yaml script upstream http_config config without_wasm_vm),
+        map { ($_ => scalar $block->$_) } qw(config_yaml apisix_yaml script upstream http_config config without_wasm_vm resty_http),
     );
     $block->set_value($_ => $conf{$_}) for qw(http_config config user_files);
     $block->set_value(request => 'GET /t')

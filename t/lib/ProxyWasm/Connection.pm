@@ -14,7 +14,7 @@ use ProxyWasm::Settings ();
 
 sub new {
     my ($class, %o) = @_;
-    my $timeout = ($o{timeout} || 10) * $ProxyWasm::Settings::Patience;
+    my $timeout = ($o{timeout} || 30) * $ProxyWasm::Settings::Patience;
     return bless {
         sock => connect_to('127.0.0.1', $o{port}, $timeout), timeout => $timeout,
         in => '', methods => [],

@@ -155,12 +155,14 @@ sub _spawn {
     $running{$pid} = $self;
 }
 
-# TEST_NGINX_USE_VALGRIND: 1, or the options to give it. t/valgrind.supp holds what is known and not ours.
+# TEST_NGINX_USE_VALGRIND: 1, or the options to give it. t/valgrind.supp holds what is known and not ours. Checks are precise, because
+# compilers test several bits at once, of which one that is written decides (not_found of a variable, which then has no valid).
 sub _wrapper {
     my $use = $ENV{TEST_NGINX_USE_VALGRIND} or return;
     return ('valgrind', '-q', '--suppressions=t/valgrind.supp',
         $use =~ /^\d+$/
-        ? qw(--leak-check=full --show-possibly-lost=no --smc-check=all-non-file --num-callers=30)
+        ? qw(--leak-check=full --show-possibly-lost=no --smc-check=all-non-file --num-callers=30
+            --expensive-definedness-checks=yes)
         : split ' ', $use);
 }
 

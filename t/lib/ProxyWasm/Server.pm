@@ -21,7 +21,7 @@ use ProxyWasm::Settings ();
 use Exporter 'import';
 our @EXPORT_OK = qw(start_nginx);
 
-use constant { STEP => 0.005, DEADLINE => 10 * $ProxyWasm::Settings::Patience };
+use constant { STEP => 0.005, DEADLINE => 30 * $ProxyWasm::Settings::Patience };
 
 my $count = 0;
 

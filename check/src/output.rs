@@ -1,0 +1,20 @@
+//! Standard output, whose reader may go away: `println!` panics then, as with `proxy-wasm-check … | head`.
+
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
+
+/// As `println!`.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
+}
+pub(crate) use say;
+
+/// Prints a line. Without a reader the check goes on, so that the exit status says what came of it.
+pub fn line(text: Arguments<'_>) {
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(std::io::stderr(), "proxy-wasm-check: the output cannot be written: {error}");
+        std::process::exit(crate::USAGE_ERROR.into());
+    }
+}
