@@ -18,6 +18,9 @@ my %call   = (
 );
 my %fault = (trap => qr/wasm `unreachable` instruction executed/, loop => qr/it ran past its timeout/);
 
+# Long enough for what leads to the callback.
+my $timeout = $ENV{TEST_NGINX_USE_VALGRIND} ? '2s' : '20ms';
+
 # The call is made if the request asks for it.
 my %plugins;
 for my $callback (sort keys %call) {
@@ -31,7 +34,7 @@ for my $callback (sort keys %call) {
     "on_response_headers": [["add_header_map_value", "response", "x-zoo", "alive"]]
 }
 SCRIPT
-        $plugins{"$fault-$callback"} = { script => $script, options => 'callback_timeout=20ms' };
+        $plugins{"$fault-$callback"} = { script => $script, options => "callback_timeout=$timeout" };
     }
 }
 
