@@ -18,6 +18,7 @@ use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 use nix::unistd;
 use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
 
 use crate::wasm::ticker::{Clock, Pulse};
 
@@ -26,17 +27,22 @@ const SIGNAL: Signal = Signal::SIGURG;
 /// The signal is ours, in this process and those that it forks.
 static TAKEN: OnceCell<()> = OnceCell::new();
 
-/// Where a signal leads.
-struct Beat {
+/// Where a signal leads: to nothing before there is a timer, and after it has gone.
+#[derive(Default)]
+struct Beat(RefCell<Option<Beating>>);
+
+struct Beating {
     clock: Clock,
-    /// None before it is made, and after it has gone.
-    timer: RefCell<Option<Timer>>,
+    timer: Timer,
 }
 
-struct ByTimer(&'static Beat);
+// SAFETY: nginx's thread alone starts it, hurries it and ends it, and is what the signal interrupts.
+unsafe impl Sync for Beat {}
 
-// SAFETY: nginx's thread alone starts it, hurries it and ends it.
-unsafe impl Send for ByTimer {}
+/// Those without a timer. They are kept for the next one, for a signal may be on its way when a timer goes.
+static IDLE: Mutex<Vec<&'static Beat>> = Mutex::new(Vec::new());
+
+struct ByTimer(&'static Beat);
 
 /// Starts the timer on the calling thread, which is to be the one that guests run in.
 ///
@@ -44,33 +50,36 @@ unsafe impl Send for ByTimer {}
 /// When somebody else handles the signal, or the kernel has no timer for us.
 pub fn start(clock: Clock) -> io::Result<Box<dyn Pulse>> {
     TAKEN.get_or_try_init(take_signal)?;
-    // For good: a signal may be on its way when the timer goes. There is one for each start of the ticker.
-    let beat: &'static Beat = Box::leak(Box::new(Beat { clock, timer: RefCell::default() }));
+    let pulse = ByTimer(IDLE.lock().pop().unwrap_or_else(|| Box::leak(Box::default())));
+    let beat = pulse.0;
     let to_this_thread = SigEvent::new(SigevNotify::SigevThreadId {
         signal: SIGNAL,
         thread_id: unistd::gettid().as_raw(),
         si_value: std::ptr::from_ref(beat).expose_provenance().cast_signed(),
     });
     let timer = Timer::new(ClockId::CLOCK_THREAD_CPUTIME_ID, to_this_thread)?;
-    *beat.timer.borrow_mut() = Some(timer);
+    *beat.0.borrow_mut() = Some(Beating { clock, timer });
     beat.arm()?;
-    Ok(Box::new(ByTimer(beat)))
+    Ok(Box::new(pulse))
 }
 
 impl Beat {
     fn arm(&self) -> Result<(), Errno> {
-        let period = Expiration::Interval(self.clock.period().into());
-        match &mut *self.timer.borrow_mut() {
-            Some(timer) => timer.set(period, TimerSetTimeFlags::empty()),
+        match &mut *self.0.borrow_mut() {
+            Some(Beating { clock, timer }) => {
+                timer.set(Expiration::Interval(clock.period().into()), TimerSetTimeFlags::empty())
+            }
             None => Ok(()),
         }
     }
 
     /// A period has passed, or more, if the thread could not take signals or the kernel looks at its time less often.
     fn strike(&self) {
-        let missed = self.timer.try_borrow().ok().and_then(|timer| timer.as_ref().map(Timer::overruns));
-        let missed = missed.and_then(|missed| u64::try_from(missed).ok()).unwrap_or(0);
-        self.clock.advance(1 + missed);
+        // While it is armed anew, which begins a period.
+        let Ok(beating) = self.0.try_borrow() else { return };
+        if let Some(Beating { clock, timer }) = &*beating {
+            clock.advance(1 + u64::try_from(timer.overruns()).unwrap_or(0));
+        }
     }
 }
 
@@ -83,7 +92,8 @@ impl Pulse for ByTimer {
 
 impl Drop for ByTimer {
     fn drop(&mut self) {
-        self.0.timer.take();
+        drop(self.0.0.take());
+        IDLE.lock().push(self.0);
     }
 }
 
