@@ -93,6 +93,24 @@ my @cases = (
         send   => { headers => ['If-Modified-Since' => 'Fri, 31 Dec 2038 00:00:00 GMT'] }, status => 304, no_log => qr/on_response_body/,
     },
     {
+        name   => 'nor has 204',
+        script => '"on_response_body": [["get_buffer_bytes", "response_body"]]',
+        serve  => 'content_by_lua_block { ngx.exit(204) }', status => 204,
+        log    => qr/on_response_headers \d+ \d+ true/, no_log => qr/on_response_body/,
+    },
+    {
+        name   => 'a subrequest is no response of its own',
+        script => '"on_response_body": [["get_buffer_bytes", "response_body"]]',
+        serve  => 'add_before_body /error.txt; addition_types *; alias html/t.txt;', body => "sorry\nhello\n",
+        once   => 'on_response_headers', log => qr/get_buffer_bytes response_body -> hello/, path => 'native',
+    },
+    {
+        name   => 'with X-Accel-Redirect, the response is what it leads to',
+        script => '"on_response_body": [["get_buffer_bytes", "response_body"]]',
+        serve  => 'proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/accel;', body => "sorry\n",
+        log    => qr/get_buffer_bytes response_body -> sorry/, path => 'native',
+    },
+    {
         name   => 'an error_page is the response',
         script => '"on_response_body": [["get_buffer_bytes", "response_body"]]',
         serve  => 'error_page 502 =200 /error.txt; proxy_pass http://127.0.0.1:1;', body => "sorry\n",
@@ -109,6 +127,12 @@ my @cases = (
         script => qq{"on_request_headers": [$call, ["return"]],
                      "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["continue_stream", "request"]]},
         serve  => "$proxied/echo;", send => { body => 'hello' }, body => 'hello', log => qr/get_buffer_bytes call_response_body -> hello/,
+    },
+    {
+        name   => 'a request is not held longer than wasm_pause_timeout',
+        script => '"on_request_headers": [["return"]]',
+        serve  => "wasm_pause_timeout 50ms; $proxied/echo;", status => 504,
+        log    => qr/held the request past wasm_pause_timeout/, path => 'native',
     },
     {
         name   => 'a request body is held for a call',
@@ -261,6 +285,7 @@ my %conf = (
 E
     config => $config . <<"E",
     location = /error.txt { }
+    location = /accel { add_header X-Accel-Redirect /error.txt; return 200; }
     location = /both {
         proxy_wasm rust-streams '{"on_request_body": [["set_buffer_bytes", "request_body", "rust ", 0, 0], $call, ["return"]],
             "on_http_call_response": [["continue_stream", "request"]],
@@ -320,7 +345,7 @@ subtest 'a client that leaves while a plugin holds its request' => sub {
     }
 };
 
-is join('', grep { /\[error\]/ && !/connect\(\) failed/ } split /^/, $s->error_log), '', 'no error line';
+is join('', grep { /\[error\]/ && !/connect\(\) failed|held the request past/ } split /^/, $s->error_log), '', 'no error line';
 $s->stop(allow => [qr/\[error\]/]);
 
 $s = start_nginx(%conf, http2 => 1);
