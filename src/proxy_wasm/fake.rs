@@ -3,6 +3,8 @@
 //! [`FakeHost`] is a worker and [`FakeStream`] a request; clones of one are the same one, so a test keeps a clone and looks at
 //! it when the callback has returned.
 
+#[cfg(test)]
+mod lines;
 mod plugin;
 mod stream;
 
@@ -11,6 +13,8 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
+#[cfg(test)]
+pub(crate) use self::lines::logged;
 pub use self::plugin::{engine, plugin, vm};
 pub use self::stream::{FakeRequest, FakeResponse, FakeStream};
 use super::abi::{LogLevel, MetricType, Status};

@@ -12,6 +12,8 @@ use crate::wasm::{Engine, EngineConfig, Module};
 
 /// One engine for every plugin on fake hosts, as nginx has one for all of its own.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    #[cfg(test)]
+    super::lines::listen();
     Engine::new(&EngineConfig::default()).expect("wasmtime runs on the machines that this is built on")
 });
 

@@ -1,61 +1,12 @@
 //! What the cycle's log says of the life of contexts: suites of other hosts look for these very lines.
 
-use std::fmt;
-use std::sync::Arc;
-
-use parking_lot::Mutex;
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
-
 use super::guest::guest_but;
 use super::{request, started, vm};
-
-/// Keeps what is logged, each line with its level.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
-
-impl Lines {
-    /// What is logged while `run` runs.
-    fn of(run: impl FnOnce()) -> Vec<String> {
-        let lines = Self::default();
-        tracing::subscriber::with_default(lines.clone(), run);
-        let lines = std::mem::take(&mut *lines.0.lock());
-        lines.into_iter().filter(|line| !line.contains("wasmtime")).collect()
-    }
-}
-
-impl Subscriber for Lines {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        struct Message(String);
-        impl Visit for Message {
-            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-                if field.name() == "message" {
-                    self.0 = format!("{value:?}");
-                }
-            }
-        }
-        let mut message = Message(String::new());
-        event.record(&mut message);
-        self.0.lock().push(format!("{} {}", event.metadata().level(), message.0));
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
+use crate::proxy_wasm::fake::logged;
 
 #[test]
 fn a_plain_life_is_told_at_level_info() {
-    let lines = Lines::of(|| {
+    let lines = logged(|| {
         let (_, vm) = vm(&guest_but(&[]));
         request(&started(&vm, "")).on_request_headers(0, true).unwrap();
     });
@@ -74,7 +25,7 @@ fn a_plain_life_is_told_at_level_info() {
 fn a_trap_is_one_line_with_the_names_of_functions() {
     let wat = guest_but(&[("request_headers", "(call $_ZN4core9panicking5panic17h0123456789abcdefE) (i32.const 0)")]);
     let wat = wat.replacen("(memory", "(func $_ZN4core9panicking5panic17h0123456789abcdefE unreachable) (memory", 1);
-    let lines = Lines::of(|| {
+    let lines = logged(|| {
         let (_, vm) = vm(&wat);
         request(&started(&vm, "")).on_request_headers(0, true).unwrap_err();
     });
@@ -94,7 +45,7 @@ fn a_trap_is_one_line_with_the_names_of_functions() {
 
 #[test]
 fn what_a_plugin_refuses_is_an_error_with_its_context() {
-    let lines = Lines::of(|| {
+    let lines = logged(|| {
         let (_, vm) = vm(&guest_but(&[("configure", "(i32.const 0)")]));
         vm.plugin_context([].into()).start().unwrap_err();
     });
@@ -109,7 +60,7 @@ fn what_a_plugin_refuses_is_an_error_with_its_context() {
 
 #[test]
 fn a_context_that_is_never_done_is_deleted_with_the_vm() {
-    let lines = Lines::of(|| {
+    let lines = logged(|| {
         let (host, vm) = vm(&guest_but(&[("done", "(i32.const 0)")]));
         drop(started(&vm, ""));
         host.take_log();
@@ -134,7 +85,7 @@ fn each_step_that_traps_says_which_it_was() {
         ("done", "ERROR failed to mark context 1 as done, rc: -1, plugin: test"),
         ("delete", "ERROR failed to delete context 1, rc: -1, plugin: test"),
     ] {
-        let lines = Lines::of(|| {
+        let lines = logged(|| {
             let (_, vm) = vm(&guest_but(&[(name, "unreachable")]));
             let _ = vm.plugin_context([].into()).start();
         });
