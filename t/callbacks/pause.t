@@ -122,12 +122,14 @@ subtest 'resumed' => sub {
 };
 
 subtest 'a kept connection goes on after a wait' => sub {
+    $s->mark_log;
     my $c = $s->connect;
     for my $path (qw(/request-headers /response-headers/t.txt /response-headers/proxied /response-body/proxied)) {
         is $c->request('GET', $path)->{status}, 200, $path;
     }
     is $c->request('HEAD', '/response-headers/t.txt')->{body}, '', 'HEAD';
     is $c->request('GET', '/response-body/t.txt')->{body}, "hello\n", 'the last';
+    ok $s->wait_for_log(qr/on_delete/, count => 6), 'all are over';
 };
 
 subtest 'answered while it waits' => sub {
