@@ -67,8 +67,12 @@ plugins: ## build the example and test plugins
 plugin:
 	.ci/build-plugins $(or $(DIR),$(addprefix examples/plugins/,$(or $(PLUGIN),log fault-injection)))
 
+.PHONY: build-deps
+build-deps: ## install what is missing to build the module and plugins in Rust, on Debian
+	.ci/deps build
+
 .PHONY: deps
-deps: ## install what is missing to build, lint and test, on Debian
+deps: ## the same, and what is missing to lint and test
 	.ci/deps
 
 # Everything is built in the release profile, so that wasmtime is compiled once for all of it.
@@ -112,7 +116,7 @@ bench-core: ## time callbacks, host functions and header maps without nginx
 	cargo bench -p benches $(CARGO_FLAGS)
 
 .PHONY: demo
-demo: deps plugin all ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080
+demo: build-deps plugin all ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080
 	@.ci/demo $(PLUGIN) $(DIR)
 
 .PHONY: demo-check
