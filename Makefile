@@ -65,9 +65,8 @@ tools: ## build proxy-wasm-check
 plugins: ## build the example and test plugins
 	.ci/build-plugins
 
-# PLUGIN, or else those that examples/config.yaml declares
 .PHONY: plugin
-plugin:
+plugin: ## build PLUGIN, or else the two that examples/config.yaml declares
 	.ci/build-plugins $(or $(DIR),$(addprefix examples/plugins/,$(or $(PLUGIN),log fault-injection)))
 
 .PHONY: build-deps
