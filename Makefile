@@ -1,6 +1,6 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
-# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes); empty: what the next three say
+# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes)
 NGINX ?=
 # nginx to build against, a source tree; empty: Debian's
 NGINX_SOURCE_DIR ?=
@@ -18,7 +18,7 @@ BENCH ?=
 TEST_JOBS ?= 2
 # seconds of each fuzz target
 FUZZ_SECONDS ?= 600
-# the plugin for demo and test-plugin, one of examples/plugins
+# the plugin for demo, plugin and test-plugin, one of examples/plugins
 PLUGIN ?=
 # the new plugin's name, for new-plugin
 NAME ?=
@@ -173,4 +173,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
 	@echo 'Set on the command line, as in make NGINX_BINARY=/usr/local/nginx/sbin/nginx test:'
-	@awk -F' [?]= ?' '/^#/ { about = substr($$0, 3) } / [?]=/ { printf "%-18s%s (%s)\n", $$1, about, $$2 }' $(MAKEFILE_LIST)
+	@awk -F' [?]= ?' '/^#/ { about = substr($$0, 3) } / [?]=/ { printf "%-18s%s%s\n", $$1, about, $$2 == "" ? "" : " (" $$2 ")" }' $(MAKEFILE_LIST)
