@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use wasmtime::{Config, WasmBacktraceDetails};
 
@@ -58,6 +59,7 @@ struct Shared {
     has_deadlines: bool,
     ticker: Ticker,
     modules: Mutex<HashMap<Hash, Weak<Compiled>>>,
+    own_module: OnceCell<wasmtime::Module>,
 }
 
 impl Engine {
@@ -73,6 +75,7 @@ impl Engine {
             has_deadlines: config.epoch_interruption,
             ticker,
             modules: Mutex::default(),
+            own_module: OnceCell::new(),
         })))
     }
 
@@ -111,6 +114,14 @@ impl Engine {
     /// Wasmtime's own engine.
     pub fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.wasmtime
+    }
+
+    /// The one module that is the host's own, made of its text when it is first asked for.
+    ///
+    /// # Errors
+    /// When it cannot be compiled.
+    pub fn own_module(&self, text: &'static str) -> Result<&wasmtime::Module, Error> {
+        self.0.own_module.get_or_try_init(|| wasmtime::Module::new(&self.0.wasmtime, text).map_err(Error::Compile))
     }
 
     /// A module of that content that is still in use.
