@@ -207,12 +207,42 @@ impl RequestContext {
         plugin: &Rc<PluginContext<NginxHost>>,
         policy: Policy,
     ) -> Result<usize, Verdict> {
-        let slot = self.len();
-        let stream = RequestStream::new(self, slot);
-        self.callbacks.set(self.callbacks.get().union(plugin.plugin().callbacks()));
-        self.slots.borrow_mut().push(Slot {
+        let slot = self.add_slot(source, plugin, policy);
+        match plugin.create_http_context(RequestStream::new(self, slot)) {
+            Ok(http) => {
+                self.slots.borrow_mut()[slot].http = Some(http);
+                Ok(slot)
+            }
+            Err(failure) => Err(self.failed(plugin, &failure, policy)),
+        }
+    }
+
+    /// Makes an HttpContext and runs `proxy_on_request_headers` of it: answers its slot, and what to do.
+    pub fn receive(
+        &self,
+        source: Source,
+        plugin: &Rc<PluginContext<NginxHost>>,
+        policy: Policy,
+        (num_headers, end_of_stream): (u32, bool),
+    ) -> (usize, Verdict) {
+        let slot = self.add_slot(source, plugin, policy);
+        self.running.set(true);
+        let received = plugin.receive_request(RequestStream::new(self, slot), num_headers, end_of_stream);
+        self.running.set(false);
+        let verdict = match received {
+            Ok((http, action)) => self.returned(slot, http, action),
+            Err(failure) => self.failed(plugin, &failure, policy),
+        };
+        (slot, verdict)
+    }
+
+    fn add_slot(&self, source: Source, plugin: &PluginContext<NginxHost>, policy: Policy) -> usize {
+        let plugin = plugin.plugin();
+        self.callbacks.set(self.callbacks.get().union(plugin.callbacks()));
+        let mut slots = self.slots.borrow_mut();
+        slots.push(Slot {
             source,
-            plugin: Arc::clone(plugin.plugin()),
+            plugin: Arc::clone(plugin),
             policy,
             calls: PendingCalls::default(),
             http: None,
@@ -220,13 +250,7 @@ impl RequestContext {
             wants_request_body: false,
             wants_response_body: false,
         });
-        match plugin.create_http_context(stream) {
-            Ok(http) => {
-                self.slots.borrow_mut()[slot].http = Some(http);
-                Ok(slot)
-            }
-            Err(failure) => Err(self.failed(plugin, &failure, policy)),
-        }
+        slots.len() - 1
     }
 
     /// Runs one callback of one slot.
@@ -243,13 +267,18 @@ impl RequestContext {
         self.running.set(true);
         let result = callback(&mut http);
         self.running.set(false);
-        let action = match result {
-            Ok(action) => action,
+        match result {
+            Ok(action) => self.returned(slot, http, action),
             Err(failure) => {
                 let policy = self.slots.borrow()[slot].policy;
-                return self.failed(http.plugin_context(), &failure, policy);
+                self.failed(http.plugin_context(), &failure, policy)
             }
-        };
+        }
+    }
+
+    /// A callback of a slot has returned: what its plugin wants.
+    #[inline]
+    fn returned(&self, slot: usize, http: HttpContext<NginxHost>, action: Action) -> Verdict {
         self.slots.borrow_mut()[slot].http = Some(http);
         if self.closed.get() {
             return Verdict::Close;
