@@ -136,3 +136,25 @@ impl Engine {
         modules.insert(module.hash, Arc::downgrade(module));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls a function whose deadline has passed before it begins.
+    fn runs_past_its_deadline(config: EngineConfig) -> bool {
+        let engine = Engine::new(&config).unwrap();
+        let module = wasmtime::Module::new(engine.wasmtime(), "(module (func (export \"f\")))").unwrap();
+        let mut store = wasmtime::Store::new(engine.wasmtime(), ());
+        let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+        let function = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
+        store.set_epoch_deadline(0);
+        function.call(&mut store, ()).is_ok()
+    }
+
+    #[test]
+    fn only_code_with_the_checks_looks_at_the_clock() {
+        assert!(!runs_past_its_deadline(EngineConfig { epoch_interruption: true }));
+        assert!(runs_past_its_deadline(EngineConfig { epoch_interruption: false }));
+    }
+}

@@ -122,12 +122,14 @@ subtest 'resumed' => sub {
 };
 
 subtest 'a kept connection goes on after a wait' => sub {
+    $s->mark_log;
     my $c = $s->connect;
     for my $path (qw(/request-headers /response-headers/t.txt /response-headers/proxied /response-body/proxied)) {
         is $c->request('GET', $path)->{status}, 200, $path;
     }
     is $c->request('HEAD', '/response-headers/t.txt')->{body}, '', 'HEAD';
     is $c->request('GET', '/response-body/t.txt')->{body}, "hello\n", 'the last';
+    ok $s->wait_for_log(qr/on_delete/, count => 6), 'all are over';
 };
 
 subtest 'answered while it waits' => sub {
@@ -190,6 +192,9 @@ sub curl {
     return scalar <$out>;
 }
 
+# A body where the answer waits for it: to an answer that comes before, nginx adds RST_STREAM, and curl then loses the answer.
+sub body_for { $_[0] eq 'request_headers' ? () : (-d => 'hello') }
+
 subtest 'the same over HTTP/2' => sub {
     is curl('/request-headers', -d => 'hello'), 'hello 200', 'resumed: request headers';
     is curl('/request-headers', -d => 'hello', -H => 'Content-Length:'), 'hello 200', 'with a body of no said length behind';
@@ -198,11 +203,11 @@ subtest 'the same over HTTP/2' => sub {
     is curl('/response-headers/large'), '0' x 3_072_000 . ' 200', 'large';
     is curl('/response-headers/t.txt', '-I') =~ /200$/, 1, 'HEAD';
     is curl('/response-body/pieces'), 'one two three 200', 'response body';
-    is curl("/answer/$_", -d => 'hello'), 'no 403', "answered: $_"
+    is curl("/answer/$_", body_for($_)), 'no 403', "answered: $_"
         for qw(request_headers request_body response_headers response_body);
-    like curl("/timeout/$_", -d => 'hello'), qr/ 504$/, "timed out: $_"
+    like curl("/timeout/$_", body_for($_)), qr/ 504$/, "timed out: $_"
         for qw(request_headers request_body response_headers response_body);
-    is curl("/close/$_", -d => 'hello'), ' 000', "closed: $_"
+    is curl("/close/$_", body_for($_)), ' 000', "closed: $_"
         for qw(request_headers request_body response_headers response_body);
 };
 

@@ -17,9 +17,13 @@ use strict;
 use warnings;
 use Test::More ();
 use ProxyWasm::Server ();
+use ProxyWasm::Settings ();
 
 use Exporter 'import';
-our @EXPORT_OK = qw(open_zoo bad_in);
+our @EXPORT_OK = qw(open_zoo bad_in BRIEF);
+
+# Processor time of a callback that is to run past it: short, but long enough for what leads there, and for plugins that are well.
+use constant BRIEF => $ProxyWasm::Settings::Patience > 1 ? '2s' : '20ms';
 
 sub open_zoo {
     my (%o) = @_;
@@ -61,6 +65,8 @@ sub bad_in {
     my ($callback, $fault) = @_;
     my $bad  = qq({"if": ["request_header", "x-bad"], "then": [$fault]});
     my $mark = '["add_header_map_value", "response", "x-zoo", "alive"]';
+    # Without trailers there is no callback.
+    $mark .= ', ["add_header_map_value", "response_trailers", "x-end", "1"]' if $callback eq 'on_response_trailers';
     return qq({"on_response_headers": [$bad, $mark]}) if $callback eq 'on_response_headers';
     return qq({"$callback": [$bad], "on_response_headers": [$mark]});
 }
