@@ -10,7 +10,7 @@ use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
 use super::host::header_count;
 use super::module;
-use super::request::{RequestContext, Source, Verdict, phase_result};
+use super::request::{RequestContext, Slot, Source, Verdict, phase_result};
 use crate::config::Phase;
 use crate::proxy_wasm::Callback;
 use crate::proxy_wasm::abi::MapType;
@@ -86,7 +86,7 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
     let request = ctx.request();
     for attached in loc.attachments.iter().filter(|attached| attached.phase == phase) {
         let source = Source::Directive(attached.index);
-        if ctx.position(source).is_some() {
+        if ctx.slots.find(source).is_some() {
             continue;
         }
         let plugin = main_conf(request).worker().context(attached.index);
@@ -96,12 +96,12 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
             Err(verdict) => return verdict,
         };
         // Not counted for a plugin that does not ask.
-        let asks = ctx.has(slot, Callback::OnRequestHeaders);
+        let asks = slot.has(Callback::OnRequestHeaders);
         let count = if asks { header_count(request, MapType::HttpRequestHeaders) } else { 0 };
         match ctx.call(slot, |http| http.on_request_headers(count, !request.has_body())) {
             Verdict::Continue => {}
             Verdict::Pause => {
-                ctx.pause_request(slot);
+                ctx.pause_request(slot.index());
                 return Verdict::Pause;
             }
             verdict => return verdict,
@@ -111,13 +111,13 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
 }
 
 /// The next slot of this phase that is to see the body.
-fn next_for_body(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Option<usize> {
+fn next_for_body<'a>(ctx: &'a RequestContext, loc: &LocConf, phase: Phase) -> Option<&'a Slot> {
     if !ctx.any_has(Callback::OnRequestBody) {
         return None;
     }
     let attached = loc.attachments.iter().filter(|attached| attached.phase == phase);
-    let mut slots = attached.filter_map(|attached| ctx.position(Source::Directive(attached.index)));
-    slots.find(|&slot| ctx.wants_request_body(slot, loc.request_body()))
+    let mut slots = attached.filter_map(|attached| ctx.slots.find(Source::Directive(attached.index)));
+    slots.find(|slot| slot.wants_request_body(ctx.request(), loc.request_body()))
 }
 
 /// nginx calls this when it has the whole body, maybe before `read_body` returns.
@@ -134,18 +134,18 @@ unsafe extern "C" fn on_body_read(r: *mut ngx_http_request_t) {
 }
 
 /// `proxy_on_request_body`, once with the whole, of each plugin of this phase that wants it; each sees what the one before left.
-fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: usize) -> ngx_int_t {
+fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: &Slot) -> ngx_int_t {
     let mut next = Some(first);
     while let Some(slot) = next {
         let size = {
             let mut body = ctx.request_body.borrow_mut();
             body.get_or_insert_with(|| Body::of(ctx.request().body())).size()
         };
-        ctx.see_request_body(slot);
+        slot.see_request_body();
         match ctx.call(slot, |http| http.on_request_body(u32::try_from(size).unwrap_or(u32::MAX), true)) {
             Verdict::Continue => {}
             Verdict::Pause => {
-                ctx.pause_request(slot);
+                ctx.pause_request(slot.index());
                 return rc::DONE;
             }
             verdict => return phase_result(ctx, verdict),
