@@ -27,29 +27,32 @@ pub fn register(cf: Conf, main: &MainConf) -> ngx_int_t {
 }
 
 unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
-    handle(r, Phase::Rewrite)
+    // SAFETY: nginx passes a valid request.
+    let request = unsafe { Request::from_nginx(r) };
+    if has_plugins(request) { rewrite_guarded(request) } else { rc::DECLINED }
 }
 
 unsafe extern "C" fn on_access(r: *mut ngx_http_request_t) -> ngx_int_t {
-    handle(r, Phase::Access)
+    // SAFETY: as above.
+    let request = unsafe { Request::from_nginx(r) };
+    if has_plugins(request) { access_guarded(request) } else { rc::DECLINED }
 }
 
-fn handle(r: *mut ngx_http_request_t, phase: Phase) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request.
-    let Some(request) = (unsafe { Request::from_ptr(r) }) else {
-        return rc::DECLINED;
-    };
-    let loc = loc_conf(request);
-    if loc.attachments.is_empty() || request.is_subrequest() {
-        return rc::DECLINED;
-    }
-    run_guarded(request, loc, phase)
+#[inline]
+fn has_plugins(request: Request) -> bool {
+    !loc_conf(request).attachments.is_empty() && !request.is_subrequest()
 }
 
-/// Out of line: a location without plugins does not pay for the stack frame.
+/// Out of line, and by C's convention, in which nothing unwinds: a location without plugins pays for no stack frame.
 #[inline(never)]
-fn run_guarded(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
-    guard(rc::ERROR, || run(request, loc, phase))
+extern "C" fn rewrite_guarded(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || run(request, loc_conf(request), Phase::Rewrite))
+}
+
+/// As [`rewrite_guarded`].
+#[inline(never)]
+extern "C" fn access_guarded(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || run(request, loc_conf(request), Phase::Access))
 }
 
 /// The plugins of this phase, from where they stopped.
@@ -168,16 +171,19 @@ fn keep_body(ctx: &RequestContext) -> ngx_int_t {
 
 unsafe extern "C" fn on_log(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request.
-    if let Some(ctx) = unsafe { Request::from_ptr(r) }.and_then(RequestContext::of) {
-        finish_guarded(ctx);
-    }
-    rc::OK
+    let request = unsafe { Request::from_nginx(r) };
+    if RequestContext::may_be_of(request) { finish_guarded(request) } else { rc::OK }
 }
 
-/// Out of line, as [`run_guarded`].
+/// As [`rewrite_guarded`].
 #[inline(never)]
-fn finish_guarded(ctx: &RequestContext) {
-    guard((), || ctx.finish());
+extern "C" fn finish_guarded(request: Request) -> ngx_int_t {
+    guard(rc::OK, || {
+        if let Some(ctx) = RequestContext::of(request) {
+            ctx.finish();
+        }
+        rc::OK
+    })
 }
 
 /// The configuration of the location that the request is in.

@@ -75,16 +75,31 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
+    /// False if no plugin has met the request: what a request without plugins is asked, so no more than two looks.
+    #[inline]
+    pub fn may_be_of(request: Request) -> bool {
+        // Where a redirect made nginx forget the context, the pool still has to destroy it.
+        Self::known(request).is_some() || request.pool().has_on_destroy()
+    }
+
     /// The context of a request, if any plugin has met it.
     #[inline]
     pub fn of<'a>(request: Request) -> Option<&'a Self> {
+        let ctx = Self::known(request);
+        if ctx.is_some() || !request.pool().has_on_destroy() { ctx } else { Self::find_again(request) }
+    }
+
+    #[inline]
+    fn known<'a>(request: Request) -> Option<&'a Self> {
         // SAFETY: only `create` stores something there, and it lives as long as the request's pool.
-        let ctx = unsafe { request.module_ctx::<Self>(module::main_module()).as_ref() };
-        if ctx.is_some() || !request.is_internal() { ctx } else { Self::find_again(request) }
+        unsafe { request.module_ctx::<Self>(module::main_module()).as_ref() }
     }
 
     #[cold]
     fn find_again<'a>(request: Request) -> Option<&'a Self> {
+        if !request.is_internal() {
+            return None;
+        }
         // An internal redirect made nginx forget it. In the pool are those of subrequests, too.
         // SAFETY: what `create` registered with `destroy` is a `RequestContext`.
         let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
@@ -259,10 +274,14 @@ impl RequestContext {
     }
 
     /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
+    #[inline]
     pub fn finish(&self) {
-        if !self.handle.leave() {
-            return;
+        if self.handle.leave() {
+            self.finish_contexts();
         }
+    }
+
+    fn finish_contexts(&self) {
         self.waiting.forget();
         self.pause.forget();
         for slot in self.slots.iter() {

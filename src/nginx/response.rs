@@ -5,7 +5,7 @@
 //! than that, unless it is told to flush, which lets ours go, too.
 //!
 //! What plugins do not change passes as nginx's own buffers. What they made anew counts until the client has it: past
-//! [`UNSENT_LIMIT`] nothing more is taken from upstream, so a slow client costs no memory. What may not go on yet stays in nginx's
+//! a limit nothing more is taken from upstream, so a slow client costs no memory. What may not go on yet stays in nginx's
 //! buffers, which nginx does not fill again until they are taken; only what a plugin was shown and holds is copied.
 
 mod answer;
@@ -130,8 +130,25 @@ impl Response {
     }
 }
 
-/// The header filter of a request that plugins have to do with.
-pub fn header(ctx: &RequestContext) -> ngx_int_t {
+/// For the header filter: false if no plugin has to do with the response of this request.
+#[inline]
+pub fn may_concern(request: Request) -> bool {
+    !loc_conf(request).attachments.is_empty() || RequestContext::may_be_of(request)
+}
+
+/// The header filter of a request that plugins may have to do with.
+pub fn header_of(request: Request) -> ngx_int_t {
+    if request.is_subrequest() {
+        return NEXT.header(request);
+    }
+    match RequestContext::of(request) {
+        Some(ctx) => header(ctx),
+        None if loc_conf(request).attachments.is_empty() => NEXT.header(request),
+        None => RequestContext::of_or_new(request).map_or_else(Into::into, header),
+    }
+}
+
+fn header(ctx: &RequestContext) -> ngx_int_t {
     if ctx.response.has_begun() {
         // nginx answers anew, with a page of its own, what plugins have seen: an error, or what replaces a response.
         drop_all(ctx);
@@ -198,7 +215,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
     }
     ctx.response.stage.set(match wants_body {
         true => Stage::Body,
-        false if request.expects_body() && trailers::concern(ctx) => Stage::Trailers,
+        false if trailers::concern(ctx) && request.expects_body() => Stage::Trailers,
         false => Stage::Passing,
     });
     send_header(ctx)
@@ -214,8 +231,15 @@ fn send_header(ctx: &RequestContext) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The body filter of a request that plugins have to do with.
-pub fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
+/// The body filter of a request that plugins may have to do with.
+pub fn body_of(request: Request, chain: Chain) -> ngx_int_t {
+    match RequestContext::of(request).filter(|_| !request.is_subrequest()) {
+        Some(ctx) => body(ctx, chain),
+        None => NEXT.body(request, chain),
+    }
+}
+
+fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     match ctx.response.stage.get() {
         Stage::Upstream | Stage::Passing => next(ctx, chain),
         Stage::Trailers if !trailers::come_with(ctx, chain) => next(ctx, chain),
@@ -257,9 +281,4 @@ fn settle(ctx: &RequestContext) {
 /// nginx's rule for what a header filter answers.
 fn stop_unless_sent(rc: ngx_int_t) -> Result<(), Stop> {
     if rc == rc::ERROR || rc > rc::OK { Err(Stop(rc)) } else { Ok(()) }
-}
-
-/// For [`super::filters`]: whether plugins have to do with the response of this request.
-pub fn concerns(request: Request) -> bool {
-    !request.is_subrequest() && (!loc_conf(request).attachments.is_empty() || RequestContext::of(request).is_some())
 }
