@@ -34,7 +34,10 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 
 override CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
-export NGINX NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS TEST_JOBS DEMO_PORT
+# nginx takes a variable NGINX for the sockets of one that it replaces, so no test may have it in its environment.
+unexport NGINX
+export NGINX_KIND := $(NGINX)
+export NGINX_SOURCE_DIR NGINX_BUILD_DIR NGINX_BINARY CARGO_TARGET_DIR CARGO_FLAGS TEST_JOBS DEMO_PORT
 
 MODULE := $(CARGO_TARGET_DIR)/release/libngx_http_proxy_wasm_module.so
 CHECK := $(CARGO_TARGET_DIR)/release/proxy-wasm-check

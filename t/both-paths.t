@@ -34,7 +34,7 @@ my @cases = (
         status => 503, then => 200, allow => [qr/panicked at|the request asked for it/],
         log => qr/\[error\] .*failed to call function: proxy_on_request_headers of plugin "p" in context 2: wasm trap/,
     },
-    {   name   => 'a trap in the response callback',
+    {   name   => 'a trap in a request callback',
         plugin => 'hostcalls', conf => '{"on_request_headers": [["trap"]]}',
         status => 503, then => 503,
         log => qr/\[error\] .*failed to call function: proxy_on_request_headers of plugin "p" in context 2: wasm trap/,

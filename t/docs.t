@@ -1,5 +1,5 @@
-# The documents and the code say the same: directives, host functions, callbacks; links lead somewhere, and files are quoted as
-# they are.
+# The documents and the code say the same: directives, host functions, callbacks; links lead somewhere, files, make's targets and
+# metrics that are named are there, and files are quoted as they are. What nginx says of snippets: docs-snippets.t.
 
 use strict;
 use warnings;
@@ -8,14 +8,11 @@ use File::Basename qw(dirname);
 use File::Find qw(find);
 use Test::More;
 
-my $root = dirname(dirname(__FILE__));
+use lib dirname(__FILE__) . '/lib';
+use ProxyWasm::Docs qw(documents fenced slurp);
+use ProxyWasm::Module qw(repository);
 
-sub slurp {
-    my ($path) = @_;
-    open my $file, '<', "$root/$path" or die "$path: $!";
-    local $/;
-    return scalar <$file>;
-}
+my $root = repository();
 
 # A source without its unit tests, which name host functions, too.
 sub source {
@@ -84,20 +81,52 @@ is join("\n", sort @silent), '', 'log lines: all are explained';
 # As a browser of the repository makes it of a heading.
 sub anchor { return lc($_[0]) =~ s/[^\w\- ]//gr =~ tr/ /-/r }
 
-for my $document (map { substr $_, 1 + length $root } glob("$root/*.md"), glob("$root/docs/*.md"), glob("$root/examples/*/*.md"),
-    glob("$root/examples/*/*/*.md"))
-{
+# What stands in code style, in a line or as lines of their own, which documents do for what is to be typed.
+sub code {
+    my ($text) = @_;
+    return ($text =~ /(?<!`)`([^`\n]+)`(?!`)/g, $text =~ /^    (\S.*)$/mg, map { split /\n/ } $text =~ /^```\w*\n(.*?)^```$/msg);
+}
+
+my $makefile = slurp('Makefile');
+my %target   = map { $_ => 1 } $makefile =~ /^\.PHONY: (\S+)/mg;
+my %variable = map { $_ => 1 } $makefile =~ /^(\w+) \?=/mg;
+
+# Of a command of make, the targets and variables that it does not have.
+sub unknown {
+    my ($command) = @_;
+    my ($arguments) = $command =~ /^make((?: +(?:[A-Z_]+=(?:'[^']*'|\S*)|[a-z][a-z-]*))*)/ or return;
+    return grep { /^[a-z]/ ? !$target{$_} : !$variable{$_} } ($arguments =~ s/'[^']*'//gr) =~ / ([a-z-]+|[A-Z_]+(?==))/g;
+}
+
+for my $document (documents()) {
+    my $text = slurp($document);
+    my $here = dirname($document);
     my @dead;
-    for my $link (slurp($document) =~ /\]\(([^)\s]+)\)/g) {
+    for my $link ($text =~ /\]\(([^)\s]+)\)/g) {
         next if $link =~ /^https?:/;
         my ($path, $anchor) = split /#/, $link, 2;
-        my $target = $path eq '' ? $document : dirname($document) . "/$path";
+        my $target = $path eq '' ? $document : "$here/$path";
         push @dead, $link and next unless -e "$root/$target";
         next unless defined $anchor;
         push @dead, $link unless grep { anchor($_) eq $anchor } slurp($target) =~ /^#+ (.*)$/mg;
     }
     is "@dead", '', "$document: every link leads somewhere";
+
+    # Those of a plugin that is yet to be written aside.
+    my @files = grep { m{^(?:\.ci|benches|check|core|debian|docs|examples|fuzz|lib|ngx-bindings|src|t)/[\w./-]*$} && !/my-plugin/ }
+        code($text);
+    is join(' ', grep { !-e "$root/$_" && !-e "$root/$here/$_" } @files), '', "$document: every file that it names is there";
+    is join(' ', map { unknown($_) } code($text)), '', "$document: make has every target and variable";
 }
+
+my @walked = slurp('docs/architecture.md') =~ /\*\*`([\w\/]+)`\*\*/g;
+cmp_ok @walked, '>', 5, "docs/architecture.md: a request's walk passes some rooms";
+is join(' ', grep { !-e "$root/src/nginx/$_.rs" } @walked), '', 'and each is there';
+
+my %metric = map { $_ => 1 } documented('docs/operations.md', 'metric');
+my @alerts = map { $_->[1] =~ /\b(proxy_wasm_\w+)/g } fenced('docs/operations.md', 'yaml');
+cmp_ok @alerts, '>', 3, 'docs/operations.md: there are alerts';
+is join(' ', grep { !$metric{$_} } @alerts), '', 'and each is for a metric';
 
 # What a document quotes of a file, as in [`main.go`](../main.go): and a block of code below it, is all that the file has.
 my ($guide, $quotes) = ('docs/writing-plugins.md', 0);

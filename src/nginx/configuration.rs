@@ -93,7 +93,7 @@ pub struct Attachment {
     pub configuration: Arc<[u8]>,
     pub in_location: bool,
     pub place: String,
-    /// Index into `plugins`; set when all of `http` has been read.
+    /// Index into `declared` and `plugins`; set when all of `http` has been read.
     pub plugin: usize,
 }
 
@@ -147,17 +147,16 @@ impl MainConf {
         if !self.enabled {
             return Ok(());
         }
+        // First what takes no time: a plugin may take long to compile.
+        self.find_plugins()?;
         let options = self.overrides.over(&Options::default());
         let engine = Engine::new(&EngineConfig { epoch_interruption: !self.overrides.callback_timeout_is_off() })
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
         let runtime = Runtime { engine, cache: self.open_cache(cf), options, loads: Loads::new() };
         self.shared.declare(cf, &self.shared_settings).map_err(|message| Fault { message, place: String::new() })?;
 
-        for (index, declared) in self.declared.iter().enumerate() {
+        for declared in &self.declared {
             let name = &declared.plugin.name;
-            if let Some(first) = self.declared[..index].iter().find(|other| other.plugin.name == *name) {
-                return Err(declared.fault(format!("\"{name}\" is declared already{}", first.place)));
-            }
             let options = declared.plugin.overrides.over(&runtime.options);
             let plugin = runtime
                 .load(name, &declared.path, &options)
@@ -169,6 +168,19 @@ impl MainConf {
                 policy: Policy::from(&options),
             });
         }
+        self.tls.load(cf)?;
+        self.runtime = Some(runtime);
+        Ok(())
+    }
+
+    /// Sees to it that no name is declared twice, and finds the declaration of each attachment.
+    fn find_plugins(&mut self) -> Result<(), Fault> {
+        for (index, declared) in self.declared.iter().enumerate() {
+            let name = &declared.plugin.name;
+            if let Some(first) = self.declared[..index].iter().find(|other| other.plugin.name == *name) {
+                return Err(declared.fault(format!("\"{name}\" is declared already{}", first.place)));
+            }
+        }
         for attachment in &mut self.attachments {
             let name = &attachment.name;
             attachment.plugin =
@@ -179,8 +191,6 @@ impl MainConf {
                     place: attachment.place.clone(),
                 })?;
         }
-        self.tls.load(cf)?;
-        self.runtime = Some(runtime);
         Ok(())
     }
 

@@ -107,6 +107,9 @@ extern "C" fn cmd_wasm_config(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: 
         let text = std::fs::read_to_string(&path)
             .map_err(|error| format!("{} cannot be read: {}", path.display(), io_reason(&error)))?;
         let plugins = config_yaml::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        if plugins.is_empty() {
+            tracing::warn!("\"wasm_config\": {} declares no plugins under wasm.plugins{}", path.display(), cf.place());
+        }
         plugins.into_iter().try_for_each(|plugin| declare(cf, main, plugin, "wasm_config"))
     })
 }

@@ -197,7 +197,9 @@ fn check_memory(module: &wasmtime::Module, limit: usize) -> Result<(), Error> {
     };
     let minimum = memory.minimum().saturating_mul(memory.page_size());
     if minimum > limit as u64 {
-        return Err(Error::Plugin(format!("starts with {minimum} bytes of memory, but its limit is {limit}")));
+        return Err(Error::Plugin(format!(
+            "starts with {minimum} bytes of memory, but its limit is {limit}; raise wasm_memory_limit"
+        )));
     }
     Ok(())
 }
@@ -380,7 +382,7 @@ mod tests {
         fake::plugin(with("").as_bytes(), options.clone()).unwrap();
         let wat = with("").replace(") 1)", ") 2)");
         let fault = fake::plugin(wat.as_bytes(), options).err().unwrap().to_string();
-        assert_eq!(fault, "starts with 131072 bytes of memory, but its limit is 65536");
+        assert_eq!(fault, "starts with 131072 bytes of memory, but its limit is 65536; raise wasm_memory_limit");
     }
 
     #[test]

@@ -102,51 +102,53 @@ fn row(page: &mut String, plugin: &Plugin) -> fmt::Result {
         Size(plugin.size),
         if plugin.from_cache { "from the cache" } else { "compiled" },
     )?;
+    page.write_str("<td>")?;
     match (plugin.running, plugin.retry_in) {
-        (true, _) => page.write_str("<td><span class=\"state on\">running</span></td>")?,
+        (true, _) => page.write_str("<span class=\"state on\">running</span>")?,
         (false, Some(seconds)) => {
-            write!(page, "<td><span class=\"state bad\">failed</span><small>again in {seconds:.0} s</small></td>")?;
+            write!(page, "<span class=\"state bad\">failed</span><small>again in {seconds:.0} s</small>")?;
         }
         (false, None) if plugin.failures > 0 => {
-            page.write_str("<td><span class=\"state bad\">failed</span><small>again when needed</small></td>")?;
+            page.write_str("<span class=\"state bad\">failed</span><small>again when needed</small>")?;
         }
-        (false, None) => page.write_str("<td><span class=\"state\">not started</span></td>")?,
+        (false, None) => page.write_str("<span class=\"state\">not started</span>")?,
     }
     write!(
         page,
-        "<td>{}<meter min=\"0\" max=\"{max}\" high=\"{}\" value=\"{}\">of {limit}</meter><small>of {limit}</small></td>",
+        "</td><td data-name=\"Memory\">{}<meter min=\"0\" max=\"{max}\" high=\"{}\" value=\"{}\">of {limit}</meter><small>of {limit}</small></td>",
         Size(plugin.memory),
         plugin.memory_limit / 10 * 9,
         plugin.memory,
         max = plugin.memory_limit,
         limit = Size(plugin.memory_limit),
     )?;
-    write!(page, "<td>{}<small>{} now</small></td>", plugin.plugin_contexts, Count(plugin.http_contexts, "request"))?;
-    number(page, plugin.starts, false)?;
-    number(page, plugin.failures, true)?;
+    let requests = Count(plugin.http_contexts, "request");
+    write!(page, "<td data-name=\"Contexts\">{}<small>{requests} now</small></td>", plugin.plugin_contexts)?;
+    number(page, "Starts", plugin.starts, false)?;
+    number(page, "Failures", plugin.failures, true)?;
     match &plugin.all_workers {
         Some(totals) => row_of_all(page, totals)?,
-        None => page.write_str("<td colspan=\"5\">—</td>")?,
+        None => page.write_str("<td data-name=\"All workers\" colspan=\"5\">—</td>")?,
     }
     page.write_str("</tr>\n")
 }
 
 fn row_of_all(page: &mut String, totals: &Totals) -> fmt::Result {
-    number(page, totals.requests, false)?;
-    number(page, totals.restarts, true)?;
-    number(page, totals.failures, true)?;
-    number(page, totals.calls, false)?;
-    write!(page, "<td>{}", Seconds(totals.guest_seconds))?;
+    number(page, "All requests", totals.requests, false)?;
+    number(page, "All restarts", totals.restarts, true)?;
+    number(page, "All failures", totals.failures, true)?;
+    number(page, "All calls", totals.calls, false)?;
+    write!(page, "<td data-name=\"All time in guest\">{}", Seconds(totals.guest_seconds))?;
     if let Some(time) = totals.per_callback() {
         write!(page, "<small>{} per callback</small>", Seconds(time.as_secs_f64()))?;
     }
     page.write_str("</td>")
 }
 
-/// A number; one that should be 0 stands out if it is not.
-fn number(page: &mut String, number: u64, bad: bool) -> fmt::Result {
+/// A number, with its name for where there are no columns; one that should be 0 stands out if it is not.
+fn number(page: &mut String, name: &str, number: u64, bad: bool) -> fmt::Result {
     let class = if bad && number > 0 { " class=\"bad\"" } else { "" };
-    write!(page, "<td{class}>{}</td>", Grouped(number))
+    write!(page, "<td data-name=\"{name}\"{class}>{}</td>", Grouped(number))
 }
 
 fn details(page: &mut String, status: &Status) -> fmt::Result {
@@ -166,7 +168,7 @@ fn details(page: &mut String, status: &Status) -> fmt::Result {
     if let (Some(file), Some(version)) = (&status.lua.file, &status.lua.version) {
         writeln!(page, "<dt>Lua file</dt><dd><code>{}</code>, version {}</dd>", Text(file), Text(version))?;
     }
-    page.write_str("</dl>\n<p class=\"note\">Each answer is that of the one worker that gives it.</p>\n")
+    page.write_str("</dl>\n<p class=\"note\">Each answer is that of the one worker that gives it; what says \"all\" counts all workers.</p>\n")
 }
 
 /// A text with what HTML would take for its own written otherwise.
@@ -263,8 +265,8 @@ mod tests {
     #[test]
     fn numbers_are_for_people() {
         let page = page(&status(vec![plugin("waf")]), None);
-        assert!(page.contains("<td>1,234,567</td>"));
-        assert!(page.contains("<td>500 ms<small>250 ms per callback</small></td>"));
+        assert!(page.contains("<td data-name=\"All requests\">1,234,567</td>"));
+        assert!(page.contains(">500 ms<small>250 ms per callback</small></td>"));
         assert!(page.contains("ABI 0.2.1 · 1.1 MB · from the cache"));
     }
 
@@ -274,7 +276,7 @@ mod tests {
         (failed.running, failed.retry_in, failed.failures) = (false, Some(3.6), 3);
         let page = page(&status(vec![failed]), None);
         assert!(page.contains("<span class=\"state bad\">failed</span><small>again in 4 s</small>"));
-        assert!(page.contains("<td class=\"bad\">3</td>"));
+        assert!(page.contains("<td data-name=\"Failures\" class=\"bad\">3</td>"));
     }
 
     #[test]

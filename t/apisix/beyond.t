@@ -153,14 +153,11 @@ get_header_map_value request x-150 -> OK 150
 === TEST 11: functions that the C module does not define, or with other types (C: the plugin does not load)
 --- script
 {"on_request_headers": [["get_log_level"], ["get_header_map_size", "request"], ["get_buffer_status", "plugin_configuration"],
-    ["define_metric", "counter", "c"], ["increment_metric", "${last}", 3], ["get_status"], ["get_current_time_nanoseconds"]]}
---- error_log
-get_log_level -> OK info
-get_header_map_size request -> OK
-get_buffer_status plugin_configuration -> OK
-define_metric counter c -> OK
-increment_metric
-get_current_time_nanoseconds -> OK
+    ["define_metric", "counter", "c"], ["set", "c", "${last}"], ["increment_metric", "${c}", 3], ["get_metric", "${c}"],
+    ["get_current_time_nanoseconds"]]}
+--- error_log eval
+["get_log_level -> OK info", "get_header_map_size request -> OK", "get_buffer_status plugin_configuration -> OK",
+    "define_metric counter c -> OK", qr/get_metric \d+ -> OK 3/, qr/get_current_time_nanoseconds -> OK [1-9]\d{18}/]
 --- no_error_log
 [error]
 
@@ -197,15 +194,15 @@ on_log 2
 
 
 
-=== TEST 14: shared data, queues, foreign functions, the host's clock (C: stubs)
+=== TEST 14: shared data, queues, foreign functions, the clock (C: missing, or stubs)
 --- script
 {"on_configure": [["register_shared_queue", "q"], ["set", "queue", "${last}"]],
  "on_request_headers": [["set_shared_data", "k", "v"], ["get_shared_data", "k"],
-    ["enqueue_shared_queue", "${queue}", "item"], ["dequeue_shared_queue", "${queue}"], ["call_foreign_function", "log_level", "info"]]}
---- error_log
-set_shared_data k v -> OK
-get_shared_data k -> OK v
--> OK item
+    ["enqueue_shared_queue", "${queue}", "item"], ["dequeue_shared_queue", "${queue}"], ["call_foreign_function", "log_level", "warn"],
+    ["clock_time_get", "realtime"]]}
+--- error_log eval
+["set_shared_data k v -> OK", "get_shared_data k -> OK v", qr/dequeue_shared_queue \d+ -> OK item/,
+    qr/call_foreign_function log_level warn -> OK/, qr/clock_time_get realtime -> SUCCESS [1-9]\d{18}/]
 --- no_error_log
 [error]
 
@@ -244,10 +241,23 @@ qr/\[emerg\] .*broken.*broken\.wasm/
 
 
 === TEST 17: a call in the response's callbacks (C: refused)
+--- http_config
+    init_worker_by_lua_block {
+        gateway.load_plugins("$TEST_NGINX_HTML_DIR/config.json")
+        gateway.load_resources("$TEST_NGINX_HTML_DIR/apisix.json")
+        told = require("ngx.semaphore").new()
+    }
+--- upstream
+    location = /t { content_by_lua_block { ngx.print("begun, ") ngx.flush(true) ngx.print(told:wait(30) and "answered" or "alone") } }
+    location = /called { return 204; }
+    location = /answered { content_by_lua_block { told:post() } }
 --- script
-{"on_response_headers": [CALL(/called)], "on_http_call_response": [["get_header_map_value", "call_response", ":status"]]}
---- response_body_like: ^GET /t
+{"on_response_headers": [CALL(/called)],
+ "on_http_call_response": [{"if": ["eq", "${count}", "1"], "then": [["get_header_map_value", "call_response", ":status"], CALL(/answered)]}]}
+--- response_body chomp
+begun, answered
 --- error_log
 register http call callout id: 0
+get_header_map_value call_response :status -> OK 204
 --- no_error_log
 [error]

@@ -325,3 +325,40 @@ free http context 2
 failed to call function: proxy_on_delete
 failed to delete context 2, rc: -1
 free http context 2
+
+
+
+=== TEST 26: of a connection that becomes another protocol's
+--- config
+    location = /upgrade {
+        set $wasm_process_req_body '';
+        set $wasm_process_resp_body '';
+        access_by_lua_block { gateway.access() }
+        content_by_lua_block { ngx.status = 101 ngx.send_headers() }
+        header_filter_by_lua_block { gateway.header_filter() }
+    }
+--- script
+{"on_response_headers": [["get_header_map_value", "response", "connection"], ["get_header_map_value", "response", ":status"]]}
+--- request
+GET /upgrade
+--- ignore_response
+--- error_log
+get_header_map_value response connection -> OK upgrade
+get_header_map_value response :status -> OK 101
+--- no_error_log
+[error]
+
+
+
+=== TEST 27: in pieces: nginx decides that after Lua has seen the header, so the body's callbacks see it
+--- script
+{"on_response_headers": [["set_property", "wasm_process_resp_body", "1"]],
+ "on_response_body": [["get_header_map_value", "response", "transfer-encoding"], ["get_header_map_pairs", "response"]]}
+--- raw_request eval
+"GET /t HTTP/1.1\r\nHost: test.com\r\nConnection: close\r\n\r\n"
+--- ignore_response
+--- error_log
+get_header_map_value response transfer-encoding -> OK chunked
+connection: close | transfer-encoding: chunked | :status: 200
+--- no_error_log
+[error]

@@ -145,3 +145,40 @@ from preview1
 Greeting
 --- no_error_log
 [error]
+
+
+
+=== TEST 7: importing every function of ABI 0.1.0, 0.2.0 and 0.2.1
+--- guest eval
+my %by_parameters = (
+    0  => 'done continue_request continue_response clear_route_cache',
+    1  => 'set_effective_context get_current_time_nanoseconds set_tick_period_milliseconds get_log_level continue_stream close_stream
+        grpc_cancel grpc_close',
+    2  => 'get_configuration get_header_map_size get_metric',
+    3  => 'log get_buffer_status get_header_map_pairs set_header_map_pairs remove_header_map_value get_status
+        register_shared_queue dequeue_shared_queue enqueue_shared_queue',
+    4  => 'grpc_send define_metric get_property set_property',
+    5  => 'get_buffer_bytes set_buffer_bytes get_header_map_value add_header_map_value replace_header_map_value
+        get_shared_data set_shared_data resolve_shared_queue',
+    6  => 'call_foreign_function',
+    8  => 'send_local_response',
+    9  => 'grpc_stream',
+    10 => 'http_call',
+    12 => 'grpc_call',
+);
+my @imports = map { my $n = $_; map { qq{"env" "proxy_$_" (func (param @{["i32 " x $n]}) (result i32))} } split ' ', $by_parameters{$n} }
+    sort keys %by_parameters;
+push @imports, map { qq{"env" "proxy_$_" (func (param i32 i64) (result i32))} } qw(record_metric increment_metric);
+push @imports, map { qq{"wasi_snapshot_preview1" $_} } '"fd_write" (func (param i32 i32 i32 i32) (result i32))',
+    '"clock_time_get" (func (param i32 i64 i32) (result i32))', '"proc_exit" (func (param i32))',
+    map { qq{"$_" (func (param i32 i32) (result i32))} } qw(random_get environ_sizes_get environ_get args_sizes_get args_get);
+CORE::join('', map { "(import $_)\n" } @imports) . <<'WAT';
+(func (export "_initialize") (i32.store8 (i32.const 0) (i32.const 71)))
+(export "proxy_on_memory_allocate" (func $allocate))
+WAT
+--- response_headers
+X-Guest: blah
+--- error_log
+Greeting
+--- no_error_log
+[error]

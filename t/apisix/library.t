@@ -159,3 +159,25 @@ miss wasm_vm configuration
 --- response_body_like: <title>401 Authorization Required</title>
 --- no_error_log
 still here
+
+
+
+=== TEST 7: it is for nginx's http, as every library of resty's says of itself
+--- config
+    location = /t {
+        content_by_lua_block {
+            local base = require("resty.core.base")
+            local allows = base.allows_subsystem
+            base.allows_subsystem = function(...)
+                ngx.say(...)
+                return allows(...)
+            end
+            package.loaded["resty.proxy-wasm"] = nil
+            require("resty.proxy-wasm")
+            base.allows_subsystem = allows
+        }
+    }
+--- response_body
+http
+--- no_error_log
+[error]

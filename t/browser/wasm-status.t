@@ -1,4 +1,4 @@
-# The page of wasm_status in headless Chromium: what it makes of the page, and pictures of it in light, dark and narrow. Not part of
+# The page of wasm_status in headless Chromium: what it makes of the page, and pictures of it in light, dark and narrower. Not part of
 # make test: make test-browser runs it. The pictures stay in the folder that SCREENSHOTS names.
 
 use lib '.';
@@ -49,7 +49,7 @@ sub picture {
 }
 
 my $pictures = $ENV{SCREENSHOTS} // $profile;
-my %size = (light => '1350,900', dark => '1350,900', narrow => '480,1300');
+my %size = (light => '1350,900', dark => '1350,900', tablet => '900,1000', narrow => '480,1300');
 for my $name (sort keys %size) {
     my $path = "$pictures/wasm-status-$name.png";
     chromium('--blink-settings=preferredColorScheme=' . ($name eq 'dark' ? 0 : 1), "--window-size=$size{$name}",

@@ -123,7 +123,7 @@ x-rust: a, b, c
 
 
 
-=== TEST 6: a file without plugins declares none
+=== TEST 6: a file without plugins declares none, and a warning says so
 --- user_files
 >>> config.yaml
 apisix: {node_listen: 9080}
@@ -137,10 +137,9 @@ wasm:
     wasm_config html/empty.yaml;
     wasm_config html/null.yaml;
 --- config
-    location /t { return 200 "ok\n"; }
---- request
-GET /t
---- response_body
-ok
---- no_error_log
-[error]
+--- check_config
+--- error_log
+[warn]
+config.yaml declares no plugins under wasm.plugins in
+empty.yaml declares no plugins under wasm.plugins in
+null.yaml declares no plugins under wasm.plugins in

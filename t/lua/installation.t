@@ -82,6 +82,17 @@ is problem($late), undef, 'one that nobody has required yet is not judged';
 $late->get('/t');
 is_loud($late, $mismatch, 'a Lua file of another version, required late');
 
+# A later file, which reports to a function that this module does not have; it works as well as it can.
+my $later = nginx(
+    files => [['resty/proxy-wasm.lua', $ours =~ s/ngx_http_proxy_wasm_register/ngx_http_proxy_wasm_of_tomorrow/gr]],
+    init  => 'init_by_lua_block { wasm = require "resty.proxy-wasm" }
+              init_worker_by_lua_block { plugin = assert(wasm.load("log", "$TEST_NGINX_PLUGINS/log.wasm")) }',
+);
+my $older = qr/resty\.proxy-wasm: ngx_http_proxy_wasm_module\.so is older than this file, which is of version \Q$version\E: install both from one release, and restart nginx/;
+like $later->error_log, qr/\[error\] .*$older/, 'a module that is older than its Lua file: a line says so';
+like $later->get('/status')->{body}, qr/"name": "log"/, 'and plugins are loaded';
+$later->stop(allow => [$older]);
+
 is_quiet(nginx(lib => "$lib/?.lua", init => 'init_by_lua_block { require "resty.proxy-wasm" }'), 'a whole install');
 is_quiet(nginx(lib => "$lib/?.lua"), 'a whole install that nobody has used yet');
 is_quiet(nginx(http => 'wasm_plugin rust $TEST_NGINX_PLUGINS/rust-headers.wasm;'), 'native plugins beside a Lua of other use');

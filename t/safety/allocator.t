@@ -2,7 +2,7 @@
 
 use lib '.';
 use t::ProxyWasm;
-use ProxyWasm::Zoo 'open_zoo';
+use ProxyWasm::Zoo qw(open_zoo BRIEF);
 
 # What each behaviour gives to a step that needs room, and to the request.
 my %expected = (
@@ -61,7 +61,7 @@ my $zoo = open_zoo(
     http_config => "wasm_shared_data 64k;\n",
     plugins => {
         (map { ("alloc-$_" => { script => script($_) }) } keys %expected),
-        (map { ("wat-$_" => { file => "$_.wat", options => 'callback_timeout=20ms' }) } keys %wat),
+        (map { ("wat-$_" => { file => "$_.wat", options => 'callback_timeout=' . BRIEF }) } keys %wat),
     },
     user_files => \@files,
 );

@@ -3,7 +3,7 @@
 
 use lib '.';
 use t::ProxyWasm;
-use ProxyWasm::Zoo 'open_zoo';
+use ProxyWasm::Zoo qw(open_zoo BRIEF);
 
 # By callback: the call that it comes of.
 my $server = '127.0.0.1:$TEST_NGINX_UPSTREAM_PORT';
@@ -18,9 +18,6 @@ my %call   = (
 );
 my %fault = (trap => qr/wasm `unreachable` instruction executed/, loop => qr/it ran past its timeout/);
 
-# Long enough for what leads to the callback.
-my $timeout = $ENV{TEST_NGINX_USE_VALGRIND} ? '2s' : '20ms';
-
 # The call is made if the request asks for it.
 my %plugins;
 for my $callback (sort keys %call) {
@@ -34,7 +31,7 @@ for my $callback (sort keys %call) {
     "on_response_headers": [["add_header_map_value", "response", "x-zoo", "alive"]]
 }
 SCRIPT
-        $plugins{"$fault-$callback"} = { script => $script, options => "callback_timeout=$timeout" };
+        $plugins{"$fault-$callback"} = { script => $script, options => 'callback_timeout=' . BRIEF };
     }
 }
 

@@ -2,7 +2,7 @@
 
 use lib '.';
 use t::ProxyWasm;
-use ProxyWasm::Zoo qw(open_zoo bad_in);
+use ProxyWasm::Zoo qw(open_zoo bad_in BRIEF);
 use Time::HiRes 'time';
 
 my @of_a_request = (
@@ -19,12 +19,12 @@ my @of_a_request = (
 my %plugins;
 for (@of_a_request) {
     my ($callback) = @$_;
-    $plugins{"loop-$callback"} = { script => bad_in($callback, '["loop"]'), options => 'callback_timeout=20ms' };
+    $plugins{"loop-$callback"} = { script => bad_in($callback, '["loop"]'), options => 'callback_timeout=' . BRIEF };
 }
-$plugins{"start-$_"} = { script => qq({"$_": [["loop"]]}), options => 'start_timeout=20ms' } for qw(on_configure on_vm_start);
+$plugins{"start-$_"} = { script => qq({"$_": [["loop"]]}), options => 'start_timeout=' . BRIEF } for qw(on_configure on_vm_start);
 $plugins{tick} = {
     script  => '{"on_configure": [["set_tick_period_milliseconds", 1]], "on_tick": [["loop"]]}',
-    options => 'callback_timeout=20ms',
+    options => 'callback_timeout=' . BRIEF,
 };
 
 # Loops that call the host, so that it is the host which takes the time.
@@ -56,15 +56,15 @@ push @files, map { ["start-$_->[0].wat", <<"WAT"] } ['section', '(start $loop)']
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0)))
 WAT
     [_initialize => '(export "_initialize" (func $loop))'];
-$plugins{"busy-$_"}  = { file => "$_.wat",       options => 'callback_timeout=20ms' } for keys %busy;
-$plugins{"start-$_"} = { file => "start-$_.wat", options => 'start_timeout=20ms' } for qw(section _start _initialize);
+$plugins{"busy-$_"}  = { file => "$_.wat",       options => 'callback_timeout=' . BRIEF } for keys %busy;
+$plugins{"start-$_"} = { file => "start-$_.wat", options => 'start_timeout=' . BRIEF } for qw(section _start _initialize);
 
 my $zoo = open_zoo(plugins => \%plugins, user_files => \@files, log_level => 'error');
 $zoo->is_unharmed('with all of them loaded');
 
 sub took_long {
     my ($begin) = @_;
-    return sprintf('%.3f s', time - $begin) if time - $begin > 5;
+    return sprintf('%.3f s', time - $begin) if time - $begin > 5 * $ProxyWasm::Settings::Patience;
     return 'no time';
 }
 

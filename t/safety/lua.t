@@ -2,7 +2,7 @@
 
 use lib '.';
 use t::ProxyWasm;
-use ProxyWasm::Zoo 'open_zoo';
+use ProxyWasm::Zoo qw(open_zoo BRIEF);
 
 my @callbacks = qw(on_request_headers on_response_headers on_done on_log);
 my %fault = (trap => '["trap"]', loop => '["loop"]', exit => '["exit", 2]', stack => '["trap", "stack"]');
@@ -36,7 +36,7 @@ my $zoo = open_zoo(
     plugins     => {},
     lua         => 1,
     http_config => <<"E",
-    wasm_callback_timeout 30ms;
+    wasm_callback_timeout @{[BRIEF]};
     init_worker_by_lua_block {
         local wasm = require("resty.proxy-wasm")
         local plugins, contexts = {}, {}

@@ -17,7 +17,8 @@ package ProxyWasm::Apisix;
 #     PUT /gc              what Lua no longer holds goes
 #
 # Blocks get all that, and GET /t as request if they name none. For start_nginx there is gateway(config_yaml => …, apisix_yaml => …),
-# which answers its arguments, and resources($apisix_yaml), which answers the text of PUT /apisix. These take structures, too.
+# which answers its arguments, and resources($apisix_yaml), which answers the text of PUT /apisix. These take structures, too; and
+# gateway() takes init => Lua that runs in init_by_lua.
 
 use strict;
 use warnings;
@@ -70,7 +71,7 @@ sub gateway {
     my $http = <<"CONF";
     lua_package_path "$lib/lib/?.lua;$lib/t/apisix/?.lua;$resty_http;";
     $wasm_vm
-    init_by_lua_block { gateway = require("gateway") }
+    init_by_lua_block { gateway = require("gateway") @{[ $o{init} // '' ]} }
     $init_worker
     server {
         listen $ENV{TEST_NGINX_UPSTREAM_PORT};

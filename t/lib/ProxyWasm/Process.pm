@@ -156,13 +156,14 @@ sub _spawn {
 }
 
 # TEST_NGINX_USE_VALGRIND: 1, or the options to give it. t/valgrind.supp holds what is known and not ours. Checks are precise, because
-# compilers test several bits at once, of which one that is written decides (not_found of a variable, which then has no valid).
+# compilers test several bits at once, of which one that is written decides (not_found of a variable, which then has no valid). Jumps
+# are not followed, or what faults right behind one is said to be the jump: then wasmtime does not know the fault for a guest's.
 sub _wrapper {
     my $use = $ENV{TEST_NGINX_USE_VALGRIND} or return;
     return ('valgrind', '-q', '--suppressions=t/valgrind.supp',
         $use =~ /^\d+$/
         ? qw(--leak-check=full --show-possibly-lost=no --smc-check=all-non-file --num-callers=30
-            --expensive-definedness-checks=yes)
+            --expensive-definedness-checks=yes --vex-guest-chase=no)
         : split ' ', $use);
 }
 

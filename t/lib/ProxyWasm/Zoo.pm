@@ -17,9 +17,13 @@ use strict;
 use warnings;
 use Test::More ();
 use ProxyWasm::Server ();
+use ProxyWasm::Settings ();
 
 use Exporter 'import';
-our @EXPORT_OK = qw(open_zoo bad_in);
+our @EXPORT_OK = qw(open_zoo bad_in BRIEF);
+
+# Processor time of a callback that is to run past it: short, but long enough for what leads there, and for plugins that are well.
+use constant BRIEF => $ProxyWasm::Settings::Patience > 1 ? '2s' : '20ms';
 
 sub open_zoo {
     my (%o) = @_;

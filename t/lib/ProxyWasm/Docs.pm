@@ -1,0 +1,41 @@
+package ProxyWasm::Docs;
+
+# The documents of the repository, for the tests that compare them with what they speak of.
+
+use strict;
+use warnings;
+use File::Find ();
+use ProxyWasm::Module qw(repository);
+
+use Exporter 'import';
+our @EXPORT_OK = qw(documents fenced slurp);
+
+sub slurp {
+    my ($path) = @_;
+    open my $file, '<', repository() . "/$path" or die "$path: $!";
+    local $/;
+    return scalar <$file>;
+}
+
+# All of them, by their paths in the repository. What is built, and what tests leave, has none of its own.
+sub documents {
+    my $root = repository();
+    my @found;
+    File::Find::find({ no_chdir => 1, wanted => sub {
+        return $File::Find::prune = 1 if m{/(?:\.git|target|servroot[^/]*|node_modules)\z};
+        push @found, substr $_, 1 + length $root if /\.md\z/;
+    } }, $root);
+    return sort @found;
+}
+
+# The blocks of that language in a document, each [line of its beginning, text].
+sub fenced {
+    my ($document, $language) = @_;
+    my ($text, @blocks) = slurp($document);
+    while ($text =~ /^```$language\n(.*?)^```$/msg) {
+        push @blocks, [1 + (substr($text, 0, $-[0]) =~ tr/\n//), $1];
+    }
+    return @blocks;
+}
+
+1;
