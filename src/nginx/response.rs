@@ -181,7 +181,7 @@ fn open_missing(ctx: &RequestContext) -> Result<(), Stop> {
 /// `proxy_on_response_headers` from a slot on; then the header goes, or waits for the body.
 fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
     let request = ctx.request();
-    for slot in ctx.slots.from(first).filter(|slot| !slot.is_driven_by_lua()) {
+    for slot in ctx.slots.starting_at(first).filter(|slot| !slot.is_driven_by_lua()) {
         ctx.response.stage.set(Stage::HeaderHeld(slot.index()));
         let asks = slot.has(Callback::OnResponseHeaders);
         let count = if asks { header_count(request, MapType::HttpResponseHeaders) } else { 0 };

@@ -186,7 +186,7 @@ impl Slots {
 
     /// Those from an index on.
     #[inline]
-    pub fn from(&self, first: usize) -> impl Iterator<Item = &Slot> {
+    pub fn starting_at(&self, first: usize) -> impl Iterator<Item = &Slot> {
         self.iter().skip(first)
     }
 

@@ -70,7 +70,7 @@ fn lacks_only_its_end(ctx: &RequestContext, chain: Chain) -> bool {
 /// `proxy_on_response_body` from a slot on, then the filters after ours.
 pub fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_int_t, Stop> {
     let (loc, response) = (loc_conf(ctx.request()), &ctx.response);
-    for slot in ctx.slots.from(first).filter(|slot| sees_body(loc, slot)) {
+    for slot in ctx.slots.starting_at(first).filter(|slot| sees_body(loc, slot)) {
         piece = join(response.take_held(slot.index()), piece).map_err(|error| unreadable(ctx, &error))?;
         let (size, end_of_stream) = (u32::try_from(piece.body.size()).unwrap_or(u32::MAX), piece.marks.last);
         *response.body.borrow_mut() = Some(piece.body);

@@ -28,7 +28,7 @@ fn sees(slot: &Slot) -> bool {
 
 /// The callback from a slot on, if there are trailers; then the filters after ours get the last piece of the body.
 pub fn pass(ctx: &RequestContext, first: usize, piece: Piece) -> Result<ngx_int_t, Stop> {
-    for slot in ctx.slots.from(first).filter(|slot| sees(slot)) {
+    for slot in ctx.slots.starting_at(first).filter(|slot| sees(slot)) {
         // Those before it may have removed them.
         let count = trailer_count(ctx.request());
         if count == 0 {
