@@ -1,6 +1,6 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
-# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes); empty: what the next three say
+# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes)
 NGINX ?=
 # nginx to build against, a source tree; empty: Debian's
 NGINX_SOURCE_DIR ?=
@@ -18,7 +18,7 @@ BENCH ?=
 TEST_JOBS ?= 2
 # seconds of each fuzz target
 FUZZ_SECONDS ?= 600
-# the plugin for demo and test-plugin, one of examples/plugins
+# the plugin for demo, plugin and test-plugin, one of examples/plugins
 PLUGIN ?=
 # the new plugin's name, for new-plugin
 NAME ?=
@@ -65,13 +65,16 @@ tools: ## build proxy-wasm-check
 plugins: ## build the example and test plugins
 	.ci/build-plugins
 
-# PLUGIN, or else those that examples/config.yaml declares
 .PHONY: plugin
-plugin:
+plugin: ## build PLUGIN, or else the two that examples/config.yaml declares
 	.ci/build-plugins $(or $(DIR),$(addprefix examples/plugins/,$(or $(PLUGIN),log fault-injection)))
 
+.PHONY: build-deps
+build-deps: ## install what is missing to build the module and plugins in Rust, on Debian
+	.ci/deps build
+
 .PHONY: deps
-deps: ## install what is missing to build, lint and test, on Debian
+deps: ## the same, and what is missing to lint and test
 	.ci/deps
 
 # Everything is built in the release profile, so that wasmtime is compiled once for all of it.
@@ -115,7 +118,7 @@ bench-core: ## time callbacks, host functions and header maps without nginx
 	cargo bench -p benches $(CARGO_FLAGS)
 
 .PHONY: demo
-demo: deps plugin all ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080
+demo: build-deps plugin all ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080
 	@.ci/demo $(PLUGIN) $(DIR)
 
 .PHONY: demo-check
@@ -170,4 +173,4 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 	@echo
 	@echo 'Set on the command line, as in make NGINX_BINARY=/usr/local/nginx/sbin/nginx test:'
-	@awk -F' [?]= ?' '/^#/ { about = substr($$0, 3) } / [?]=/ { printf "%-18s%s (%s)\n", $$1, about, $$2 }' $(MAKEFILE_LIST)
+	@awk -F' [?]= ?' '/^#/ { about = substr($$0, 3) } / [?]=/ { printf "%-18s%s%s\n", $$1, about, $$2 == "" ? "" : " (" $$2 ")" }' $(MAKEFILE_LIST)

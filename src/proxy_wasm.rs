@@ -14,6 +14,7 @@
 //! | [`callbacks`] | `proxy_on_*`: names and types |
 //! | [`failure`] | why a callback gave no answer, and when the plugin is tried again |
 //! | `instance` | one running instance |
+//! | `joined` | callbacks that come together, in one crossing |
 //! | [`state`] | what its store holds |
 //! | [`hostcalls`] | `proxy_*`: one file per chapter of the spec |
 //! | [`memory`], [`pairs`], [`property`] | guest memory, serialized header maps, property paths |
@@ -28,6 +29,7 @@ pub mod fake;
 pub mod host;
 pub mod hostcalls;
 mod instance;
+mod joined;
 pub mod memory;
 pub mod pairs;
 pub mod plugin;
@@ -38,6 +40,7 @@ pub mod vm;
 pub use abi::Action;
 pub use callbacks::{Callback, CallbackSet};
 pub use failure::Failure;
+pub use joined::prepare;
 pub use plugin::{Plugin, PluginOptions};
 pub use state::Identity;
 pub use vm::{HttpContext, PluginContext, VmContext};

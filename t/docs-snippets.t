@@ -66,6 +66,12 @@ for my $document (documents()) {
             for map { join ' ', /name: (\S+)/, /file: .*?(plugins\S+)/, map { "phase=$_" } /http_request_phase: (\w+)/ }
             split /(?=- name:)/, $text =~ /^wasm:\n.*?(- name:.*)/ms ? $1 : '';
     }
+    # What a command sends, and what the plugin in it gets.
+    for my $sent (slurp($document) =~ /curl [^\n]+ -d '\n? *(\{.*?\})'/gs) {
+        my $route = eval { JSON::PP::decode_json($sent) };
+        my @confs = map { $_->{conf} } values %{ $route->{plugins} };
+        ok @confs && !(grep { !ref && !eval { JSON::PP::decode_json($_) } } @confs), "$document: a route that is sent is JSON";
+    }
     for (fenced($document, 'json')) {
         ok eval { JSON::PP::decode_json($_->[1]) }, "$document, line $_->[0]: is JSON";
     }

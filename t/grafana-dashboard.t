@@ -1,4 +1,4 @@
-# examples/grafana-dashboard.json: what it shows is what wasm_metrics serves.
+# examples/grafana-dashboard.json: what it shows is what wasm_metrics serves, in the form that Grafana imports.
 
 use lib '.';
 use t::ProxyWasm;
@@ -25,6 +25,25 @@ is join(' ', grep { !$shown{$_} } sort grep { /^proxy_wasm_/ } keys %metrics), '
 my %labels = map { $_ => 1 } 'instance', $page =~ /[{,](\w+)="/g;
 my @labels = map { /by \(([\w, ]+)\)/g, /\{(\w+)=~/g, /, (\w+)=~/g } @expressions;
 is join(' ', grep { !$labels{$_} } map { split /, / } @labels), '', 'every label it asks for is there';
+
+# What has to be there for Grafana to import and draw it; not all that it may have.
+is join(' ', grep { !defined $dashboard->{$_} } qw(uid title schemaVersion time templating panels)), '', 'the dashboard is whole';
+for my $p (@panels) {
+    like $p->{type}, qr/^(?:stat|timeseries)$/, "$p->{title}: a kind of panel that Grafana has";
+    is join(' ', grep { !defined $p->{$_} } qw(id title datasource gridPos fieldConfig options targets)), '', "$p->{title}: is whole";
+    like $p->{fieldConfig}{defaults}{unit}, qr/^(?:bytes|percentunit|reqps|s|short)$/, "$p->{title}: a unit that Grafana has";
+    my %refs = map { $_->{refId} => 1 } @{ $p->{targets} };
+    is scalar keys %refs, scalar @{ $p->{targets} }, "$p->{title}: queries have names of their own";
+    for my $query (@{ $p->{targets} }) {
+        my %kept = map { $_ => 1 } map { split /, / } $query->{expr} =~ /by \(([\w, ]+)\)/g;
+        is join(' ', grep { !$kept{$_} } $query->{legendFormat} =~ /\{\{(\w+)\}\}/g), '', "$p->{title}: its legend names labels it has";
+        is $query->{expr} =~ tr/([{//, $query->{expr} =~ tr/)]}//, "$p->{title}: brackets are closed";
+    }
+}
+
+my %variable = map { $_ => 1 } qw(__range __rate_interval), map { $_->{name} } @{ $dashboard->{templating}{list} };
+my @asked = map { /\$\{?(\w+)/g } @expressions, map { $_->{datasource}{uid} // () } @panels, map { @{ $_->{targets} } } @panels;
+is join(' ', grep { !$variable{$_} } @asked), '', 'every variable it asks for is there';
 
 my (%ids, %cells);
 $ids{ $_->{id} }++ for @panels;

@@ -57,6 +57,11 @@ my ($status, $output) = check(file('bad.wat', with('(import "env" "foo" (func)) 
 like $output, qr/^imports +env\.proxy_done\nunsupported +imports env\.foo, which this host does not have\n +imports wasi_unstable\.bar, which/m,
     'every import that is not supported is listed, not only the first';
 
+($status, $output) = check("$plugins/greeter.wasm");
+is $status, 3, 'a refused configuration: exit status';
+like $output, qr/\[error\] greeter: no greeting is configured\n +\[error\] failed to configure plugin context 1, rc: 0/,
+    'what the plugin says of it comes first, as in nginx';
+
 ($status, $output) = check("$plugins/rust-headers.wasm", '--conf', 'hi');
 is $status, 0, 'a plugin in Rust: exit status';
 like $output, qr/^ABI version +0\.2\.1$/m, 'its ABI version';

@@ -1,11 +1,13 @@
 # What is needed besides Rust and Go. Sourced.
 
-install_packages() {
-    apt_install ca-certificates curl gcc libc6-dev make perl procps
+install_build_packages() {
+    # nginx to build against and to run on; libclang reads its headers.
+    apt_install ca-certificates curl gcc libc6-dev libclang-dev make nginx nginx-dev
+}
 
-    # nginx to build against and to test on, with the Lua module that the Lua path needs.
-    apt_install libclang-dev libnginx-mod-http-lua libnginx-mod-http-ndk lua-cjson lua-resty-core lua-resty-lrucache \
-        nginx nginx-dev
+install_test_packages() {
+    # The Lua module that the Lua path needs.
+    apt_install libnginx-mod-http-lua libnginx-mod-http-ndk lua-cjson lua-resty-core lua-resty-lrucache perl procps
 
     # What other nginxes with Lua are built with.
     apt_install dpkg-dev libluajit2-5.1-dev libpcre2-dev libssl-dev patchelf pkg-config zlib1g-dev

@@ -30,13 +30,18 @@ build_c() {
     keep "$wasm/$2.wasm" "$2"
 }
 
-# build_example FOLDER: what is there of the languages.
+# build_example FOLDER: what is there of the languages. Whoever needs them all has required Go and clang before; a demonstration
+# shows the plugin in Rust.
 build_example() {
     local name
     name=$(basename "$1")
     if [ -e "$1/rust/Cargo.toml" ]; then build_rust "$1/rust"; fi
-    if [ -e "$1/go/main.go" ]; then build_go "$1/go" "$name-go"; fi
-    if [ -e "$1/c/$name.c" ]; then build_c "$1/c/$name.c" "$name-c"; fi
+    if [ -e "$1/go/main.go" ]; then
+        if go_is_new_enough; then build_go "$1/go" "$name-go"; else warn "no Go $go_wanted: $name-go.wasm is not built"; fi
+    fi
+    if [ -e "$1/c/$name.c" ]; then
+        if has clang; then build_c "$1/c/$name.c" "$name-c"; else warn "no clang: $name-c.wasm is not built"; fi
+    fi
 }
 
 # workspaces FOLDER…: the manifests of what is built there, each as a whole.

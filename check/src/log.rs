@@ -1,6 +1,9 @@
 //! What the core logs, to standard output: warnings and errors, as nginx would have them in its error log.
+//!
+//! They are kept until the plugin's own lines have been printed, which the core's speak of.
 
 use std::fmt::{Debug, Write};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -8,15 +11,24 @@ use tracing::{Event, Metadata, Subscriber, span};
 
 use crate::output::say;
 
-/// Begins to print.
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Begins to keep them.
 pub fn init() {
     // Fails only where there is a subscriber already, and there is none.
-    let _ = tracing::subscriber::set_global_default(Printer);
+    let _ = tracing::subscriber::set_global_default(Keeper);
 }
 
-struct Printer;
+/// Prints those that were kept.
+pub fn print() {
+    for line in LINES.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        say!("{line}");
+    }
+}
 
-impl Subscriber for Printer {
+struct Keeper;
+
+impl Subscriber for Keeper {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.is_event() && *metadata.level() <= tracing::Level::WARN
     }
@@ -28,7 +40,8 @@ impl Subscriber for Printer {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        say!("    [{}] {}", event.metadata().level().as_str().to_lowercase(), line.0);
+        let line = format!("    [{}] {}", event.metadata().level().as_str().to_lowercase(), line.0);
+        LINES.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

@@ -54,7 +54,9 @@ fn check(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(USAGE_ERROR);
         }
     };
-    match module::check(&arguments.name, &bytes) {
+    let checked = module::check(&arguments.name, &bytes);
+    log::print();
+    match checked {
         Ok(plugin) => match run::run(plugin, &arguments.configuration) {
             Ok(()) => ExitCode::SUCCESS,
             Err(reason) => {

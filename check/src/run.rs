@@ -8,6 +8,7 @@ use proxy_wasm_core::proxy_wasm::abi::{Action, BufferType, LogLevel, MapType};
 use proxy_wasm_core::proxy_wasm::fake::{self, FakeHost, FakeStream};
 use proxy_wasm_core::proxy_wasm::{Callback, Failure, HttpContext, Plugin, VmContext};
 
+use crate::log;
 use crate::output::say;
 
 const REQUEST: [(&str, &str); 8] = [
@@ -146,6 +147,7 @@ impl Watch {
         for (level, message) in worker.log.drain(..) {
             say!("    [{}] {message}", level_name(level));
         }
+        log::print();
         for call in &worker.calls[self.calls..] {
             say!("    calls {} {}", call.upstream.escape_ascii(), call.target.escape_ascii());
         }

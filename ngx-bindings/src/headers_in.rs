@@ -1,6 +1,6 @@
 //! `ngx_http_headers_in_t`: the fields of the request, and the fields of nginx that point at them.
 
-use nginx_sys::{self as sys, ngx_hash_find, ngx_http_header_t, ngx_table_elt_t};
+use nginx_sys::{self as sys, ngx_hash_find, ngx_http_header_t, ngx_table_elt_t, ngx_uint_t};
 
 use crate::headers::{Field, HeaderList};
 use crate::pool::AllocError;
@@ -18,6 +18,20 @@ impl Request {
     pub fn add_header_in(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
         let field = self.headers_in().push_request_field(self.pool(), name, value)?;
         self.index_header_in(name, Some(field))
+    }
+
+    /// Appends request fields. One by one, each would take a walk through those of its name, which nginx 1.23 and newer link.
+    pub fn add_headers_in<'a>(self, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), AllocError> {
+        let mut known: Vec<(ngx_uint_t, &[u8])> = Vec::new();
+        for (name, value) in fields {
+            self.headers_in().push_request_field(self.pool(), name, value)?;
+            if let Some(offset) = self.offset_of_header_in(name)
+                && known.iter().all(|&(seen, _)| seen != offset)
+            {
+                known.push((offset, name));
+            }
+        }
+        known.into_iter().try_for_each(|(_, name)| self.index_header_in(name, None))
     }
 
     /// Sets a request field in place of all of that name.
@@ -47,30 +61,17 @@ impl Request {
     /// Only pointers change: how the body that is still to be read is framed (`content_length_n`, `chunked`) was settled when the
     /// request was parsed, and a plugin that could change it could smuggle requests.
     fn index_header_in(self, name: &[u8], added: Option<Field>) -> Result<(), AllocError> {
-        let mut lowcase = [0; 64];
-        let Some(lowcase) = lowcase.get_mut(..name.len()) else {
+        let Some(offset) = self.offset_of_header_in(name) else {
             return Ok(());
         };
-        lowcase.copy_from_slice(name);
-        lowcase.make_ascii_lowercase();
+        let is = |known: &[u8]| known.eq_ignore_ascii_case(name);
+        let repeated = cfg!(not(nginx_linked_headers)) && (is(b"cookie") || is(b"x-forwarded-for"));
         let r = self.as_ptr();
-        // SAFETY: the hash was built when the configuration was read; an entry's offset is that of a field of `headers_in`.
+        // SAFETY: the offset is that of a field of `headers_in`, of the kind said.
         unsafe {
-            let core = self.core_main_conf();
-            let header: *const ngx_http_header_t = ngx_hash_find(
-                &raw mut (*core).headers_in_hash,
-                string::hash_key(lowcase) as _,
-                lowcase.as_mut_ptr(),
-                lowcase.len(),
-            )
-            .cast();
-            if header.is_null() {
-                return Ok(());
-            }
-            let slot = (&raw mut (*r).headers_in).cast::<u8>().add((*header).offset as usize);
-            let repeated = cfg!(not(nginx_linked_headers)) && matches!(&*lowcase, b"cookie" | b"x-forwarded-for");
-            self.headers_in().index(self.pool(), lowcase, slot, repeated, added)?;
-            if lowcase == b"host" {
+            let slot = (&raw mut (*r).headers_in).cast::<u8>().add(offset as usize);
+            self.headers_in().index(self.pool(), name, slot, repeated, added)?;
+            if is(b"host") {
                 let host = *slot.cast::<*mut ngx_table_elt_t>();
                 (*r).headers_in.server = if host.is_null() {
                     sys::ngx_str_t::empty()
@@ -80,6 +81,26 @@ impl Request {
             }
         }
         Ok(())
+    }
+
+    /// Where in `headers_in` nginx's own field for `name` is, if it has one.
+    fn offset_of_header_in(self, name: &[u8]) -> Option<ngx_uint_t> {
+        let mut lowcase = [0; 64];
+        let lowcase = lowcase.get_mut(..name.len())?;
+        lowcase.copy_from_slice(name);
+        lowcase.make_ascii_lowercase();
+        // SAFETY: the hash was built when the configuration was read; it holds null, or descriptions of header fields.
+        unsafe {
+            let core = self.core_main_conf();
+            let header: *const ngx_http_header_t = ngx_hash_find(
+                &raw mut (*core).headers_in_hash,
+                string::hash_key(lowcase) as _,
+                lowcase.as_mut_ptr(),
+                lowcase.len(),
+            )
+            .cast();
+            header.as_ref().map(|header| header.offset)
+        }
     }
 }
 

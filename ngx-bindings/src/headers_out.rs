@@ -39,6 +39,19 @@ impl Request {
         self.index_header_out(name, Some(field))
     }
 
+    /// Appends response fields, as [`Self::add_headers_in`] those of a request.
+    pub fn add_headers_out<'a>(self, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), AllocError> {
+        let mut known = [false; POINTERS.len()];
+        for (name, value) in fields {
+            self.headers_out().push_response_field(self.pool(), name, value)?;
+            if let Some(i) = POINTERS.iter().position(|(pointer, _)| pointer.eq_ignore_ascii_case(name)) {
+                known[i] = true;
+            }
+        }
+        let mut known = POINTERS.iter().zip(known).filter_map(|((name, _), known)| known.then_some(name));
+        known.try_for_each(|name| self.index_header_out(name, None))
+    }
+
     /// Removes all response fields of that name.
     pub fn remove_header_out(self, name: &[u8]) -> Result<(), AllocError> {
         let mut found = false;

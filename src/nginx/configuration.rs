@@ -21,7 +21,7 @@ use super::shared::loads::Loads;
 use super::shared::{Settings, Shared};
 use super::worker::Worker;
 use crate::config::{FailurePolicy, Options, Overrides, Phase, PluginDeclaration};
-use crate::proxy_wasm::{Identity, Plugin, PluginOptions};
+use crate::proxy_wasm::{self, Identity, Plugin, PluginOptions};
 use crate::wasm::{Cache, Engine, EngineConfig, Module};
 
 /// The configuration of `http`.
@@ -151,6 +151,7 @@ impl MainConf {
         self.find_plugins()?;
         let options = self.overrides.over(&Options::default());
         let engine = Engine::new(&EngineConfig { epoch_interruption: !self.overrides.callback_timeout_is_off() })
+            .and_then(|engine| proxy_wasm::prepare(&engine).map(|()| engine))
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
         let runtime = Runtime { engine, cache: self.open_cache(cf), options, loads: Loads::new() };
         self.shared.declare(cf, &self.shared_settings).map_err(|message| Fault { message, place: String::new() })?;

@@ -93,12 +93,13 @@ impl Host for NginxHost {
     #[inline]
     fn guest_entered(&mut self) -> bool {
         self.is_up = true;
-        self.begin = self.counters.callback();
+        self.begin = self.counters.enter();
         self.begin.is_some()
     }
 
     #[inline]
-    fn guest_left(&mut self, returned: bool, memory_size: Option<usize>) {
+    fn guest_left(&mut self, callbacks: usize, returned: bool, memory_size: Option<usize>) {
+        self.counters.callbacks(callbacks);
         if let Some((begin, memory_size)) = self.begin.take().zip(memory_size) {
             self.counters.timed(begin, memory_size);
         }

@@ -43,6 +43,7 @@ pub use waiting::Waiting;
 
 use super::configuration::{MainConf, Policy};
 use super::host::NginxHost;
+use super::request::Source;
 use super::vm::Vm;
 use crate::proxy_wasm::PluginContext;
 
@@ -80,6 +81,13 @@ struct LuaPlugin {
 struct LuaPluginContext {
     context: Rc<PluginContext<NginxHost>>,
     policy: Policy,
+}
+
+impl LuaPluginContext {
+    /// Where its HttpContexts come from. It lives as long as they do, so its address means no other.
+    fn source(&self) -> Source {
+        Source::Lua(Rc::as_ptr(&self.context) as usize)
+    }
 }
 
 /// # Safety

@@ -93,15 +93,11 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
             continue;
         }
         let plugin = main_conf(request).worker().context(attached.index);
-        let slot = match ctx.open(source, plugin, attached.policy) {
-            Ok(slot) => slot,
-            Err(Verdict::Continue) => continue,
-            Err(verdict) => return verdict,
-        };
         // Not counted for a plugin that does not ask.
-        let asks = slot.has(Callback::OnRequestHeaders);
+        let asks = plugin.plugin().has(Callback::OnRequestHeaders);
         let count = if asks { header_count(request, MapType::HttpRequestHeaders) } else { 0 };
-        match ctx.call(slot, |http| http.on_request_headers(count, !request.has_body())) {
+        let (slot, verdict) = ctx.receive(source, plugin, attached.policy, (count, !request.has_body()));
+        match verdict {
             Verdict::Continue => {}
             Verdict::Pause => {
                 ctx.pause_request(slot.index());

@@ -170,10 +170,7 @@ impl RequestContext {
         plugin: &Rc<PluginContext<NginxHost>>,
         policy: Policy,
     ) -> Result<&Slot, Verdict> {
-        let slot = self.slots.push(source, plugin.plugin(), policy);
-        if !slot.is_driven_by_lua() {
-            self.callbacks.set(self.callbacks.get().union(plugin.plugin().callbacks()));
-        }
+        let slot = self.add_slot(source, plugin, policy);
         match plugin.create_http_context(RequestStream::new(self, slot)) {
             Ok(http) => {
                 slot.http.replace(Some(http));
@@ -181,6 +178,36 @@ impl RequestContext {
             }
             Err(failure) => Err(self.failed(plugin, &failure, policy)),
         }
+    }
+
+    /// Makes an HttpContext and runs `proxy_on_request_headers` of it: answers its slot, and what to do.
+    pub fn receive(
+        &self,
+        source: Source,
+        plugin: &Rc<PluginContext<NginxHost>>,
+        policy: Policy,
+        (num_headers, end_of_stream): (u32, bool),
+    ) -> (&Slot, Verdict) {
+        let slot = self.add_slot(source, plugin, policy);
+        self.running.set(true);
+        let received = plugin.receive_request(RequestStream::new(self, slot), num_headers, end_of_stream);
+        self.running.set(false);
+        let verdict = match received {
+            Ok((http, action)) => {
+                slot.http.replace(Some(http));
+                self.returned(action)
+            }
+            Err(failure) => self.failed(plugin, &failure, policy),
+        };
+        (slot, verdict)
+    }
+
+    fn add_slot(&self, source: Source, plugin: &PluginContext<NginxHost>, policy: Policy) -> &Slot {
+        let slot = self.slots.push(source, plugin.plugin(), policy);
+        if !slot.is_driven_by_lua() {
+            self.callbacks.set(self.callbacks.get().union(plugin.plugin().callbacks()));
+        }
+        slot
     }
 
     /// Runs one callback of one slot.
@@ -195,15 +222,22 @@ impl RequestContext {
         self.running.set(true);
         let result = callback(http);
         self.running.set(false);
-        let action = match result {
-            Ok(action) => action,
+        match result {
+            Ok(action) => {
+                drop(place);
+                self.returned(action)
+            }
             Err(failure) => {
                 let failed = place.take();
                 drop(place);
-                return failed.map_or(Verdict::Fail, |http| self.failed(http.plugin_context(), &failure, slot.policy));
+                failed.map_or(Verdict::Fail, |http| self.failed(http.plugin_context(), &failure, slot.policy))
             }
-        };
-        drop(place);
+        }
+    }
+
+    /// A callback has returned: what its plugin wants.
+    #[inline]
+    fn returned(&self, action: Action) -> Verdict {
         if self.closed.get() {
             return Verdict::Close;
         }

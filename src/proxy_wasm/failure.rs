@@ -8,6 +8,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::callbacks::Callback;
+use super::joined;
 use crate::error::{one_line, single_spaced};
 
 /// Why a callback gave no answer. What it means for a request is the host's policy (`wasm_failure`); what it means for the
@@ -56,10 +57,11 @@ impl Failure {
         if let Some(Trap::Interrupt) = error.downcast_ref() {
             return Self::Timeout;
         }
-        // The backtrace is a context of the error, on top of its cause, and has a line per frame.
+        // The backtrace is a context of the error, on top of its cause, and has a line per frame; the outermost may be ours.
         let mut cause = single_spaced(&error.root_cause().to_string());
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
-            let frames: Vec<_> = backtrace.to_string().lines().skip(1).map(single_spaced).collect();
+            let shown = backtrace.frames().iter().filter(|frame| !joined::is_own(frame)).count();
+            let frames: Vec<_> = backtrace.to_string().lines().skip(1).take(shown).map(single_spaced).collect();
             cause += ", backtrace: ";
             // Go's modules and those of WAT bear no name; the plugin's tells more than wasmtime's word for that.
             cause += &frames.join(", ").replace("<unknown>!", &format!("{plugin}!"));

@@ -53,6 +53,10 @@ pub struct FakeWorker {
     pub echoes: Vec<(u32, Bytes)>,
     /// Runs within `echo`, while the guest waits.
     pub during_echo: Option<fn()>,
+    /// How often the guest was called.
+    pub entered: usize,
+    /// The callbacks that ran.
+    pub callbacks: usize,
 }
 
 /// An outgoing call.
@@ -109,6 +113,8 @@ impl Default for FakeWorker {
             metrics: Vec::new(),
             echoes: Vec::new(),
             during_echo: None,
+            entered: 0,
+            callbacks: 0,
         }
     }
 }
@@ -140,6 +146,15 @@ impl FakeHost {
 
 impl Host for FakeHost {
     type Stream = FakeStream;
+
+    fn guest_entered(&mut self) -> bool {
+        self.worker().entered += 1;
+        false
+    }
+
+    fn guest_left(&mut self, callbacks: usize, _returned: bool, _memory_size: Option<usize>) {
+        self.worker().callbacks += callbacks;
+    }
 }
 
 impl Logging<FakeStream> for FakeHost {

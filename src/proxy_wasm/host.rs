@@ -34,12 +34,12 @@ pub trait Host:
     fn stream_opened(&mut self) {}
     /// The plugin has started a call to another server.
     fn call_started(&mut self) {}
-    /// A callback begins. Answers whether it is one to be measured.
+    /// A callback begins, or several that follow each other. Answers whether they are to be measured.
     fn guest_entered(&mut self) -> bool {
         false
     }
-    /// A callback ended, well or not; if it was to be measured, with so many bytes of linear memory in use.
-    fn guest_left(&mut self, _returned: bool, _memory_size: Option<usize>) {}
+    /// So many callbacks ended, the last one well or not; if they were to be measured, with so many bytes of linear memory in use.
+    fn guest_left(&mut self, _callbacks: usize, _returned: bool, _memory_size: Option<usize>) {}
 }
 
 /// Everything a plugin can do to one request.

@@ -10,6 +10,7 @@ use super::callbacks::Callbacks;
 use super::context::{ContextKey, Contexts};
 use super::failure::Failure;
 use super::host::Host;
+use super::joined::Joined;
 use super::plugin::Plugin;
 use super::state::{GuestExports, VmState};
 use crate::wasm::wasi;
@@ -17,6 +18,7 @@ use crate::wasm::wasi;
 pub(crate) struct Instance<H: Host> {
     pub store: Store<VmState<H>>,
     pub callbacks: Callbacks,
+    pub joined: Option<Joined>,
     /// `proxy_on_vm_start` was called; it is called once, with the first plugin context.
     pub vm_started: bool,
 }
@@ -34,7 +36,7 @@ impl<H: Host> Instance<H> {
         let initialized = initialize(plugin, &mut store);
         wasi::flush(store.data_mut());
         match initialized {
-            Ok(callbacks) => Ok(Self { store, callbacks, vm_started: false }),
+            Ok((callbacks, joined)) => Ok(Self { store, callbacks, joined, vm_started: false }),
             Err(failed) => {
                 *contexts = store.into_data().contexts;
                 Err(failed)
@@ -42,7 +44,7 @@ impl<H: Host> Instance<H> {
         }
     }
 
-    /// What every callback begins with: its context is effective, and its time starts to run. Answers whether it is measured.
+    /// What every call begins with: its context is effective, and its time starts to run. Answers whether it is measured.
     #[inline]
     pub fn enter(&mut self, effective: ContextKey, ticks: u64) -> bool {
         self.store.set_epoch_deadline(ticks);
@@ -51,11 +53,11 @@ impl<H: Host> Instance<H> {
         state.host.guest_entered()
     }
 
-    /// What every callback ends with.
+    /// What every call ends with, of one callback or several.
     #[inline]
-    pub fn leave(&mut self, returned: bool, measured: bool) {
+    pub fn leave(&mut self, callbacks: usize, returned: bool, measured: bool) {
         let memory_size = measured.then(|| self.memory_size());
-        self.store.data_mut().host.guest_left(returned, memory_size);
+        self.store.data_mut().host.guest_left(callbacks, returned, memory_size);
     }
 
     #[inline]
@@ -75,7 +77,10 @@ impl<H: Host> Instance<H> {
 }
 
 /// Spec, "Integration": `_initialize`, and then `main`, if there is one; else `_start`. A start section runs before all of them.
-fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<Callbacks, NotStarted> {
+fn initialize<H: Host>(
+    plugin: &Plugin<H>,
+    store: &mut Store<VmState<H>>,
+) -> Result<(Callbacks, Option<Joined>), NotStarted> {
     let instantiated = plugin.instance_pre().instantiate(&mut *store);
     let instance = instantiated.map_err(|error| ("the start section", Failure::start(&error, plugin.name())))?;
 
@@ -95,7 +100,9 @@ fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Res
     } else if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, "_start") {
         started(plugin, "_start", start.call(&mut *store, ()))?;
     }
-    Ok(Callbacks::of(&instance, store))
+    let joined = Joined::beside(&instance, plugin.engine(), store);
+    store.data_mut().apart = joined.as_ref().map(|joined| joined.apart);
+    Ok((Callbacks::of(&instance, store), joined))
 }
 
 /// A start function may leave by `proc_exit(0)`, as a command of WASI does when its `main` is over.

@@ -5,7 +5,7 @@
 
 use std::mem;
 
-use wasmtime::{AsContextMut, Caller, Extern, Memory};
+use wasmtime::{AsContextMut, Caller, Extern, Memory, Val};
 
 use super::abi::Status;
 use super::host::Host;
@@ -135,6 +135,12 @@ impl<'a, H: Host> Guest<'a, H> {
         value.shrink_to(SCRATCH_LIMIT);
         self.state().scratch = value;
         given
+    }
+
+    /// What would follow the running callback in one crossing is left to the host: see [`joined`](super::joined).
+    pub fn part(&mut self) -> Result {
+        let Some(apart) = self.state().apart else { return Ok(()) };
+        apart.set(self.caller.as_context_mut(), Val::I32(1)).map_err(Error::Trap)
     }
 
     /// Asks the guest for memory. For no bytes it is not asked: both Go SDKs trap on a size of 0, and all SDKs read

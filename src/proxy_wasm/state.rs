@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Memory, StoreLimits, TypedFunc};
+use wasmtime::{Global, Memory, StoreLimits, TypedFunc};
 
 use super::abi::Status;
 use super::context::Contexts;
@@ -35,6 +35,8 @@ pub struct VmState<H: Host> {
     pub incoming: Incoming,
     /// Resolved once the instance exists.
     pub(crate) guest: Option<GuestExports>,
+    /// [`joined::Joined::apart`](super::joined::Joined::apart).
+    pub(crate) apart: Option<Global>,
     /// For values on their way from the host into the guest; kept to keep its capacity.
     pub(crate) scratch: Vec<u8>,
     pub(crate) limits: StoreLimits,
@@ -84,6 +86,7 @@ impl<H: Host> VmState<H> {
             contexts,
             incoming: Incoming::default(),
             guest: None,
+            apart: None,
             scratch: Vec::new(),
             limits: limits::limits(plugin.options().memory_limit),
             wasi: Wasi::new(&plugin.options().env),

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use wasmtime::{Config, WasmBacktraceDetails};
 
@@ -58,6 +59,7 @@ struct Shared {
     has_deadlines: bool,
     ticker: Ticker,
     modules: Mutex<HashMap<Hash, Weak<Compiled>>>,
+    own_module: OnceCell<wasmtime::Module>,
 }
 
 impl Engine {
@@ -73,6 +75,7 @@ impl Engine {
             has_deadlines: config.epoch_interruption,
             ticker,
             modules: Mutex::default(),
+            own_module: OnceCell::new(),
         })))
     }
 
@@ -113,6 +116,14 @@ impl Engine {
         &self.0.wasmtime
     }
 
+    /// The one module that is the host's own, made of its text when it is first asked for.
+    ///
+    /// # Errors
+    /// When it cannot be compiled.
+    pub fn own_module(&self, text: &'static str) -> Result<&wasmtime::Module, Error> {
+        self.0.own_module.get_or_try_init(|| wasmtime::Module::new(&self.0.wasmtime, text).map_err(Error::Compile))
+    }
+
     /// A module of that content that is still in use.
     pub(super) fn loaded(&self, hash: &Hash) -> Option<Arc<Compiled>> {
         self.0.modules.lock().get(hash)?.upgrade()
@@ -123,5 +134,27 @@ impl Engine {
         let mut modules = self.0.modules.lock();
         modules.retain(|_, known| known.strong_count() > 0);
         modules.insert(module.hash, Arc::downgrade(module));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Calls a function whose deadline has passed before it begins.
+    fn runs_past_its_deadline(config: EngineConfig) -> bool {
+        let engine = Engine::new(&config).unwrap();
+        let module = wasmtime::Module::new(engine.wasmtime(), "(module (func (export \"f\")))").unwrap();
+        let mut store = wasmtime::Store::new(engine.wasmtime(), ());
+        let instance = wasmtime::Instance::new(&mut store, &module, &[]).unwrap();
+        let function = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
+        store.set_epoch_deadline(0);
+        function.call(&mut store, ()).is_ok()
+    }
+
+    #[test]
+    fn only_code_with_the_checks_looks_at_the_clock() {
+        assert!(!runs_past_its_deadline(EngineConfig { epoch_interruption: true }));
+        assert!(runs_past_its_deadline(EngineConfig { epoch_interruption: false }));
     }
 }

@@ -12,6 +12,9 @@ const TABLES: usize = 16;
 /// Linear memories: host functions know of one.
 const MEMORIES: usize = 1;
 
+/// In a store: a plugin's, and that of a module of the host's own beside it.
+const INSTANCES: usize = 2;
+
 /// The limits of an instance whose linear memory may have `memory` bytes. Growing past it fails in the guest.
 pub fn limits(memory: usize) -> StoreLimits {
     StoreLimitsBuilder::new()
@@ -19,7 +22,7 @@ pub fn limits(memory: usize) -> StoreLimits {
         .memories(MEMORIES)
         .table_elements(TABLE_ELEMENTS)
         .tables(TABLES)
-        .instances(1)
+        .instances(INSTANCES)
         .build()
 }
 

@@ -25,6 +25,32 @@ subtest 'one thread, and signals are no news' => sub {
     unlike $s->error_log, qr/Interrupted system call/, 'nothing is said of signals';
 };
 
+# Whether a process has a handler for the timer's signal, SIGURG.
+sub keeps_time {
+    my ($pid) = @_;
+    open my $status, '<', "/proc/$pid/status" or die "no process $pid: $!\n";
+    my ($caught) = join('', <$status>) =~ /^SigCgt:\s*([0-9a-f]+)/m;
+    return hex(substr $caught, -8) >> 22 & 1;
+}
+
+subtest 'only where there is something to end' => sub {
+    my %conf = (
+        'a worker with a plugin' => [1, '', 'proxy_wasm p;'],
+        'a worker whose plugins nobody attached' => [0, '', ''],
+        'a worker whose plugins have no deadlines' => [0, 'wasm_callback_timeout off;', 'proxy_wasm p;'],
+    );
+    for my $name (sort keys %conf) {
+        my ($keeps, $http, $location) = @{ $conf{$name} };
+        my $s = start_nginx(
+            http_config => "$http wasm_plugin p \$TEST_NGINX_PLUGINS/rust-headers.wasm;", config => "location /t { $location }",
+        );
+        $s->get('/t');
+        is keeps_time(($s->worker_pids)[0]), $keeps, $name;
+        is keeps_time($s->pid), 0, 'and no master';
+        $s->stop;
+    }
+};
+
 subtest 'what Lua runs while signals come is not disturbed' => sub {
     my $s = start_nginx(
         lua         => 1,

@@ -1,16 +1,46 @@
-# A plugin that names contexts which are not its own to use: those of other plugins do not exist for it, and a request that is over
-# is out of its reach. Contexts of one VM share its memory, and may be named: the spec wants that.
+# A plugin that names what is not its own to use: contexts, metrics, data and streams of other plugins do not exist for it, and a
+# request that is over is out of its reach. Contexts of one VM share its memory, and may be named: the spec wants that.
 
 use lib '.';
 use t::ProxyWasm;
 use ProxyWasm::Zoo 'open_zoo';
+use IO::Socket::INET;
 
 # Each id that may be in use, and some that cannot; then the request's header through it.
 my $probe = join ', ', map { qq(["set_effective_context", $_], ["get_header_map_value", "request", "x-secret"]) } 0 .. 12, 4294967295, 2147483648;
+
+# A server that takes connections and never answers.
+my $silent = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1', Proto => 'tcp') or die "listen: $!\n";
+my $port   = $silent->sockport;
+
 my $zoo = open_zoo(
-    plugins => {
+    http_config => "wasm_shared_data 64k; wasm_metrics_zone 64k;\n",
+    plugins     => {
         victim => { script => '{"on_request_headers": [{"if": ["request_header", "x-secret"], "then": [["return", "pause"]]}]}', location => 'wasm_pause_timeout 2s;' },
         spy    => { script => qq({"on_request_headers": [$probe]}) },
+        owner  => {
+            script => qq({
+                "on_configure": [
+                    ["set_shared_data", "key", "hush"],
+                    {"op": "define_metric", "args": ["counter", "mine"], "as": "metric"}, ["record_metric", "\${metric}", 7]
+                ],
+                "on_request_headers": [
+                    ["get_metric", "\${metric}"],
+                    {"if": ["request_header", "x-open"],
+                     "then": [["grpc_stream", "127.0.0.1:$port", "test.Greeter", "Hello"], ["return", "pause"]]}
+                ],
+                "on_grpc_close": [["echo", "closed"]]
+            }),
+        },
+        thief  => {
+            script => '{"on_request_headers": [
+                ["get_shared_data", "key"],
+                {"op": "get_header_map_value", "args": ["request", "x-metric"], "as": "metric", "quiet": true},
+                ["get_metric", "${metric}"], ["increment_metric", "${metric}", 1], ["record_metric", "${metric}", 99],
+                {"op": "get_header_map_value", "args": ["request", "x-stream"], "as": "stream", "quiet": true},
+                ["grpc_send", "${stream}", "x", 1], ["grpc_close", "${stream}"], ["grpc_cancel", "${stream}"]
+            ]}',
+        },
         late   => {
             script => '{
                 "on_request_headers": [{"if": ["request_header", "x-secret"], "then": [["set", "id", "${context_id}"]],
@@ -21,6 +51,7 @@ my $zoo = open_zoo(
         },
     },
 );
+my ($metric) = map { /define_metric counter mine -> OK (\d+)/ } $zoo->lines(qr/define_metric/);
 
 subtest 'contexts of another plugin' => sub {
     my $waiting = $zoo->server->connect;
@@ -32,6 +63,23 @@ subtest 'contexts of another plugin' => sub {
     my @found = map { /set_effective_context (\d+) -> OK/ } $zoo->lines(qr/set_effective_context/);
     is_deeply \@found, [1, 2], 'and finds the two of its own VM';
     $waiting->close;
+};
+
+subtest 'data, metrics and streams of another plugin' => sub {
+    $zoo->server->mark_log;
+    my $waiting = $zoo->server->connect;
+    $waiting->send_request('GET', '/owner', headers => ['X-Open' => 1], close => 1);
+    my ($stream) = ($zoo->server->wait_for_log(qr/grpc_stream/) // '') =~ /-> OK (\d+)/;
+    is $zoo->get('/thief', 'X-Metric' => $metric, 'X-Stream' => $stream)->{status}, 200, "metric $metric and stream $stream";
+    my @results = map { /: \*\d+ (\w+) .*-> (\w+)/ ? "$1 $2" : () } $zoo->lines(qr/GET .thief /);
+    is_deeply \@results, [map { "$_ NOT_FOUND" } qw(
+        get_shared_data get_metric increment_metric record_metric grpc_send grpc_close grpc_cancel
+    )], 'are not there';
+    is $zoo->get('/owner')->{status}, 200, 'but for their owner';
+    is $zoo->lines(qr/get_metric $metric -> OK 7\b/), 2, 'as they were';
+    is $zoo->lines(qr/closed/), 0, 'all of them';
+    $waiting->close;
+    $zoo->is_unharmed('afterwards');
 };
 
 subtest 'a request that is over' => sub {

@@ -1,49 +1,111 @@
-# The same on the Lua path: a plugin that Lua drives fails its request with an error that Lua can handle, and the next one works.
+# The same on the Lua path, in each callback of a plugin: Lua is told that it failed, in words that it can handle, and the next request
+# has a plugin that works.
 
 use lib '.';
 use t::ProxyWasm;
-use ProxyWasm::Zoo qw(open_zoo BRIEF);
+use ProxyWasm::Zoo qw(open_zoo bad_in BRIEF);
 
-my @callbacks = qw(on_request_headers on_response_headers on_done on_log);
+# By callback: what Lua is told has failed. Of what comes after the answer it hears nothing.
+my %told = (
+    on_vm_start         => 'proxy_on_configure',
+    on_configure        => 'proxy_on_configure',
+    on_context_create   => 'proxy_on_http_request_headers',
+    on_request_headers  => 'proxy_on_http_request_headers',
+    on_request_body     => 'proxy_on_http_request_body',
+    on_response_headers => 'proxy_on_http_response_headers',
+    on_response_body    => 'proxy_on_http_response_body',
+    on_done             => undef,
+    on_log              => undef,
+    on_delete           => undef,
+);
 my %fault = (trap => '["trap"]', loop => '["loop"]', exit => '["exit", 2]', stack => '["trap", "stack"]');
 
-my ($load, $locations) = ('', '');
-for my $fault (sort keys %fault) {
-    for my $callback (@callbacks) {
-        my $name   = "$fault-$callback";
-        my $script = qq({"$callback": [{"if": ["request_header", "x-bad"], "then": [$fault{$fault}]}]});
-        $load .= qq(plugins["$name"] = assert(wasm.load("$name", "\$TEST_NGINX_PLUGINS/hostcalls.wasm"))\n);
-        $locations .= <<"E";
+# Those that end the instance in a way of their own, in each callback; the others where it is soonest and latest.
+my @cases = (
+    (map { ["trap-$_", 'trap', $_], ["loop-$_", 'loop', $_] } sort keys %told),
+    (map { ["exit-$_", 'exit', $_], ["stack-$_", 'stack', $_] } qw(on_request_headers on_log)),
+);
+
+my ($plugins, $locations) = ('', '');
+
+sub add_plugin {
+    my ($name, $bad, $good) = @_;
+    $plugins   .= qq(add("$name", [==[$bad]==], [==[$good]==])\n);
+    $locations .= <<"E";
     location = /$name {
-        access_by_lua_block {
-            local ctx, err = context("$name", [==[$script]==])
-            ngx.ctx.plugin = assert(ctx, err)
-            local ok, err = require("resty.proxy-wasm").on_http_request_headers(ngx.ctx.plugin)
-            if not ok then ngx.header["X-Error"] = err return ngx.exit(503) end
-        }
-        header_filter_by_lua_block {
-            if not ngx.ctx.plugin or ngx.status == 503 then return end
-            local ok, err = require("resty.proxy-wasm").on_http_response_headers(ngx.ctx.plugin)
-            ngx.header["X-Zoo"] = ok and "alive" or err
-        }
+        access_by_lua_block { enter("$name") }
         content_by_lua_block { ngx.say("$name") }
+        header_filter_by_lua_block { header() }
+        body_filter_by_lua_block { body() }
     }
 E
-    }
 }
+
+for (@cases) {
+    my ($name, $fault, $callback) = @$_;
+    my $script = bad_in($callback, $fault{$fault});
+    # An instance starts when no request is there to ask for the fault.
+    my $bad = $callback =~ /^on_(?:vm_start|configure)$/ ? qq({"$callback": [$fault{$fault}]}) : $script;
+    add_plugin($name, $bad, $script);
+}
+
+my $waits = '{
+    "on_request_headers": [
+        {"if": ["request_header", "x-bad"], "then": [["trap"]]},
+        {"if": ["request_header", "x-pause"], "then": [["return", "pause"]]}
+    ],
+    "on_request_body": [{"if": ["request_header", "x-pause-body"], "then": [["return", "pause"]]}]
+}';
+add_plugin(waits => $waits, $waits);
 
 my $zoo = open_zoo(
     plugins     => {},
     lua         => 1,
     http_config => <<"E",
     wasm_callback_timeout @{[BRIEF]};
+    wasm_start_timeout @{[BRIEF]};
     init_worker_by_lua_block {
         local wasm = require("resty.proxy-wasm")
         local plugins, contexts = {}, {}
-        $load
-        function context(name, conf)
-            if not contexts[name] then contexts[name] = wasm.on_configure(plugins[name], conf) end
-            return contexts[name]
+        local function add(name, bad, good)
+            plugins[name] = {vm = assert(wasm.load(name, "\$TEST_NGINX_PLUGINS/hostcalls.wasm")), bad = bad, good = good}
+        end
+        $plugins
+        local function configured(name)
+            local plugin, err = plugins[name], nil
+            if not contexts[name] then
+                contexts[name], err = wasm.on_configure(plugin.vm, ngx.var.http_x_bad and plugin.bad or plugin.good)
+            end
+            return contexts[name], err
+        end
+        function enter(name)
+            local ctx, ok, err
+            ctx, err = configured(name)
+            if ctx then
+                ok, err = wasm.on_http_request_headers(ctx)
+                if ok then
+                    ngx.req.read_body()
+                    ok, err = wasm.on_http_request_body(ctx, ngx.req.get_body_data(), true)
+                end
+            end
+            if not ok then
+                ngx.header["X-Error"] = err
+                return ngx.exit(503)
+            end
+            ngx.ctx.plugin = ctx
+        end
+        function header()
+            if not ngx.ctx.plugin then return end
+            local ok, err = wasm.on_http_response_headers(ngx.ctx.plugin)
+            if not ok then ngx.header["X-Error"] = err end
+        end
+        function body()
+            if not ngx.ctx.plugin then return end
+            local ok, err = wasm.on_http_response_body(ngx.ctx.plugin)
+            if not ok then
+                ngx.ctx.plugin = nil
+                ngx.log(ngx.ERR, "body filter: ", err)
+            end
         end
     }
 E
@@ -51,25 +113,42 @@ E
 );
 $zoo->is_unharmed('with all of them loaded');
 
-for my $fault (sort keys %fault) {
-    for my $callback (@callbacks) {
-        subtest "$fault in $callback" => sub {
-            my $got = $zoo->get("/$fault-$callback", 'X-Bad' => 1);
-            if ($callback eq 'on_request_headers') {
-                is $got->{status}, 503, 'ends the request, by Lua';
-                is $got->{headers}{'x-error'}, 'failed to run proxy_on_http_request_headers', 'which is told';
-            }
-            elsif ($callback eq 'on_response_headers') {
-                is $got->{headers}{'x-zoo'}, 'failed to run proxy_on_http_response_headers', 'is told to Lua';
-            }
-            else {
-                is $got->{status}, 200, 'comes after the answer';
-            }
-            ok $zoo->server->wait_for_log(qr/\[error\].*proxy_$callback of plugin "$fault-$callback" in context/), 'has its error line';
-            $zoo->is_unharmed('afterwards');
-            is $zoo->get("/$fault-$callback")->{headers}{'x-zoo'}, 'alive', 'and the next request has a plugin that works';
-        };
-    }
+for (@cases) {
+    my ($name, $fault, $callback) = @$_;
+    my $failed = defined $told{$callback} ? "failed to run $told{$callback}" : undef;
+    subtest "$fault in $callback" => sub {
+        $zoo->server->mark_log;
+        my $got = $zoo->post("/$name", 'body', 'X-Bad' => 1);
+        if ($callback eq 'on_response_body') {
+            is $got->{status}, 200, 'comes after the header';
+            is $zoo->lines(qr/body filter: $failed,/), 1, 'and is told to Lua';
+        }
+        else {
+            my $ends = $failed && $callback ne 'on_response_headers';
+            is $got->{status}, $ends ? 503 : 200, $ends ? 'ends the request, by Lua' : 'leaves the status to Lua';
+            is $got->{headers}{'x-error'}, $failed, $failed ? 'which is told' : 'which is not told';
+        }
+        my $line = qr/\[error\].*proxy_$callback of plugin "$name" in context/;
+        ok $zoo->server->wait_for_log($line), 'is in the log';
+        $zoo->is_unharmed('afterwards');
+        is $zoo->lines($line), 1, 'once';
+        is $zoo->post("/$name", 'body')->{headers}{'x-zoo'}, 'alive', 'and the next request has a plugin that works';
+    };
 }
+
+subtest 'requests in the plugin\'s hands when another one fails' => sub {
+    $zoo->server->mark_log;
+    my %waiting = map { ($_ => $zoo->server->connect) } qw(x-pause x-pause-body);
+    $waiting{$_}->send_request('POST', '/waits', headers => [$_ => 1], body => 'body', close => 1) for sort keys %waiting;
+    ok $zoo->server->wait_for_log(qr/create http context/, count => 2), 'are there';
+    # They are where they wait once the worker has answered something that came later.
+    $zoo->get('/plain');
+    is $zoo->get('/waits', 'X-Bad' => 1)->{status}, 503, 'the one that fails';
+    is $waiting{$_}->read_response->{status}, 503, "end like it: $_" for sort keys %waiting;
+    is $zoo->lines(qr/\[error\]/), 1, 'and one error line is written for all';
+    $zoo->is_unharmed('afterwards');
+    is $zoo->get('/waits')->{body}, "waits\n", 'and the next request has a plugin that works';
+};
+
 $zoo->close;
 done_testing;

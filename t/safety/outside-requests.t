@@ -3,9 +3,11 @@
 
 use lib '.';
 use t::ProxyWasm;
-use ProxyWasm::Zoo 'open_zoo';
+use ProxyWasm::Zoo qw(open_zoo BRIEF);
 
-my %fault = (trap => '["trap"]', exit => '["exit", 1]', panic => '["panic", "on purpose"]', stack => '["trap", "stack"]');
+my %fault = (
+    trap => '["trap"]', loop => '["loop"]', exit => '["exit", 1]', panic => '["panic", "on purpose"]', stack => '["trap", "stack"]',
+);
 
 # Fails the first time: shared data outlives the instance.
 sub once {
@@ -37,6 +39,7 @@ for (sort keys %fault) {
         '"on_tick": [["set_tick_period_milliseconds", 0],
             ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":path", "/plain"], [":authority", "localhost"]]]],', $fault{$_}) };
 }
+$_->{options} = 'callback_timeout=' . BRIEF for values %plugins;
 my $zoo = open_zoo(http_config => "wasm_shared_data 64k; wasm_shared_queue 64k;\n", plugins => \%plugins);
 
 my %callback = (tick => 'on_tick', queue => 'on_queue_ready', call => 'on_http_call_response');

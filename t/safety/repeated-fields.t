@@ -5,10 +5,11 @@ use lib '.';
 use t::ProxyWasm;
 use ProxyWasm::Zoo 'open_zoo';
 
-# By name: the two names that take turns in the map, which map it is, what is removed then.
+# By name: the two names that take turns in the map, which map it is or whether it is that of an answer, what is removed then.
 my %map_of = (
     'one name that nginx keeps, in a request'  => ['cookie', 'cookie', 0],
     'one name that nginx keeps, in a response' => ['link',   'link',   2],
+    'one name that nginx keeps, in an answer'  => ['link',   'link',   'answer'],
     'a name that a request has once'           => ['host',   'x-ab',   0],
     'one of two names, which is removed'       => ['x-ab',   'x-cd',   0, 'x-cd'],
     'one of two names, removed from a response' => ['x-ab', 'x-cd', 2, 'x-cd'],
@@ -20,6 +21,9 @@ for (sort keys %map_of) {
     my ($even, $odd, $map, $removed) = @{ $map_of{$_} };
     my ($even_size, $odd_size) = (length $even, length $odd);
     my $size = 4 + $count * 8 + $count / 2 * ($even_size + $odd_size + 4);
+    my $set = $map eq 'answer'
+        ? "(call \$send (i32.const 200) @{['(i32.const 0) ' x 4]} (i32.const 4096) (i32.const $size) (i32.const -1))"
+        : "(call \$set (i32.const $map) (i32.const 4096) (i32.const $size))";
     my $remove = $removed
         ? "(drop (call \$remove (i32.const $map) (i32.const 1024) (i32.const @{[length $removed]})))" : '';
     my $name = 'map' . keys %plugins;
@@ -27,6 +31,7 @@ for (sort keys %map_of) {
     push @files, ["$name.wat", <<"WAT"];
 (module
   (import "env" "proxy_set_header_map_pairs" (func \$set (param i32 i32 i32) (result i32)))
+  (import "env" "proxy_send_local_response" (func \$send (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_remove_header_map_value" (func \$remove (param i32 i32 i32) (result i32)))
   (import "env" "proxy_log" (func \$log (param i32 i32 i32) (result i32)))
   (memory (export "memory") 40)
@@ -46,7 +51,7 @@ for (sort keys %map_of) {
       (local.set \$text (i32.add (local.get \$text) (i32.add (local.get \$length) (i32.const 2))))
       (local.set \$i (i32.add (local.get \$i) (i32.const 1)))
       (br_if \$next (i32.lt_u (local.get \$i) (i32.const $count))))
-    (i32.store8 (i32.const 2057) (i32.add (i32.const 48) (call \$set (i32.const $map) (i32.const 4096) (i32.const $size))))
+    (i32.store8 (i32.const 2057) (i32.add (i32.const 48) $set))
     $remove
     ;; Where the deadline is looked at.
     (loop \$once (br_if \$once (i32.const 0)))

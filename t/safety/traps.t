@@ -6,14 +6,15 @@ use ProxyWasm::Zoo qw(open_zoo bad_in);
 
 # By callback: what a client gets of a request that the plugin traps in.
 my @of_a_request = (
-    [on_context_create   => 503],
-    [on_request_headers  => 503],
-    [on_request_body     => 503],
-    [on_response_headers => 503],
-    [on_response_body    => 503],
-    [on_done             => 200],
-    [on_log              => 200],
-    [on_delete           => 200],
+    [on_context_create    => 503],
+    [on_request_headers   => 503],
+    [on_request_body      => 503],
+    [on_response_headers  => 503],
+    [on_response_body     => 503],
+    [on_response_trailers => 503],
+    [on_done              => 200],
+    [on_log               => 200],
+    [on_delete            => 200],
 );
 
 my %plugins;

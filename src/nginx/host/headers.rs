@@ -112,9 +112,7 @@ impl HeaderMaps for RequestStream {
                 for (name, value) in pairs.iter().filter(|(name, _)| is_single(name) && *name != b":scheme") {
                     set_request(request, name, value)?;
                 }
-                for (name, value) in pairs.iter().filter(|(name, _)| !is_single(name)) {
-                    request.add_header_in(name, value)?;
-                }
+                request.add_headers_in(pairs.iter().filter(|(name, _)| !is_single(name)))?;
             }
             MapType::HttpResponseHeaders => {
                 let mut pseudo = pairs.iter().filter(|(name, _)| name.starts_with(b":"));
@@ -127,9 +125,7 @@ impl HeaderMaps for RequestStream {
                 if let Some(status) = status {
                     request.set_status(status);
                 }
-                for (name, value) in pairs.iter().filter(|(name, _)| !name.starts_with(b":")) {
-                    add_response(request, name, value)?;
-                }
+                add_responses(request, pairs.iter().filter(|(name, _)| !name.starts_with(b":")))?;
             }
             MapType::HttpResponseTrailers => trailers::set(request, pairs)?,
             _ => return Err(Status::NotFound),
@@ -300,11 +296,23 @@ fn connection(request: Request) -> &'static [u8] {
 }
 
 /// Appends a response field; those that a response has once are set.
-pub fn add_response(request: Request, name: &[u8], value: &[u8]) -> std::result::Result<(), AllocError> {
-    match set_special_response(request, name, value) {
-        Some(result) => result,
-        None => request.add_header_out(name, value),
+fn add_response(request: Request, name: &[u8], value: &[u8]) -> std::result::Result<(), AllocError> {
+    if is_special_response(name) {
+        set_special_response(request, name, value)
+    } else {
+        request.add_header_out(name, value)
     }
+}
+
+/// As [`add_response`], with many.
+pub fn add_responses<'a>(
+    request: Request,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+) -> std::result::Result<(), AllocError> {
+    for (name, value) in fields.clone().filter(|(name, _)| is_special_response(name)) {
+        set_special_response(request, name, value)?;
+    }
+    request.add_headers_out(fields.filter(|(name, _)| !is_special_response(name)))
 }
 
 fn set_response(request: Request, name: &[u8], value: &[u8]) -> Result {
@@ -328,19 +336,27 @@ fn status_of(request: Request, name: &[u8], value: &[u8]) -> Result<u32> {
     }
 }
 
-/// Sets a field that nginx keeps outside the list; `None` if it is none of those.
-fn set_special_response(request: Request, name: &[u8], value: &[u8]) -> Option<std::result::Result<(), AllocError>> {
+/// Names of fields that nginx keeps outside the list, and that plugins may write.
+fn is_special_response(name: &[u8]) -> bool {
     let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
     match name.len() {
-        12 if is(b"content-type") => return Some(request.set_content_type(value)),
-        10 if is(b"connection") => request.set_keepalive(!value.eq_ignore_ascii_case(b"close") && request.keepalive()),
-        // How the body is framed is nginx's to say: a length that is not the body's would let the client take part of this
-        // response for the next one.
-        14 if is(b"content-length") => {}
-        17 if is(b"transfer-encoding") => {}
-        _ => return None,
+        10 => is(b"connection"),
+        12 => is(b"content-type"),
+        14 => is(b"content-length"),
+        17 => is(b"transfer-encoding"),
+        _ => false,
     }
-    Some(Ok(()))
+}
+
+/// Sets one of [`is_special_response`]. How the body is framed is nginx's to say: a length that is not the body's would let the
+/// client take part of this response for the next one.
+fn set_special_response(request: Request, name: &[u8], value: &[u8]) -> std::result::Result<(), AllocError> {
+    if name.eq_ignore_ascii_case(b"content-type") {
+        request.set_content_type(value)?;
+    } else if name.eq_ignore_ascii_case(b"connection") {
+        request.set_keepalive(!value.eq_ignore_ascii_case(b"close") && request.keepalive());
+    }
+    Ok(())
 }
 
 fn remove_response(request: Request, name: &[u8]) -> Result {

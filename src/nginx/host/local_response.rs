@@ -99,14 +99,8 @@ impl Answer {
 
     /// Puts the answer's fields into the response.
     pub fn set_header(&self, request: Request) -> std::result::Result<(), AllocError> {
-        let mut typed = false;
-        for (name, value) in self.headers.iter() {
-            if name.eq_ignore_ascii_case(b"content-length") || name.starts_with(b":") {
-                continue;
-            }
-            typed |= name.eq_ignore_ascii_case(b"content-type");
-            headers::add_response(request, name, value)?;
-        }
+        headers::add_responses(request, self.headers.iter().filter(|(name, _)| !name.starts_with(b":")))?;
+        let typed = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"content-type"));
         if !typed && !self.body.is_empty() {
             request.set_content_type(b"text/plain")?;
         }

@@ -1,7 +1,6 @@
 //! The callbacks of a request that Lua drives.
 
 use std::ffi::{c_char, c_int};
-use std::rc::Rc;
 
 use ngx_bindings::Request;
 use ngx_bindings::pool::AllocError;
@@ -13,7 +12,7 @@ use crate::nginx::configuration::BodyMode;
 use crate::nginx::guard::guard;
 use crate::nginx::host::{Answer, header_count};
 use crate::nginx::phases::loc_conf;
-use crate::nginx::request::{RequestContext, Slot, Source, Verdict};
+use crate::nginx::request::{RequestContext, Slot, Verdict};
 use crate::nginx::response;
 use crate::proxy_wasm::Callback;
 use crate::proxy_wasm::abi::MapType;
@@ -39,10 +38,10 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
 ) -> c_int {
     // SAFETY: Lua passes the running request and a plugin context it holds.
     unsafe {
-        on_http_outcome(r, context, |ctx, slot| {
+        on_request(r, context, |ctx, plugin| {
             let request = ctx.request();
             let count = header_count(request, MapType::HttpRequestHeaders);
-            let outcome = waiting::run(ctx, slot, |http| http.on_request_headers(count, !request.has_body()));
+            let (slot, outcome) = waiting::request_headers(ctx, plugin, count, !request.has_body());
             if loc_conf(request).request_body == Some(BodyMode::Always) && slot.has(Callback::OnRequestBody) {
                 // APISIX reads the body, and runs the callback, where the plugin has set this variable of its.
                 let _ = request.set_variable(b"wasm_process_req_body", b"true");
@@ -115,6 +114,33 @@ pub(super) unsafe fn on_http_outcome(
     context: *const LuaPluginContext,
     run: impl FnOnce(&RequestContext, &Slot) -> Outcome,
 ) -> c_int {
+    // SAFETY: by this function's contract.
+    unsafe {
+        on_request(r, context, |ctx, plugin| {
+            let source = plugin.source();
+            let slot = match ctx.slots.find(source) {
+                Some(slot) => slot,
+                None => match ctx.open(source, &plugin.context, plugin.policy) {
+                    Ok(slot) => slot,
+                    Err(Verdict::Continue) => return Outcome::Continue,
+                    Err(_) => return Outcome::Error,
+                },
+            };
+            run(ctx, slot)
+        })
+    }
+}
+
+/// Runs what needs a request, and a plugin context of Lua's, for which it may have no slot yet.
+///
+/// # Safety
+///
+/// As [`on_http`].
+unsafe fn on_request(
+    r: *mut ngx_http_request_t,
+    context: *const LuaPluginContext,
+    run: impl FnOnce(&RequestContext, &LuaPluginContext) -> Outcome,
+) -> c_int {
     let outcome = guard(Outcome::Error, || {
         // SAFETY: by this function's contract.
         let (request, plugin) = unsafe { (Request::from_ptr(r), &*context) };
@@ -124,17 +150,7 @@ pub(super) unsafe fn on_http_outcome(
         let Ok(ctx) = RequestContext::of_or_new(request) else {
             return Outcome::Error;
         };
-        // The context lives as long as the slot does, so its address means no other.
-        let source = Source::Lua(Rc::as_ptr(&plugin.context) as usize);
-        let slot = match ctx.slots.find(source) {
-            Some(slot) => slot,
-            None => match ctx.open(source, &plugin.context, plugin.policy) {
-                Ok(slot) => slot,
-                Err(Verdict::Continue) => return Outcome::Continue,
-                Err(_) => return Outcome::Error,
-            },
-        };
-        run(ctx, slot)
+        run(ctx, plugin)
     });
     outcome as c_int
 }

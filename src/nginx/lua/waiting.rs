@@ -58,6 +58,23 @@ impl Waiting {
     }
 }
 
+/// Runs `proxy_on_request_headers`, in a phase that can wait, of the slot that the request has, or gets, for a plugin context of
+/// Lua's. Answers the slot, and what Lua is to do after it.
+pub fn request_headers<'a>(
+    ctx: &'a RequestContext,
+    plugin: &LuaPluginContext,
+    num_headers: u32,
+    end_of_stream: bool,
+) -> (&'a Slot, Outcome) {
+    let source = plugin.source();
+    if let Some(slot) = ctx.slots.find(source) {
+        return (slot, run(ctx, slot, |http| http.on_request_headers(num_headers, end_of_stream)));
+    }
+    ctx.waiting.calls.serve(ctx.slots.len());
+    let (slot, verdict) = ctx.receive(source, &plugin.context, plugin.policy, (num_headers, end_of_stream));
+    (slot, settle(ctx, slot, verdict))
+}
+
 /// Runs a callback in a phase that can wait, and says what Lua is to do after it.
 pub fn run(
     ctx: &RequestContext,

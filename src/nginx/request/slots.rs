@@ -178,6 +178,11 @@ impl Slots {
         })
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len.get()
+    }
+
     /// All of them, in their order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {

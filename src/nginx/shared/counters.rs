@@ -45,7 +45,7 @@ pub fn describe(name: &str) -> Option<Own> {
     }
 }
 
-/// One callback in so many is timed.
+/// One call of the guest in so many is timed, of one callback or of several that follow each other.
 const SAMPLE: u64 = 16;
 
 /// The counters of one plugin, for one instance of it.
@@ -58,8 +58,8 @@ pub struct Counters {
     failures: &'static AtomicU64,
     calls: &'static AtomicU64,
     memory: &'static AtomicU64,
-    /// Callbacks of this instance.
-    own_callbacks: Cell<u64>,
+    /// How often this instance was called.
+    entered: Cell<u64>,
 }
 
 impl Counters {
@@ -76,7 +76,7 @@ impl Counters {
             failures: counter(own::FAILURES),
             calls: counter(own::CALLS),
             memory: number(stores, Kind::Gauge, &[("plugin", plugin), ("worker", &worker)], own::MEMORY),
-            own_callbacks: Cell::new(0),
+            entered: Cell::new(0),
         }
     }
 
@@ -107,16 +107,21 @@ impl Counters {
         self.memory.store(0, Ordering::Relaxed);
     }
 
-    /// A callback begins; the time, if this is one to be timed.
+    /// A callback begins, or several that follow each other; the time, if they are to be timed.
     #[inline]
-    pub fn callback(&self) -> Option<Instant> {
-        add(self.callbacks, 1);
-        let before = self.own_callbacks.get();
-        self.own_callbacks.set(before + 1);
+    pub fn enter(&self) -> Option<Instant> {
+        let before = self.entered.get();
+        self.entered.set(before + 1);
         before.is_multiple_of(SAMPLE).then(Instant::now)
     }
 
-    /// A callback that is timed has ended.
+    /// So many callbacks ended.
+    #[inline]
+    pub fn callbacks(&self, count: usize) {
+        add(self.callbacks, count as u64);
+    }
+
+    /// What is timed has ended.
     #[cold]
     pub fn timed(&self, begin: Instant, memory_size: usize) {
         let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);

@@ -19,7 +19,8 @@ fn done<H: Host>(guest: &mut Guest<'_, H>) -> Result {
 }
 
 fn set_effective_context<H: Host>(guest: &mut Guest<'_, H>, context_id: u32) -> Result {
-    Ok(guest.state().contexts.set_effective(context_id)?)
+    guest.state().contexts.set_effective(context_id)?;
+    guest.part()
 }
 
 #[cfg(test)]

@@ -4,16 +4,13 @@ use std::ptr;
 use std::rc::Rc;
 
 use super::PluginContext;
-use super::machine::Ending;
+use super::machine::{CONTINUE, Ending, Opened};
 use crate::proxy_wasm::abi::Action;
 use crate::proxy_wasm::callbacks::Callback;
 use crate::proxy_wasm::context::ContextKey;
 use crate::proxy_wasm::failure::Failure;
 use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::instance::Instance;
-
-/// What a callback that the plugin does not have would return.
-const CONTINUE: i32 = Action::Continue as i32;
 
 /// One request as one PluginContext sees it. Spec v0.2.1, "HTTP streams".
 ///
@@ -27,7 +24,7 @@ pub struct HttpContext<H: Host> {
 }
 
 impl<H: Host> HttpContext<H> {
-    pub(super) fn new(plugin: Rc<PluginContext<H>>, index: usize, id: u32, generation: u32) -> Self {
+    pub(super) fn new(plugin: Rc<PluginContext<H>>, Opened { index, id, .. }: Opened, generation: u32) -> Self {
         Self { plugin, index, id, generation, finished: false }
     }
 
@@ -135,8 +132,13 @@ impl<H: Host> HttpContext<H> {
             }
             machine.call(ContextKey::Http(self.index), callback, |instance| call(instance, self.id))
         })?;
-        Action::try_from(result).map_err(|_| Failure::BadAction(result))
+        action(result)
     }
+}
+
+/// What a callback of a stream returned.
+pub(super) fn action(result: i32) -> Result<Action, Failure> {
+    Action::try_from(result).map_err(|_| Failure::BadAction(result))
 }
 
 impl<H: Host> Drop for HttpContext<H> {

@@ -5,19 +5,26 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{error, info, warn};
+use wasmtime::Store;
 
 use super::VmStatus;
+use crate::proxy_wasm::abi::Action;
 use crate::proxy_wasm::callbacks::Callback;
 use crate::proxy_wasm::context::{ContextKey, Contexts, Stage};
 use crate::proxy_wasm::failure::{Backoff, CallFailed, Failure};
 use crate::proxy_wasm::host::Host;
 use crate::proxy_wasm::instance::Instance;
+use crate::proxy_wasm::joined::{self, End, Joined};
 use crate::proxy_wasm::plugin::Plugin;
+use crate::proxy_wasm::state::VmState;
 use crate::wasm::wasi;
 
 /// `bool` of the ABI.
 const FALSE: u32 = 0;
 const TRUE: u32 = 1;
+
+/// What a callback that the plugin does not have would return.
+pub(super) const CONTINUE: i32 = Action::Continue as i32;
 
 /// The plugin's instance and its contexts, wherever they are.
 pub(super) struct Machine<H: Host> {
@@ -31,6 +38,14 @@ pub(super) struct Machine<H: Host> {
     backoff: Backoff,
     starts: u64,
     failures: u64,
+}
+
+/// An HTTP context that was made: where it stands, its id and that of its plugin context.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opened {
+    pub index: usize,
+    pub id: u32,
+    parent: u32,
 }
 
 /// A context that its owner let go of.
@@ -90,12 +105,35 @@ impl<H: Host> Machine<H> {
         let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
         let measured = instance.enter(effective, self.plugin.ticks(callback));
         let result = call(instance);
-        instance.leave(result.is_ok(), measured);
+        instance.leave(1, result.is_ok(), measured);
         wasi::flush(instance.store.data_mut());
-        match result {
-            Ok(result) => Ok(result),
-            Err(error) => Err(self.fail(callback, effective, &error)),
+        result.map_err(|error| self.fail(callback, effective, &error))
+    }
+
+    /// As [`Machine::call`], several callbacks in one crossing, of which `ran` have run when it returns; nothing for a plugin whose
+    /// callbacks are not joined.
+    #[inline]
+    fn call_joined<R>(
+        &mut self,
+        effective: ContextKey,
+        callbacks: &[Callback],
+        call: impl FnOnce(&Joined, &mut Store<VmState<H>>) -> wasmtime::Result<R>,
+        ran: impl FnOnce(&R) -> usize,
+    ) -> Result<Option<R>, Failure> {
+        let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
+        if instance.joined.is_none() {
+            return Ok(None);
         }
+        let measured = instance.enter(effective, self.plugin.ticks(callbacks[0]));
+        let Some(joined) = &instance.joined else { return Ok(None) };
+        let result = call(joined, &mut instance.store);
+        let ran = match &result {
+            Ok(result) => ran(result),
+            Err(_) => joined.returned(&mut instance.store) + 1,
+        };
+        instance.leave(ran, result.is_ok(), measured);
+        wasi::flush(instance.store.data_mut());
+        result.map(Some).map_err(|error| self.fail(callbacks[callbacks.len().min(ran) - 1], effective, &error))
     }
 
     /// Brings a plugin context up: an instance if there is none, and the context in it.
@@ -119,14 +157,11 @@ impl<H: Host> Machine<H> {
 
         self.call(key, Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, 0), ())
-        })
-        .inspect_err(|_| self.complain(format_args!("failed to create context {id}, rc: -1")))?;
+        })?;
         self.start_vm(key, id)?;
-        let configured = self
-            .call(key, Callback::OnConfigure, |instance| {
-                instance.callbacks.on_configure.call(&mut instance.store, (id, configuration_size), TRUE)
-            })
-            .inspect_err(|_| self.complain(format_args!("failed to configure plugin context {id}, rc: -1")))?;
+        let configured = self.call(key, Callback::OnConfigure, |instance| {
+            instance.callbacks.on_configure.call(&mut instance.store, (id, configuration_size), TRUE)
+        })?;
         if configured == FALSE {
             self.complain(format_args!("failed to configure plugin context {id}, rc: 0"));
             self.contexts().set_stage(key, Stage::Refused);
@@ -174,22 +209,68 @@ impl<H: Host> Machine<H> {
         Ok(())
     }
 
-    /// Makes the context of a request, and tells its index and id.
-    pub fn open(&mut self, plugin: usize, stream: H::Stream) -> Result<(usize, u32), Failure> {
+    /// Makes the context of a request.
+    pub fn open(&mut self, plugin: usize, stream: H::Stream) -> Result<Opened, Failure> {
+        let opened = self.register_http(plugin, stream)?;
+        self.create(opened)?;
+        Ok(opened)
+    }
+
+    /// As [`Machine::open`], and `proxy_on_request_headers`: answers what that returns.
+    pub fn open_with_request_headers(
+        &mut self,
+        plugin: usize,
+        stream: H::Stream,
+        (num_headers, end_of_stream): (u32, bool),
+    ) -> Result<(Opened, i32), Failure> {
+        let opened = self.register_http(plugin, stream)?;
+        let Opened { index, id, parent } = opened;
+        let key = ContextKey::Http(index);
+        let begun = self.call_joined(
+            key,
+            joined::BEGIN,
+            |joined, store| joined.begin(store, (id, parent), (num_headers, end_of_stream)),
+            |action| 1 + usize::from(action.is_some()),
+        )?;
+        if begun.is_none() {
+            self.create(opened)?;
+        }
+        let action = match begun.flatten() {
+            Some(action) => action,
+            None => self.request_headers(key, (id, num_headers, end_of_stream.into()))?,
+        };
+        Ok((opened, action))
+    }
+
+    fn register_http(&mut self, plugin: usize, stream: H::Stream) -> Result<Opened, Failure> {
         self.start(plugin)?;
         let contexts = self.contexts();
         let index = contexts.open(plugin, stream);
-        let key = ContextKey::Http(index);
-        let (id, parent) = (contexts.id(key), contexts.id(ContextKey::Plugin(plugin)));
+        let (id, parent) = (contexts.id(ContextKey::Http(index)), contexts.id(ContextKey::Plugin(plugin)));
         if let Some(instance) = &mut self.instance {
             instance.store.data_mut().host.stream_opened();
         }
-        self.call(key, Callback::OnContextCreate, |instance| {
+        info!("create http context {id}");
+        Ok(Opened { index, id, parent })
+    }
+
+    fn create(&mut self, Opened { index, id, parent }: Opened) -> Result<(), Failure> {
+        if !self.plugin.has(Callback::OnContextCreate) {
+            return Ok(());
+        }
+        self.call(ContextKey::Http(index), Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, parent), ())
         })
-        .inspect_err(|_| self.complain(format_args!("failed to create context {id}, rc: -1")))?;
-        info!("create http context {id}");
-        Ok((index, id))
+    }
+
+    /// `proxy_on_request_headers`.
+    fn request_headers(&mut self, key: ContextKey, params: (u32, u32, u32)) -> Result<i32, Failure> {
+        if !self.plugin.has(Callback::OnRequestHeaders) {
+            return Ok(CONTINUE);
+        }
+        self.call(key, Callback::OnRequestHeaders, |instance| {
+            instance.callbacks.on_request_headers.call(&mut instance.store, params, CONTINUE)
+        })
     }
 
     /// The owner of a context let go of it.
@@ -213,28 +294,61 @@ impl<H: Host> Machine<H> {
         if contexts.stage(key) == Stage::Registered {
             return self.release(key);
         }
+        let ended = self.call_joined(
+            key,
+            joined::END,
+            |joined, store| joined.end(store, id),
+            |end| match end {
+                End::NotDone | End::Done => 1,
+                End::Logged => 2,
+                End::Deleted => 3,
+            },
+        );
+        let ended = match ended {
+            Ok(None) => self.done(key, id),
+            Ok(Some(end)) => Ok(end),
+            Err(failure) => Err(failure),
+        };
+        match ended {
+            Ok(End::NotDone) => self.contexts().suspend(key),
+            Ok(End::Done) => self.log_and_delete(key),
+            Ok(End::Logged) => self.delete(key),
+            Ok(End::Deleted) => self.release(key),
+            // The instance is gone, and the context with it.
+            Err(_) => {}
+        }
+    }
+
+    fn done(&mut self, key: ContextKey, id: u32) -> Result<End, Failure> {
+        if !self.plugin.has(Callback::OnDone) {
+            return Ok(End::Done);
+        }
         let done =
             self.call(key, Callback::OnDone, |instance| instance.callbacks.on_done.call(&mut instance.store, id, TRUE));
-        match done {
-            Ok(FALSE) => self.contexts().suspend(key),
-            Ok(_) => self.delete(key),
-            Err(_) => self.complain(format_args!("failed to mark context {id} as done, rc: -1")),
+        done.map(|done| if done == FALSE { End::NotDone } else { End::Done })
+    }
+
+    fn log_and_delete(&mut self, key: ContextKey) {
+        let id = self.contexts().id(key);
+        let logged = !self.plugin.has(Callback::OnLog)
+            || self
+                .call(key, Callback::OnLog, |instance| instance.callbacks.on_log.call(&mut instance.store, id, ()))
+                .is_ok();
+        if logged {
+            self.delete(key);
         }
     }
 
     fn delete(&mut self, key: ContextKey) {
         let id = self.contexts().id(key);
-        let logged =
-            self.call(key, Callback::OnLog, |instance| instance.callbacks.on_log.call(&mut instance.store, id, ()));
-        // Where it failed, the instance is gone, and the context with it.
-        if logged.is_err() {
-            return;
-        }
-        let deleted = self
-            .call(key, Callback::OnDelete, |instance| instance.callbacks.on_delete.call(&mut instance.store, id, ()));
-        match deleted {
-            Ok(()) => self.release(key),
-            Err(_) => self.complain(format_args!("failed to delete context {id}, rc: -1")),
+        let deleted = !self.plugin.has(Callback::OnDelete)
+            || self
+                .call(key, Callback::OnDelete, |instance| {
+                    instance.callbacks.on_delete.call(&mut instance.store, id, ())
+                })
+                .is_ok();
+        if deleted {
+            self.release(key);
         }
     }
 
@@ -258,7 +372,7 @@ impl<H: Host> Machine<H> {
     /// Logs and deletes the contexts that called `proxy_done`.
     pub fn delete_ended(&mut self) {
         while let Some(key) = self.contexts().next_ended() {
-            self.delete(key);
+            self.log_and_delete(key);
         }
     }
 
@@ -269,7 +383,7 @@ impl<H: Host> Machine<H> {
             if self.contexts().stage(key) == Stage::Pending {
                 let id = self.contexts().id(key);
                 self.complain(format_args!("failed to mark context {id} as done, rc: 0"));
-                self.delete(key);
+                self.log_and_delete(key);
             }
         }
     }
@@ -279,6 +393,13 @@ impl<H: Host> Machine<H> {
         let failure = Failure::of(error, self.plugin.name());
         let id = self.contexts().id(context);
         self.report(callback.name(), id, &failure);
+        match callback {
+            Callback::OnContextCreate => self.complain(format_args!("failed to create context {id}, rc: -1")),
+            Callback::OnConfigure => self.complain(format_args!("failed to configure plugin context {id}, rc: -1")),
+            Callback::OnDone => self.complain(format_args!("failed to mark context {id} as done, rc: -1")),
+            Callback::OnDelete => self.complain(format_args!("failed to delete context {id}, rc: -1")),
+            _ => {}
+        }
         self.drop_instance();
         failure
     }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::machine::{Ending, Machine};
-use super::{HttpContext, VmContext};
+use super::{HttpContext, VmContext, http_context};
+use crate::proxy_wasm::abi::Action;
 use crate::proxy_wasm::callbacks::Callback;
 use crate::proxy_wasm::context::{ContextKey, Stage};
 use crate::proxy_wasm::failure::Failure;
@@ -71,9 +72,28 @@ impl<H: Host> PluginContext<H> {
     pub fn create_http_context(self: &Rc<Self>, stream: H::Stream) -> Result<HttpContext<H>, Failure> {
         self.vm.enter(|machine| {
             let (plugin, _) = self.register(machine);
-            let (index, id) = machine.open(plugin, stream)?;
-            Ok(HttpContext::new(Rc::clone(self), index, id, machine.generation()))
+            let opened = machine.open(plugin, stream)?;
+            Ok(HttpContext::new(Rc::clone(self), opened, machine.generation()))
         })
+    }
+
+    /// As [`PluginContext::create_http_context`], and [`HttpContext::on_request_headers`]: nearly always one follows the other,
+    /// and together they cost little more than one.
+    ///
+    /// # Errors
+    /// As those of both.
+    pub fn receive_request(
+        self: &Rc<Self>,
+        stream: H::Stream,
+        num_headers: u32,
+        end_of_stream: bool,
+    ) -> Result<(HttpContext<H>, Action), Failure> {
+        let (http, result) = self.vm.enter(|machine| {
+            let (plugin, _) = self.register(machine);
+            let (opened, result) = machine.open_with_request_headers(plugin, stream, (num_headers, end_of_stream))?;
+            Ok((HttpContext::new(Rc::clone(self), opened, machine.generation()), result))
+        })?;
+        Ok((http, http_context::action(result)?))
     }
 
     /// `proxy_on_tick`.

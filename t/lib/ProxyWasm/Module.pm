@@ -35,7 +35,8 @@ sub target_dir {
 sub preamble {
     my (%block) = @_;
     my $text = join "\n", map { $_ // '' } @block{qw(main_config http_config config)};
-    my $lua  = $block{lua} || $text =~ $USES_LUA || _needs_libraries();
+    my $uses_lua = $block{lua} || $text =~ $USES_LUA;
+    my $lua = $uses_lua || _needs_libraries();
     my (@main, @http);
 
     push @main, map { "load_module $_;" } _lua_modules() if $lua;
@@ -48,7 +49,7 @@ sub preamble {
         if $lua && $text !~ /\blua_package_path\b/;
     push @http, 'wasm_cache ' . target_dir() . '/wasm-cache;'
         if $SHARED_WASM_CACHE && !$block{no_module} && $text !~ /\bwasm_cache\b/
-        && ($lua || $text =~ $USES_WASM);
+        && ($uses_lua || $text =~ $USES_WASM);
 
     return (join('', map { "$_\n" } @main), join '', map { "$_\n" } @http);
 }

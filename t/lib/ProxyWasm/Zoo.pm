@@ -65,6 +65,8 @@ sub bad_in {
     my ($callback, $fault) = @_;
     my $bad  = qq({"if": ["request_header", "x-bad"], "then": [$fault]});
     my $mark = '["add_header_map_value", "response", "x-zoo", "alive"]';
+    # Without trailers there is no callback.
+    $mark .= ', ["add_header_map_value", "response_trailers", "x-end", "1"]' if $callback eq 'on_response_trailers';
     return qq({"on_response_headers": [$bad, $mark]}) if $callback eq 'on_response_headers';
     return qq({"$callback": [$bad], "on_response_headers": [$mark]});
 }
