@@ -33,6 +33,12 @@ fn http_context_life(criterion: &mut Criterion) {
             bench.iter(|| drop(black_box(plugin.create_http_context(stream.clone()).expect("a context"))))
         });
     }
+    // As nginx does it: with the request's headers, in one crossing.
+    let plugin = plugin_context(&guest(EMPTY));
+    let stream = stream();
+    group.bench_function("receive_request_and_end", |bench| {
+        bench.iter(|| drop(black_box(plugin.receive_request(stream.clone(), 10, true).expect("a context"))))
+    });
 }
 
 criterion_group!(benches, callback, http_context_life);

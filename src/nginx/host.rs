@@ -52,7 +52,7 @@ pub struct NginxHost {
     counters: Counters,
     /// When the running callback began, if it is one to be timed.
     begin: Option<Instant>,
-    /// The instance came up: it had a callback.
+    /// The instance came up.
     is_up: bool,
     /// A callback did not return, so the instance goes.
     has_failed: bool,
@@ -82,6 +82,10 @@ impl NginxHost {
 impl Host for NginxHost {
     type Stream = RequestStream;
 
+    fn instance_started(&mut self) {
+        self.is_up = true;
+    }
+
     fn stream_opened(&mut self) {
         self.counters.request();
     }
@@ -92,7 +96,6 @@ impl Host for NginxHost {
 
     #[inline]
     fn guest_entered(&mut self) -> bool {
-        self.is_up = true;
         self.begin = self.counters.enter();
         self.begin.is_some()
     }

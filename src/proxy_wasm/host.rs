@@ -30,7 +30,9 @@ pub trait Host:
     /// One HTTP request and its response.
     type Stream: Stream;
 
-    /// A request has met the plugin. This and what follows is for a host that counts, and not of the spec.
+    /// The instance came up. This and what follows is for a host that counts, and not of the spec.
+    fn instance_started(&mut self) {}
+    /// A request has met the plugin.
     fn stream_opened(&mut self) {}
     /// The plugin has started a call to another server.
     fn call_started(&mut self) {}

@@ -31,8 +31,8 @@ GET /other
 GET /t
 --- grep_error_log eval: qr/on_\w+ 2|(?:create|free) http context 2/
 --- grep_error_log_out
-on_context_create 2
 create http context 2
+on_context_create 2
 on_request_headers 2
 on_response_headers 2
 on_response_body 2

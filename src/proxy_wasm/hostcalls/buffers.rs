@@ -75,6 +75,7 @@ fn get_configuration<H: Host>(guest: &mut Guest<'_, H>, out: ReturnBytes) -> Res
 }
 
 /// A buffer that lies in the state; `None` for those of the stream.
+#[inline]
 fn kept<H: Host>(state: &VmState<H>, buffer: BufferType) -> std::result::Result<Option<&[u8]>, Status> {
     let incoming = &state.incoming;
     let bytes = match buffer {

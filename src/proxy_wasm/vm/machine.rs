@@ -110,6 +110,18 @@ impl<H: Host> Machine<H> {
         result.map_err(|error| self.fail(callback, effective, &error))
     }
 
+    /// As [`Machine::call`], if the plugin has the callback; `missing` is what its absence means.
+    #[inline]
+    fn call_or<R>(
+        &mut self,
+        missing: R,
+        effective: ContextKey,
+        callback: Callback,
+        call: impl FnOnce(&mut Instance<H>) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        if self.plugin.has(callback) { self.call(effective, callback, call) } else { Ok(missing) }
+    }
+
     /// As [`Machine::call`], several callbacks in one crossing, of which `ran` have run when it returns; nothing for a plugin whose
     /// callbacks are not joined.
     #[inline]
@@ -155,11 +167,11 @@ impl<H: Host> Machine<H> {
         let id = contexts.id(key);
         let configuration_size = size(contexts.configuration(plugin));
 
-        self.call(key, Callback::OnContextCreate, |instance| {
+        self.call_or((), key, Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, 0), ())
         })?;
         self.start_vm(key, id)?;
-        let configured = self.call(key, Callback::OnConfigure, |instance| {
+        let configured = self.call_or(TRUE, key, Callback::OnConfigure, |instance| {
             instance.callbacks.on_configure.call(&mut instance.store, (id, configuration_size), TRUE)
         })?;
         if configured == FALSE {
@@ -177,7 +189,8 @@ impl<H: Host> Machine<H> {
         }
         self.backoff.start(Instant::now())?;
         match Instance::start(&self.plugin, (self.make_host)(), &mut self.idle) {
-            Ok(instance) => {
+            Ok(mut instance) => {
+                instance.store.data_mut().host.instance_started();
                 self.instance = Some(instance);
                 self.starts += 1;
                 Ok(())
@@ -192,12 +205,10 @@ impl<H: Host> Machine<H> {
 
     /// Once per instance, with its first plugin context.
     fn start_vm(&mut self, key: ContextKey, id: u32) -> Result<(), Failure> {
-        if self.instance.as_ref().is_none_or(|instance| instance.vm_started) {
-            return Ok(());
-        }
+        let Some(instance) = self.instance.as_mut().filter(|instance| !instance.vm_started) else { return Ok(()) };
+        instance.vm_started = true;
         let size = size(&self.plugin.identity().vm_configuration);
-        let started = self.call(key, Callback::OnVmStart, |instance| {
-            instance.vm_started = true;
+        let started = self.call_or(TRUE, key, Callback::OnVmStart, |instance| {
             instance.callbacks.on_vm_start.call(&mut instance.store, (id, size), TRUE)
         })?;
         if started == FALSE {
@@ -255,20 +266,14 @@ impl<H: Host> Machine<H> {
     }
 
     fn create(&mut self, Opened { index, id, parent }: Opened) -> Result<(), Failure> {
-        if !self.plugin.has(Callback::OnContextCreate) {
-            return Ok(());
-        }
-        self.call(ContextKey::Http(index), Callback::OnContextCreate, |instance| {
+        self.call_or((), ContextKey::Http(index), Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, parent), ())
         })
     }
 
     /// `proxy_on_request_headers`.
     fn request_headers(&mut self, key: ContextKey, params: (u32, u32, u32)) -> Result<i32, Failure> {
-        if !self.plugin.has(Callback::OnRequestHeaders) {
-            return Ok(CONTINUE);
-        }
-        self.call(key, Callback::OnRequestHeaders, |instance| {
+        self.call_or(CONTINUE, key, Callback::OnRequestHeaders, |instance| {
             instance.callbacks.on_request_headers.call(&mut instance.store, params, CONTINUE)
         })
     }
@@ -320,34 +325,28 @@ impl<H: Host> Machine<H> {
     }
 
     fn done(&mut self, key: ContextKey, id: u32) -> Result<End, Failure> {
-        if !self.plugin.has(Callback::OnDone) {
-            return Ok(End::Done);
-        }
-        let done =
-            self.call(key, Callback::OnDone, |instance| instance.callbacks.on_done.call(&mut instance.store, id, TRUE));
+        let done = self.call_or(TRUE, key, Callback::OnDone, |instance| {
+            instance.callbacks.on_done.call(&mut instance.store, id, TRUE)
+        });
         done.map(|done| if done == FALSE { End::NotDone } else { End::Done })
     }
 
     fn log_and_delete(&mut self, key: ContextKey) {
         let id = self.contexts().id(key);
-        let logged = !self.plugin.has(Callback::OnLog)
-            || self
-                .call(key, Callback::OnLog, |instance| instance.callbacks.on_log.call(&mut instance.store, id, ()))
-                .is_ok();
-        if logged {
+        let logged = self
+            .call_or((), key, Callback::OnLog, |instance| instance.callbacks.on_log.call(&mut instance.store, id, ()));
+        // Where it failed, the instance is gone, and the context with it.
+        if logged.is_ok() {
             self.delete(key);
         }
     }
 
     fn delete(&mut self, key: ContextKey) {
         let id = self.contexts().id(key);
-        let deleted = !self.plugin.has(Callback::OnDelete)
-            || self
-                .call(key, Callback::OnDelete, |instance| {
-                    instance.callbacks.on_delete.call(&mut instance.store, id, ())
-                })
-                .is_ok();
-        if deleted {
+        let deleted = self.call_or((), key, Callback::OnDelete, |instance| {
+            instance.callbacks.on_delete.call(&mut instance.store, id, ())
+        });
+        if deleted.is_ok() {
             self.release(key);
         }
     }
