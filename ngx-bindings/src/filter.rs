@@ -23,7 +23,7 @@ unsafe impl Sync for Next {}
 
 impl Next {
     /// No filters yet: whoever is passed on to them fails.
-    pub const fn new() -> Self {
+    pub const fn none() -> Self {
         Self { header: Cell::new(no_header_filter), body: Cell::new(no_body_filter) }
     }
 

@@ -10,7 +10,7 @@ use super::request::RequestContext;
 use super::response;
 
 /// The filters that stood at the top when ours were put there.
-pub static NEXT: Next = Next::new();
+pub static NEXT: Next = Next::none();
 
 /// Puts our filters at the top of the chains.
 pub fn register() {
