@@ -14,6 +14,7 @@
 //! | `worker` | the VMs and PluginContexts of one process |
 //! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
 //! | `live` | the requests that are not over, for a worker that is told to exit |
+//! | `rarely` | what few requests need |
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
 //! | `filters`, `response` | header and body filter: the response's way |
 //! | `unsent` | what plugins made of the response, until the client has it |
@@ -40,6 +41,7 @@ mod module;
 mod pause;
 mod phases;
 mod pulse;
+mod rarely;
 mod request;
 mod response;
 mod shared;

@@ -86,7 +86,11 @@ for my $document (grep { m{^examples/plugins/[^/]+/} } documents()) {
     my ($json) = $text =~ /On a route of APISIX: `("plugins": [^`]*)`/;
     ok eval { JSON::PP::decode_json("{$json}") }, "$document: what a route has is JSON";
 }
-my $s = start_nginx(http_config => $all, config => 'location = /up { proxy_wasm off; return 204; }');
+my $s = start_nginx(
+    http_config   => $all,
+    config        => 'location = /up { proxy_wasm off; return 204; }',
+    start_timeout => 300,    # all of them may have to be compiled
+);
 # A worker that answers has configured its plugins.
 is $s->get('/up')->{status}, 204, 'examples: nginx runs with all of them';
 my @log = split /^/, $s->error_log;

@@ -175,7 +175,8 @@ for my $path (sort keys %paths) {
             $s->mark_log;
             my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $s->port) or die $!;
             print $socket "GET /left HTTP/1.1\r\nHost: a\r\n\r\n";
-            ok $s->wait_for_log(qr/register http call callout id/, count => 3), 'three are made';
+            # One that has not come yet could be taken by the next worker, who does not see that its client has gone.
+            ok $s->wait_for_log(qr/come to the server/, count => 3), 'three are made';
             close $socket;
             ok $s->wait_for_log(qr/client prematurely closed connection/), 'the client leaves';
             ok $s->wait_for_log(qr/free http context/), 'the request ends';

@@ -13,6 +13,7 @@ use crate::pool::AllocError;
 
 /// A chain of buffers that nginx, or a list of ours, keeps.
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 pub struct Chain(*mut ngx_chain_t);
 
 impl Default for Chain {

@@ -13,27 +13,26 @@ pub type HeaderFilter = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int
 pub type BodyFilter = unsafe extern "C" fn(*mut ngx_http_request_t, *mut ngx_chain_t) -> ngx_int_t;
 
 /// The filters that come after ours.
-#[derive(Default)]
 pub struct Next {
-    header: Cell<Option<HeaderFilter>>,
-    body: Cell<Option<BodyFilter>>,
+    header: Cell<HeaderFilter>,
+    body: Cell<BodyFilter>,
 }
 
 // SAFETY: nginx builds the chains and runs the filters in one thread of a process.
 unsafe impl Sync for Next {}
 
 impl Next {
-    /// No filters yet.
-    pub const fn new() -> Self {
-        Self { header: Cell::new(None), body: Cell::new(None) }
+    /// No filters yet: whoever is passed on to them fails.
+    pub const fn none() -> Self {
+        Self { header: Cell::new(no_header_filter), body: Cell::new(no_body_filter) }
     }
 
     /// Puts filters of ours at the top of nginx's chains; called from `postconfiguration`.
     pub fn push(&self, header: HeaderFilter, body: BodyFilter) {
         // SAFETY: the tops are plain globals, changed only while nginx reads its configuration.
         unsafe {
-            self.header.set(sys::ngx_http_top_header_filter);
-            self.body.set(sys::ngx_http_top_body_filter);
+            self.header.set(sys::ngx_http_top_header_filter.unwrap_or(no_header_filter));
+            self.body.set(sys::ngx_http_top_body_filter.unwrap_or(no_body_filter));
             sys::ngx_http_top_header_filter = Some(header);
             sys::ngx_http_top_body_filter = Some(body);
         }
@@ -42,20 +41,22 @@ impl Next {
     /// Runs the header filters after ours.
     #[inline]
     pub fn header(&self, request: Request) -> ngx_int_t {
-        match self.header.get() {
-            // SAFETY: a filter of nginx, on a valid request.
-            Some(next) => unsafe { next(request.as_ptr()) },
-            None => rc::ERROR,
-        }
+        // SAFETY: a filter of nginx, on a valid request.
+        unsafe { self.header.get()(request.as_ptr()) }
     }
 
     /// Runs the body filters after ours.
     #[inline]
     pub fn body(&self, request: Request, chain: Chain) -> ngx_int_t {
-        match self.body.get() {
-            // SAFETY: a filter of nginx, on a valid request and what the filter before passed.
-            Some(next) => unsafe { next(request.as_ptr(), chain.as_ptr()) },
-            None => rc::ERROR,
-        }
+        // SAFETY: a filter of nginx, on a valid request and what the filter before passed.
+        unsafe { self.body.get()(request.as_ptr(), chain.as_ptr()) }
     }
+}
+
+unsafe extern "C" fn no_header_filter(_: *mut ngx_http_request_t) -> ngx_int_t {
+    rc::ERROR
+}
+
+unsafe extern "C" fn no_body_filter(_: *mut ngx_http_request_t, _: *mut ngx_chain_t) -> ngx_int_t {
+    rc::ERROR
 }

@@ -81,6 +81,13 @@ impl Pool {
         Ok(())
     }
 
+    /// Whether anything is to be done when the pool is destroyed.
+    #[inline]
+    pub fn has_on_destroy(self) -> bool {
+        // SAFETY: the pool is valid by the handle's contract.
+        unsafe { !(*self.as_ptr()).cleanup.is_null() }
+    }
+
     /// The data that was registered with `handler` and is what `wanted` says.
     pub fn find_on_destroy(
         self,

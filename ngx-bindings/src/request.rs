@@ -12,6 +12,7 @@ use crate::{Log, Pool, rc, string};
 
 /// One request of nginx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
 pub struct Request(NonNull<ngx_http_request_t>);
 
 impl Request {
@@ -20,6 +21,17 @@ impl Request {
     /// `r` is a request of nginx, used only in nginx's thread and not after nginx freed it.
     pub unsafe fn from_ptr(r: *mut ngx_http_request_t) -> Option<Self> {
         NonNull::new(r).map(Self)
+    }
+
+    /// As [`Self::from_ptr`], where nginx itself calls: each of its requests pays for what is looked at here.
+    ///
+    /// # Safety
+    ///
+    /// As there, and `r` is not null.
+    #[inline]
+    pub unsafe fn from_nginx(r: *mut ngx_http_request_t) -> Self {
+        // SAFETY: by this function's contract.
+        Self(unsafe { NonNull::new_unchecked(r) })
     }
 
     /// The pointer that nginx's functions take.

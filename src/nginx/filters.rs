@@ -10,7 +10,7 @@ use super::request::RequestContext;
 use super::response;
 
 /// The filters that stood at the top when ours were put there.
-pub static NEXT: Next = Next::new();
+pub static NEXT: Next = Next::none();
 
 /// Puts our filters at the top of the chains.
 pub fn register() {
@@ -19,37 +19,24 @@ pub fn register() {
 
 unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request.
-    let Some(request) = (unsafe { Request::from_ptr(r) }) else {
-        return rc::ERROR;
-    };
-    if !response::concerns(request) {
-        return NEXT.header(request);
-    }
-    header_guarded(request)
+    let request = unsafe { Request::from_nginx(r) };
+    if response::may_concern(request) { header_guarded(request) } else { NEXT.header(request) }
 }
 
-/// Out of line: a response that no plugin has to do with does not pay for the stack frame.
+/// Out of line, and by C's convention, in which nothing unwinds: a response that no plugin has to do with pays for no stack frame.
 #[inline(never)]
-fn header_guarded(request: Request) -> ngx_int_t {
-    guard(rc::ERROR, || RequestContext::of_or_new(request).map_or_else(Into::into, response::header))
+extern "C" fn header_guarded(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || response::header_of(request))
 }
 
 unsafe extern "C" fn body_filter(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request, and a chain that lives while the filter runs.
-    let (Some(request), chain) = (unsafe { (Request::from_ptr(r), Chain::from_ptr(chain)) }) else {
-        return rc::ERROR;
-    };
-    if request.is_subrequest() {
-        return NEXT.body(request, chain);
-    }
-    match RequestContext::of(request) {
-        Some(ctx) => body_guarded(ctx, chain),
-        None => NEXT.body(request, chain),
-    }
+    let (request, chain) = unsafe { (Request::from_nginx(r), Chain::from_ptr(chain)) };
+    if RequestContext::may_be_of(request) { body_guarded(request, chain) } else { NEXT.body(request, chain) }
 }
 
-/// Out of line, as [`header_guarded`].
+/// As [`header_guarded`].
 #[inline(never)]
-fn body_guarded(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
-    guard(rc::ERROR, || response::body(ctx, chain))
+extern "C" fn body_guarded(request: Request, chain: Chain) -> ngx_int_t {
+    guard(rc::ERROR, || response::body_of(request, chain))
 }

@@ -33,7 +33,7 @@ pub use trailers::trailer_count;
 use self::timers::Ticks;
 use super::calls::{Calls, Client};
 use super::live::RequestHandle;
-use super::request::RequestContext;
+use super::request::{RequestContext, Slot};
 use super::shared::counters::Counters;
 use super::shared::{Shared, queue_events};
 use super::vm::Roots;
@@ -132,10 +132,8 @@ impl Drop for NginxHost {
 /// One HttpContext's way to its request: a slot of the request's [`RequestContext`].
 #[derive(Debug)]
 pub struct RequestStream {
-    ctx: NonNull<RequestContext>,
-    slot: usize,
-    /// For the last word on it.
     handle: RequestHandle,
+    slot: NonNull<Slot>,
     /// Calls made for the request: they end with it. There are none until the first is made.
     calls: OnceCell<Calls>,
 }
@@ -145,13 +143,13 @@ unsafe impl Send for RequestStream {}
 
 impl RequestStream {
     /// The stream of a slot; it is used until the slot's HttpContext has finished, which the request's end waits for.
-    pub fn new(ctx: &RequestContext, slot: usize) -> Self {
-        Self { ctx: NonNull::from(ctx), slot, handle: ctx.handle(), calls: OnceCell::new() }
+    pub fn new(ctx: &RequestContext, slot: &Slot) -> Self {
+        Self { handle: ctx.handle(), slot: NonNull::from(slot), calls: OnceCell::new() }
     }
 
     fn ctx(&self) -> &RequestContext {
         // SAFETY: the context lives as long as the request's pool and finishes its HttpContexts before that goes.
-        unsafe { self.ctx.as_ref() }
+        unsafe { self.handle.room().as_ref() }
     }
 
     /// The way back to the request, from what may outlive it.
@@ -160,14 +158,15 @@ impl RequestStream {
     }
 
     /// Which of the request's HttpContexts this is.
-    pub fn slot(&self) -> usize {
-        self.slot
+    pub fn slot(&self) -> &Slot {
+        // SAFETY: as above; slots stay where they are in the context.
+        unsafe { self.slot.as_ref() }
     }
 
     pub fn calls(&self) -> &Calls {
         self.calls.get_or_init(|| {
             let calls = Calls::default();
-            self.ctx().set_calls(self.slot, calls.pending());
+            self.slot().set_calls(calls.pending());
             calls
         })
     }
@@ -187,7 +186,7 @@ impl Drop for RequestStream {
     /// While the request lives, its instance is what goes: nothing will come that the request may wait for.
     fn drop(&mut self) {
         if let Some(ctx) = self.handle.get() {
-            ctx.instance_gone(self.slot);
+            ctx.instance_gone(self.slot());
         }
     }
 }

@@ -2,39 +2,38 @@
 //!
 //! nginx lets go of requests without a word when a worker is told to terminate at once; their contexts are ended all the same.
 //!
-//! The memory of a context is used by one request after the other. In the request's pool it would often be what no longer fits
-//! nginx's first block, and a block costs more than all else that is allocated for a request.
+//! The memory of a context is used by one request after the other, and never freed: in the request's pool it would often be what
+//! no longer fits nginx's first block, and a block costs more than all else that is allocated for a request.
 
-use std::cell::RefCell;
-use std::mem::MaybeUninit;
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
 use super::request::RequestContext;
 
 thread_local! {
-    static LIVE: RefCell<Live> = const {
-        RefCell::new(Live { places: Vec::new(), free: Vec::new(), spare: Vec::new(), last_serial: 0 })
-    };
+    /// Not dropped at the end of the process: what Lua's garbage collector ends may come later.
+    static PLACES: ManuallyDrop<Places> =
+        const { ManuallyDrop::new(Places { all: RefCell::new(Vec::new()), free: RefCell::new(Vec::new()) }) };
 }
 
-/// Places are used again, so that a request costs no allocation in the steady state; the serial number tells its holders apart.
-struct Live {
-    places: Vec<Place>,
-    free: Vec<usize>,
-    #[expect(clippy::vec_box, reason = "requests know their context by its address, so it stays where it is")]
-    spare: Vec<Box<MaybeUninit<RequestContext>>>,
-    last_serial: u64,
+struct Places {
+    all: RefCell<Vec<&'static Place>>,
+    free: RefCell<Vec<&'static Place>>,
 }
 
+/// Room for the context of one request at a time.
+#[derive(Debug)]
 struct Place {
-    serial: u64,
-    ctx: Option<NonNull<RequestContext>>,
+    /// Odd while a request lives here, and a new one for each.
+    serial: Cell<u64>,
+    ctx: UnsafeCell<MaybeUninit<RequestContext>>,
 }
 
 /// The way to a request from what may outlive it.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHandle {
-    place: usize,
+    place: &'static Place,
     serial: u64,
 }
 
@@ -42,63 +41,60 @@ impl RequestHandle {
     /// The request, if its contexts have not finished.
     #[inline]
     pub fn get(&self) -> Option<&RequestContext> {
-        let ctx = LIVE.with_borrow(|live| {
-            let place = live.places.get(self.place)?;
-            place.ctx.filter(|_| place.serial == self.serial)
-        })?;
-        // SAFETY: it is there until [`leave`], which its request calls before it goes.
-        Some(unsafe { ctx.as_ref() })
+        // SAFETY: whoever entered made a context here, and that is there until it leaves.
+        (self.place.serial.get() == self.serial).then(|| unsafe { self.room().as_ref() })
+    }
+
+    /// Where the context is, or is to be made.
+    #[inline]
+    pub fn room(&self) -> NonNull<RequestContext> {
+        NonNull::from(&self.place.ctx).cast()
+    }
+
+    /// The request's contexts are about to finish. False if they were before.
+    pub fn leave(&self) -> bool {
+        let lives = self.place.serial.get() == self.serial;
+        if lives {
+            self.place.serial.set(self.serial + 1);
+        }
+        lives
+    }
+
+    /// Lets another request have the room.
+    ///
+    /// # Safety
+    ///
+    /// The request has left, and nothing uses its context any more.
+    pub unsafe fn give_back(self) {
+        PLACES.with(|places| places.free.borrow_mut().push(self.place));
     }
 }
 
-/// Takes a request in, until [`leave`]: where its context is to be made at once, until [`give_back`], and the way there.
-pub fn enter() -> (NonNull<RequestContext>, RequestHandle) {
-    LIVE.with_borrow_mut(|live| {
-        let ctx = NonNull::from(Box::leak(live.spare.pop().unwrap_or_else(Box::new_uninit))).cast();
-        live.last_serial += 1;
-        let serial = live.last_serial;
-        let taken = Place { serial, ctx: Some(ctx) };
-        let place = match live.free.pop() {
-            Some(place) => {
-                live.places[place] = taken;
-                place
-            }
-            None => {
-                live.places.push(taken);
-                live.places.len() - 1
-            }
-        };
-        (ctx, RequestHandle { place, serial })
-    })
+/// Takes a request in, until [`RequestHandle::leave`]: its context is to be made at once.
+pub fn enter() -> RequestHandle {
+    let place = PLACES.with(|places| places.free.borrow_mut().pop()).unwrap_or_else(new_place);
+    let serial = place.serial.get() + 1;
+    place.serial.set(serial);
+    RequestHandle { place, serial }
 }
 
-/// The request's contexts are about to finish. Does nothing if it has left already.
-pub fn leave(handle: RequestHandle) {
-    LIVE.with_borrow_mut(|live| {
-        let place = &mut live.places[handle.place];
-        if place.serial == handle.serial && place.ctx.take().is_some() {
-            live.free.push(handle.place);
-        }
-    });
-}
-
-/// Keeps the memory of a context for another request.
-///
-/// # Safety
-///
-/// It came from [`enter`], and nothing uses it any more.
-pub unsafe fn give_back(ctx: NonNull<RequestContext>) {
-    // SAFETY: by this function's contract.
-    let memory = unsafe { Box::from_raw(ctx.as_ptr().cast()) };
-    LIVE.with_borrow_mut(|live| live.spare.push(memory));
+#[cold]
+fn new_place() -> &'static Place {
+    let place = Box::leak(Box::new(Place { serial: Cell::new(0), ctx: UnsafeCell::new(MaybeUninit::uninit()) }));
+    PLACES.with(|places| places.all.borrow_mut().push(place));
+    place
 }
 
 /// Ends the contexts of every request: the worker exits.
 pub fn finish_all() {
     // Not borrowed while callbacks run.
-    let all: Vec<_> = LIVE.with_borrow(|live| live.places.iter().filter_map(|place| place.ctx).collect());
-    for ctx in all {
-        // SAFETY: callbacks do not end requests, and nginx ends none while it calls us.
-        unsafe { ctx.as_ref() }.finish();
+    let all = PLACES.with(|places| places.all.borrow().clone());
+    for place in all {
+        let serial = place.serial.get();
+        if serial % 2 == 1
+            && let Some(ctx) = (RequestHandle { place, serial }).get()
+        {
+            ctx.finish();
+        }
     }
 }

@@ -204,7 +204,7 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
             deadlines::resume(&runtime.engine);
         }
         if !main.attachments.is_empty() {
-            main.worker().start();
+            main.worker().start(&main.attachments);
         }
         rc::OK
     })

@@ -12,6 +12,7 @@ use ngx_bindings::sys::ngx_event_t;
 
 use super::guard::guard;
 use super::phases;
+use super::rarely::Rarely;
 use super::request::RequestContext;
 use crate::proxy_wasm::abi::StreamType;
 
@@ -32,7 +33,7 @@ enum Hold {
 pub struct Pause {
     request: Cell<Hold>,
     /// Slots whose plugins resumed the response, to be looked at by the event.
-    response: RefCell<Vec<usize>>,
+    response: Rarely<RefCell<Vec<usize>>>,
     event: RefCell<Option<Box<Event>>>,
 }
 
@@ -99,7 +100,9 @@ impl RequestContext {
             StreamType::HttpRequest if self.pause.request.get() == Hold::Held(slot) => {
                 self.pause.request.set(Hold::Released)
             }
-            StreamType::HttpResponse if self.response.is_held_by(slot) => self.pause.response.borrow_mut().push(slot),
+            StreamType::HttpResponse if self.response.is_held_by(slot) => {
+                self.pause.response.make().borrow_mut().push(slot);
+            }
             _ => return,
         }
         self.with_event(Event::post);
@@ -129,8 +132,9 @@ impl RequestContext {
     /// Does what is due, from nginx's loop. The request may be gone after.
     fn wake(&self) {
         let timed_out = self.pause.event.borrow_mut().as_mut().is_some_and(|event| event.take_timed_out());
-        if timed_out && let Some(slot) = self.pause.request_holder() {
-            let name = self.plugin_name(slot);
+        let holder = self.pause.request_holder().and_then(|slot| self.slots.get(slot));
+        if let Some(slot) = holder.filter(|_| timed_out) {
+            let name = slot.plugin_name();
             let line = format_args!("plugin \"{name}\" held the request past wasm_pause_timeout");
             self.request().log().print(Level::Error, line);
         }
@@ -138,7 +142,8 @@ impl RequestContext {
             return;
         }
         if self.response.has_begun() {
-            return self.wake_response(&self.pause.response.take(), timed_out);
+            let resumed = self.pause.response.get().map(RefCell::take).unwrap_or_default();
+            return self.wake_response(&resumed, timed_out);
         }
         match self.pause.request.get() {
             // nginx is not in a phase of ours: an answer waits until it comes to one, or to the response.

@@ -10,7 +10,7 @@ use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
 use super::host::header_count;
 use super::module;
-use super::request::{RequestContext, Source, Verdict, phase_result};
+use super::request::{RequestContext, Slot, Source, Verdict, phase_result};
 use crate::config::Phase;
 use crate::proxy_wasm::Callback;
 use crate::proxy_wasm::abi::MapType;
@@ -27,29 +27,32 @@ pub fn register(cf: Conf, main: &MainConf) -> ngx_int_t {
 }
 
 unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
-    handle(r, Phase::Rewrite)
+    // SAFETY: nginx passes a valid request.
+    let request = unsafe { Request::from_nginx(r) };
+    if has_plugins(request) { rewrite_guarded(request) } else { rc::DECLINED }
 }
 
 unsafe extern "C" fn on_access(r: *mut ngx_http_request_t) -> ngx_int_t {
-    handle(r, Phase::Access)
+    // SAFETY: as above.
+    let request = unsafe { Request::from_nginx(r) };
+    if has_plugins(request) { access_guarded(request) } else { rc::DECLINED }
 }
 
-fn handle(r: *mut ngx_http_request_t, phase: Phase) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request.
-    let Some(request) = (unsafe { Request::from_ptr(r) }) else {
-        return rc::DECLINED;
-    };
-    let loc = loc_conf(request);
-    if loc.attachments.is_empty() || request.is_subrequest() {
-        return rc::DECLINED;
-    }
-    run_guarded(request, loc, phase)
+#[inline]
+fn has_plugins(request: Request) -> bool {
+    !loc_conf(request).attachments.is_empty() && !request.is_subrequest()
 }
 
-/// Out of line: a location without plugins does not pay for the stack frame.
+/// Out of line, and by C's convention, in which nothing unwinds: a location without plugins pays for no stack frame.
 #[inline(never)]
-fn run_guarded(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
-    guard(rc::ERROR, || run(request, loc, phase))
+extern "C" fn rewrite_guarded(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || run(request, loc_conf(request), Phase::Rewrite))
+}
+
+/// As [`rewrite_guarded`].
+#[inline(never)]
+extern "C" fn access_guarded(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || run(request, loc_conf(request), Phase::Access))
 }
 
 /// The plugins of this phase, from where they stopped.
@@ -86,7 +89,7 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
     let request = ctx.request();
     for attached in loc.attachments.iter().filter(|attached| attached.phase == phase) {
         let source = Source::Directive(attached.index);
-        if ctx.position(source).is_some() {
+        if ctx.slots.find(source).is_some() {
             continue;
         }
         let plugin = main_conf(request).worker().context(attached.index);
@@ -97,7 +100,7 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
         match verdict {
             Verdict::Continue => {}
             Verdict::Pause => {
-                ctx.pause_request(slot);
+                ctx.pause_request(slot.index());
                 return Verdict::Pause;
             }
             verdict => return verdict,
@@ -107,13 +110,13 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
 }
 
 /// The next slot of this phase that is to see the body.
-fn next_for_body(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Option<usize> {
+fn next_for_body<'a>(ctx: &'a RequestContext, loc: &LocConf, phase: Phase) -> Option<&'a Slot> {
     if !ctx.any_has(Callback::OnRequestBody) {
         return None;
     }
     let attached = loc.attachments.iter().filter(|attached| attached.phase == phase);
-    let mut slots = attached.filter_map(|attached| ctx.position(Source::Directive(attached.index)));
-    slots.find(|&slot| ctx.wants_request_body(slot, loc.request_body()))
+    let mut slots = attached.filter_map(|attached| ctx.slots.find(Source::Directive(attached.index)));
+    slots.find(|slot| slot.wants_request_body(ctx.request(), loc.request_body()))
 }
 
 /// nginx calls this when it has the whole body, maybe before `read_body` returns.
@@ -130,18 +133,18 @@ unsafe extern "C" fn on_body_read(r: *mut ngx_http_request_t) {
 }
 
 /// `proxy_on_request_body`, once with the whole, of each plugin of this phase that wants it; each sees what the one before left.
-fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: usize) -> ngx_int_t {
+fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: &Slot) -> ngx_int_t {
     let mut next = Some(first);
     while let Some(slot) = next {
         let size = {
             let mut body = ctx.request_body.borrow_mut();
             body.get_or_insert_with(|| Body::of(ctx.request().body())).size()
         };
-        ctx.see_request_body(slot);
+        slot.see_request_body();
         match ctx.call(slot, |http| http.on_request_body(u32::try_from(size).unwrap_or(u32::MAX), true)) {
             Verdict::Continue => {}
             Verdict::Pause => {
-                ctx.pause_request(slot);
+                ctx.pause_request(slot.index());
                 return rc::DONE;
             }
             verdict => return phase_result(ctx, verdict),
@@ -164,16 +167,19 @@ fn keep_body(ctx: &RequestContext) -> ngx_int_t {
 
 unsafe extern "C" fn on_log(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request.
-    if let Some(ctx) = unsafe { Request::from_ptr(r) }.and_then(RequestContext::of) {
-        finish_guarded(ctx);
-    }
-    rc::OK
+    let request = unsafe { Request::from_nginx(r) };
+    if RequestContext::may_be_of(request) { finish_guarded(request) } else { rc::OK }
 }
 
-/// Out of line, as [`run_guarded`].
+/// As [`rewrite_guarded`].
 #[inline(never)]
-fn finish_guarded(ctx: &RequestContext) {
-    guard((), || ctx.finish());
+extern "C" fn finish_guarded(request: Request) -> ngx_int_t {
+    guard(rc::OK, || {
+        if let Some(ctx) = RequestContext::of(request) {
+            ctx.finish();
+        }
+        rc::OK
+    })
 }
 
 /// The configuration of the location that the request is in.

@@ -24,15 +24,18 @@ impl Worker {
     }
 
     /// Starts every attached plugin. What fails is logged, and tried again by the first request.
-    pub fn start(&self) {
+    pub fn start(&self, attachments: &[Attachment]) {
         if let Some(context) = self.contexts.first() {
             deadlines::start(context.plugin().engine());
         }
-        for context in &self.contexts {
-            if let Err(failure) = context.start()
-                && !failure.is_reported()
-            {
-                tracing::error!("plugin \"{}\" did not start: {failure}", context.plugin().name());
+        for (context, Attachment { name, place, .. }) in self.contexts.iter().zip(attachments) {
+            // A plugin may be attached many times: this says which of them the lines above are about.
+            match context.start() {
+                Ok(()) => {}
+                Err(failure) if failure.is_reported() => {
+                    tracing::error!("plugin \"{name}\" did not start for \"proxy_wasm\"{place}");
+                }
+                Err(failure) => tracing::error!("plugin \"{name}\" did not start for \"proxy_wasm\"{place}: {failure}"),
             }
         }
     }

@@ -24,7 +24,8 @@ sub processes {
     do {
         sleep 0.01 if $deadline;
         $deadline //= time + 20;
-        %processes = map { (slurp("/proc/$_/cmdline") =~ /nginx: ([\w ]+?) ?(?:\0|$)/)[0] => $_ }
+        # One that has just begun still has its master's title.
+        %processes = map { slurp("/proc/$_/cmdline") =~ /nginx: ([\w ]+ process) ?(?:\0|$)/ ? ($1 => $_) : () }
             split ' ', slurp('/proc/' . $s->pid . '/task/' . $s->pid . '/children');
     } while (time < $deadline && grep { !$processes{$_} } 'worker process', @helpers);
     return { map { $_ => costs($processes{$_}) } keys %processes };

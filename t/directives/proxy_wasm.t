@@ -288,3 +288,21 @@ X-Rust: hi
 --- must_die
 --- error_log
 invalid number of arguments in "proxy_wasm" directive
+
+
+
+=== TEST 22: a configuration that the plugin refuses is told with the line that it stands in
+--- http_config
+    wasm_plugin fault $TEST_NGINX_PLUGINS/fault-injection.wasm phase=rewrite;
+--- config
+    location /good { proxy_wasm fault '{"http_status": 401}'; }
+    location /bad  { proxy_wasm fault '{"http_status": 999}'; return 200; }
+--- request
+GET /bad
+--- error_code: 503
+--- error_log eval
+[
+    'fault-injection: bad http_status 999: want 200 to 599',
+    'failed to configure plugin context 2, rc: 0',
+    qr/\[error\] .*plugin "fault" did not start for "proxy_wasm" in \S+nginx\.conf:\d+$/m,
+]

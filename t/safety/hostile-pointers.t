@@ -54,11 +54,17 @@ my @env   = grep { $_->[0] ne 'proxy_close_stream' } map { hostile($_) } hostcal
 my $steps = join ",\n", map { step($_) } @env;
 my %wasi  = map { ($_->[0] => [hostile($_)]) } hostcalls('wasi');
 
+# Where no number of four or eight bytes would be, below all that the guest has in its memory.
+my $odd = join ', ', map { qq(["raw", $_]) }
+    '"proxy_get_log_level", 1', '"proxy_get_current_time_nanoseconds", 3', '"proxy_get_header_map_size", 0, 5',
+    '"proxy_get_header_map_pairs", 0, 7, 13', '"proxy_get_buffer_status", 7, 1, 6';
+
 my @callbacks = qw(on_request_headers on_response_headers on_log);
 my $zoo = open_zoo(
     plugins => {
         (map { ($_ => { script => qq({"$_": [$steps]}), options => 'callback_timeout=10s' }) } @callbacks, 'on_configure'),
         (map { ($_ => { script => wasi_script($wasi{$_}) }) } keys %wasi),
+        odd => { script => qq({"on_request_headers": [$odd]}) },
     },
     http_config => "wasm_shared_data 64k; wasm_shared_queue 64k; wasm_metrics_zone 64k;\n",
 );
@@ -76,6 +82,13 @@ for my $callback (@callbacks) {
         $zoo->is_unharmed('afterwards');
     };
 }
+
+subtest 'addresses that are not aligned' => sub {
+    $zoo->server->mark_log;
+    is $zoo->get('/odd')->{status}, 200, 'are addresses';
+    is_deeply [map { /: \*\d+ raw \w.* -> (\w+)/ } $zoo->lines(qr/ raw /)], [('OK') x 5], 'as others';
+    $zoo->is_unharmed('afterwards');
+};
 
 is $zoo->get('/on_configure')->{status}, 200, 'the host in on_configure, where there is no request';
 

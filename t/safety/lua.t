@@ -58,6 +58,9 @@ my $waits = '{
 }';
 add_plugin(waits => $waits, $waits);
 
+# APISIX tries a configuration that failed again with each request.
+add_plugin(again => '{"on_configure": [["trap"]]}', '{}');
+
 my $zoo = open_zoo(
     plugins     => {},
     lua         => 1,
@@ -148,6 +151,16 @@ subtest 'requests in the plugin\'s hands when another one fails' => sub {
     is $zoo->lines(qr/\[error\]/), 1, 'and one error line is written for all';
     $zoo->is_unharmed('afterwards');
     is $zoo->get('/waits')->{body}, "waits\n", 'and the next request has a plugin that works';
+};
+
+subtest 'a configuration that traps, request after request' => sub {
+    $zoo->server->mark_log;
+    is_deeply [map { $zoo->get('/again', 'X-Bad' => 1)->{status} } 1 .. 30], [(503) x 30], 'fails each';
+    my $traps = $zoo->lines(qr/failed to call function: proxy_on_configure/);
+    cmp_ok $traps, '>=', 2, 'was tried again';
+    cmp_ok $traps, '<', 10, 'but not for each';
+    is $zoo->lines(qr/\[error\]/), 2 * $traps, 'and what was not tried is no news';
+    $zoo->is_unharmed('meanwhile');
 };
 
 $zoo->close;

@@ -126,7 +126,7 @@ enum Context {
 impl Caller {
     /// An HttpContext.
     pub fn http(stream: &RequestStream, calls: &Calls) -> Self {
-        Self { context: Context::Http(stream.handle(), stream.slot()), calls: Rc::downgrade(&calls.0) }
+        Self { context: Context::Http(stream.handle(), stream.slot().index()), calls: Rc::downgrade(&calls.0) }
     }
 
     /// A PluginContext.

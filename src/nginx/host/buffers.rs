@@ -25,9 +25,9 @@ impl Buffers for RequestStream {
         let body = body.as_mut().ok_or(Status::NotFound)?;
         let range = start..start + size;
         // A body that a plugin changes is in our memory; as it came, nginx may have it in a file.
-        let (new_size, limit) = (body.size_with(&range, value.len()), self.ctx().body_buffer_size(self.slot));
+        let (new_size, limit) = (body.size_with(&range, value.len()), self.slot().body_buffer_size());
         if new_size > limit {
-            let name = self.ctx().plugin_name(self.slot);
+            let name = self.slot().plugin_name();
             let line = format_args!(
                 "plugin \"{name}\" cannot change a body: {new_size} bytes are more than wasm_body_buffer_size ({limit})"
             );

@@ -72,7 +72,7 @@ impl NginxHost {
 /// Leaves a call of a request to Lua, if Lua waits for its plugin.
 fn queue_for_lua(stream: &RequestStream, id: u32, call: &Rc<Outgoing>) -> Option<Rc<LuaCall>> {
     let ctx = stream.ctx();
-    let queued = ctx.waiting.calls.queue(stream.slot(), id, call)?;
+    let queued = ctx.waiting.calls.queue(stream.slot().index(), id, call)?;
     stream.request().log().print(
         Level::Notice,
         format_args!("send http request to {}, method: {}, timeout in ms: {}", call.uri(), call.method(), call.timeout),

@@ -31,7 +31,7 @@ impl Properties for RequestStream {
             _ => None,
         };
         if let Some(body) = asked {
-            self.ctx().ask_for_body(self.slot, body, !value.is_empty());
+            self.slot().ask_for_body(body, !value.is_empty());
         }
         let refuse = |reason: &str, status: Status| {
             request.log().print(Level::Error, format_args!("variable \"{}\" {reason}", name.escape_ascii()));

@@ -8,7 +8,7 @@ impl StreamControl for RequestStream {
     fn continue_stream(&mut self, stream: StreamType) -> Result {
         match stream {
             StreamType::HttpRequest | StreamType::HttpResponse => {
-                self.ctx().resume(self.slot, stream);
+                self.ctx().resume(self.slot().index(), stream);
                 Ok(())
             }
             StreamType::Downstream | StreamType::Upstream => Err(Status::NotFound),

@@ -13,7 +13,7 @@ use super::{LuaPluginContext, bytes};
 use crate::nginx::body::Body;
 use crate::nginx::guard::guard;
 use crate::nginx::host::trailer_count;
-use crate::nginx::request::{RequestContext, Verdict};
+use crate::nginx::request::{RequestContext, Slot, Verdict};
 use crate::proxy_wasm::Callback;
 
 /// `proxy_on_request_body`.
@@ -29,7 +29,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
     unsafe {
         let body = bytes(body, body_len);
         on_http_outcome(r, context, |ctx, slot| {
-            if !ctx.has(slot, Callback::OnRequestBody) {
+            if !slot.has(Callback::OnRequestBody) {
                 return Outcome::Continue;
             }
             *ctx.request_body.borrow_mut() = Some(Body::copied(body.to_vec(), false));
@@ -54,26 +54,26 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
     }
 }
 
-fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bool) -> Verdict {
+fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bool) -> Verdict {
     ctx.response.begin_in_lua();
     // That of the request may be left: Lua does not fetch it after a failure or an answer.
     drop(ctx.request_body.take());
-    let Piece { bytes: mut kept, hold } = ctx.response.kept.take(slot);
+    let Piece { bytes: mut kept, hold } = ctx.response.kept.take(slot.index());
     match hold {
         Hold::End => {
             // Another plugin let go of something; this one has not.
             kept.extend_from_slice(body);
-            ctx.response.kept.put(slot, Piece { bytes: kept, hold });
+            ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold });
             Verdict::Pause
         }
         Hold::Done => {
             kept.extend_from_slice(body);
             pass_on(ctx, kept, true);
-            ctx.response.kept.put(slot, Piece { bytes: Vec::new(), hold });
+            ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold });
             Verdict::Continue
         }
         // A plugin that failed keeps nothing back any more.
-        Hold::Until | Hold::LetGo if !ctx.has(slot, Callback::OnResponseBody) => {
+        Hold::Until | Hold::LetGo if !slot.has(Callback::OnResponseBody) => {
             if !kept.is_empty() {
                 kept.extend_from_slice(body);
                 pass_on(ctx, kept, true);
@@ -83,9 +83,9 @@ fn response_body(ctx: &RequestContext, slot: usize, body: &[u8], end_of_body: bo
         Hold::LetGo => match see(ctx, slot, body.to_vec(), false, end_of_body) {
             // The end, and what goes before it, can only be kept together.
             Verdict::Pause if end_of_body => {
-                let Piece { bytes, hold } = ctx.response.kept.take(slot);
+                let Piece { bytes, hold } = ctx.response.kept.take(slot.index());
                 kept.extend_from_slice(&bytes);
-                ctx.response.kept.put(slot, Piece { bytes: kept, hold });
+                ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold });
                 Verdict::Pause
             }
             verdict => {
@@ -109,7 +109,7 @@ fn pass_on(ctx: &RequestContext, bytes: Vec<u8>, changed: bool) {
 }
 
 /// Runs the callback on a piece, and keeps what the plugin pauses on.
-fn see(ctx: &RequestContext, slot: usize, piece: Vec<u8>, changed: bool, end_of_body: bool) -> Verdict {
+fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_body: bool) -> Verdict {
     let piece_size = size(&piece);
     pass_on(ctx, piece, changed);
     let verdict = match ctx.call(slot, |http| http.on_response_body(piece_size, end_of_body)) {
@@ -119,10 +119,10 @@ fn see(ctx: &RequestContext, slot: usize, piece: Vec<u8>, changed: bool, end_of_
     match verdict {
         Verdict::Pause => {
             let mut bytes = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
-            let limit = ctx.body_buffer_size(slot);
+            let limit = slot.body_buffer_size();
             let too_large = bytes.len() > limit;
             if too_large {
-                let name = ctx.plugin_name(slot);
+                let name = slot.plugin_name();
                 let size = std::mem::take(&mut bytes).len();
                 let line = format_args!(
                     "plugin \"{name}\" holds {size} bytes of a response, more than wasm_body_buffer_size ({limit})"
@@ -133,7 +133,7 @@ fn see(ctx: &RequestContext, slot: usize, piece: Vec<u8>, changed: bool, end_of_
                 ctx.after_callback();
             }
             let at_end = end_of_body || too_large;
-            ctx.response.kept.put(slot, Piece { bytes, hold: if at_end { Hold::End } else { Hold::Until } });
+            ctx.response.kept.put(slot.index(), Piece { bytes, hold: if at_end { Hold::End } else { Hold::Until } });
             if at_end {
                 ctx.request().set_buffered(true);
                 ctx.pause_response();
@@ -142,7 +142,7 @@ fn see(ctx: &RequestContext, slot: usize, piece: Vec<u8>, changed: bool, end_of_
         }
         verdict => {
             if end_of_body {
-                ctx.response.kept.put(slot, Piece { bytes: Vec::new(), hold: Hold::Done });
+                ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold: Hold::Done });
             }
             verdict
         }
@@ -150,7 +150,7 @@ fn see(ctx: &RequestContext, slot: usize, piece: Vec<u8>, changed: bool, end_of_
 }
 
 /// `proxy_on_response_trailers`: Lua has no word for it, so it comes with the end of the body.
-fn response_trailers(ctx: &RequestContext, slot: usize) -> Verdict {
+fn response_trailers(ctx: &RequestContext, slot: &Slot) -> Verdict {
     let count = trailer_count(ctx.request());
     if count == 0 {
         return Verdict::Continue;
@@ -174,7 +174,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_changed_body(
         let Some(bytes) = passed.filter(Body::is_changed).and_then(Body::into_bytes) else {
             return 0;
         };
-        let mut kept = ctx.for_lua.borrow_mut();
+        let mut kept = ctx.for_lua.make().borrow_mut();
         *kept = bytes;
         // SAFETY: Lua passes places for both.
         unsafe {

@@ -19,6 +19,7 @@ use ngx_bindings::sys::ngx_http_request_t;
 use super::{bytes, current};
 use crate::nginx::calls::{CallError, Client, Outgoing, Target, timeout};
 use crate::nginx::guard::guard;
+use crate::nginx::rarely::Rarely;
 use crate::nginx::request::RequestContext;
 use crate::proxy_wasm::pairs::PairsBuf;
 use crate::proxy_wasm::state::HttpCallResponse;
@@ -28,6 +29,12 @@ use crate::proxy_wasm::state::HttpCallResponse;
 pub struct LuaCalls {
     /// The slot whose plugin Lua's thread waits for, or is about to.
     slot: Cell<Option<usize>>,
+    work: Rarely<Work>,
+}
+
+/// What there is to do for Lua, and what it does.
+#[derive(Default)]
+struct Work {
     /// Lua has not asked for these yet.
     queued: RefCell<VecDeque<Weak<LuaCall>>>,
     /// These it makes: few, and none in most requests.
@@ -59,20 +66,22 @@ impl LuaCalls {
             return None;
         }
         let call = Rc::new(LuaCall { id, call: Rc::clone(call), reply: Cell::default(), waker: Cell::default() });
-        self.queued.borrow_mut().push_back(Rc::downgrade(&call));
+        self.work.make().queued.borrow_mut().push_back(Rc::downgrade(&call));
         Some(call)
     }
 
     fn next(&self) -> Option<Rc<LuaCall>> {
+        let work = self.work.get()?;
         // Some may have been cancelled.
-        let call = std::iter::from_fn(|| self.queued.borrow_mut().pop_front()).find_map(|call| call.upgrade())?;
-        self.under_way.borrow_mut().push(Rc::downgrade(&call));
+        let call = std::iter::from_fn(|| work.queued.borrow_mut().pop_front()).find_map(|call| call.upgrade())?;
+        work.under_way.borrow_mut().push(Rc::downgrade(&call));
         Some(call)
     }
 
     fn reply(&self, id: u32, reply: Reply) {
+        let Some(work) = self.work.get() else { return };
         let call = {
-            let mut under_way = self.under_way.borrow_mut();
+            let mut under_way = work.under_way.borrow_mut();
             // One that was cancelled is gone from the moment on.
             under_way.retain(|call| call.strong_count() > 0);
             let position = under_way.iter().position(|call| call.upgrade().is_some_and(|call| call.id == id));
@@ -181,7 +190,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_next_call(r: *mut ngx_http_request_t, c
         // SAFETY: Lua passes the running request, and a place.
         let described = unsafe { calls_of(r) }.and_then(|calls| Some((calls, describe(calls.next()?)?)));
         let Some((calls, (description, to_make))) = described else { return 0 };
-        calls.described.replace(Some(description));
+        calls.work.make().described.replace(Some(description));
         // SAFETY: as above.
         unsafe { call.write(to_make) };
         1

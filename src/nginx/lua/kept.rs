@@ -6,9 +6,11 @@
 
 use std::cell::RefCell;
 
+use crate::nginx::rarely::Rarely;
+
 /// By slot: what it keeps.
 #[derive(Default)]
-pub struct Kept(RefCell<Vec<(usize, Piece)>>);
+pub struct Kept(Rarely<RefCell<Vec<(usize, Piece)>>>);
 
 /// What a plugin keeps, or where it stands when it keeps nothing.
 #[derive(Default)]
@@ -34,29 +36,31 @@ pub enum Hold {
 impl Kept {
     /// Takes what the plugin of a slot keeps.
     pub fn take(&self, slot: usize) -> Piece {
-        let mut kept = self.0.borrow_mut();
+        let Some(kept) = self.0.get() else { return Piece::default() };
+        let mut kept = kept.borrow_mut();
         let position = kept.iter().position(|(keeper, _)| *keeper == slot);
         position.map(|position| kept.swap_remove(position).1).unwrap_or_default()
     }
 
     /// Keeps a piece for the plugin of a slot, which has none.
     pub fn put(&self, slot: usize, piece: Piece) {
-        self.0.borrow_mut().push((slot, piece));
+        self.0.make().borrow_mut().push((slot, piece));
     }
 
     /// Whether the plugin of a slot keeps something.
     pub fn is_kept_by(&self, slot: usize) -> bool {
-        self.0.borrow().iter().any(|(keeper, piece)| *keeper == slot && piece.keeps())
+        self.0.get().is_some_and(|kept| kept.borrow().iter().any(|(keeper, piece)| *keeper == slot && piece.keeps()))
     }
 
     /// The slot whose plugin keeps the end of the body from the client, and with it the request alive.
     pub fn holder(&self) -> Option<usize> {
-        self.0.borrow().iter().find(|(_, piece)| piece.hold == Hold::End).map(|(slot, _)| *slot)
+        let kept = self.0.get()?.borrow();
+        kept.iter().find(|(_, piece)| piece.hold == Hold::End).map(|(slot, _)| *slot)
     }
 
     /// The plugin of a slot lets go. Answers whether the end of the body is to go on, too; `None` if it kept nothing.
     pub fn let_go(&self, slot: usize) -> Option<bool> {
-        let mut kept = self.0.borrow_mut();
+        let mut kept = self.0.get()?.borrow_mut();
         let (_, piece) = kept.iter_mut().find(|(keeper, piece)| *keeper == slot && piece.keeps())?;
         let at_end = piece.hold == Hold::End;
         piece.hold = if at_end { Hold::Done } else { Hold::LetGo };

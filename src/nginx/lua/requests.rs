@@ -12,7 +12,7 @@ use crate::nginx::configuration::BodyMode;
 use crate::nginx::guard::guard;
 use crate::nginx::host::{Answer, header_count};
 use crate::nginx::phases::loc_conf;
-use crate::nginx::request::{RequestContext, Verdict};
+use crate::nginx::request::{RequestContext, Slot, Verdict};
 use crate::nginx::response;
 use crate::proxy_wasm::Callback;
 use crate::proxy_wasm::abi::MapType;
@@ -42,7 +42,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
             let request = ctx.request();
             let count = header_count(request, MapType::HttpRequestHeaders);
             let (slot, outcome) = waiting::request_headers(ctx, plugin, count, !request.has_body());
-            if loc_conf(request).request_body == Some(BodyMode::Always) && ctx.has(slot, Callback::OnRequestBody) {
+            if loc_conf(request).request_body == Some(BodyMode::Always) && slot.has(Callback::OnRequestBody) {
                 // APISIX reads the body, and runs the callback, where the plugin has set this variable of its.
                 let _ = request.set_variable(b"wasm_process_req_body", b"true");
             }
@@ -63,12 +63,12 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
             let request = ctx.request();
             let count = header_count(request, MapType::HttpResponseHeaders);
             let verdict = ctx.call(slot, |http| http.on_response_headers(count, !request.expects_body()));
-            if loc_conf(request).response_body == Some(BodyMode::Always) && ctx.has(slot, Callback::OnResponseBody) {
+            if loc_conf(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
                 let _ = request.set_variable(b"wasm_process_resp_body", b"true");
             }
             // The variable last: looking it up by name costs more than all the rest.
             let wants_body = || request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
-            if ctx.may_change_body(slot) && request.expects_body() && wants_body() {
+            if slot.may_change_body() && request.expects_body() && wants_body() {
                 // Lua has no way to hold the header back, so it cannot say a length that may change.
                 request.set_content_length(None);
                 request.forbid_ranges();
@@ -92,7 +92,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
 pub(super) unsafe fn on_http(
     r: *mut ngx_http_request_t,
     context: *const LuaPluginContext,
-    callback: impl FnOnce(&RequestContext, usize) -> Verdict,
+    callback: impl FnOnce(&RequestContext, &Slot) -> Verdict,
 ) -> c_int {
     // SAFETY: by this function's contract.
     unsafe {
@@ -112,13 +112,13 @@ pub(super) unsafe fn on_http(
 pub(super) unsafe fn on_http_outcome(
     r: *mut ngx_http_request_t,
     context: *const LuaPluginContext,
-    run: impl FnOnce(&RequestContext, usize) -> Outcome,
+    run: impl FnOnce(&RequestContext, &Slot) -> Outcome,
 ) -> c_int {
     // SAFETY: by this function's contract.
     unsafe {
         on_request(r, context, |ctx, plugin| {
             let source = plugin.source();
-            let slot = match ctx.position(source) {
+            let slot = match ctx.slots.find(source) {
                 Some(slot) => slot,
                 None => match ctx.open(source, &plugin.context, plugin.policy) {
                     Ok(slot) => slot,

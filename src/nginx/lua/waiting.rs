@@ -15,7 +15,7 @@ use super::calls::LuaCalls;
 use super::requests::{Outcome, on_http_outcome};
 use crate::nginx::guard::guard;
 use crate::nginx::host::NginxHost;
-use crate::nginx::request::{RequestContext, Verdict};
+use crate::nginx::request::{RequestContext, Slot, Verdict};
 use crate::proxy_wasm::abi::Action;
 use crate::proxy_wasm::{Failure, HttpContext};
 
@@ -60,17 +60,17 @@ impl Waiting {
 
 /// Runs `proxy_on_request_headers`, in a phase that can wait, of the slot that the request has, or gets, for a plugin context of
 /// Lua's. Answers the slot, and what Lua is to do after it.
-pub fn request_headers(
-    ctx: &RequestContext,
+pub fn request_headers<'a>(
+    ctx: &'a RequestContext,
     plugin: &LuaPluginContext,
     num_headers: u32,
     end_of_stream: bool,
-) -> (usize, Outcome) {
+) -> (&'a Slot, Outcome) {
     let source = plugin.source();
-    if let Some(slot) = ctx.position(source) {
+    if let Some(slot) = ctx.slots.find(source) {
         return (slot, run(ctx, slot, |http| http.on_request_headers(num_headers, end_of_stream)));
     }
-    ctx.waiting.calls.serve(ctx.len());
+    ctx.waiting.calls.serve(ctx.slots.len());
     let (slot, verdict) = ctx.receive(source, &plugin.context, plugin.policy, (num_headers, end_of_stream));
     (slot, settle(ctx, slot, verdict))
 }
@@ -78,16 +78,16 @@ pub fn request_headers(
 /// Runs a callback in a phase that can wait, and says what Lua is to do after it.
 pub fn run(
     ctx: &RequestContext,
-    slot: usize,
+    slot: &Slot,
     callback: impl FnOnce(&mut HttpContext<NginxHost>) -> Result<Action, Failure>,
 ) -> Outcome {
-    ctx.waiting.calls.serve(slot);
+    ctx.waiting.calls.serve(slot.index());
     let verdict = ctx.call(slot, callback);
     settle(ctx, slot, verdict)
 }
 
-fn settle(ctx: &RequestContext, slot: usize, verdict: Verdict) -> Outcome {
-    let calls = ctx.calls_pending(slot);
+fn settle(ctx: &RequestContext, slot: &Slot, verdict: Verdict) -> Outcome {
+    let calls = slot.calls_pending();
     let outcome = match verdict {
         Verdict::Fail | Verdict::Close => Outcome::Error,
         // Of a call and an answer in one callback, the call counts.
@@ -103,10 +103,10 @@ fn settle(ctx: &RequestContext, slot: usize, verdict: Verdict) -> Outcome {
     outcome
 }
 
-fn hold(ctx: &RequestContext, slot: usize, for_calls: bool) -> Outcome {
+fn hold(ctx: &RequestContext, slot: &Slot, for_calls: bool) -> Outcome {
     ctx.waiting.for_calls.set(for_calls);
     ctx.waiting.timed_out.set(false);
-    ctx.hold_for_lua(slot);
+    ctx.hold_for_lua(slot.index());
     Outcome::Pause
 }
 
@@ -131,11 +131,11 @@ unsafe extern "C" fn ngx_http_proxy_wasm_resumed(
     unsafe { on_http_outcome(r, context, resumed) }
 }
 
-fn resumed(ctx: &RequestContext, slot: usize) -> Outcome {
+fn resumed(ctx: &RequestContext, slot: &Slot) -> Outcome {
     let answer = ctx.take_answer();
-    let outcome = if ctx.waiting.timed_out.get() || ctx.is_closed() || ctx.has_failed(slot) {
+    let outcome = if ctx.waiting.timed_out.get() || ctx.is_closed() || slot.has_failed() {
         Outcome::Error
-    } else if ctx.calls_pending(slot) {
+    } else if slot.calls_pending() {
         return hold(ctx, slot, true);
     } else if let Some(answer) = answer {
         ctx.set_answer(answer);

@@ -5,7 +5,9 @@ use ngx_bindings::log::Level;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::{Stage, Stop, answer_now, fail, header_from, next, pass, settle, take, trailers};
+use super::answer::{answer_now, fail};
+use super::pieces::{pass, take};
+use super::{Stage, Stop, header_from, next, settle, trailers};
 use crate::nginx::request::RequestContext;
 
 impl RequestContext {
@@ -37,8 +39,9 @@ impl RequestContext {
         if let Some(answer) = self.take_answer() {
             return answer_now(self, *answer).map(|()| rc::OK);
         }
-        if let Some(slot) = self.response.holder().filter(|_| timed_out && resumed.is_empty()) {
-            let line = format_args!("plugin \"{}\" held the response past wasm_pause_timeout", self.plugin_name(slot));
+        let holder = self.response.holder().filter(|_| timed_out && resumed.is_empty());
+        if let Some(slot) = holder.and_then(|slot| self.slots.get(slot)) {
+            let line = format_args!("plugin \"{}\" held the response past wasm_pause_timeout", slot.plugin_name());
             self.request().log().print(Level::Error, line);
             return Err(fail(self, rc::GATEWAY_TIME_OUT));
         }
@@ -68,6 +71,6 @@ fn resume(ctx: &RequestContext, slot: usize) -> Result<ngx_int_t, Stop> {
 /// Lets Lua's body filter, behind ours, take up again what it kept.
 fn push(ctx: &RequestContext, at_end: bool) -> Result<ngx_int_t, Stop> {
     let marks = Marks { last: at_end, last_in_chain: at_end, flush: !at_end };
-    let nothing = ctx.response.unsent.add(ctx.request(), Vec::new(), marks)?;
+    let nothing = ctx.response.unsent.make().add(ctx.request(), Vec::new(), marks)?;
     Ok(next(ctx, nothing))
 }

@@ -6,14 +6,15 @@
 use ngx_bindings::chain::Chain;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::{Piece, Stop, end, hold, send};
+use super::Stop;
+use super::pieces::{Piece, end, hold, send};
 use crate::nginx::host::trailer_count;
-use crate::nginx::request::{RequestContext, Verdict};
+use crate::nginx::request::{RequestContext, Slot, Verdict};
 use crate::proxy_wasm::Callback;
 
 /// Whether any plugin would see trailers.
 pub fn concern(ctx: &RequestContext) -> bool {
-    ctx.any_has(Callback::OnResponseTrailers) && (0..ctx.len()).any(|slot| sees(ctx, slot))
+    ctx.any_has(Callback::OnResponseTrailers) && ctx.slots.iter().any(sees)
 }
 
 /// Whether trailers come with what upstream sent.
@@ -21,13 +22,13 @@ pub fn come_with(ctx: &RequestContext, chain: Chain) -> bool {
     trailer_count(ctx.request()) > 0 && chain.marks().last
 }
 
-fn sees(ctx: &RequestContext, slot: usize) -> bool {
-    !ctx.is_driven_by_lua(slot) && ctx.has(slot, Callback::OnResponseTrailers)
+fn sees(slot: &Slot) -> bool {
+    !slot.is_driven_by_lua() && slot.has(Callback::OnResponseTrailers)
 }
 
 /// The callback from a slot on, if there are trailers; then the filters after ours get the last piece of the body.
 pub fn pass(ctx: &RequestContext, first: usize, piece: Piece) -> Result<ngx_int_t, Stop> {
-    for slot in (first..ctx.len()).filter(|&slot| sees(ctx, slot)) {
+    for slot in ctx.slots.starting_at(first).filter(|slot| sees(slot)) {
         // Those before it may have removed them.
         let count = trailer_count(ctx.request());
         if count == 0 {

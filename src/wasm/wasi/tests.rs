@@ -262,6 +262,18 @@ fn there_is_no_file() {
 }
 
 #[test]
+fn there_is_no_socket_and_no_signal() {
+    let mut guest = Guest::new("wasi_snapshot_preview1");
+    for descriptor in 0..8 {
+        assert_ne!(guest.call("sock_accept", &[descriptor, 0, 8]), SUCCESS);
+        assert_ne!(guest.call("sock_recv", &[descriptor, 64, 1, 0, 8, 12]), SUCCESS);
+        assert_ne!(guest.call("sock_send", &[descriptor, 64, 1, 0, 8]), SUCCESS);
+        assert_ne!(guest.call("sock_shutdown", &[descriptor, 3]), SUCCESS);
+    }
+    assert_ne!(guest.call("proc_raise", &[9]), SUCCESS);
+}
+
+#[test]
 fn input_has_ended() {
     let mut guest = Guest::new("wasi_snapshot_preview1");
     guest.memory()[8] = 1;

@@ -157,7 +157,8 @@ sub _spawn {
 
 # TEST_NGINX_USE_VALGRIND: 1, or the options to give it. t/valgrind.supp holds what is known and not ours. Checks are precise, because
 # compilers test several bits at once, of which one that is written decides (not_found of a variable, which then has no valid). Jumps
-# are not followed, or what faults right behind one is said to be the jump: then wasmtime does not know the fault for a guest's.
+# are not followed, or what faults right behind one is said to be the jump: then wasmtime does not know the fault for a guest's. What
+# is pointed to in its midst counts as kept, as nginx keeps its tables and free connections.
 sub _wrapper {
     my $use = $ENV{TEST_NGINX_USE_VALGRIND} or return;
     return ('valgrind', '-q', '--suppressions=t/valgrind.supp',
