@@ -46,6 +46,17 @@ pub(crate) enum End {
     Deleted,
 }
 
+impl End {
+    /// How many callbacks have run.
+    pub fn callbacks(self) -> usize {
+        match self {
+            Self::NotDone | Self::Done => 1,
+            Self::Logged => 2,
+            Self::Deleted => 3,
+        }
+    }
+}
+
 /// The module's instance beside that of a plugin.
 pub(crate) struct Joined {
     begin: TypedFunc<(u32, u32, u32, u32), u64>,

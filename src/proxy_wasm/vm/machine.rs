@@ -299,22 +299,8 @@ impl<H: Host> Machine<H> {
         if contexts.stage(key) == Stage::Registered {
             return self.release(key);
         }
-        let ended = self.call_joined(
-            key,
-            joined::END,
-            |joined, store| joined.end(store, id),
-            |end| match end {
-                End::NotDone | End::Done => 1,
-                End::Logged => 2,
-                End::Deleted => 3,
-            },
-        );
-        let ended = match ended {
-            Ok(None) => self.done(key, id),
-            Ok(Some(end)) => Ok(end),
-            Err(failure) => Err(failure),
-        };
-        match ended {
+        let ended = self.call_joined(key, joined::END, |joined, store| joined.end(store, id), |end| end.callbacks());
+        match ended.transpose().unwrap_or_else(|| self.done(key, id)) {
             Ok(End::NotDone) => self.contexts().suspend(key),
             Ok(End::Done) => self.log_and_delete(key),
             Ok(End::Logged) => self.delete(key),
