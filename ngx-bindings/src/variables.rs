@@ -18,14 +18,13 @@ pub enum SetError {
 impl Request {
     /// The value of a variable; `None` if there is none, or it has no value now.
     pub fn variable<'a>(self, name: &[u8]) -> Option<&'a [u8]> {
-        // Nearly all names are in lower case already; nginx's own loop lowers them when it hashes.
         let mut small = [0; 64];
         let mut large = Vec::new();
-        let lowcase = lowercase(name, &mut small, &mut large);
+        let (lowcase, hash) = lowercase(name, &mut small, &mut large);
         let mut key = string::borrowed(lowcase);
         // SAFETY: the request is valid; nginx only reads the name; a value lives in the request's pool or longer.
         unsafe {
-            let value = sys::ngx_http_get_variable(self.as_ptr(), &raw mut key, string::hash_key(lowcase) as _);
+            let value = sys::ngx_http_get_variable(self.as_ptr(), &raw mut key, hash as _);
             if value.is_null() || (*value).not_found() != 0 || (*value).valid() == 0 {
                 return None;
             }
@@ -37,18 +36,13 @@ impl Request {
     pub fn set_variable(self, name: &[u8], value: &[u8]) -> Result<(), SetError> {
         let mut small = [0; 64];
         let mut large = Vec::new();
-        let lowcase = lowercase(name, &mut small, &mut large);
+        let (lowcase, hash) = lowercase(name, &mut small, &mut large);
         let r = self.as_ptr();
         // SAFETY: the request is valid, the hash was built with the configuration, an indexed variable's slot exists.
         unsafe {
             let core = self.core_main_conf();
-            let variable: *const ngx_http_variable_t = ngx_hash_find(
-                &raw mut (*core).variables_hash,
-                string::hash_key(lowcase) as _,
-                lowcase.as_mut_ptr(),
-                lowcase.len(),
-            )
-            .cast();
+            let variable: *const ngx_http_variable_t =
+                ngx_hash_find(&raw mut (*core).variables_hash, hash as _, lowcase.as_mut_ptr(), lowcase.len()).cast();
             let Some(variable) = variable.as_ref() else {
                 return Err(SetError::NotFound);
             };
@@ -86,18 +80,19 @@ unsafe fn value_bytes<'a>(value: *const ngx_http_variable_value_t) -> &'a [u8] {
     unsafe { string::bytes(sys::ngx_str_t { len: (*value).len() as usize, data: (*value).data }) }
 }
 
-/// `name` in lower case, in `small` if it fits.
-fn lowercase<'a>(name: &[u8], small: &'a mut [u8; 64], large: &'a mut Vec<u8>) -> &'a mut [u8] {
+/// `name` in lower case, in `small` if it fits, and nginx's hash of that (`ngx_hash_key`).
+fn lowercase<'a>(name: &[u8], small: &'a mut [u8; 64], large: &'a mut Vec<u8>) -> (&'a mut [u8], usize) {
     let into = match small.get_mut(..name.len()) {
-        Some(into) => {
-            into.copy_from_slice(name);
-            into
-        }
+        Some(into) => into,
         None => {
-            large.extend_from_slice(name);
+            large.resize(name.len(), 0);
             &mut large[..]
         }
     };
-    into.make_ascii_lowercase();
-    into
+    let mut hash: usize = 0;
+    for (to, from) in into.iter_mut().zip(name) {
+        *to = from.to_ascii_lowercase();
+        hash = hash.wrapping_mul(31).wrapping_add((*to).into());
+    }
+    (into, hash)
 }

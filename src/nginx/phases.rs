@@ -87,9 +87,11 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
 /// `proxy_on_request_headers` of the plugins of this phase that have not seen the request yet.
 fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict {
     let request = ctx.request();
+    // No line is there twice: those that this loop adds need not be looked through.
+    let is_first = ctx.slots.is_empty();
     for attached in loc.attachments.iter().filter(|attached| attached.phase == phase) {
         let source = Source::Directive(attached.index);
-        if ctx.slots.find(source).is_some() {
+        if !is_first && ctx.slots.find(source).is_some() {
             continue;
         }
         let plugin = main_conf(request).worker().context(attached.index);

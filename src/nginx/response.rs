@@ -166,9 +166,9 @@ fn header(ctx: &RequestContext) -> ngx_int_t {
 /// nginx may answer before a plugin's phase has come; the plugin then sees the response alone, as with Envoy.
 fn open_missing(ctx: &RequestContext) -> Result<(), Stop> {
     let request = ctx.request();
-    for attached in &loc_conf(request).attachments {
+    for (position, attached) in loc_conf(request).attachments.iter().enumerate() {
         let source = Source::Directive(attached.index);
-        if ctx.slots.find(source).is_none() {
+        if ctx.slots.find_near(position, source).is_none() {
             let plugin = main_conf(request).worker().context(attached.index);
             if let Err(Verdict::Fail) = ctx.open(source, plugin, attached.policy) {
                 return Err(fail(ctx, rc::SERVICE_UNAVAILABLE));

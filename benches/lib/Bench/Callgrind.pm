@@ -22,6 +22,10 @@ use constant START_TIMEOUT => 900;
 # Compiled Wasm is code that no file holds when it comes from a cold cache.
 use constant OPTIONS => qw(--tool=callgrind --separate-threads=yes --smc-check=all-non-file);
 
+# Else malloc's own way for a block depends on what lies beside it in the heap: the pools of a request, the same number of the same
+# sizes, cost up to 250 instructions more or less from one build of the module to the next.
+use constant MALLOC => 'glibc.malloc.tcache_max=1048576:glibc.malloc.tcache_count=1000';
+
 my %compiled;
 
 # Runs a server of Bench::Server's options under callgrind, and $body with it.
@@ -31,6 +35,7 @@ sub under_callgrind {
     my $server;
     {
         my $out = Bench::Server::directory() . '/callgrind.%p';
+        local $ENV{GLIBC_TUNABLES} = MALLOC;
         local $ENV{TEST_NGINX_USE_VALGRIND} = join ' ', OPTIONS, "--callgrind-out-file=$out";
         # One process: the one that is counted also reads the configuration.
         $server = start(%$options, master => 'off', start_timeout => START_TIMEOUT);

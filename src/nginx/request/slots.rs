@@ -183,6 +183,12 @@ impl Slots {
         self.len.get()
     }
 
+    /// Whether there is none yet.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len.get() == 0
+    }
+
     /// All of them, in their order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {
@@ -192,12 +198,30 @@ impl Slots {
     /// Those from an index on.
     #[inline]
     pub fn starting_at(&self, first: usize) -> impl Iterator<Item = &Slot> {
-        self.iter().skip(first)
+        let row = self.row(first);
+        row.into_iter().flat_map(move |row| Iter { row, position: first % ROW })
     }
 
     /// The slot at an index.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<&Slot> {
-        self.iter().nth(index)
+        self.row(index)?.slots[index % ROW].get()
+    }
+
+    /// The row that an index stands in.
+    #[inline]
+    fn row(&self, index: usize) -> Option<&Row> {
+        let mut row = &self.first;
+        for _ in 0..index / ROW {
+            row = row.next.get()?;
+        }
+        Some(row)
+    }
+
+    /// As [`Self::find`], of a slot that is mostly at an index.
+    #[inline]
+    pub fn find_near(&self, index: usize, source: Source) -> Option<&Slot> {
+        self.get(index).filter(|slot| slot.source == source).or_else(|| self.find(source))
     }
 
     /// The slot of a source.
