@@ -15,16 +15,19 @@ fn main() {
         .ok()
         .and_then(|version| version.trim().parse().ok())
         .expect("nginx-sys names the version of nginx");
-    compile_request_bits();
+    compile_bits();
     // Since 1.23.0 repeated fields are linked by `next`; before, a few kinds had arrays.
     if version >= 1_023_000 {
         println!("cargo::rustc-cfg=nginx_linked_headers");
     }
 }
 
-fn compile_request_bits() {
-    let source = "src/request_bits.c";
-    println!("cargo::rerun-if-changed={source}");
+/// The accessors of bit-fields.
+fn compile_bits() {
+    let sources = ["src/request_bits.c", "src/variable_bits.c"];
+    for source in sources {
+        println!("cargo::rerun-if-changed={source}");
+    }
     let includes = env::var_os("DEP_NGINX_INCLUDE").expect("nginx-sys names nginx's folders of headers");
-    cc::Build::new().includes(env::split_paths(&includes)).file(source).compile("ngx_bindings_request_bits");
+    cc::Build::new().includes(env::split_paths(&includes)).files(sources).compile("ngx_bindings_bits");
 }

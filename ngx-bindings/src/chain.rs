@@ -69,6 +69,7 @@ impl Chain {
     }
 
     /// Bytes in the chain.
+    #[inline]
     pub fn size(self) -> usize {
         self.bufs().map(Buf::size).sum()
     }
@@ -92,6 +93,7 @@ impl Chain {
     /// # Errors
     ///
     /// When a file cannot be read, or the chain ends before `into` is full.
+    #[inline]
     pub fn read(self, start: usize, into: &mut [u8]) -> io::Result<()> {
         let (mut skip, mut into) = (start, into);
         for buf in self.bufs() {

@@ -1,8 +1,17 @@
 //! `ngx_http_variables.h`: nginx's variables by name.
 
-use nginx_sys::{self as sys, ngx_hash_find, ngx_http_variable_t, ngx_http_variable_value_t};
+use std::ffi::c_uint;
+
+use nginx_sys::{self as sys, ngx_hash_find, ngx_http_variable_t, ngx_http_variable_value_t, u_char};
 
 use crate::{Request, string};
+
+// In variable_bits.c.
+unsafe extern "C" {
+    fn ngx_bindings_variable_has_value(value: *const ngx_http_variable_value_t) -> c_uint;
+    fn ngx_bindings_variable_len(value: *const ngx_http_variable_value_t) -> c_uint;
+    fn ngx_bindings_variable_set(value: *mut ngx_http_variable_value_t, len: c_uint, data: *mut u_char);
+}
 
 /// Why a variable was not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +34,7 @@ impl Request {
         // SAFETY: the request is valid; nginx only reads the name; a value lives in the request's pool or longer.
         unsafe {
             let value = sys::ngx_http_get_variable(self.as_ptr(), &raw mut key, hash as _);
-            if value.is_null() || (*value).not_found() != 0 || (*value).valid() == 0 {
+            if value.is_null() || ngx_bindings_variable_has_value(value) == 0 {
                 return None;
             }
             Some(value_bytes(value))
@@ -59,11 +68,7 @@ impl Request {
             } else {
                 return Err(SetError::NotChangeable);
             };
-            (*into).set_valid(1);
-            (*into).set_not_found(0);
-            (*into).set_no_cacheable(0);
-            (*into).set_len(text.len as u32);
-            (*into).data = text.data;
+            ngx_bindings_variable_set(into, text.len as c_uint, text.data);
             if let Some(set) = variable.set_handler {
                 set(r, into, variable.data);
             }
@@ -77,7 +82,7 @@ impl Request {
 /// `value` is a valid value of a variable.
 unsafe fn value_bytes<'a>(value: *const ngx_http_variable_value_t) -> &'a [u8] {
     // SAFETY: by this function's contract.
-    unsafe { string::bytes(sys::ngx_str_t { len: (*value).len() as usize, data: (*value).data }) }
+    unsafe { string::bytes(sys::ngx_str_t { len: ngx_bindings_variable_len(value) as usize, data: (*value).data }) }
 }
 
 /// `name` in lower case, in `small` if it fits, and nginx's hash of that (`ngx_hash_key`).

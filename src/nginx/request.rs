@@ -75,11 +75,11 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    /// False if no plugin has met the request: what a request without plugins is asked, so no more than two looks.
+    /// False if no plugin has met the request: what a request without plugins is asked, so no more than a look.
     #[inline]
     pub fn may_be_of(request: Request) -> bool {
-        // Where a redirect made nginx forget the context, the pool still has to destroy it.
-        Self::known(request).is_some() || request.pool().has_on_destroy()
+        // What destroys the context is in the pool, even where a redirect made nginx forget it.
+        request.pool().has_on_destroy()
     }
 
     /// The context of a request, if any plugin has met it.

@@ -8,6 +8,7 @@ use warnings;
 use Bench::Client;
 use Bench::Server qw(start stop);
 use File::Path qw(make_path);
+use List::Util qw(min);
 
 use Exporter 'import';
 our @EXPORT_OK = qw(REQUESTS WARM_UP count per_request under_callgrind);
@@ -15,6 +16,7 @@ our @EXPORT_OK = qw(REQUESTS WARM_UP count per_request under_callgrind);
 # LuaJIT compiles what ran some fifty times, and does so again for what those traces left out.
 use constant WARM_UP => 600;
 use constant REQUESTS => 500;
+use constant ROUNDS => 3;
 
 # Seconds; to compile a plugin takes minutes under valgrind.
 use constant START_TIMEOUT => 900;
@@ -75,7 +77,8 @@ sub per_request {
         my ($server) = @_;
         my $client = Bench::Client->new($server->port, %$request);
         $client->ask($warm_up);
-        return count($server, $name, sub { $client->ask($requests) }) / $requests;
+        # The least: once a second nginx writes its times anew, and what falls among these requests is not theirs.
+        return min(map { count($server, $name, sub { $client->ask($requests) }) } 1 .. ROUNDS) / $requests;
     });
 }
 
