@@ -58,9 +58,6 @@ pub struct NginxHost {
     has_failed: bool,
 }
 
-// SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
-unsafe impl Send for NginxHost {}
-
 impl NginxHost {
     /// The host of an instance that is about to be made.
     pub fn new(client: Rc<Client>, roots: Rc<Roots>, plugin: &str, shared: Rc<Shared>, counters: Counters) -> Self {
@@ -137,9 +134,6 @@ pub struct RequestStream {
     /// Calls made for the request: they end with it. There are none until the first is made.
     calls: OnceCell<Calls>,
 }
-
-// SAFETY: a worker has one thread; wasmtime-wasi asks for `Send`, and nothing sends it.
-unsafe impl Send for RequestStream {}
 
 impl RequestStream {
     /// The stream of a slot; it is used until the slot's HttpContext has finished, which the request's end waits for.

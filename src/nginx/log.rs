@@ -51,7 +51,7 @@ struct NginxLog;
 
 impl Subscriber for NginxLog {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // wasmtime-wasi opens a span around each call of a guest's; nobody reads those.
+        // Nobody reads spans.
         if metadata.is_event() { Interest::sometimes() } else { Interest::never() }
     }
 

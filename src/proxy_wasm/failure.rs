@@ -5,11 +5,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use wasmtime::{Trap, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
 
 use super::callbacks::Callback;
 use super::joined;
 use crate::error::{one_line, single_spaced};
+use crate::wasm::wasi::ProcExit;
 
 /// Why a callback gave no answer. What it means for a request is the host's policy (`wasm_failure`); what it means for the
 /// instance is decided here: one that was interrupted is never used again.
@@ -51,7 +51,7 @@ impl Failure {
 
     /// What wasmtime says of a call of that plugin that did not return.
     pub(crate) fn of(error: &wasmtime::Error, plugin: &str) -> Self {
-        if let Some(I32Exit(code)) = error.downcast_ref() {
+        if let Some(ProcExit(code)) = error.downcast_ref() {
             return Self::Exit(*code);
         }
         if let Some(Trap::Interrupt) = error.downcast_ref() {

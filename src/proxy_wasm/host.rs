@@ -24,7 +24,6 @@ pub trait Host:
     + SharedQueues
     + Metrics
     + ForeignFunctions<Self::Stream>
-    + Send
     + 'static
 {
     /// One HTTP request and its response.
@@ -45,7 +44,7 @@ pub trait Host:
 }
 
 /// Everything a plugin can do to one request.
-pub trait Stream: HeaderMaps + Buffers + Properties + LocalResponse + StreamControl + Send + 'static {}
+pub trait Stream: HeaderMaps + Buffers + Properties + LocalResponse + StreamControl + 'static {}
 
 /// Who calls: for functions whose effect comes back to a context later.
 #[derive(Clone, Copy, Debug)]

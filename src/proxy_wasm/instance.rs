@@ -4,7 +4,6 @@ use std::mem;
 use std::sync::Arc;
 
 use wasmtime::{Memory, Store};
-use wasmtime_wasi::I32Exit;
 
 use super::callbacks::Callbacks;
 use super::context::{ContextKey, Contexts};
@@ -13,7 +12,7 @@ use super::host::Host;
 use super::joined::Joined;
 use super::plugin::Plugin;
 use super::state::{GuestExports, VmState};
-use crate::wasm::wasi;
+use crate::wasm::wasi::{self, ProcExit};
 
 pub(crate) struct Instance<H: Host> {
     pub store: Store<VmState<H>>,
@@ -113,7 +112,7 @@ fn started<H: Host, R>(
 ) -> Result<(), NotStarted> {
     match result {
         Ok(_) => Ok(()),
-        Err(error) if matches!(error.downcast_ref(), Some(I32Exit(0))) => Ok(()),
+        Err(error) if matches!(error.downcast_ref(), Some(ProcExit(0))) => Ok(()),
         Err(error) => Err((function, Failure::of(&error, plugin.name()))),
     }
 }

@@ -1,30 +1,34 @@
 //! The little of WASI that a plugin sees: its environment, the clocks, randomness, and two streams that end in the log.
 //!
-//! wasmtime-wasi's preview 1 serves what needs nothing but memory. Everything that its synchronous linker would run on
-//! a tokio runtime is defined here again: that runtime has threads, which must not exist in a master that forks, nor
-//! beside nginx's event loop. What is defined here is short, for there is no file, directory or socket behind it. No call takes
-//! long, however large the guest's memory: only between calls can a guest be interrupted.
+//! Our own, because it is short, for there is no file, directory or socket behind it; because a library for all of WASI brings an
+//! executor with threads, which must not exist in a master that forks, nor beside nginx's event loop; and because wasmtime calls a
+//! guest more cheaply when it need not be able to suspend the call. No call takes long, however large the guest's memory: only
+//! between calls can a guest be interrupted.
 //!
 //! The same functions are offered as `wasi_unstable`, preview 0, which the AssemblyScript SDK imports.
 
 use wasmtime::{Caller, Linker, Memory};
-use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{I32Exit, WasiCtxBuilder, p0, p1};
 
+use self::environment::Environment;
 use self::stdio::LineBuffer;
 use super::memory::{LinearMemory, OutOfBounds};
 
+mod clocks;
+mod environment;
 mod files;
 mod poll;
+mod process;
 mod random;
+mod sockets;
 mod stdio;
 #[cfg(test)]
 mod tests;
 
+pub use self::process::ProcExit;
 pub use self::stdio::{Output, flush};
 
 /// What a store's data must have for WASI.
-pub trait WasiHost: Send + 'static {
+pub trait WasiHost: 'static {
     /// What [`Wasi::new`] made.
     fn wasi(&mut self) -> &mut Wasi;
     /// The instance's memory; `None` while its start section runs.
@@ -35,7 +39,7 @@ pub trait WasiHost: Send + 'static {
 
 /// One instance's WASI.
 pub struct Wasi {
-    ctx: WasiP1Ctx,
+    environment: Environment,
     stdout: LineBuffer,
     stderr: LineBuffer,
 }
@@ -43,11 +47,7 @@ pub struct Wasi {
 impl Wasi {
     /// A guest sees these variables, and no others; it has no arguments.
     pub fn new(env: &[(String, String)]) -> Self {
-        Self {
-            ctx: WasiCtxBuilder::new().envs(env).build_p1(),
-            stdout: LineBuffer::default(),
-            stderr: LineBuffer::default(),
-        }
+        Self { environment: Environment::new(env), stdout: LineBuffer::default(), stderr: LineBuffer::default() }
     }
 }
 
@@ -74,6 +74,8 @@ enum Errno {
     Fault = 21,
     Inval = 28,
     Io = 29,
+    Notsock = 57,
+    Notsup = 58,
     Spipe = 70,
 }
 
@@ -91,20 +93,16 @@ type Result<T = ()> = std::result::Result<T, Errno>;
 /// # Errors
 /// When the linker has one of these names already.
 pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    p0::add_to_linker_sync(linker, |state| &mut state.wasi().ctx)?;
-    p1::add_to_linker_sync(linker, |state| &mut state.wasi().ctx)?;
-    linker.allow_shadowing(true);
     for version in [PREVIEW_0, PREVIEW_1] {
+        clocks::add_to_linker(linker, version)?;
+        environment::add_to_linker(linker, version)?;
         files::add_to_linker(linker, version)?;
         poll::add_to_linker(linker, version)?;
+        process::add_to_linker(linker, version)?;
         random::add_to_linker(linker, version)?;
+        sockets::add_to_linker(linker, version)?;
         stdio::add_to_linker(linker, version)?;
-        // wasmtime-wasi takes codes from 126 on for a fault of its caller; AssemblyScript exits with 255.
-        linker.func_wrap(version.module, "proc_exit", |code: i32| -> wasmtime::Result<()> {
-            Err(I32Exit(code).into())
-        })?;
     }
-    linker.allow_shadowing(false);
     Ok(())
 }
 

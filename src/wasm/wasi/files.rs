@@ -1,6 +1,6 @@
 //! Files, of which there are none: three descriptors that are no files, and an error for any other.
 //!
-//! Errors are those of wasmtime-wasi with nothing preopened.
+//! Errors are those of wasmtime's own WASI with nothing preopened.
 
 use wasmtime::{Caller, Linker};
 
@@ -31,9 +31,13 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> w
     let module = version.module;
     without_files! { linker, module:
         "fd_advise" (fd: i32, offset: i64, size: i64, advice: i32);
+        "fd_allocate" (fd: i32, offset: i64, size: i64);
         "fd_datasync" (fd: i32);
+        "fd_fdstat_set_flags" (fd: i32, flags: i32);
         "fd_filestat_set_size" (fd: i32, size: i64);
         "fd_filestat_set_times" (fd: i32, atim: i64, mtim: i64, flags: i32);
+        "fd_prestat_dir_name" (fd: i32, path: i32, size: i32);
+        "fd_prestat_get" (fd: i32, return_prestat: i32);
         "fd_readdir" (fd: i32, data: i32, size: i32, cookie: i64, return_size: i32);
         "fd_renumber" (fd: i32, to: i32);
         "fd_sync" (fd: i32);
@@ -54,6 +58,10 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> w
     linker.func_wrap(module, "fd_close", |fd: u32| stdio_or_badf(fd, Errno::Success))?;
     linker.func_wrap(module, "fd_seek", |fd: u32, _offset: i64, _whence: i32, _return_position: i32| {
         stdio_or_badf(fd, Errno::Spipe)
+    })?;
+    linker.func_wrap(module, "fd_tell", |fd: u32, _return_position: i32| stdio_or_badf(fd, Errno::Spipe))?;
+    linker.func_wrap(module, "fd_fdstat_set_rights", |fd: u32, _rights: i64, _inheriting: i64| {
+        stdio_or_badf(fd, Errno::Notsup)
     })?;
     linker.func_wrap(module, "fd_pread", |fd: u32, _parts: i32, _count: i32, _offset: i64, _return_size: i32| {
         stdio_or_badf(fd, Errno::Spipe)
@@ -78,7 +86,7 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> w
 }
 
 /// What the three standard descriptors answer, and what any other does.
-fn stdio_or_badf(fd: u32, stdio: Errno) -> i32 {
+pub fn stdio_or_badf(fd: u32, stdio: Errno) -> i32 {
     (if fd <= 2 { stdio } else { Errno::Badf }) as i32
 }
 

@@ -1,5 +1,5 @@
-//! Random numbers, from the kernel. wasmtime-wasi's come from a generator that begins with the instance, and an instance that begins
-//! before nginx forks would go on in every worker with the same numbers.
+//! Random numbers, from the kernel: a generator of our own that begins before nginx forks would go on in every worker with the same
+//! numbers.
 
 use wasmtime::{Caller, Linker};
 
