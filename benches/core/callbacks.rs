@@ -17,7 +17,7 @@ const EMPTY: &str = r#"
 fn callback(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("callback");
     for (name, functions) in [("empty", EMPTY), ("missing", "")] {
-        let mut http = http_context(&guest(functions));
+        let http = http_context(&guest(functions));
         group.bench_function(name, |bench| {
             bench.iter(|| black_box(http.on_request_headers(10, false)).expect("an action"))
         });
@@ -37,7 +37,7 @@ fn http_context_life(criterion: &mut Criterion) {
     let plugin = plugin_context(&guest(EMPTY));
     let stream = stream();
     group.bench_function("receive_request_and_end", |bench| {
-        bench.iter(|| drop(black_box(plugin.receive_request(stream.clone(), 10, true).expect("a context"))))
+        bench.iter(|| black_box(plugin.http_context().receive(stream.clone(), 10, true).expect("a context")))
     });
 }
 

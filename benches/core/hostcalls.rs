@@ -43,7 +43,7 @@ const HOSTCALLS: &[(&str, &str, &str, &str)] = &[
 fn hostcalls(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hostcall");
     for (name, params, data, arguments) in HOSTCALLS {
-        let mut http = http_context(&caller(name, params, data, arguments));
+        let http = http_context(&caller(name, params, data, arguments));
         group.bench_function(*name, |bench| {
             bench.iter_custom(|times| {
                 let times = u32::try_from(times).expect("a time in reach");

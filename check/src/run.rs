@@ -75,7 +75,7 @@ pub fn run(plugin: Arc<Plugin<FakeHost>>, configuration: &[u8]) -> Result<(), St
 }
 
 /// The four callbacks, until one of them does not let the request go on.
-fn exchange(watch: &mut Watch, http: &mut HttpContext<FakeHost>) -> Result<(), String> {
+fn exchange(watch: &mut Watch, http: &HttpContext<FakeHost>) -> Result<(), String> {
     let count = |fields: usize| u32::try_from(fields).unwrap_or(u32::MAX);
     let size = count(BODY.len());
     let _ = watch
@@ -102,9 +102,9 @@ impl Watch {
     /// Runs one callback and prints what came of it; whether the request goes on.
     fn callback(
         &mut self,
-        http: &mut HttpContext<FakeHost>,
+        http: &HttpContext<FakeHost>,
         callback: Callback,
-        call: impl FnOnce(&mut HttpContext<FakeHost>) -> Result<Action, Failure>,
+        call: impl FnOnce(&HttpContext<FakeHost>) -> Result<Action, Failure>,
     ) -> Result<bool, String> {
         if !http.plugin_context().plugin().has(callback) {
             return Ok(true);

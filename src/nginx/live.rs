@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell, UnsafeCell};
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
-use super::request::RequestContext;
+use super::request::{RequestContext, Slots};
 
 thread_local! {
     /// Not dropped at the end of the process: what Lua's garbage collector ends may come later.
@@ -90,11 +90,14 @@ pub fn finish_all() {
     // Not borrowed while callbacks run.
     let all = PLACES.with(|places| places.all.borrow().clone());
     for place in all {
-        let serial = place.serial.get();
-        if serial % 2 == 1
-            && let Some(ctx) = (RequestHandle { place, serial }).get()
+        let handle = RequestHandle { place, serial: place.serial.get() };
+        if handle.serial % 2 == 1
+            && let Some(ctx) = handle.get()
         {
             ctx.finish();
+            // What they are contexts of can then end, too.
+            // SAFETY: the context is there, and no callback of it runs in nginx's last event.
+            unsafe { handle.room().as_mut() }.slots = Slots::default();
         }
     }
 }

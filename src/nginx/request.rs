@@ -171,12 +171,9 @@ impl RequestContext {
         policy: Policy,
     ) -> Result<&Slot, Verdict> {
         let slot = self.add_slot(source, plugin, policy);
-        match plugin.create_http_context(RequestStream::new(self, slot)) {
-            Ok(http) => {
-                slot.http.replace(Some(http));
-                Ok(slot)
-            }
-            Err(failure) => Err(self.failed(plugin, &failure, policy)),
+        match slot.begin(|http| http.open(RequestStream::new(self, slot))) {
+            Ok(()) => Ok(slot),
+            Err(failure) => Err(self.without(slot, &failure)),
         }
     }
 
@@ -190,20 +187,17 @@ impl RequestContext {
     ) -> (&Slot, Verdict) {
         let slot = self.add_slot(source, plugin, policy);
         self.running.set(true);
-        let received = plugin.receive_request(RequestStream::new(self, slot), num_headers, end_of_stream);
+        let received = slot.begin(|http| http.receive(RequestStream::new(self, slot), num_headers, end_of_stream));
         self.running.set(false);
         let verdict = match received {
-            Ok((http, action)) => {
-                slot.http.replace(Some(http));
-                self.returned(action)
-            }
-            Err(failure) => self.failed(plugin, &failure, policy),
+            Ok(action) => self.returned(action),
+            Err(failure) => self.without(slot, &failure),
         };
         (slot, verdict)
     }
 
-    fn add_slot(&self, source: Source, plugin: &PluginContext<NginxHost>, policy: Policy) -> &Slot {
-        let slot = self.slots.push(source, plugin.plugin(), policy);
+    fn add_slot(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: Policy) -> &Slot {
+        let slot = self.slots.push(source, plugin, policy);
         if !slot.is_driven_by_lua() {
             self.callbacks.set(self.callbacks.get().union(plugin.plugin().callbacks()));
         }
@@ -215,24 +209,35 @@ impl RequestContext {
     pub fn call(
         &self,
         slot: &Slot,
-        callback: impl FnOnce(&mut HttpContext<NginxHost>) -> Result<Action, Failure>,
+        callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<Action, Failure>,
     ) -> Verdict {
-        let Ok(mut place) = slot.http.try_borrow_mut() else { return Verdict::Continue };
-        let Some(http) = &mut *place else { return Verdict::Continue };
-        self.running.set(true);
-        let result = callback(http);
-        self.running.set(false);
-        match result {
-            Ok(action) => {
-                drop(place);
-                self.returned(action)
-            }
-            Err(failure) => {
-                let failed = place.take();
-                drop(place);
-                failed.map_or(Verdict::Fail, |http| self.failed(http.plugin_context(), &failure, slot.policy))
-            }
+        match self.run(slot, callback) {
+            None => Verdict::Continue,
+            Some(Ok(action)) => self.returned(action),
+            Some(Err(failure)) => self.without(slot, &failure),
         }
+    }
+
+    #[inline]
+    fn run<R>(
+        &self,
+        slot: &Slot,
+        callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>,
+    ) -> Option<Result<R, Failure>> {
+        slot.run(|http| {
+            self.running.set(true);
+            let result = callback(http);
+            self.running.set(false);
+            result
+        })
+    }
+
+    /// The plugin of a slot failed: its context ends.
+    #[cold]
+    fn without(&self, slot: &Slot, failure: &Failure) -> Verdict {
+        let verdict = self.failed(slot.plugin_context(), failure, slot.policy);
+        slot.finish();
+        verdict
     }
 
     /// A callback has returned: what its plugin wants.
@@ -251,22 +256,13 @@ impl RequestContext {
     /// Runs a callback of one slot outside the request's phases: the outcome of a call.
     pub fn call_back(&self, slot: usize, callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<(), Failure>) {
         let Some(slot) = self.slots.get(slot) else { return };
-        // Taken while it runs, as in the phases.
-        let Ok(mut place) = slot.http.try_borrow_mut() else { return };
-        let Some(http) = &*place else { return };
-        self.running.set(true);
-        let result = callback(http);
-        self.running.set(false);
-        if let Err(failure) = result {
-            let failed = place.take();
-            drop(place);
-            if let Some(http) = failed {
-                self.failed(http.plugin_context(), &failure, slot.policy);
-                drop(http);
+        match self.run(slot, callback) {
+            None => return,
+            Some(Ok(())) => {}
+            Some(Err(failure)) => {
+                self.without(slot, &failure);
+                self.fail_waiting(slot);
             }
-            self.fail_waiting(slot);
-        } else {
-            drop(place);
         }
         self.after_callback();
     }
@@ -319,10 +315,7 @@ impl RequestContext {
         self.waiting.forget();
         self.pause.forget();
         for slot in self.slots.iter() {
-            // Dropped, a context is finished; and not while the slot is borrowed, because its callbacks look at it. One in which a
-            // callback runs is dropped with the request.
-            let http = slot.http.try_borrow_mut().ok().and_then(|mut place| place.take());
-            drop(http);
+            slot.finish();
         }
     }
 }

@@ -180,17 +180,17 @@ impl<S> Contexts<S> {
         index
     }
 
-    /// Makes an HTTP context of a plugin context.
-    pub(crate) fn open(&mut self, plugin: usize, stream: S) -> usize {
-        let index = match self.plugins[plugin].free.pop() {
-            Some(index) => index,
-            None => self.new_http_slot(plugin),
-        };
-        self.plugins[plugin].live += 1;
+    /// Makes an HTTP context of a plugin context: answers where it stands, its id and that of the plugin context.
+    #[inline]
+    pub(crate) fn open(&mut self, plugin: usize, stream: S) -> (usize, u32, u32) {
+        let owner = &mut self.plugins[plugin];
+        owner.live += 1;
+        let (parent, freed) = (owner.id, owner.free.pop());
+        let index = freed.unwrap_or_else(|| self.new_http_slot(plugin));
         let slot = &mut self.http[index];
         slot.stage = Stage::Open;
         slot.stream = Some(stream);
-        index
+        (index, slot.id, parent)
     }
 
     #[cold]

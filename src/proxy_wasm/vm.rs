@@ -99,26 +99,30 @@ impl<H: Host> VmContext<H> {
     fn enter<R>(&self, run: impl FnOnce(&mut Machine<H>) -> Result<R, Failure>) -> Result<R, Failure> {
         let mut machine = self.machine.try_borrow_mut().map_err(|_| Failure::Reentrant)?;
         let result = run(&mut machine);
-        if self.any_endings.get() || machine.any_ended() {
-            self.settle(&mut machine);
-        }
+        self.settle(&mut machine);
         result
     }
 
     /// Ends a context that its owner let go of, now or when the guest has returned.
     fn end(&self, ending: Ending) {
-        let ended = self.enter(|machine| {
-            machine.end(ending);
-            Ok(())
-        });
-        if ended.is_err() {
+        let Ok(mut machine) = self.machine.try_borrow_mut() else {
             self.endings.borrow_mut().push(ending);
-            self.any_endings.set(true);
+            return self.any_endings.set(true);
+        };
+        machine.end(ending);
+        self.settle(&mut machine);
+    }
+
+    /// Does what became due while the guest ran.
+    #[inline]
+    fn settle(&self, machine: &mut Machine<H>) {
+        if self.any_endings.get() || machine.any_ended() {
+            self.settle_all(machine);
         }
     }
 
     #[cold]
-    fn settle(&self, machine: &mut Machine<H>) {
+    fn settle_all(&self, machine: &mut Machine<H>) {
         loop {
             machine.delete_ended();
             // Not borrowed while the guest runs: it may let go of the next one.

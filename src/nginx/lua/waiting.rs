@@ -79,7 +79,7 @@ pub fn request_headers<'a>(
 pub fn run(
     ctx: &RequestContext,
     slot: &Slot,
-    callback: impl FnOnce(&mut HttpContext<NginxHost>) -> Result<Action, Failure>,
+    callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<Action, Failure>,
 ) -> Outcome {
     ctx.waiting.calls.serve(slot.index());
     let verdict = ctx.call(slot, callback);

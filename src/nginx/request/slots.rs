@@ -3,8 +3,8 @@
 //! A slot stays where it is, and what changes of it does so through shared references: host functions look at the slots while a
 //! callback runs in one of them.
 
-use std::cell::{Cell, OnceCell, RefCell};
-use std::sync::Arc;
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
 
 use ngx_bindings::Request;
 
@@ -12,7 +12,7 @@ use crate::config::FailurePolicy;
 use crate::nginx::calls::PendingCalls;
 use crate::nginx::configuration::{BodyMode, Policy};
 use crate::nginx::host::NginxHost;
-use crate::proxy_wasm::{Callback, HttpContext, Plugin};
+use crate::proxy_wasm::{Callback, Failure, HttpContext, Plugin, PluginContext};
 
 /// Slots that cost a request no allocation: a global rule or two and what a route has.
 const ROW: usize = 4;
@@ -35,15 +35,24 @@ pub enum BodyOf {
     Response,
 }
 
+/// Whether the context of a slot can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readiness {
+    Idle,
+    /// A callback of it runs; the first makes the context.
+    Busy,
+    /// The plugin failed, and the request goes on without it; or the request is over.
+    Gone,
+}
+
 /// One HttpContext of a request, and what the request knows of its plugin.
 pub struct Slot {
     index: usize,
     source: Source,
-    plugin: Arc<Plugin<NginxHost>>,
     pub(super) policy: Policy,
     calls: OnceCell<PendingCalls>,
-    /// Borrowed while its callback runs; none when the plugin failed and the request goes on without it.
-    pub(super) http: RefCell<Option<HttpContext<NginxHost>>>,
+    http: HttpContext<NginxHost>,
+    readiness: Cell<Readiness>,
     /// `proxy_on_request_body` has run.
     request_body_seen: Cell<bool>,
     /// The plugin set APISIX's property that asks for the request's body.
@@ -65,9 +74,54 @@ impl Slot {
         matches!(self.source, Source::Lua(_))
     }
 
+    /// What its context is of.
+    #[inline]
+    pub fn plugin_context(&self) -> &PluginContext<NginxHost> {
+        self.http.plugin_context()
+    }
+
+    #[inline]
+    fn plugin(&self) -> &Plugin<NginxHost> {
+        self.http.plugin_context().plugin()
+    }
+
     /// The plugin's name, for the error log.
     pub fn plugin_name(&self) -> &str {
-        self.plugin.name()
+        self.plugin().name()
+    }
+
+    /// Runs what makes its context, and maybe a callback of it. If it fails, the slot is not called any more.
+    #[inline]
+    pub(super) fn begin<R>(
+        &self,
+        run: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let result = run(&self.http);
+        self.readiness.set(if result.is_ok() { Readiness::Idle } else { Readiness::Gone });
+        result
+    }
+
+    /// As [`Self::begin`], a callback; nothing if the context cannot be called.
+    #[inline]
+    pub(super) fn run<R>(
+        &self,
+        callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>,
+    ) -> Option<Result<R, Failure>> {
+        if !self.is_idle() {
+            return None;
+        }
+        self.readiness.set(Readiness::Busy);
+        Some(self.begin(callback))
+    }
+
+    /// Ends the context, unless a callback of it runs: it then ends with the request.
+    #[inline]
+    pub(super) fn finish(&self) {
+        // From now on, because callbacks of the end look at the slot.
+        if self.readiness.get() != Readiness::Busy {
+            self.readiness.set(Readiness::Gone);
+            self.http.finish();
+        }
     }
 
     /// How much of a body may wait for the plugin, or be what it made of it.
@@ -78,7 +132,7 @@ impl Slot {
     /// Whether its context can be called: neither failed, nor in a callback.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.http.try_borrow().is_ok_and(|http| http.is_some())
+        self.readiness.get() == Readiness::Idle
     }
 
     /// Whether the plugin failed, and its policy closes the request.
@@ -89,12 +143,12 @@ impl Slot {
     /// Whether the plugin exports a callback that can be called.
     #[inline]
     pub fn has(&self, callback: Callback) -> bool {
-        self.plugin.has(callback) && self.is_idle()
+        self.plugin().has(callback) && self.is_idle()
     }
 
     /// Whether the plugin has the means to change a body.
     pub fn may_change_body(&self) -> bool {
-        self.plugin.may_change_bodies() && self.is_idle()
+        self.plugin().may_change_bodies() && self.is_idle()
     }
 
     /// Whether it is to see the request's body and has not seen it yet.
@@ -159,7 +213,7 @@ struct Row {
 
 impl Slots {
     /// Adds a slot that has no context yet.
-    pub fn push(&self, source: Source, plugin: &Arc<Plugin<NginxHost>>, policy: Policy) -> &Slot {
+    pub fn push(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: Policy) -> &Slot {
         let index = self.len.replace(self.len.get() + 1);
         let mut row = &self.first;
         for _ in 0..index / ROW {
@@ -168,10 +222,10 @@ impl Slots {
         row.slots[index % ROW].get_or_init(|| Slot {
             index,
             source,
-            plugin: Arc::clone(plugin),
             policy,
             calls: OnceCell::new(),
-            http: RefCell::new(None),
+            http: plugin.http_context(),
+            readiness: Cell::new(Readiness::Busy),
             request_body_seen: Cell::new(false),
             wants_request_body: Cell::new(false),
             wants_response_body: Cell::new(false),
@@ -192,14 +246,13 @@ impl Slots {
     /// All of them, in their order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {
-        Iter { row: &self.first, position: 0 }
+        self.starting_at(0)
     }
 
     /// Those from an index on.
     #[inline]
     pub fn starting_at(&self, first: usize) -> impl Iterator<Item = &Slot> {
-        let row = self.row(first);
-        row.into_iter().flat_map(move |row| Iter { row, position: first % ROW })
+        Iter { row: self.row(first), position: first % ROW }
     }
 
     /// The slot at an index.
@@ -232,7 +285,7 @@ impl Slots {
 }
 
 struct Iter<'a> {
-    row: &'a Row,
+    row: Option<&'a Row>,
     position: usize,
 }
 
@@ -242,9 +295,9 @@ impl<'a> Iterator for Iter<'a> {
     #[inline]
     fn next(&mut self) -> Option<&'a Slot> {
         if self.position == ROW {
-            *self = Self { row: self.row.next.get()?, position: 0 };
+            *self = Self { row: self.row?.next.get().map(Box::as_ref), position: 0 };
         }
-        let slot = self.row.slots[self.position].get()?;
+        let slot = self.row?.slots[self.position].get()?;
         self.position += 1;
         Some(slot)
     }

@@ -211,7 +211,7 @@ impl Probe {
         stream.request().buffers.insert(BufferType::HttpRequestBody, b"0123456789".to_vec());
         let mut probe = Self::start(stream.clone());
         let contexts = &mut probe.store.data_mut().contexts;
-        let http = contexts.open(0, stream);
+        let (http, ..) = contexts.open(0, stream);
         contexts.enter(ContextKey::Http(http));
         probe
     }

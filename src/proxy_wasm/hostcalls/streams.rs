@@ -133,7 +133,7 @@ mod tests {
         );
         let mut probe = Probe::of(&plugin.unwrap(), FakeStream::default());
         let contexts = &mut probe.store.data_mut().contexts;
-        let http = contexts.open(0, probe.stream.clone());
+        let (http, ..) = contexts.open(0, probe.stream.clone());
         contexts.enter(ContextKey::Http(http));
         assert_eq!(probe.call("continue", &[]), Status::Ok);
         assert_eq!(probe.stream.request().continued, [StreamType::HttpResponse]);

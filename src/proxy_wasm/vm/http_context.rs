@@ -1,10 +1,11 @@
 //! One request, and the callbacks of its phases.
 
+use std::cell::Cell;
 use std::ptr;
 use std::rc::Rc;
 
 use super::PluginContext;
-use super::machine::{CONTINUE, Ending, Opened};
+use super::machine::{CONTINUE, Ending, Machine, Opened};
 use crate::proxy_wasm::abi::Action;
 use crate::proxy_wasm::callbacks::Callback;
 use crate::proxy_wasm::context::ContextKey;
@@ -17,20 +18,13 @@ use crate::proxy_wasm::instance::Instance;
 /// Every callback here answers what the plugin returned, or [`Action::Continue`] if it has no such callback.
 pub struct HttpContext<H: Host> {
     plugin: Rc<PluginContext<H>>,
-    index: usize,
-    id: u32,
-    generation: u32,
-    finished: bool,
+    /// While it is open.
+    opened: Cell<Option<Opened>>,
 }
 
 impl<H: Host> HttpContext<H> {
-    pub(super) fn new(plugin: Rc<PluginContext<H>>, Opened { index, id, .. }: Opened, generation: u32) -> Self {
-        Self { plugin, index, id, generation, finished: false }
-    }
-
-    /// Its id. Unique among the living contexts of its VM.
-    pub fn id(&self) -> u32 {
-        self.id
+    pub(super) fn new(plugin: Rc<PluginContext<H>>) -> Self {
+        Self { plugin, opened: Cell::new(None) }
     }
 
     /// The PluginContext it belongs to.
@@ -38,11 +32,49 @@ impl<H: Host> HttpContext<H> {
         &self.plugin
     }
 
+    /// Its id, while it is open. Unique among the living contexts of its VM.
+    pub fn id(&self) -> Option<u32> {
+        self.opened.get().map(|opened| opened.id)
+    }
+
+    /// Opens it, once, for a request: `proxy_on_context_create`. Starts what it needs.
+    ///
+    /// # Errors
+    /// As [`PluginContext::start`], or when the guest does not return.
+    pub fn open(&self, stream: H::Stream) -> Result<(), Failure> {
+        self.enter_new(|machine, plugin| Ok((machine.open(plugin, stream)?, ())))
+    }
+
+    /// As [`HttpContext::open`], and [`HttpContext::on_request_headers`]: nearly always one follows the other, and together they
+    /// cost little more than one.
+    ///
+    /// # Errors
+    /// As those of both.
+    #[inline]
+    pub fn receive(&self, stream: H::Stream, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        action(self.enter_new(|machine, plugin| {
+            machine.open_with_request_headers(plugin, stream, (num_headers, end_of_stream))
+        })?)
+    }
+
+    #[inline]
+    fn enter_new<R>(
+        &self,
+        open: impl FnOnce(&mut Machine<H>, usize) -> Result<(Opened, R), Failure>,
+    ) -> Result<R, Failure> {
+        self.plugin.vm().enter(|machine| {
+            let (plugin, _) = self.plugin.register(machine);
+            let (opened, result) = open(machine, plugin)?;
+            self.opened.set(Some(opened));
+            Ok(result)
+        })
+    }
+
     /// `proxy_on_request_headers`.
     ///
     /// # Errors
     /// When the guest did not return or returned no action, or the context is [`Failure::Gone`].
-    pub fn on_request_headers(&mut self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
+    pub fn on_request_headers(&self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
         self.callback(Callback::OnRequestHeaders, |instance, id| {
             let callback = &instance.callbacks.on_request_headers;
             callback.call(&mut instance.store, (id, num_headers, end_of_stream.into()), CONTINUE)
@@ -53,7 +85,7 @@ impl<H: Host> HttpContext<H> {
     ///
     /// # Errors
     /// As [`HttpContext::on_request_headers`].
-    pub fn on_request_body(&mut self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
+    pub fn on_request_body(&self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
         self.callback(Callback::OnRequestBody, |instance, id| {
             let callback = &instance.callbacks.on_request_body;
             callback.call(&mut instance.store, (id, body_size, end_of_stream.into()), CONTINUE)
@@ -64,7 +96,7 @@ impl<H: Host> HttpContext<H> {
     ///
     /// # Errors
     /// As [`HttpContext::on_request_headers`].
-    pub fn on_request_trailers(&mut self, num_trailers: u32) -> Result<Action, Failure> {
+    pub fn on_request_trailers(&self, num_trailers: u32) -> Result<Action, Failure> {
         self.callback(Callback::OnRequestTrailers, |instance, id| {
             instance.callbacks.on_request_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
         })
@@ -74,7 +106,7 @@ impl<H: Host> HttpContext<H> {
     ///
     /// # Errors
     /// As [`HttpContext::on_request_headers`].
-    pub fn on_response_headers(&mut self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
+    pub fn on_response_headers(&self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
         self.callback(Callback::OnResponseHeaders, |instance, id| {
             let callback = &instance.callbacks.on_response_headers;
             callback.call(&mut instance.store, (id, num_headers, end_of_stream.into()), CONTINUE)
@@ -85,7 +117,7 @@ impl<H: Host> HttpContext<H> {
     ///
     /// # Errors
     /// As [`HttpContext::on_request_headers`].
-    pub fn on_response_body(&mut self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
+    pub fn on_response_body(&self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
         self.callback(Callback::OnResponseBody, |instance, id| {
             let callback = &instance.callbacks.on_response_body;
             callback.call(&mut instance.store, (id, body_size, end_of_stream.into()), CONTINUE)
@@ -96,7 +128,7 @@ impl<H: Host> HttpContext<H> {
     ///
     /// # Errors
     /// As [`HttpContext::on_request_headers`].
-    pub fn on_response_trailers(&mut self, num_trailers: u32) -> Result<Action, Failure> {
+    pub fn on_response_trailers(&self, num_trailers: u32) -> Result<Action, Failure> {
         self.callback(Callback::OnResponseTrailers, |instance, id| {
             instance.callbacks.on_response_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
         })
@@ -104,22 +136,21 @@ impl<H: Host> HttpContext<H> {
 
     /// The request is over: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. If the plugin says that it is not done, the
     /// last two wait for its `proxy_done`, and the request is out of its reach from here on. Dropping the context does the same.
-    pub fn finish(&mut self) {
-        if !self.finished {
-            self.finished = true;
-            self.plugin.vm().end(Ending::Http { index: self.index, generation: self.generation });
+    pub fn finish(&self) {
+        if let Some(opened) = self.opened.take() {
+            self.plugin.vm().end(Ending::Http(opened));
         }
     }
 
     /// Where it stands among the contexts of the running instance, if it lives there and belongs to that plugin context.
     pub(super) fn key(&self, plugin: &PluginContext<H>, generation: u32) -> Option<ContextKey> {
-        let lives = !self.finished && self.generation == generation && ptr::eq(&raw const *self.plugin, plugin);
-        lives.then_some(ContextKey::Http(self.index))
+        let opened = self.opened.get().filter(|opened| opened.generation == generation)?;
+        ptr::eq(&raw const *self.plugin, plugin).then_some(ContextKey::Http(opened.index))
     }
 
     #[inline]
     fn callback(
-        &mut self,
+        &self,
         callback: Callback,
         call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<i32>,
     ) -> Result<Action, Failure> {
@@ -127,17 +158,16 @@ impl<H: Host> HttpContext<H> {
             return Ok(Action::Continue);
         }
         let result = self.plugin.vm().enter(|machine| {
-            if self.finished || machine.generation() != self.generation {
-                return Err(Failure::Gone);
-            }
-            machine.call(ContextKey::Http(self.index), callback, |instance| call(instance, self.id))
+            let opened = self.opened.get().filter(|opened| opened.generation == machine.generation());
+            let Opened { index, id, .. } = opened.ok_or(Failure::Gone)?;
+            machine.call(ContextKey::Http(index), callback, |instance| call(instance, id))
         })?;
         action(result)
     }
 }
 
 /// What a callback of a stream returned.
-pub(super) fn action(result: i32) -> Result<Action, Failure> {
+fn action(result: i32) -> Result<Action, Failure> {
     Action::try_from(result).map_err(|_| Failure::BadAction(result))
 }
 

@@ -40,19 +40,20 @@ pub(super) struct Machine<H: Host> {
     failures: u64,
 }
 
-/// An HTTP context that was made: where it stands, its id and that of its plugin context.
+/// An HTTP context that was made: where it stands, its id and that of its plugin context, and in which instance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opened {
     pub index: usize,
     pub id: u32,
     parent: u32,
+    pub generation: u32,
 }
 
 /// A context that its owner let go of.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
     Plugin(usize),
-    Http { index: usize, generation: u32 },
+    Http(Opened),
 }
 
 impl<H: Host> Machine<H> {
@@ -69,6 +70,7 @@ impl<H: Host> Machine<H> {
         }
     }
 
+    #[inline]
     pub fn generation(&self) -> u32 {
         self.generation
     }
@@ -235,7 +237,7 @@ impl<H: Host> Machine<H> {
         (num_headers, end_of_stream): (u32, bool),
     ) -> Result<(Opened, i32), Failure> {
         let opened = self.register_http(plugin, stream)?;
-        let Opened { index, id, parent } = opened;
+        let Opened { index, id, parent, .. } = opened;
         let key = ContextKey::Http(index);
         let begun = self.call_joined(
             key,
@@ -253,19 +255,18 @@ impl<H: Host> Machine<H> {
         Ok((opened, action))
     }
 
+    #[inline]
     fn register_http(&mut self, plugin: usize, stream: H::Stream) -> Result<Opened, Failure> {
         self.start(plugin)?;
-        let contexts = self.contexts();
-        let index = contexts.open(plugin, stream);
-        let (id, parent) = (contexts.id(ContextKey::Http(index)), contexts.id(ContextKey::Plugin(plugin)));
-        if let Some(instance) = &mut self.instance {
-            instance.store.data_mut().host.stream_opened();
-        }
+        let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
+        let state = instance.store.data_mut();
+        let (index, id, parent) = state.contexts.open(plugin, stream);
+        state.host.stream_opened();
         info!("create http context {id}");
-        Ok(Opened { index, id, parent })
+        Ok(Opened { index, id, parent, generation: self.generation })
     }
 
-    fn create(&mut self, Opened { index, id, parent }: Opened) -> Result<(), Failure> {
+    fn create(&mut self, Opened { index, id, parent, .. }: Opened) -> Result<(), Failure> {
         self.call_or((), ContextKey::Http(index), Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, parent), ())
         })
@@ -282,23 +283,30 @@ impl<H: Host> Machine<H> {
     pub fn end(&mut self, ending: Ending) {
         match ending {
             // Ended with its instance.
-            Ending::Http { generation, .. } if generation != self.generation => {}
-            Ending::Http { index, .. } => self.finish(ContextKey::Http(index)),
+            Ending::Http(opened) if opened.generation != self.generation => {}
+            Ending::Http(opened) => self.finish(ContextKey::Http(opened.index), opened.id),
             Ending::Plugin(index) => {
                 if self.contexts().retire(index) {
-                    self.finish(ContextKey::Plugin(index));
+                    self.finish_plugin(index);
                 }
             }
         }
     }
 
-    /// Spec, "Context lifecycle": `proxy_on_done`, and if that agrees, `proxy_on_log` and `proxy_on_delete`.
-    fn finish(&mut self, key: ContextKey) {
+    #[cold]
+    fn finish_plugin(&mut self, index: usize) {
+        let key = ContextKey::Plugin(index);
         let contexts = self.contexts();
         let id = contexts.id(key);
-        if contexts.stage(key) == Stage::Registered {
-            return self.release(key);
+        match contexts.stage(key) {
+            // The running instance has not seen it.
+            Stage::Registered => self.release(key),
+            _ => self.finish(key, id),
         }
+    }
+
+    /// Spec, "Context lifecycle": `proxy_on_done`, and if that agrees, `proxy_on_log` and `proxy_on_delete`.
+    fn finish(&mut self, key: ContextKey, id: u32) {
         let ended = self.call_joined(key, joined::END, |joined, store| joined.end(store, id), |end| end.callbacks());
         match ended.transpose().unwrap_or_else(|| self.done(key, id)) {
             Ok(End::NotDone) => self.contexts().suspend(key),
@@ -342,7 +350,7 @@ impl<H: Host> Machine<H> {
             ContextKey::Plugin(index) => self.contexts().release_plugin(index),
             ContextKey::Http(index) => {
                 if let Some(plugin) = self.contexts().release_http(index) {
-                    self.finish(ContextKey::Plugin(plugin));
+                    self.finish_plugin(plugin);
                 }
             }
         }

@@ -5,8 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::machine::{Ending, Machine};
-use super::{HttpContext, VmContext, http_context};
-use crate::proxy_wasm::abi::Action;
+use super::{HttpContext, VmContext};
 use crate::proxy_wasm::callbacks::Callback;
 use crate::proxy_wasm::context::{ContextKey, Stage};
 use crate::proxy_wasm::failure::Failure;
@@ -65,35 +64,19 @@ impl<H: Host> PluginContext<H> {
         })
     }
 
+    /// A context for a request, which is to be opened.
+    pub fn http_context(self: &Rc<Self>) -> HttpContext<H> {
+        HttpContext::new(Rc::clone(self))
+    }
+
     /// Makes the context of a request, starting what it needs.
     ///
     /// # Errors
-    /// As [`PluginContext::start`], or when `proxy_on_context_create` fails.
+    /// As [`HttpContext::open`].
     pub fn create_http_context(self: &Rc<Self>, stream: H::Stream) -> Result<HttpContext<H>, Failure> {
-        self.vm.enter(|machine| {
-            let (plugin, _) = self.register(machine);
-            let opened = machine.open(plugin, stream)?;
-            Ok(HttpContext::new(Rc::clone(self), opened, machine.generation()))
-        })
-    }
-
-    /// As [`PluginContext::create_http_context`], and [`HttpContext::on_request_headers`]: nearly always one follows the other,
-    /// and together they cost little more than one.
-    ///
-    /// # Errors
-    /// As those of both.
-    pub fn receive_request(
-        self: &Rc<Self>,
-        stream: H::Stream,
-        num_headers: u32,
-        end_of_stream: bool,
-    ) -> Result<(HttpContext<H>, Action), Failure> {
-        let (http, result) = self.vm.enter(|machine| {
-            let (plugin, _) = self.register(machine);
-            let (opened, result) = machine.open_with_request_headers(plugin, stream, (num_headers, end_of_stream))?;
-            Ok((HttpContext::new(Rc::clone(self), opened, machine.generation()), result))
-        })?;
-        Ok((http, http_context::action(result)?))
+        let http = self.http_context();
+        http.open(stream)?;
+        Ok(http)
     }
 
     /// `proxy_on_tick`.
@@ -254,7 +237,8 @@ impl<H: Host> PluginContext<H> {
         })
     }
 
-    fn register(&self, machine: &mut Machine<H>) -> (usize, u32) {
+    /// Where it stands among the VM's contexts, and its id; it gets both when it is first asked for.
+    pub(super) fn register(&self, machine: &mut Machine<H>) -> (usize, u32) {
         self.registered.get().unwrap_or_else(|| {
             let contexts = machine.contexts();
             let index = contexts.register(Arc::clone(&self.configuration));

@@ -18,8 +18,8 @@ const TRAP: (&str, &str) =
 fn a_trap_replaces_the_instance_and_configures_it_again() {
     let (host, vm) = vm(&guest_but(&[TRAP]));
     let plugin = started(&vm, "conf");
-    let mut broken = request(&plugin);
-    let mut bystander = request(&plugin);
+    let broken = request(&plugin);
+    let bystander = request(&plugin);
     let failure = broken.on_request_headers(1, true).unwrap_err();
     assert!(matches!(&failure, Failure::Trap(cause) if cause.contains("unreachable")), "{failure}");
     assert!(!vm.status().unwrap().running);
@@ -32,9 +32,9 @@ fn a_trap_replaces_the_instance_and_configures_it_again() {
     drop((broken, bystander));
     assert!(host.take_log().is_empty(), "the fresh instance does not know them");
 
-    let mut next = request(&plugin);
+    let next = request(&plugin);
     assert_eq!(next.on_request_headers(0, true), Ok(Action::Continue));
-    assert_eq!((plugin.id(), next.id()), (Some(1), 3));
+    assert_eq!((plugin.id(), next.id()), (Some(1), Some(3)));
     let expected = [
         "proxy_on_context_create 1",
         "proxy_on_vm_start 1",
@@ -78,7 +78,7 @@ fn a_trap_in_any_callback_ends_in_a_fresh_instance() {
         let plugin = vm.plugin_context([].into());
         if plugin.start().is_ok()
             && plugin.on_tick().is_ok()
-            && let Ok(mut http) = plugin.create_http_context(FakeStream::default())
+            && let Ok(http) = plugin.create_http_context(FakeStream::default())
         {
             let _ = http.on_request_headers(0, true);
         }
@@ -154,7 +154,7 @@ fn memory_grows_to_its_limit_and_no_further() {
     // One page is there; three more fit. The guest learns of it, and is fine.
     let grow = "(if (i32.ne (memory.grow (local.get 1)) (i32.const -1)) (then (return (i32.const 0)))) (i32.const 1)";
     let (_, vm) = vm_with(&guest_but(&[("request_headers", grow)]), options);
-    let mut http = request(&started(&vm, ""));
+    let http = request(&started(&vm, ""));
     assert_eq!(http.on_request_headers(4, true), Ok(Action::Pause));
     assert_eq!(http.on_request_headers(3, true), Ok(Action::Continue));
     assert_eq!(http.on_request_headers(1, true), Ok(Action::Pause));

@@ -20,7 +20,9 @@ const LIFE: [&str; 5] = [
 ];
 
 fn receive(plugin: &Rc<PluginContext<FakeHost>>) -> Result<(HttpContext<FakeHost>, Action), Failure> {
-    plugin.receive_request(FakeStream::default(), 3, true)
+    let http = plugin.http_context();
+    let action = http.receive(FakeStream::default(), 3, true)?;
+    Ok((http, action))
 }
 
 /// How often the host went into the guest for one request, and what the plugin logged of it.
@@ -69,7 +71,7 @@ fn headers_of_abi_0_1_0_are_called_alone() {
 fn what_request_headers_return_is_told() {
     let (_, vm) = vm(&guest_but(&[("request_headers", "(i32.add (local.get 1) (local.get 2))")]));
     let plugin = started(&vm, "");
-    let receive = |num_headers, end| plugin.receive_request(FakeStream::default(), num_headers, end).map(|got| got.1);
+    let receive = |num_headers, end| plugin.http_context().receive(FakeStream::default(), num_headers, end);
     assert_eq!(receive(0, false), Ok(Action::Continue));
     assert_eq!(receive(0, true), Ok(Action::Pause));
     assert_eq!(receive(1, false), Ok(Action::Pause));
