@@ -63,8 +63,8 @@ pub fn run(plugin: Arc<Plugin<FakeHost>>, configuration: &[u8]) -> Result<(), St
     say!("\nPOST https://example.com/path?name=value");
     let opened = context.create_http_context(watch.stream.clone());
     watch.print();
-    let mut http = opened.map_err(|failure| failed("take a request", &failure))?;
-    exchange(&mut watch, &mut http)?;
+    let http = opened.map_err(|failure| failed("take a request", &failure))?;
+    exchange(&mut watch, &http)?;
     http.finish();
     say!("end of the request");
     watch.print();
