@@ -93,14 +93,19 @@ impl Host for NginxHost {
 
     #[inline]
     fn guest_entered(&mut self) -> bool {
-        self.begin = self.counters.enter();
-        self.begin.is_some()
+        let measured = self.counters.enter();
+        if measured {
+            self.begin = Some(Instant::now());
+        }
+        measured
     }
 
     #[inline]
     fn guest_left(&mut self, callbacks: usize, returned: bool, memory_size: Option<usize>) {
         self.counters.callbacks(callbacks);
-        if let Some((begin, memory_size)) = self.begin.take().zip(memory_size) {
+        if let Some(memory_size) = memory_size
+            && let Some(begin) = self.begin.take()
+        {
             self.counters.timed(begin, memory_size);
         }
         if !returned {

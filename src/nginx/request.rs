@@ -294,11 +294,14 @@ impl RequestContext {
     }
 
     /// The answer that [`Self::set_answer`] left.
+    #[inline]
     pub fn take_answer(&self) -> Option<Box<Answer>> {
-        self.answer.take()
+        // Nearly always there is none.
+        if self.has_answer() { self.answer.take() } else { None }
     }
 
     /// Whether [`Self::set_answer`] left one.
+    #[inline]
     pub fn has_answer(&self) -> bool {
         self.answer.borrow().is_some()
     }

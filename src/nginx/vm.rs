@@ -93,8 +93,7 @@ async fn restart(context: Weak<PluginContext<NginxHost>>, mut delay: u32) {
         let Some(context) = context.upgrade() else { return };
         delay = match context.start() {
             Ok(()) => return,
-            // Rounded up, so that the next attempt is not refused again.
-            Err(Failure::Unavailable { retry_in }) => u32::try_from(retry_in.as_millis() + 1).unwrap_or(u32::MAX),
+            Err(Failure::Unavailable { retry_in_ms }) => retry_in_ms,
             // What went wrong was logged where it did. The next attempt says how long to wait.
             Err(Failure::Trap(_) | Failure::Timeout | Failure::Exit(_) | Failure::Start(_)) => 0,
             Err(_) => return,

@@ -16,13 +16,13 @@ use crate::wasm::wasi::ProcExit;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// The guest, or a host function in it, trapped: the cause, and the guest's backtrace.
-    Trap(String),
+    Trap(Box<Cause>),
     /// It ran past its deadline.
     Timeout,
     /// It called `proc_exit`.
     Exit(i32),
     /// No instance could be made.
-    Start(String),
+    Start(Box<Cause>),
     /// The plugin refused its configuration, or that of its VM.
     Refused(Callback),
     /// It returned a number that is no `proxy_action_t`.
@@ -31,12 +31,31 @@ pub enum Failure {
     Gone,
     /// The plugin failed again and again, and is not tried for this long.
     Unavailable {
-        /// Until the next attempt.
-        retry_in: Duration,
+        /// Milliseconds until the next attempt.
+        retry_in_ms: u32,
     },
     /// It is called from within one of its own calls.
     Reentrant,
 }
+
+/// What happened, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause(String);
+
+impl<T: Into<String>> From<T> for Box<Cause> {
+    fn from(words: T) -> Self {
+        Self::new(Cause(words.into()))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+// What every callback comes to fits into two registers.
+const _: () = assert!(size_of::<Result<i32, Failure>>() <= 16);
 
 impl Failure {
     /// Whether there is an error line about it already, or about what it comes of: a plugin that fails is no news to each of the
@@ -66,21 +85,24 @@ impl Failure {
             // Go's modules and those of WAT bear no name; the plugin's tells more than wasmtime's word for that.
             cause += &frames.join(", ").replace("<unknown>!", &format!("{plugin}!"));
         }
-        Self::Trap(cause)
+        Self::Trap(cause.into())
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Trap(cause) => f.write_str(cause),
+            Self::Trap(cause) => cause.fmt(f),
             Self::Timeout => f.write_str("it ran past its timeout"),
             Self::Exit(code) => write!(f, "it exited with code {code}"),
             Self::Start(cause) => write!(f, "no instance could be made: {cause}"),
             Self::Refused(callback) => write!(f, "{callback} refused the configuration"),
             Self::BadAction(value) => write!(f, "it returned {value}, which is no action"),
             Self::Gone => f.write_str("its instance failed in another call"),
-            Self::Unavailable { retry_in } => write!(f, "it failed again and again, next attempt in {retry_in:.1?}"),
+            Self::Unavailable { retry_in_ms } => {
+                let retry_in = Duration::from_millis((*retry_in_ms).into());
+                write!(f, "it failed again and again, next attempt in {retry_in:.1?}")
+            }
             Self::Reentrant => f.write_str("it was called from within one of its own calls"),
         }
     }
@@ -93,7 +115,7 @@ impl Failure {
     pub(crate) fn start(error: &wasmtime::Error, plugin: &str) -> Self {
         match Self::of(error, plugin) {
             // Without a guest on the stack it did not come to run: a limit, or the machine.
-            Self::Trap(_) if error.downcast_ref::<WasmBacktrace>().is_none() => Self::Start(one_line(error)),
+            Self::Trap(_) if error.downcast_ref::<WasmBacktrace>().is_none() => Self::Start(one_line(error).into()),
             failure => failure,
         }
     }
@@ -151,7 +173,11 @@ impl Backoff {
     /// To be asked before an instance is made.
     pub fn start(&mut self, now: Instant) -> Result<(), Failure> {
         match self.not_before {
-            Some(time) if time > now => Err(Failure::Unavailable { retry_in: time - now }),
+            Some(time) if time > now => {
+                // Rounded up: whoever waits for so long does not come too early.
+                let retry_in_ms = (time - now).as_nanos().div_ceil(1_000_000);
+                Err(Failure::Unavailable { retry_in_ms: u32::try_from(retry_in_ms).unwrap_or(u32::MAX) })
+            }
             _ => {
                 self.started = Some(now);
                 Ok(())
@@ -193,7 +219,7 @@ mod tests {
         for _ in 0..9 {
             let wait = match backoff.start(now) {
                 Ok(()) => Duration::ZERO,
-                Err(Failure::Unavailable { retry_in }) => retry_in,
+                Err(Failure::Unavailable { retry_in_ms }) => Duration::from_millis(retry_in_ms.into()),
                 Err(other) => panic!("{other}"),
             };
             now += wait;

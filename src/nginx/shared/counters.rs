@@ -107,12 +107,12 @@ impl Counters {
         self.memory.store(0, Ordering::Relaxed);
     }
 
-    /// A callback begins, or several that follow each other; the time, if they are to be timed.
+    /// A callback begins, or several that follow each other: whether they are to be timed.
     #[inline]
-    pub fn enter(&self) -> Option<Instant> {
+    pub fn enter(&self) -> bool {
         let before = self.entered.get();
         self.entered.set(before + 1);
-        before.is_multiple_of(SAMPLE).then(Instant::now)
+        before.is_multiple_of(SAMPLE)
     }
 
     /// So many callbacks ended.

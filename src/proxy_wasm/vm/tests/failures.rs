@@ -21,7 +21,7 @@ fn a_trap_replaces_the_instance_and_configures_it_again() {
     let broken = request(&plugin);
     let bystander = request(&plugin);
     let failure = broken.on_request_headers(1, true).unwrap_err();
-    assert!(matches!(&failure, Failure::Trap(cause) if cause.contains("unreachable")), "{failure}");
+    assert!(matches!(&failure, Failure::Trap(cause) if cause.to_string().contains("unreachable")), "{failure}");
     assert!(!vm.status().unwrap().running);
 
     // Every request that lived in the instance is over with it.
@@ -66,8 +66,8 @@ fn who_fails_again_and_again_must_wait() {
     for _ in 0..2 {
         request(&plugin).on_request_headers(1, true).unwrap_err();
     }
-    let Err(Failure::Unavailable { retry_in }) = plugin.start() else { panic!("it started") };
-    assert!(retry_in <= Duration::from_secs(1));
+    let Err(Failure::Unavailable { retry_in_ms }) = plugin.start() else { panic!("it started") };
+    assert!((1..=1000).contains(&retry_in_ms), "{retry_in_ms}");
     assert!(matches!(plugin.create_http_context(FakeStream::default()), Err(Failure::Unavailable { .. })));
 }
 
@@ -145,7 +145,7 @@ fn a_vm_that_refuses_to_start_is_tried_again() {
 fn deep_recursion_is_a_trap() {
     let (_, vm) = vm(&guest(&[("tick", "(call $deep)) (func $deep (call $deep)")]));
     let failure = started(&vm, "").on_tick().unwrap_err();
-    assert!(matches!(&failure, Failure::Trap(cause) if cause.contains("stack")), "{failure}");
+    assert!(matches!(&failure, Failure::Trap(cause) if cause.to_string().contains("stack")), "{failure}");
 }
 
 #[test]
