@@ -54,7 +54,7 @@ impl fmt::Display for Cause {
     }
 }
 
-// What every callback comes to fits into two registers.
+// What every callback comes to is handed on from room to room: it stays small.
 const _: () = assert!(size_of::<Result<i32, Failure>>() <= 16);
 
 impl Failure {
