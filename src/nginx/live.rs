@@ -6,10 +6,10 @@
 //! no longer fits nginx's first block, and a block costs more than all else that is allocated for a request.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::{self, ManuallyDrop, MaybeUninit};
 use std::ptr::NonNull;
 
-use super::request::{RequestContext, Slots};
+use super::request::RequestContext;
 
 thread_local! {
     /// Not dropped at the end of the process: what Lua's garbage collector ends may come later.
@@ -96,8 +96,9 @@ pub fn finish_all() {
         {
             ctx.finish();
             // What they are contexts of can then end, too.
-            // SAFETY: the context is there, and no callback of it runs in nginx's last event.
-            unsafe { handle.room().as_mut() }.slots = Slots::default();
+            // SAFETY: the context is there, and no callback of it runs when nginx exits.
+            let slots = mem::take(unsafe { &mut handle.room().as_mut().slots });
+            drop(slots);
         }
     }
 }
