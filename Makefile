@@ -80,7 +80,7 @@ deps: ## the same, and what is missing to lint and test
 # Two profiles: `release` for what is installed, `quick` for all else.
 .PHONY: test
 test: deps plugins all tools ## install what is missing, build, run all tests
-	cargo test --profile quick --package proxy-wasm-core $(CARGO_FLAGS)
+	cargo test --profile quick --package proxy-wasm-host $(CARGO_FLAGS)
 	.ci/test-plugins
 	.ci/with-nginx .ci/test-suites
 	.ci/fuzz 5

@@ -1,28 +1,54 @@
-//! A Proxy-Wasm host for nginx and Apache APISIX.
+//! A Proxy-Wasm host for nginx and Apache APISIX: the dynamic module, on the library [`proxy_wasm_host`].
 //!
-//! The house, one line per room; each room may use what stands below it, never above:
-//!
-//! | room | what it is |
+//! | file | what it is |
 //! |---|---|
-//! | [`nginx`] | what nginx and Lua call: modules, directives, phases, filters, and the host traits on a request |
-//! | [`config`] | directives and APISIX's `config.yaml` as plain structs |
-//! | [`proxy_wasm`] | the ABI: contexts, callbacks, host functions, the traits a host implements |
-//! | [`wasm`] | run one module: engine, cache, instance, limits, WASI |
-//! | [`shared`] | what all workers share: data, queues and metrics in shared memory |
-//! | [`status`] | what the module says of itself: JSON, and a page for browsers |
-//! | [`error`] | one error, and the one mapping from it to a Proxy-Wasm status |
-//!
-//! All but `nginx` know nothing of nginx: the package `core` has the same sources as a library without it, which is what
-//! is tested, fuzzed and benchmarked with plain cargo.
+//! | `module` | the two modules and the tables that nginx looks for |
+//! | `announce` | what the error log is told at start |
+//! | `directives` | `cmd_*`: one function per directive |
+//! | `configuration` | what the directives leave behind, and how levels merge |
+//! | `shared` | the zones of [`proxy_wasm_host::shared`], and what wakes workers for their queues |
+//! | `status` | pages for the operator: metrics, status |
+//! | `vm` | one plugin in this process |
+//! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
+//! | `deadlines`, `pulse` | time for the deadlines of plugins, by a timer and its signal |
+//! | `worker` | the VMs and PluginContexts of one process |
+//! | `request` | the HttpContexts of one request, and what their callbacks leave to be done |
+//! | `live` | the requests that are not over, for a worker that is told to exit |
+//! | `rarely` | what few requests need |
+//! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
+//! | `filters`, `response` | header and body filter: the response's way |
+//! | `unsent` | what plugins made of the response, until the client has it |
+//! | `body` | a body as a callback sees it |
+//! | `pause` | requests and responses that a plugin holds |
+//! | `host` | the traits of [`proxy_wasm_host::host`] on a worker and a request |
+//! | `lua` | C functions behind `resty.proxy-wasm` |
+//! | `log` | `tracing` to nginx's error log |
+//! | `guard` | no panic crosses into C |
 
-pub mod config;
-pub mod error;
 // Under test nothing exports the tables that nginx looks for, so nothing reaches what stands behind them.
-#[cfg(feature = "nginx")]
-#[cfg_attr(test, allow(dead_code))]
-#[allow(unsafe_code)]
-pub mod nginx;
-pub mod proxy_wasm;
-pub mod shared;
-pub mod status;
-pub mod wasm;
+#![cfg_attr(test, allow(dead_code))]
+
+mod announce;
+mod body;
+mod calls;
+mod configuration;
+mod deadlines;
+mod directives;
+mod filters;
+mod guard;
+mod host;
+mod live;
+mod log;
+mod lua;
+mod module;
+mod pause;
+mod phases;
+mod pulse;
+mod rarely;
+mod request;
+mod response;
+mod shared;
+mod status;
+mod unsent;
+mod vm;
+mod worker;

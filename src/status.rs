@@ -1,137 +1,140 @@
-//! What the module says of itself to an operator: plain structs, which are JSON as they stand, and a page for browsers.
+//! Pages for the operator: `wasm_metrics`, in Prometheus' text, and `wasm_status`, in JSON or HTML.
 
-mod html;
+use ngx_bindings::pool::AllocError;
+use ngx_bindings::sys::{NGINX_VERSION, ngx_http_request_t, ngx_int_t};
+use ngx_bindings::{Request, cycle, rc};
+use proxy_wasm_host::VmContext;
+use proxy_wasm_host::shared::exposition;
+use proxy_wasm_host::status::{self, Metrics, Plugin, SharedData, SharedQueue, Status, Zones};
 
-use std::time::Duration;
+use super::configuration::MainConf;
+use super::guard::guard;
+use super::host::NginxHost;
+use super::module::{VERSION, WASMTIME_VERSION};
+use super::phases::main_conf;
+use super::shared::{Stores, counters};
+use super::{calls, vm};
 
-use serde::Serialize;
+/// The metrics of all workers; nothing where there is no zone.
 
-pub use html::page;
-
-/// One worker, and what all of them share.
-#[derive(Debug, Serialize)]
-pub struct Status {
-    /// Of the module.
-    pub version: &'static str,
-    /// Of the wasmtime in it.
-    pub wasmtime: &'static str,
-    /// Of the nginx that the module was built for.
-    pub nginx: String,
-    /// The worker's process.
-    pub pid: u32,
-    /// The worker's number.
-    pub worker: usize,
-    /// Calls to other servers that are under way in this worker.
-    pub calls: usize,
-    /// The plugins of this worker.
-    pub plugins: Vec<Plugin>,
-    /// The folder of compiled modules.
-    pub cache: Option<String>,
-    /// What is in shared memory, where there is any.
-    pub zones: Option<Zones>,
-    /// The Lua half of the install.
-    pub lua: Lua,
+pub fn metrics(main: &MainConf) -> Option<String> {
+    let stores = main.shared.stores()?;
+    Some(exposition::text(&stores.metrics.samples(), counters::describe))
 }
 
-/// A plugin.
-#[derive(Debug, Serialize)]
-pub struct Plugin {
-    /// What it was declared with.
-    pub name: String,
-    /// `0.2.1` and the like.
-    pub abi_version: &'static str,
-    /// Bytes of its file.
-    pub size: usize,
-    /// BLAKE3 of its file.
-    pub blake3: String,
-    /// Whether compiling was spared by the cache.
-    pub from_cache: bool,
-    /// It has an instance in this worker.
-    pub running: bool,
-    /// Seconds until it is tried again, after it failed again and again.
-    pub retry_in: Option<f64>,
-    /// Instances that were started in this worker.
-    pub starts: u64,
-    /// Instances that failed in this worker.
-    pub failures: u64,
-    /// Bytes of the instance's linear memory.
-    pub memory: usize,
-    /// The most it may have.
-    pub memory_limit: usize,
-    /// Configurations of it.
-    pub plugin_contexts: usize,
-    /// Requests that it is busy with.
-    pub http_contexts: usize,
-    /// Counted over all workers, where there is shared memory.
-    pub all_workers: Option<Totals>,
-}
-
-/// What is counted over all workers, and kept over a reload.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-#[allow(missing_docs)]
-pub struct Totals {
-    pub requests: u64,
-    pub callbacks: u64,
-    pub guest_seconds: f64,
-    pub starts: u64,
-    pub restarts: u64,
-    pub failures: u64,
-    pub calls: u64,
-}
-
-impl Totals {
-    /// The time that a callback takes, on the average.
-    pub fn per_callback(&self) -> Option<Duration> {
-        (self.callbacks > 0).then(|| Duration::from_secs_f64(self.guest_seconds / self.callbacks as f64))
+/// What this worker runs, and how full the zones are.
+pub fn status(main: &MainConf) -> Status {
+    let stores = main.shared.stores();
+    let cache = main.runtime().and_then(|runtime| runtime.cache.as_ref());
+    Status {
+        version: VERSION,
+        wasmtime: WASMTIME_VERSION,
+        nginx: NGINX_VERSION.to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        worker: cycle::worker() as usize,
+        calls: calls::under_way(),
+        plugins: vm::all().iter().map(|vm| plugin(vm, stores)).collect(),
+        cache: cache.map(|cache| cache.directory().display().to_string()),
+        zones: stores.map(zones),
+        lua: main.installation.status(),
     }
 }
 
-/// Shared memory.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[allow(missing_docs)]
-pub struct Zones {
-    pub shared_data: SharedData,
-    pub shared_queue: SharedQueue,
-    pub metrics: Metrics,
+fn plugin(vm: &VmContext<NginxHost>, stores: Option<&Stores>) -> Plugin {
+    let (plugin, status) = (vm.plugin(), vm.status().unwrap_or_default());
+    Plugin {
+        name: plugin.name().to_owned(),
+        abi_version: plugin.abi_version().as_str(),
+        size: plugin.module().size(),
+        blake3: plugin.module().hash().to_string(),
+        from_cache: plugin.module().from_cache(),
+        running: status.running,
+        retry_in: status.retry_in.map(|wait| wait.as_secs_f64()),
+        starts: status.starts,
+        failures: status.failures,
+        memory: status.memory_size,
+        memory_limit: plugin.options().memory_limit,
+        plugin_contexts: status.plugin_contexts,
+        http_contexts: status.http_contexts,
+        all_workers: stores.map(|stores| counters::totals(stores, plugin.name())),
+    }
 }
 
-/// Shared data.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[allow(missing_docs)]
-pub struct SharedData {
-    pub items: u64,
-    pub evictions: u64,
+fn zones(stores: &Stores) -> Zones {
+    let data = stores.data.status();
+    Zones {
+        shared_data: SharedData { items: data.items, evictions: data.evictions },
+        shared_queue: SharedQueue { queues: stores.queues.len() },
+        metrics: Metrics { metrics: stores.metrics.samples().len() },
+    }
 }
 
-/// Shared queues.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[allow(missing_docs)]
-pub struct SharedQueue {
-    pub queues: usize,
+/// A page, and what it is.
+struct Page {
+    content_type: &'static str,
+    text: String,
 }
 
-/// Metrics, those of plugins and the module's own.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[allow(missing_docs)]
-pub struct Metrics {
-    pub metrics: usize,
+/// Content handler of `wasm_metrics`.
+pub unsafe extern "C" fn on_metrics(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a valid request.
+    let request = unsafe { Request::from_ptr(r) };
+    let page = |_, main: &MainConf| Some(Page { content_type: exposition::CONTENT_TYPE, text: metrics(main)? });
+    guard(rc::ERROR, || request.map_or(rc::ERROR, |request| send(request, page)))
 }
 
-/// `resty/proxy-wasm.lua`.
-#[derive(Debug, Default, Serialize)]
-pub struct Lua {
-    /// Where Lua found it, once it was required.
-    pub file: Option<String>,
-    /// Its version.
-    pub version: Option<String>,
-    /// What is wrong with the install, in the words of the error log.
-    pub problem: Option<String>,
+/// Content handler of `wasm_status`.
+pub unsafe extern "C" fn on_status(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a valid request.
+    let request = unsafe { Request::from_ptr(r) };
+    guard(rc::ERROR, || request.map_or(rc::ERROR, |request| send(request, status_page)))
 }
 
-/// The status in JSON.
-pub fn json(status: &Status) -> String {
-    // Strings, numbers and lists of them: nothing that JSON cannot say.
-    let mut text = serde_json::to_string_pretty(status).unwrap_or_default();
-    text.push('\n');
-    text
+fn status_page(request: Request, main: &MainConf) -> Option<Page> {
+    let status = status(main);
+    let argument = |name: &[u8]| request.args().split(|&c| c == b'&').find_map(|argument| argument.strip_prefix(name));
+    let accepts_html = request.variable(b"http_accept").is_some_and(|accept| {
+        accept.split(|&c| c == b',').any(|range| range.trim_ascii().to_ascii_lowercase().starts_with(b"text/html"))
+    });
+    Some(match argument(b"format=") {
+        Some(b"html") => html(&status, argument(b"refresh=")),
+        None if accepts_html => html(&status, argument(b"refresh=")),
+        _ => Page { content_type: "application/json", text: status::json(&status) },
+    })
+}
+
+fn html(status: &Status, refresh: Option<&[u8]>) -> Page {
+    let seconds = refresh.and_then(|seconds| str::from_utf8(seconds).ok()?.parse().ok());
+    Page {
+        content_type: "text/html; charset=utf-8",
+        text: status::page(status, seconds.filter(|seconds| (1..=3600).contains(seconds))),
+    }
+}
+
+fn send(request: Request, page: impl FnOnce(Request, &MainConf) -> Option<Page>) -> ngx_int_t {
+    if !matches!(request.method(), b"GET" | b"HEAD") {
+        return rc::NOT_ALLOWED;
+    }
+    let Some(page) = page(request, main_conf(request)) else {
+        return rc::SERVICE_UNAVAILABLE;
+    };
+    respond(request, &page).unwrap_or(rc::ERROR)
+}
+
+fn respond(request: Request, page: &Page) -> Result<ngx_int_t, AllocError> {
+    let discarded = request.discard_body();
+    if discarded != rc::OK {
+        return Ok(discarded);
+    }
+    request.set_status(200);
+    request.set_content_type(page.content_type.as_bytes())?;
+    request.set_content_length(Some(page.text.len() as u64));
+    request.add_header_out(b"Cache-Control", b"no-store")?;
+    request.add_header_out(b"Vary", b"Accept")?;
+    request.add_header_out(b"Content-Security-Policy", b"default-src 'none'; style-src 'unsafe-inline'")?;
+    let sent = request.send_header();
+    if sent != rc::OK || request.header_only() {
+        return Ok(sent);
+    }
+    request.send_body(page.text.as_bytes())
 }

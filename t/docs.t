@@ -43,12 +43,12 @@ sub same {
     is join(' ', grep { !exists $code{$_} } sort keys %documents), '', "$about: all that are documented are there";
 }
 
-my @directives = source('src/nginx/directives.rs') =~ /_directive\(c"(\w+)"/g;
+my @directives = source('src/directives.rs') =~ /_directive\(c"(\w+)"/g;
 same('directives, in the table', \@directives, [documented('docs/directives.md', 'directive')]);
 same('directives, by their sections', \@directives, [slurp('docs/directives.md') =~ /^## (\w+)$/mg]);
 
-my $sources = join '', map { source("src/proxy_wasm/hostcalls/" . s{.*/}{}r) }
-    grep { !m{/(?:tests|probe)\.rs$} } glob "$root/src/proxy_wasm/hostcalls/*.rs";
+my $sources = join '', map { source("proxy-wasm-host/src/hostcalls/" . s{.*/}{}r) }
+    grep { !m{/(?:tests|probe)\.rs$} } glob "$root/proxy-wasm-host/src/hostcalls/*.rs";
 same('host functions', [
     $sources =~ /^ *"(\w+)" \(/mg,
     $sources =~ /func_wrap\("env", "(\w+)"/g,
@@ -56,14 +56,14 @@ same('host functions', [
 ], [documented('docs/proxy-wasm.md', 'function')]);
 
 # Those of TCP streams are documented as what is never called.
-same('callbacks', [source('src/proxy_wasm/callbacks.rs') =~ /"(proxy_on_\w+)":/g],
+same('callbacks', [source('proxy-wasm-host/src/callbacks.rs') =~ /"(proxy_on_\w+)":/g],
     [grep { !/^proxy_on_(?:new_connection|downstream_|upstream_)/ } documented('docs/proxy-wasm.md', 'callback')]);
 
 # What the module writes to the error log. Of each text, what stands between the values in it, where that is more than a word.
 my $explained = join ' ', map { slurp("docs/$_.md") =~ s/\s+/ /gr } qw(operations directives apisix);
 my ($texts, @silent) = (0);
 find({no_chdir => 1, wanted => sub {
-    return if !/\.rs$/ || m{/(?:tests|probe|fake)\.rs$};
+    return if !/\.rs$/ || m{/(?:tests|probe|local|html)\.rs$};
     my $source = source(substr $File::Find::name, 1 + length $root);
     for my $text ($source =~ /\b(?:error|warn|info|format_args|Plugin\(format)!\(\s*"((?:[^"\\]|\\.)+)"/sg) {
         $text =~ s/\\\n\s*//g;
@@ -74,7 +74,7 @@ find({no_chdir => 1, wanted => sub {
             push @silent, "$File::Find::name: $part" if index($explained, $part) < 0;
         }
     }
-}}, map { "$root/src/$_" } qw(nginx proxy_wasm shared wasm));
+}}, map { "$root/$_" } qw(src proxy-wasm-host/src));
 cmp_ok $texts, '>', 20, 'log lines: some are found in the code';
 is join("\n", sort @silent), '', 'log lines: all are explained';
 
@@ -113,7 +113,7 @@ for my $document (documents()) {
     is "@dead", '', "$document: every link leads somewhere";
 
     # Those of a plugin that is yet to be written aside.
-    my @files = grep { m{^(?:\.ci|benches|check|core|debian|docs|examples|fuzz|lib|ngx-bindings|src|t)/[\w./-]*$} && !/my-plugin/ }
+    my @files = grep { m{^(?:\.ci|benches|check|debian|docs|examples|fuzz|lib|ngx-bindings|proxy-wasm-host|src|t)/[\w./-]*$} && !/my-plugin/ }
         code($text);
     is join(' ', grep { !-e "$root/$_" && !-e "$root/$here/$_" } @files), '', "$document: every file that it names is there";
     is join(' ', map { unknown($_) } code($text)), '', "$document: make has every target and variable";
@@ -121,7 +121,7 @@ for my $document (documents()) {
 
 my @walked = slurp('docs/architecture.md') =~ /\*\*`([\w\/]+)`\*\*/g;
 cmp_ok @walked, '>', 5, "docs/architecture.md: a request's walk passes some rooms";
-is join(' ', grep { !-e "$root/src/nginx/$_.rs" } @walked), '', 'and each is there';
+is join(' ', grep { !-e "$root/src/$_.rs" } @walked), '', 'and each is there';
 
 my %metric = map { $_ => 1 } documented('docs/operations.md', 'metric');
 my @alerts = map { $_->[1] =~ /\b(proxy_wasm_\w+)/g } fenced('docs/operations.md', 'yaml');

@@ -1,14 +1,14 @@
-//! What the benchmarks of the core have in common: guests in text, and a request of the fake host that meets them.
+//! What the benchmarks of the core have in common: guests in text, and a request of the local host that meets them.
 //!
-//! The fake host's own work (a lock, a map, a copy) is in what they measure, the same before and after a change.
+//! The local host's own work (a lock, a map, a copy) is in what they measure, the same before and after a change.
 
 use std::rc::Rc;
 
-use proxy_wasm_core::proxy_wasm::abi::{BufferType, LogLevel, MapType, MetricType};
-use proxy_wasm_core::proxy_wasm::fake::{self, FakeHost, FakeStream};
-use proxy_wasm_core::proxy_wasm::host::Metrics;
-use proxy_wasm_core::proxy_wasm::pairs::PairsBuf;
-use proxy_wasm_core::proxy_wasm::{HttpContext, PluginContext, PluginOptions};
+use proxy_wasm_host::abi::{BufferType, LogLevel, MapType, MetricType};
+use proxy_wasm_host::host::Metrics;
+use proxy_wasm_host::local::{self, LocalHost, LocalStream};
+use proxy_wasm_host::pairs::PairsBuf;
+use proxy_wasm_host::{HttpContext, PluginContext, PluginOptions};
 
 /// What a browser sends to a site, about.
 pub const HEADERS: &[(&str, &str)] = &[
@@ -57,10 +57,10 @@ pub fn caller(function: &str, params: &str, data: &str, arguments: &str) -> Stri
 ///
 /// # Panics
 /// When the guest is no plugin.
-pub fn plugin_context(wat: &str) -> Rc<PluginContext<FakeHost>> {
+pub fn plugin_context(wat: &str) -> Rc<PluginContext<LocalHost>> {
     let plugin =
-        fake::plugin(wat.as_bytes(), PluginOptions::default()).unwrap_or_else(|error| panic!("{error}: {wat}"));
-    let (mut host, vm) = fake::vm(plugin);
+        local::plugin(wat.as_bytes(), PluginOptions::default()).unwrap_or_else(|error| panic!("{error}: {wat}"));
+    let (mut host, vm) = local::vm(plugin);
     host.define_metric(MetricType::Counter, b"requests").expect("a metric");
     let mut worker = host.worker();
     worker.log_level = LogLevel::Warn;
@@ -72,8 +72,8 @@ pub fn plugin_context(wat: &str) -> Rc<PluginContext<FakeHost>> {
 }
 
 /// A request with [`HEADERS`], a body of 4 KiB and a property.
-pub fn stream() -> FakeStream {
-    let stream = FakeStream::with_headers(HEADERS);
+pub fn stream() -> LocalStream {
+    let stream = LocalStream::with_headers(HEADERS);
     let mut request = stream.request();
     request.maps.insert(MapType::HttpResponseHeaders, Vec::new());
     request.buffers.insert(BufferType::HttpRequestBody, vec![b'x'; 4096]);
@@ -86,6 +86,6 @@ pub fn stream() -> FakeStream {
 ///
 /// # Panics
 /// When the guest is no plugin.
-pub fn http_context(wat: &str) -> HttpContext<FakeHost> {
+pub fn http_context(wat: &str) -> HttpContext<LocalHost> {
     plugin_context(wat).create_http_context(stream()).expect("a context")
 }

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use benches::header_map;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use proxy_wasm_core::proxy_wasm::pairs::{Encoder, Measure, Pairs, PairsBuf};
+use proxy_wasm_host::pairs::{Encoder, Measure, Pairs, PairsBuf};
 
 fn measure(map: &PairsBuf) -> Measure {
     let mut measure = Measure::default();

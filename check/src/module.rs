@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use proxy_wasm_core::config::Options;
-use proxy_wasm_core::config::units::Size;
-use proxy_wasm_core::error::Error;
-use proxy_wasm_core::proxy_wasm::fake::{self, FakeHost};
-use proxy_wasm_core::proxy_wasm::{Identity, Plugin, PluginOptions};
-use proxy_wasm_core::wasm::Module;
+use proxy_wasm_host::config::Options;
+use proxy_wasm_host::config::units::Size;
+use proxy_wasm_host::error::Error;
+use proxy_wasm_host::local::{self, LocalHost};
+use proxy_wasm_host::wasm::Module;
+use proxy_wasm_host::{Identity, Plugin, PluginOptions};
 use wasmtime::{ExternType, FuncType};
 
 use crate::output::say;
 use crate::producers;
 
 /// Prints what it is and needs; the plugin, if nginx would take it.
-pub fn check(name: &str, bytes: &[u8]) -> Result<Arc<Plugin<FakeHost>>, Error> {
-    let module = Module::load(fake::engine(), None, bytes)?;
+pub fn check(name: &str, bytes: &[u8]) -> Result<Arc<Plugin<LocalHost>>, Error> {
+    let module = Module::load(local::engine(), None, bytes)?;
     line("plugin", format_args!("{name}, {}, BLAKE3 {}", Size(bytes.len()), module.hash()));
     let plugin = plugin(name, &module);
     if let Ok(plugin) = &plugin {
@@ -29,7 +29,7 @@ pub fn check(name: &str, bytes: &[u8]) -> Result<Arc<Plugin<FakeHost>>, Error> {
 }
 
 /// As nginx makes it where no directive says anything else.
-fn plugin(name: &str, module: &Module) -> Result<Arc<Plugin<FakeHost>>, Error> {
+fn plugin(name: &str, module: &Module) -> Result<Arc<Plugin<LocalHost>>, Error> {
     let options = Options::default();
     let options = PluginOptions {
         memory_limit: options.memory_limit,
@@ -39,7 +39,7 @@ fn plugin(name: &str, module: &Module) -> Result<Arc<Plugin<FakeHost>>, Error> {
         capabilities: options.capabilities,
     };
     let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
-    Plugin::new(fake::engine(), module, identity, options)
+    Plugin::new(local::engine(), module, identity, options)
 }
 
 fn made_by(bytes: &[u8], module: &wasmtime::Module) {
@@ -102,7 +102,7 @@ fn fault(from: &str, name: &str, ty: &FuncType, module: &wasmtime::Module) -> Op
         types("result", &mut ty.results()),
         quoted(marker.unwrap_or("proxy_abi_version_0_2_1")),
     );
-    let probe = Module::load(fake::engine(), None, wat.as_bytes()).and_then(|module| plugin("probe", &module));
+    let probe = Module::load(local::engine(), None, wat.as_bytes()).and_then(|module| plugin("probe", &module));
     probe.err().map(|error| error.to_string())
 }
 

@@ -4,9 +4,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use proxy_wasm_core::proxy_wasm::abi::{Action, BufferType, LogLevel, MapType};
-use proxy_wasm_core::proxy_wasm::fake::{self, FakeHost, FakeStream};
-use proxy_wasm_core::proxy_wasm::{Callback, Failure, HttpContext, Plugin, VmContext};
+use proxy_wasm_host::abi::{Action, BufferType, LogLevel, MapType};
+use proxy_wasm_host::local::{self, LocalHost, LocalStream};
+use proxy_wasm_host::{Callback, Failure, HttpContext, Plugin, VmContext};
 
 use crate::log;
 use crate::output::say;
@@ -31,8 +31,8 @@ type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What is looked at between two callbacks.
 struct Watch {
-    host: FakeHost,
-    stream: FakeStream,
+    host: LocalHost,
+    stream: LocalStream,
     /// Calls that were printed.
     calls: usize,
 }
@@ -41,10 +41,10 @@ struct Watch {
 ///
 /// # Errors
 /// Reads after the file's name.
-pub fn run(plugin: Arc<Plugin<FakeHost>>, configuration: &[u8]) -> Result<(), String> {
+pub fn run(plugin: Arc<Plugin<LocalHost>>, configuration: &[u8]) -> Result<(), String> {
     // Without a clock a plugin that loops would hang the check.
-    fake::engine().start_ticker().map_err(|error| format!("cannot be run: no thread can be made: {error}"))?;
-    let host = FakeHost::default();
+    local::engine().start_ticker().map_err(|error| format!("cannot be run: no thread can be made: {error}"))?;
+    let host = LocalHost::default();
     host.worker().now =
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(0));
     let same = host.clone();
@@ -75,7 +75,7 @@ pub fn run(plugin: Arc<Plugin<FakeHost>>, configuration: &[u8]) -> Result<(), St
 }
 
 /// The four callbacks, until one of them does not let the request go on.
-fn exchange(watch: &mut Watch, http: &HttpContext<FakeHost>) -> Result<(), String> {
+fn exchange(watch: &mut Watch, http: &HttpContext<LocalHost>) -> Result<(), String> {
     let count = |fields: usize| u32::try_from(fields).unwrap_or(u32::MAX);
     let size = count(BODY.len());
     let _ = watch
@@ -102,9 +102,9 @@ impl Watch {
     /// Runs one callback and prints what came of it; whether the request goes on.
     fn callback(
         &mut self,
-        http: &HttpContext<FakeHost>,
+        http: &HttpContext<LocalHost>,
         callback: Callback,
-        call: impl FnOnce(&HttpContext<FakeHost>) -> Result<Action, Failure>,
+        call: impl FnOnce(&HttpContext<LocalHost>) -> Result<Action, Failure>,
     ) -> Result<bool, String> {
         if !http.plugin_context().plugin().has(callback) {
             return Ok(true);
@@ -155,8 +155,8 @@ impl Watch {
     }
 }
 
-fn request() -> FakeStream {
-    let stream = FakeStream::with_headers(&REQUEST);
+fn request() -> LocalStream {
+    let stream = LocalStream::with_headers(&REQUEST);
     let mut request = stream.request();
     for (path, value) in [
         (&b"request\0path"[..], &b"/path?name=value"[..]),

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::{env, io, process};
 
-use proxy_wasm_core::proxy_wasm::fake::engine;
-use proxy_wasm_core::wasm::{Cache, Module};
+use proxy_wasm_host::local::engine;
+use proxy_wasm_host::wasm::{Cache, Module};
 
 use crate::input::Input;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use proxy_wasm_core::config::config_yaml;
+use proxy_wasm_host::config::config_yaml;
 
 /// A file is refused with a reason, or each plugin it declares can be told apart and found.
 pub fn run(data: &[u8]) {

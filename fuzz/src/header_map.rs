@@ -1,6 +1,6 @@
 //! The wire format of header maps, as a plugin may send it.
 
-use proxy_wasm_core::proxy_wasm::pairs::{Encoder, Measure, Pairs, PairsBuf};
+use proxy_wasm_host::pairs::{Encoder, Measure, Pairs, PairsBuf};
 
 /// What is taken for a map is one: read, kept and written again, it is the same bytes.
 pub fn run(data: &[u8]) {

@@ -1,8 +1,8 @@
 //! Host functions: called in any order and any context, with any arguments, by a plugin whose allocator may lie.
 
-use proxy_wasm_core::proxy_wasm::abi::{BufferType, MapType, Status};
-use proxy_wasm_core::proxy_wasm::hostcalls::probe::{ABI, Allocator, OUT, Probe, WASI};
-use proxy_wasm_core::proxy_wasm::pairs::{Encoder, Measure, PairsBuf};
+use proxy_wasm_host::abi::{BufferType, MapType, Status};
+use proxy_wasm_host::hostcalls::probe::{ABI, Allocator, OUT, Probe, WASI};
+use proxy_wasm_host::pairs::{Encoder, Measure, PairsBuf};
 
 use crate::input::Input;
 

@@ -1,6 +1,6 @@
 //! Paths of properties.
 
-use proxy_wasm_core::proxy_wasm::property::PropertyPath;
+use proxy_wasm_host::property::PropertyPath;
 
 /// The ways to look at a path agree.
 pub fn run(data: &[u8]) {

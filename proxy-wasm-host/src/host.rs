@@ -1,0 +1,227 @@
+//! What a host gives to plugins, as traits: one per chapter of the spec.
+//!
+//! [`Host`] is what a VM can always reach; [`Stream`] is one request, reachable through the HttpContext that stands for it.
+//! nginx implements them on a worker and a request, [`local`](crate::local) on plain structs. Arguments have been checked for memory safety when they
+//! arrive here, and header names and values for CR, LF and NUL; whether they make sense is the host's to say.
+
+use std::borrow::Cow;
+
+use super::abi::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
+use super::pairs::Pairs;
+use super::property::PropertyPath;
+
+/// The answer of a host function that is not a value.
+pub type Result<T = ()> = std::result::Result<T, Status>;
+
+/// Everything a VM can call on its host.
+pub trait Host:
+    Logging<Self::Stream>
+    + Clocks
+    + Timers
+    + HttpCalls<Self::Stream>
+    + GrpcCalls<Self::Stream>
+    + SharedData
+    + SharedQueues
+    + Metrics
+    + ForeignFunctions<Self::Stream>
+    + 'static
+{
+    /// One HTTP request and its response.
+    type Stream: Stream;
+
+    /// The instance came up. This and what follows is for a host that counts, and not of the spec.
+    fn instance_started(&mut self) {}
+    /// A request has met the plugin.
+    fn stream_opened(&mut self) {}
+    /// The plugin has started a call to another server.
+    fn call_started(&mut self) {}
+    /// A callback begins, or several that follow each other. Answers whether they are to be measured.
+    fn guest_entered(&mut self) -> bool {
+        false
+    }
+    /// So many callbacks ended, the last one well or not; if they were to be measured, with so many bytes of linear memory in use.
+    fn guest_left(&mut self, _callbacks: usize, _returned: bool, _memory_size: Option<usize>) {}
+}
+
+/// Everything a plugin can do to one request.
+pub trait Stream: HeaderMaps + Buffers + Properties + LocalResponse + StreamControl + 'static {}
+
+/// Who calls: for functions whose effect comes back to a context later.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a, S> {
+    /// The PluginContext that the effective context is, or belongs to.
+    pub plugin_context: u32,
+    /// The effective context.
+    pub context: u32,
+    /// The request of the effective context, if it is an HttpContext whose request still lives.
+    pub stream: Option<&'a S>,
+}
+
+/// Spec, "Logging".
+pub trait Logging<S> {
+    /// The lowest level that is written.
+    fn log_level(&self, stream: Option<&S>) -> LogLevel;
+    /// Writes one message: to the request's log if there is one, else to the worker's.
+    fn log(&self, stream: Option<&S>, level: LogLevel, message: &[u8]);
+}
+
+/// Spec, "Clocks".
+pub trait Clocks {
+    /// Nanoseconds since the Unix epoch.
+    fn now(&self) -> u64;
+}
+
+/// Spec, "Timers".
+pub trait Timers {
+    /// Calls `proxy_on_tick` of `plugin_context` every `period` milliseconds; 0 stops it.
+    fn set_tick_period(&mut self, plugin_context: u32, period: u32) -> Result;
+}
+
+/// Spec, "HTTP fields", on the maps of the request and the response.
+pub trait HeaderMaps {
+    /// Calls `field` for each name and value, in the map's order.
+    fn for_each_header(&self, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> Result;
+    /// The first value of `name`, compared without case.
+    fn header(&self, map: MapType, name: &[u8]) -> Result<Option<Cow<'_, [u8]>>>;
+    /// Appends a field, keeping those of the same name.
+    fn add_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result;
+    /// Sets a field, in place of all of the same name.
+    fn replace_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result;
+    /// Removes all fields of that name; none is no error.
+    fn remove_header(&mut self, map: MapType, name: &[u8]) -> Result;
+    /// Replaces the whole map.
+    fn set_headers(&mut self, map: MapType, pairs: Pairs<'_>) -> Result;
+}
+
+/// Spec, "Buffers", on the bodies of the request and the response.
+pub trait Buffers {
+    /// Bytes in the buffer now. `NotFound` outside the callback that may see it.
+    fn buffer_size(&self, buffer: BufferType) -> Result<usize>;
+    /// Fills `into` from `start`; the range lies inside the buffer.
+    fn read_buffer(&self, buffer: BufferType, start: usize, into: &mut [u8]) -> Result;
+    /// Replaces `size` bytes at `start` by `value`; the range lies inside the buffer (append: `start` is its size, `size` is 0).
+    fn replace_buffer(&mut self, buffer: BufferType, start: usize, size: usize, value: &[u8]) -> Result;
+}
+
+/// Spec, "Properties".
+pub trait Properties {
+    /// The value of a property; `None` when it does not exist.
+    fn property(&mut self, path: PropertyPath<'_>) -> Result<Option<Cow<'_, [u8]>>>;
+    /// Sets a property.
+    fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result;
+}
+
+/// An answer the plugin gives in the upstream's place.
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// HTTP status code.
+    pub status: u32,
+    /// Why, for the log.
+    pub details: &'a [u8],
+    /// The body; empty for none.
+    pub body: &'a [u8],
+    /// Additional header fields.
+    pub headers: Pairs<'a>,
+    /// gRPC status, or -1.
+    pub grpc_status: i32,
+}
+
+/// Spec, "HTTP streams": `proxy_send_local_response`.
+pub trait LocalResponse {
+    /// Answers the request; takes effect when the callback has returned.
+    fn send_local_response(&mut self, response: Response<'_>) -> Result;
+}
+
+/// Spec, "Common HTTP and TCP stream operations".
+pub trait StreamControl {
+    /// Resumes a paused half; takes effect when the callback has returned.
+    fn continue_stream(&mut self, stream: StreamType) -> Result;
+    /// Ends the stream; takes effect when the callback has returned.
+    fn close_stream(&mut self, stream: StreamType) -> Result;
+}
+
+/// An outgoing HTTP request.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpCall<'a> {
+    /// Where to: an authority, a URI or an upstream's name.
+    pub upstream: &'a [u8],
+    /// Header fields, pseudo headers among them.
+    pub headers: Pairs<'a>,
+    /// The body; empty for none.
+    pub body: &'a [u8],
+    /// Trailer fields.
+    pub trailers: Pairs<'a>,
+    /// For connect, send and read together.
+    pub timeout_ms: u32,
+}
+
+/// Spec, "HTTP calls".
+pub trait HttpCalls<S> {
+    /// Starts a call and answers its id; the response comes by `proxy_on_http_call_response`, never before the guest has returned.
+    fn http_call(&mut self, origin: Origin<'_, S>, call: HttpCall<'_>) -> Result<u32>;
+}
+
+/// An outgoing gRPC call or stream.
+#[derive(Clone, Copy, Debug)]
+pub struct GrpcCall<'a> {
+    /// The upstream: an authority, an upstream's name, or Envoy's serialized `GrpcService`.
+    pub upstream: &'a [u8],
+    /// The gRPC service.
+    pub service: &'a [u8],
+    /// The gRPC method.
+    pub method: &'a [u8],
+    /// Initial metadata to send.
+    pub metadata: Pairs<'a>,
+}
+
+/// Spec, "gRPC calls".
+pub trait GrpcCalls<S> {
+    /// Starts a unary call and answers its id.
+    fn grpc_call(&mut self, origin: Origin<'_, S>, call: GrpcCall<'_>, message: &[u8], timeout_ms: u32) -> Result<u32>;
+    /// Opens a stream and answers its id.
+    fn grpc_stream(&mut self, origin: Origin<'_, S>, call: GrpcCall<'_>) -> Result<u32>;
+    /// Sends a message on a stream.
+    fn grpc_send(&mut self, origin: Origin<'_, S>, id: u32, message: &[u8], end_of_stream: bool) -> Result;
+    /// Cancels a call or a stream.
+    fn grpc_cancel(&mut self, origin: Origin<'_, S>, id: u32) -> Result;
+    /// Closes a stream.
+    fn grpc_close(&mut self, origin: Origin<'_, S>, id: u32) -> Result;
+}
+
+/// Spec, "Shared Key-Value Store".
+pub trait SharedData {
+    /// Appends the value to `value`, and answers its CAS number.
+    fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32>;
+    /// Sets a value; `cas` 0 sets it whatever it was.
+    fn set_shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &[u8], cas: u32) -> Result;
+}
+
+/// Spec, "Shared Queues".
+pub trait SharedQueues {
+    /// Makes or opens a queue; `plugin_context` is told when it has items.
+    fn register_queue(&mut self, plugin_context: u32, vm_id: &[u8], name: &[u8]) -> Result<u32>;
+    /// Finds a queue.
+    fn resolve_queue(&mut self, vm_id: &[u8], name: &[u8]) -> Result<u32>;
+    /// Appends an item.
+    fn enqueue(&mut self, queue: u32, value: &[u8]) -> Result;
+    /// Takes the oldest item, and appends it to `value`.
+    fn dequeue(&mut self, queue: u32, value: &mut Vec<u8>) -> Result;
+}
+
+/// Spec, "Metrics".
+pub trait Metrics {
+    /// Makes or finds a metric.
+    fn define_metric(&mut self, kind: MetricType, name: &[u8]) -> Result<u32>;
+    /// The value of a counter or gauge.
+    fn metric(&mut self, id: u32) -> Result<u64>;
+    /// Sets a gauge or counter, or records a value in a histogram.
+    fn record_metric(&mut self, id: u32, value: u64) -> Result;
+    /// Adds to a counter or gauge.
+    fn increment_metric(&mut self, id: u32, offset: i64) -> Result;
+}
+
+/// Spec, "Foreign function interface".
+pub trait ForeignFunctions<S> {
+    /// Calls a function of the host by name; `NotFound` when there is none.
+    fn call_foreign_function(&mut self, origin: Origin<'_, S>, name: &[u8], arguments: &[u8]) -> Result<Vec<u8>>;
+}

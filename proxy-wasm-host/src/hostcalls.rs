@@ -1,0 +1,81 @@
+//! Host functions: what a plugin imports from `env`, one file per chapter of the spec.
+//!
+//! Every import of ABI 0.1.0, 0.2.0 and 0.2.1 is here, whatever version the plugin advertises: the versions differ in
+//! names, not in what a name means. A host function is a small safe function on a [`Guest`]; its arguments are what the
+//! guest's mean, and [`answer`] alone turns its result into what the guest gets.
+
+use wasmtime::{Caller, Linker, Module};
+
+use super::abi::Status;
+use super::host::Host;
+use super::memory::{Error, Guest, Result};
+use super::state::VmState;
+
+/// Defines host functions: `"name" (what the guest passes) => function(what it means);`.
+macro_rules! hostcalls {
+    ($linker:ident: $($name:literal ($($argument:ident: $type:ty),*) => $function:ident($($value:expr),*);)*) => {
+        $($linker.func_wrap("env", $name, |caller: wasmtime::Caller<'_, $crate::state::VmState<H>>, $($argument: $type),*| {
+            $crate::hostcalls::answer(caller, |guest| $function(guest, $($value),*))
+        })?;)*
+    };
+}
+
+mod buffers;
+mod clocks;
+mod contexts;
+mod fields;
+mod foreign_functions;
+mod grpc_calls;
+mod headers;
+mod http_calls;
+mod local_response;
+mod logging;
+mod metrics;
+pub mod names;
+pub mod probe;
+mod properties;
+mod shared_data;
+mod shared_queues;
+mod streams;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod toolchains;
+mod wasi;
+
+/// Defines every function of `env`, with the types that `module` imports where there is more than one; those of WASI are
+/// [`wasi`](crate::wasm::wasi)'s.
+///
+/// # Errors
+/// When the linker has one of these names already.
+pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>, module: &Module) -> wasmtime::Result<()> {
+    buffers::add_to_linker(linker)?;
+    clocks::add_to_linker(linker)?;
+    contexts::add_to_linker(linker)?;
+    foreign_functions::add_to_linker(linker)?;
+    grpc_calls::add_to_linker(linker)?;
+    headers::add_to_linker(linker)?;
+    http_calls::add_to_linker(linker)?;
+    local_response::add_to_linker(linker)?;
+    logging::add_to_linker(linker)?;
+    metrics::add_to_linker(linker)?;
+    properties::add_to_linker(linker)?;
+    shared_data::add_to_linker(linker)?;
+    shared_queues::add_to_linker(linker)?;
+    streams::add_to_linker(linker)?;
+    streams::add_without_result(linker, module)?;
+    timers::add_to_linker(linker)?;
+    toolchains::add_to_linker(linker)
+}
+
+/// Runs one host function and answers the guest.
+fn answer<'a, H: Host>(
+    caller: Caller<'a, VmState<H>>,
+    call: impl FnOnce(&mut Guest<'a, H>) -> Result,
+) -> wasmtime::Result<i32> {
+    match Guest::new(caller).and_then(|mut guest| call(&mut guest)) {
+        Ok(()) => Ok(Status::Ok as i32),
+        Err(Error::Status(status)) => Ok(status as i32),
+        Err(Error::Trap(trap)) => Err(trap),
+    }
+}

@@ -1,0 +1,96 @@
+//! Spec v0.2.1, "Shared Queues".
+
+use wasmtime::Linker;
+
+use crate::host::Host;
+use crate::memory::{Guest, Result, ReturnBytes};
+use crate::state::VmState;
+use crate::wasm::memory::GuestBytes;
+
+pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
+    hostcalls! { linker:
+        "proxy_register_shared_queue" (name: u32, name_size: u32, return_id: u32)
+            => register_shared_queue(GuestBytes { address: name, size: name_size }, return_id);
+        "proxy_resolve_shared_queue" (vm_id: u32, vm_id_size: u32, name: u32, name_size: u32, return_id: u32)
+            => resolve_shared_queue(
+                GuestBytes { address: vm_id, size: vm_id_size },
+                GuestBytes { address: name, size: name_size },
+                return_id
+            );
+        "proxy_enqueue_shared_queue" (queue: u32, address: u32, size: u32)
+            => enqueue_shared_queue(queue, GuestBytes { address, size });
+        "proxy_dequeue_shared_queue" (queue: u32, data: u32, size: u32)
+            => dequeue_shared_queue(queue, ReturnBytes { data, size });
+    }
+    Ok(())
+}
+
+fn register_shared_queue<H: Host>(guest: &mut Guest<'_, H>, name: GuestBytes, return_id: u32) -> Result {
+    guest.check(return_id, 4)?;
+    let (memory, state) = guest.split();
+    let plugin_context = state.contexts.origin().plugin_context;
+    let id = state.host.register_queue(plugin_context, state.plugin.vm_id.as_bytes(), memory.bytes(name)?)?;
+    guest.write_u32(return_id, id)
+}
+
+/// No VM id means the caller's own, as in the reference host.
+fn resolve_shared_queue<H: Host>(
+    guest: &mut Guest<'_, H>,
+    vm_id: GuestBytes,
+    name: GuestBytes,
+    return_id: u32,
+) -> Result {
+    guest.check(return_id, 4)?;
+    let (memory, state) = guest.split();
+    let vm_id = match memory.bytes(vm_id)? {
+        [] => state.plugin.vm_id.as_bytes(),
+        named => named,
+    };
+    let id = state.host.resolve_queue(vm_id, memory.bytes(name)?)?;
+    guest.write_u32(return_id, id)
+}
+
+fn enqueue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, value: GuestBytes) -> Result {
+    let (memory, state) = guest.split();
+    Ok(state.host.enqueue(queue, memory.bytes(value)?)?)
+}
+
+fn dequeue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, out: ReturnBytes) -> Result {
+    guest.give_copy(out, |value, _, state| Ok(state.host.dequeue(queue, value)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::abi::Status;
+    use crate::hostcalls::probe::{OUT, Probe};
+
+    #[test]
+    fn items_go_in_and_out_in_order() {
+        let mut probe = Probe::without_request();
+        let name = probe.put("jobs");
+        assert_eq!(probe.call("proxy_register_shared_queue", &[name[0], name[1], OUT]), Status::Ok);
+        let id = probe.number(OUT);
+        for item in ["one", "two", ""] {
+            let item = probe.put(item);
+            assert_eq!(probe.call("proxy_enqueue_shared_queue", &[id, item[0], item[1]]), Status::Ok);
+        }
+        for item in ["one", "two", ""] {
+            assert_eq!(probe.get("proxy_dequeue_shared_queue", &[id]), Ok(item.as_bytes().to_vec()));
+        }
+        assert_eq!(probe.get("proxy_dequeue_shared_queue", &[id]), Err(Status::Empty));
+        assert_eq!(probe.get("proxy_dequeue_shared_queue", &[9]), Err(Status::NotFound));
+    }
+
+    #[test]
+    fn a_queue_is_found_by_vm_and_name() {
+        let mut probe = Probe::new();
+        let (name, vm_id, other) = (probe.put("jobs"), probe.put("vm"), probe.put("other"));
+        assert_eq!(probe.call("proxy_register_shared_queue", &[name[0], name[1], OUT]), Status::Ok);
+        let mut resolve =
+            |vm_id: [u32; 2]| probe.call("proxy_resolve_shared_queue", &[vm_id[0], vm_id[1], name[0], name[1], OUT]);
+        assert_eq!(resolve(vm_id), Status::Ok);
+        assert_eq!(resolve([0, 0]), Status::Ok);
+        assert_eq!(resolve(other), Status::NotFound);
+        assert_eq!(probe.host.worker().queues[0].consumers, [1]);
+    }
+}

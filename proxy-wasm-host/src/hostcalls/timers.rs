@@ -1,0 +1,34 @@
+//! Spec v0.2.1, "Timers".
+
+use wasmtime::Linker;
+
+use crate::host::Host;
+use crate::memory::{Guest, Result};
+use crate::state::VmState;
+
+pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
+    hostcalls! { linker:
+        "proxy_set_tick_period_milliseconds" (period: u32) => set_tick_period_milliseconds(period);
+    }
+    Ok(())
+}
+
+/// A timer belongs to a plugin context; called in an HTTP context, it is that of its plugin context.
+fn set_tick_period_milliseconds<H: Host>(guest: &mut Guest<'_, H>, period: u32) -> Result {
+    let (host, origin) = guest.state().host_and_origin();
+    Ok(host.set_tick_period(origin.plugin_context, period)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::abi::Status;
+    use crate::hostcalls::probe::Probe;
+
+    #[test]
+    fn a_timer_belongs_to_the_plugin_context() {
+        for mut probe in [Probe::new(), Probe::without_request()] {
+            assert_eq!(probe.call("proxy_set_tick_period_milliseconds", &[250]), Status::Ok);
+            assert_eq!(probe.host.worker().tick_periods.iter().collect::<Vec<_>>(), [(&1, &250)]);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What compilers import from `env` beside the ABI: found in real plugins, defined by the reference host or by their
+//! own runtime.
+
+use wasmtime::{Caller, Linker, bail};
+
+use crate::host::Host;
+use crate::state::VmState;
+
+pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
+    // Emscripten's libc++ compares threads, of which there is one.
+    linker.func_wrap("env", "pthread_equal", |left: i32, right: i32| i32::from(left == right))?;
+    // Emscripten tells its JavaScript that memory has moved; we look anew anyway.
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: i32| {})?;
+    linker.func_wrap("env", "abort", abort::<H>)?;
+    Ok(())
+}
+
+/// AssemblyScript's `abort(message, file, line, column)`, when a plugin is not built with `--use abort=…`. Its texts
+/// are UTF-16 in a heap whose layout depends on the compiler's version; the place says enough.
+fn abort<H: Host>(
+    _: Caller<'_, VmState<H>>,
+    _message: u32,
+    _file: u32,
+    line: u32,
+    column: u32,
+) -> wasmtime::Result<()> {
+    bail!("abort at line {line}, column {column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::hostcalls::probe::{Probe, link};
+    use crate::local::LocalStream;
+
+    #[test]
+    fn plugins_of_emscripten_and_assemblyscript_link_and_an_abort_is_a_trap() {
+        let plugin = link(
+            r#"(module
+                (import "env" "pthread_equal" (func (param i32 i32) (result i32)))
+                (import "env" "emscripten_notify_memory_growth" (func (param i32)))
+                (import "env" "abort" (func $abort (param i32 i32 i32 i32)))
+                (memory (export "memory") 1)
+                (func (export "proxy_abi_version_0_2_0"))
+                (func (export "abort") (result i32)
+                    (call $abort (i32.const 0) (i32.const 0) (i32.const 12) (i32.const 3)) (i32.const 0)))"#,
+        );
+        let mut probe = Probe::of(&plugin.unwrap(), LocalStream::default());
+        let error = probe.try_call("abort", &[]).unwrap_err();
+        assert_eq!(error.root_cause().to_string(), "abort at line 12, column 3");
+    }
+}

@@ -1,0 +1,54 @@
+//! A Proxy-Wasm host, without a proxy: the ABI on wasmtime, for whatever serves requests.
+//!
+//! An embedder makes an [`Engine`](wasm::Engine), a [`Module`](wasm::Module) of each plugin's file and a [`Plugin`] of each
+//! module; a [`VmContext`] of the plugin, a [`PluginContext`] of each configuration, an [`HttpContext`] of each request, and
+//! calls the callbacks on these. What plugins ask of their host reaches the embedder through the traits of [`host`]. [`local`]
+//! implements them on plain structs; nginx's module implements them on workers and requests.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`abi`] | the numbers of the spec |
+//! | [`host`] | the traits that an embedder implements, one per chapter of the spec |
+//! | [`plugin`] | a module, checked and linked |
+//! | [`vm`] | the three kinds of context, with their callbacks |
+//! | [`context`] | ids of contexts, and which context is effective |
+//! | [`callbacks`] | `proxy_on_*`: names and types |
+//! | [`failure`] | why a callback returned nothing, and when the plugin is tried again |
+//! | [`hostcalls`] | `proxy_*`: one file per chapter of the spec |
+//! | [`memory`], [`pairs`], [`property`] | guest memory, serialized header maps, property paths |
+//! | `instance`, `joined`, [`state`] | a running instance, callbacks called in one crossing, what a store holds |
+//! | [`wasm`] | wasmtime: engine, cache of compiled modules, limits, deadlines, WASI |
+//! | [`shared`] | shared data, queues and metrics in memory that several processes map |
+//! | [`config`] | options of plugins and APISIX's `config.yaml` as plain structs |
+//! | [`status`] | the state of a worker as JSON, and as a page for browsers |
+//! | [`local`] | a host of plain structs, for tests, tools and examples |
+//! | [`error`] | why a plugin cannot be loaded |
+
+pub mod abi;
+pub mod callbacks;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod failure;
+pub mod host;
+pub mod hostcalls;
+mod instance;
+mod joined;
+pub mod local;
+pub mod memory;
+pub mod pairs;
+pub mod plugin;
+pub mod property;
+pub mod shared;
+pub mod state;
+pub mod status;
+pub mod vm;
+pub mod wasm;
+
+pub use abi::Action;
+pub use callbacks::{Callback, CallbackSet};
+pub use failure::Failure;
+pub use joined::prepare;
+pub use plugin::{Plugin, PluginOptions};
+pub use state::Identity;
+pub use vm::{HttpContext, PluginContext, VmContext};

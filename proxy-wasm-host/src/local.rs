@@ -1,0 +1,341 @@
+//! A host of plain structs: it records what plugins do to it, and answers from what a test put there.
+//!
+//! [`LocalHost`] is a worker and [`LocalStream`] a request; clones of one are the same one, so a test keeps a clone and looks at
+//! it when the callback has returned.
+
+#[cfg(test)]
+mod lines;
+mod plugin;
+mod stream;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+#[cfg(test)]
+pub(crate) use self::lines::logged;
+pub use self::plugin::{engine, plugin, vm};
+pub use self::stream::{LocalRequest, LocalStream, SentResponse};
+use super::abi::{LogLevel, MetricType, Status};
+use super::host::{
+    Clocks, ForeignFunctions, GrpcCall, GrpcCalls, Host, HttpCall, HttpCalls, Logging, Metrics, Origin, Result,
+    SharedData, SharedQueues, Timers,
+};
+
+/// Bytes as a plugin gave them.
+type Bytes = Vec<u8>;
+
+/// A worker.
+#[derive(Clone, Default)]
+pub struct LocalHost(Arc<Mutex<LocalWorker>>);
+
+/// What is behind a [`LocalHost`].
+#[derive(Debug)]
+pub struct LocalWorker {
+    /// Messages, oldest first.
+    pub log: Vec<(LogLevel, String)>,
+    /// The lowest level that plugins are told is written.
+    pub log_level: LogLevel,
+    /// What the clock says.
+    pub now: u64,
+    /// Periods by plugin context.
+    pub tick_periods: BTreeMap<u32, u32>,
+    /// Calls, oldest first; the index is the id.
+    pub calls: Vec<LocalCall>,
+    /// Values and CAS numbers by VM id and key.
+    pub shared_data: BTreeMap<(Bytes, Bytes), (Bytes, u32)>,
+    /// Queues; the index is the id.
+    pub queues: Vec<LocalQueue>,
+    /// Metrics; the index is the id.
+    pub metrics: Vec<LocalMetric>,
+    /// Calls of the only foreign function, `echo`: context and arguments.
+    pub echoes: Vec<(u32, Bytes)>,
+    /// Runs within `echo`, while the guest waits.
+    pub during_echo: Option<fn()>,
+    /// How often the guest was called.
+    pub entered: usize,
+    /// The callbacks that ran.
+    pub callbacks: usize,
+}
+
+/// An outgoing call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalCall {
+    /// The plugin context it comes back to.
+    pub plugin_context: u32,
+    /// The context it was made from.
+    pub context: u32,
+    /// Where it goes to.
+    pub upstream: Bytes,
+    /// The path, or service and method.
+    pub target: Bytes,
+    /// The body, or the messages.
+    pub body: Bytes,
+    /// A gRPC call or stream that can still be used.
+    pub open: bool,
+}
+
+/// A shared queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalQueue {
+    /// Of whom registered it.
+    pub vm_id: Bytes,
+    /// Its name.
+    pub name: Bytes,
+    /// Plugin contexts that are told of items.
+    pub consumers: Vec<u32>,
+    /// Oldest first.
+    pub items: VecDeque<Bytes>,
+}
+
+/// A metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalMetric {
+    /// Its kind.
+    pub kind: MetricType,
+    /// Its name.
+    pub name: Bytes,
+    /// Its value, or the last one recorded.
+    pub value: u64,
+}
+
+impl Default for LocalWorker {
+    fn default() -> Self {
+        Self {
+            log: Vec::new(),
+            log_level: LogLevel::Trace,
+            now: 0,
+            tick_periods: BTreeMap::new(),
+            calls: Vec::new(),
+            shared_data: BTreeMap::new(),
+            queues: Vec::new(),
+            metrics: Vec::new(),
+            echoes: Vec::new(),
+            during_echo: None,
+            entered: 0,
+            callbacks: 0,
+        }
+    }
+}
+
+impl LocalHost {
+    /// The worker, to look at and to change.
+    pub fn worker(&self) -> MutexGuard<'_, LocalWorker> {
+        self.0.lock()
+    }
+
+    /// Takes the messages logged so far.
+    pub fn take_log(&self) -> Vec<String> {
+        self.worker().log.drain(..).map(|(_, message)| message).collect()
+    }
+
+    fn call(&self, origin: Origin<'_, LocalStream>, upstream: &[u8], target: &[u8], body: &[u8]) -> u32 {
+        let mut worker = self.worker();
+        worker.calls.push(LocalCall {
+            plugin_context: origin.plugin_context,
+            context: origin.context,
+            upstream: upstream.to_vec(),
+            target: target.to_vec(),
+            body: body.to_vec(),
+            open: true,
+        });
+        index(worker.calls.len() - 1)
+    }
+}
+
+impl Host for LocalHost {
+    type Stream = LocalStream;
+
+    fn guest_entered(&mut self) -> bool {
+        self.worker().entered += 1;
+        false
+    }
+
+    fn guest_left(&mut self, callbacks: usize, _returned: bool, _memory_size: Option<usize>) {
+        self.worker().callbacks += callbacks;
+    }
+}
+
+impl Logging<LocalStream> for LocalHost {
+    fn log_level(&self, _: Option<&LocalStream>) -> LogLevel {
+        self.worker().log_level
+    }
+
+    fn log(&self, _: Option<&LocalStream>, level: LogLevel, message: &[u8]) {
+        self.worker().log.push((level, String::from_utf8_lossy(message).into_owned()));
+    }
+}
+
+impl Clocks for LocalHost {
+    fn now(&self) -> u64 {
+        self.worker().now
+    }
+}
+
+impl Timers for LocalHost {
+    fn set_tick_period(&mut self, plugin_context: u32, period: u32) -> Result {
+        self.worker().tick_periods.insert(plugin_context, period);
+        Ok(())
+    }
+}
+
+impl HttpCalls<LocalStream> for LocalHost {
+    fn http_call(&mut self, origin: Origin<'_, LocalStream>, call: HttpCall<'_>) -> Result<u32> {
+        if call.upstream.is_empty() {
+            return Err(Status::BadArgument);
+        }
+        Ok(self.call(origin, call.upstream, call.headers.get(b":path").unwrap_or_default(), call.body))
+    }
+}
+
+impl GrpcCalls<LocalStream> for LocalHost {
+    fn grpc_call(
+        &mut self,
+        origin: Origin<'_, LocalStream>,
+        call: GrpcCall<'_>,
+        message: &[u8],
+        _: u32,
+    ) -> Result<u32> {
+        Ok(self.call(origin, call.upstream, &[call.service, b"/", call.method].concat(), message))
+    }
+
+    fn grpc_stream(&mut self, origin: Origin<'_, LocalStream>, call: GrpcCall<'_>) -> Result<u32> {
+        Ok(self.call(origin, call.upstream, &[call.service, b"/", call.method].concat(), b""))
+    }
+
+    fn grpc_send(&mut self, origin: Origin<'_, LocalStream>, id: u32, message: &[u8], end_of_stream: bool) -> Result {
+        let mut worker = self.worker();
+        let call = worker.open_call(origin, id)?;
+        call.body.extend_from_slice(message);
+        call.open = !end_of_stream;
+        Ok(())
+    }
+
+    fn grpc_cancel(&mut self, origin: Origin<'_, LocalStream>, id: u32) -> Result {
+        self.worker().open_call(origin, id)?.open = false;
+        Ok(())
+    }
+
+    fn grpc_close(&mut self, origin: Origin<'_, LocalStream>, id: u32) -> Result {
+        self.grpc_cancel(origin, id)
+    }
+}
+
+impl LocalWorker {
+    fn open_call(&mut self, origin: Origin<'_, LocalStream>, id: u32) -> Result<&mut LocalCall> {
+        let own = |call: &&mut LocalCall| call.open && call.plugin_context == origin.plugin_context;
+        self.calls.get_mut(id as usize).filter(own).ok_or(Status::NotFound)
+    }
+
+    fn queue(&mut self, id: u32) -> Result<&mut LocalQueue> {
+        self.queues.get_mut(id as usize).ok_or(Status::NotFound)
+    }
+
+    fn metric(&mut self, id: u32) -> Result<&mut LocalMetric> {
+        self.metrics.get_mut(id as usize).ok_or(Status::NotFound)
+    }
+}
+
+impl SharedData for LocalHost {
+    fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32> {
+        let worker = self.worker();
+        let (data, cas) = worker.shared_data.get(&(vm_id.to_vec(), key.to_vec())).ok_or(Status::NotFound)?;
+        value.extend_from_slice(data);
+        Ok(*cas)
+    }
+
+    fn set_shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &[u8], cas: u32) -> Result {
+        let mut worker = self.worker();
+        let entry = worker.shared_data.entry((vm_id.to_vec(), key.to_vec())).or_default();
+        if cas != 0 && cas != entry.1 {
+            return Err(Status::CasMismatch);
+        }
+        *entry = (value.to_vec(), entry.1 + 1);
+        Ok(())
+    }
+}
+
+impl SharedQueues for LocalHost {
+    fn register_queue(&mut self, plugin_context: u32, vm_id: &[u8], name: &[u8]) -> Result<u32> {
+        if let Ok(id) = self.resolve_queue(vm_id, name) {
+            self.worker().queue(id)?.consumers.push(plugin_context);
+            return Ok(id);
+        }
+        let mut worker = self.worker();
+        worker.queues.push(LocalQueue {
+            vm_id: vm_id.to_vec(),
+            name: name.to_vec(),
+            consumers: vec![plugin_context],
+            items: VecDeque::new(),
+        });
+        Ok(index(worker.queues.len() - 1))
+    }
+
+    fn resolve_queue(&mut self, vm_id: &[u8], name: &[u8]) -> Result<u32> {
+        let worker = self.worker();
+        let found = worker.queues.iter().position(|queue| queue.vm_id == vm_id && queue.name == name);
+        found.map(index).ok_or(Status::NotFound)
+    }
+
+    fn enqueue(&mut self, queue: u32, value: &[u8]) -> Result {
+        self.worker().queue(queue)?.items.push_back(value.to_vec());
+        Ok(())
+    }
+
+    fn dequeue(&mut self, queue: u32, value: &mut Vec<u8>) -> Result {
+        value.extend_from_slice(&self.worker().queue(queue)?.items.pop_front().ok_or(Status::Empty)?);
+        Ok(())
+    }
+}
+
+impl Metrics for LocalHost {
+    fn define_metric(&mut self, kind: MetricType, name: &[u8]) -> Result<u32> {
+        let mut worker = self.worker();
+        if let Some(known) = worker.metrics.iter().position(|metric| metric.name == name) {
+            return if worker.metrics[known].kind == kind { Ok(index(known)) } else { Err(Status::BadArgument) };
+        }
+        worker.metrics.push(LocalMetric { kind, name: name.to_vec(), value: 0 });
+        Ok(index(worker.metrics.len() - 1))
+    }
+
+    fn metric(&mut self, id: u32) -> Result<u64> {
+        Ok(self.worker().metric(id)?.value)
+    }
+
+    fn record_metric(&mut self, id: u32, value: u64) -> Result {
+        self.worker().metric(id)?.value = value;
+        Ok(())
+    }
+
+    fn increment_metric(&mut self, id: u32, offset: i64) -> Result {
+        let mut worker = self.worker();
+        let metric = worker.metric(id)?;
+        metric.value = metric.value.checked_add_signed(offset).ok_or(Status::BadArgument)?;
+        Ok(())
+    }
+}
+
+impl ForeignFunctions<LocalStream> for LocalHost {
+    fn call_foreign_function(
+        &mut self,
+        origin: Origin<'_, LocalStream>,
+        name: &[u8],
+        arguments: &[u8],
+    ) -> Result<Vec<u8>> {
+        if name != b"echo" {
+            return Err(Status::NotFound);
+        }
+        self.worker().echoes.push((origin.context, arguments.to_vec()));
+        let during = self.worker().during_echo;
+        if let Some(during) = during {
+            during();
+        }
+        Ok(arguments.to_vec())
+    }
+}
+
+/// An id of a Vec's element; the local host holds less than 2^32 of anything.
+fn index(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,39 @@
+//! Plugins on the local host: the way from a text module to a running VM in one call.
+
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+
+use super::LocalHost;
+use crate::error::Error;
+use crate::plugin::{Plugin, PluginOptions};
+use crate::state::Identity;
+use crate::vm::VmContext;
+use crate::wasm::{Engine, EngineConfig, Module};
+
+/// One engine for every plugin on local hosts, as nginx has one for all of its own.
+static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+    #[cfg(test)]
+    super::lines::listen();
+    Engine::new(&EngineConfig::default()).expect("wasmtime runs on the machines that this is built on")
+});
+
+/// The engine of every plugin here.
+pub fn engine() -> &'static Engine {
+    &ENGINE
+}
+
+/// Loads a plugin from the bytes or the text of a module; its name is `test`.
+///
+/// # Errors
+/// As [`Module::load`] and [`Plugin::new`].
+pub fn plugin(module: &[u8], options: PluginOptions) -> Result<Arc<Plugin<LocalHost>>, Error> {
+    let identity = Identity { name: "test".into(), vm_id: "vm".into(), vm_configuration: b"vm conf".to_vec() };
+    Plugin::new(&ENGINE, &Module::load(&ENGINE, None, module)?, identity, options)
+}
+
+/// A VM of a plugin, every instance of which sees the same local host.
+pub fn vm(plugin: Arc<Plugin<LocalHost>>) -> (LocalHost, Rc<VmContext<LocalHost>>) {
+    let host = LocalHost::default();
+    let same = host.clone();
+    (host, VmContext::new(plugin, Box::new(move || same.clone())))
+}

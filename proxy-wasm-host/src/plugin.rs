@@ -1,0 +1,407 @@
+//! A plugin: a module that was found to speak an ABI version this host knows, linked to the host's functions.
+//!
+//! Everything that can be said about a plugin without running it is said here, while nginx reads its configuration.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tracing::error;
+use wasmtime::{Caller, ExternType, FuncType, ImportType, InstancePre, Linker, UnknownImportError, Val};
+
+use super::abi::{AbiVersion, Status};
+use super::callbacks::{Callback, CallbackSet, Signature};
+use super::host::Host;
+use super::hostcalls::{self, names};
+use super::state::{Identity, VmState};
+use crate::error::{Error, one_line};
+use crate::wasm::{Engine, Module, limits, wasi};
+
+/// The markers of the ABI versions, newest first: of several the newest counts.
+const ABI_VERSIONS: [(&str, AbiVersion); 4] = [
+    ("proxy_abi_version_0_2_100", AbiVersion::V0_2_1),
+    ("proxy_abi_version_0_2_1", AbiVersion::V0_2_1),
+    ("proxy_abi_version_0_2_0", AbiVersion::V0_2_0),
+    ("proxy_abi_version_0_1_0", AbiVersion::V0_1_0),
+];
+
+/// What a function of WASI answers that the plugin may not use; Envoy's choice, too.
+const WASI_ENOTCAPABLE: i32 = 76;
+
+/// What an operator decides about one plugin.
+#[derive(Clone, Debug)]
+pub struct PluginOptions {
+    /// Bytes of memory an instance may have.
+    pub memory_limit: usize,
+    /// How long a callback may run; `None` for as long as it likes.
+    pub callback_timeout: Option<Duration>,
+    /// How long start and configuration may run; `None` for as long as they like.
+    pub start_timeout: Option<Duration>,
+    /// The whole environment the plugin sees.
+    pub env: Vec<(String, String)>,
+    /// The host functions the plugin may use; `None` for all.
+    pub capabilities: Option<Vec<String>>,
+}
+
+impl Default for PluginOptions {
+    /// No limit but the ABI's own.
+    fn default() -> Self {
+        Self {
+            memory_limit: usize::MAX,
+            callback_timeout: None,
+            start_timeout: None,
+            env: Vec::new(),
+            capabilities: None,
+        }
+    }
+}
+
+/// A plugin that can be started. Made once, in nginx's master, and inherited by every worker.
+pub struct Plugin<H: Host> {
+    identity: Arc<Identity>,
+    module: Module,
+    engine: Engine,
+    instance_pre: InstancePre<VmState<H>>,
+    abi_version: AbiVersion,
+    callbacks: CallbackSet,
+    /// Looked up here because requests ask.
+    may_change_bodies: bool,
+    options: PluginOptions,
+    callback_ticks: u64,
+    start_ticks: u64,
+}
+
+impl<H: Host> Plugin<H> {
+    /// Checks and links a module.
+    ///
+    /// # Errors
+    /// When it is no plugin, or one that this host cannot run. The text says which export or import is at fault.
+    pub fn new(
+        engine: &Engine,
+        module: &Module,
+        identity: Identity,
+        options: PluginOptions,
+    ) -> Result<Arc<Self>, Error> {
+        let wasm = module.wasmtime();
+        let abi_version = abi_version(wasm)?;
+        let callbacks = CallbackSet::of(wasm)?;
+        check_memory(wasm, options.memory_limit)?;
+        limits::excess(wasm).map_or(Ok(()), |excess| Err(Error::Plugin(excess)))?;
+
+        let identity = Arc::new(identity);
+        let mut linker = Linker::new(engine.wasmtime());
+        hostcalls::add_to_linker(&mut linker, wasm).map_err(Error::Engine)?;
+        wasi::add_to_linker(&mut linker).map_err(Error::Engine)?;
+        let mut instance_pre = linker.instantiate_pre(wasm).map_err(|error| unlinkable(wasm, &error))?;
+        if let Some(capabilities) = &options.capabilities {
+            check_capabilities(capabilities)?;
+            restrict(&mut linker, wasm, capabilities, &identity)?;
+            instance_pre = linker.instantiate_pre(wasm).map_err(|error| unlinkable(wasm, &error))?;
+        }
+
+        Ok(Arc::new(Self {
+            identity,
+            module: module.clone(),
+            engine: engine.clone(),
+            instance_pre,
+            abi_version,
+            callbacks,
+            may_change_bodies: wasm.imports().any(|import| import.name() == "proxy_set_buffer_bytes"),
+            callback_ticks: engine.ticks(options.callback_timeout),
+            start_ticks: engine.ticks(options.start_timeout),
+            options,
+        }))
+    }
+
+    /// Whether the plugin exports this callback.
+    #[inline]
+    pub fn has(&self, callback: Callback) -> bool {
+        self.callbacks.contains(callback)
+    }
+
+    /// Which callbacks it exports.
+    #[inline]
+    pub fn callbacks(&self) -> CallbackSet {
+        self.callbacks
+    }
+
+    /// Whether the plugin has the means to change a body.
+    #[inline]
+    pub fn may_change_bodies(&self) -> bool {
+        self.may_change_bodies
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// The name it was declared with.
+    pub fn name(&self) -> &str {
+        &self.identity.name
+    }
+
+    /// The module it is made of.
+    pub fn module(&self) -> &Module {
+        &self.module
+    }
+
+    /// The engine it runs on.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The ABI version it advertises.
+    pub fn abi_version(&self) -> AbiVersion {
+        self.abi_version
+    }
+
+    /// What the operator decided about it.
+    pub fn options(&self) -> &PluginOptions {
+        &self.options
+    }
+
+    pub(crate) fn instance_pre(&self) -> &InstancePre<VmState<H>> {
+        &self.instance_pre
+    }
+
+    /// The deadline of a callback, in ticks of the engine's epoch.
+    #[inline]
+    pub(crate) fn ticks(&self, callback: Callback) -> u64 {
+        match callback {
+            Callback::OnVmStart | Callback::OnConfigure => self.start_ticks,
+            _ => self.callback_ticks,
+        }
+    }
+
+    /// The deadline of the start functions.
+    pub(crate) fn start_ticks(&self) -> u64 {
+        self.start_ticks
+    }
+}
+
+fn abi_version(module: &wasmtime::Module) -> Result<AbiVersion, Error> {
+    let known = ABI_VERSIONS.iter().find(|(marker, _)| module.get_export(marker).is_some());
+    known.map(|(_, version)| *version).ok_or_else(|| {
+        let unknown = module.exports().find(|export| export.name().starts_with("proxy_abi_version_"));
+        Error::Plugin(match unknown {
+            Some(marker) => format!("exports {}, which this host does not know", marker.name()),
+            None => "exports no proxy_abi_version_*".into(),
+        })
+    })
+}
+
+fn check_memory(module: &wasmtime::Module, limit: usize) -> Result<(), Error> {
+    let Some(ExternType::Memory(memory)) = module.get_export("memory") else {
+        return Err(Error::Plugin("exports no memory".into()));
+    };
+    let minimum = memory.minimum().saturating_mul(memory.page_size());
+    if minimum > limit as u64 {
+        return Err(Error::Plugin(format!(
+            "starts with {minimum} bytes of memory, but its limit is {limit}; raise wasm_memory_limit"
+        )));
+    }
+    Ok(())
+}
+
+/// In the operator's words, which import is at fault.
+fn unlinkable(module: &wasmtime::Module, error: &wasmtime::Error) -> Error {
+    if let Some(unknown) = error.downcast_ref::<UnknownImportError>() {
+        return Error::Plugin(format!(
+            "imports {}.{}, which this host does not have",
+            unknown.module(),
+            unknown.name()
+        ));
+    }
+    // Wasmtime names the import in the error and the types in its cause, both in text only.
+    let text = error.to_string();
+    let names_it = |import: &ImportType<'_>| text.contains(&format!("`{}::{}`", import.module(), import.name()));
+    let import = module.imports().find(names_it);
+    let found = error.root_cause().to_string();
+    let found = found.rsplit_once("found type `").and_then(|(_, found)| found.split_once('`'));
+    let fault = match (import.as_ref().map(|import| (import, import.ty())), found) {
+        (Some((import, ExternType::Func(ty))), Some((host, _))) => {
+            format!(
+                "imports {}.{} with type {}, this host has {}",
+                import.module(),
+                import.name(),
+                Signature(&ty),
+                arrow(host)
+            )
+        }
+        _ => format!("cannot be linked: {}", one_line(error)),
+    };
+    Error::Plugin(fault)
+}
+
+/// A function's type from wasmtime's notation, `(func (param i32 i32) (result i32))`, as [`Signature`] writes it.
+fn arrow(text: &str) -> String {
+    let list = |kind: &str| {
+        let (_, rest) = text.split_once(kind)?;
+        let (types, _) = rest.split_once(')')?;
+        Some(types.split_whitespace().collect::<Vec<_>>().join(", "))
+    };
+    format!("({}) -> {}", list("(param").unwrap_or_default(), list("(result").unwrap_or_else(|| "()".into()))
+}
+
+/// A name that is none allows nothing, and so it would be noticed only when the plugin does not work.
+fn check_capabilities(capabilities: &[String]) -> Result<(), Error> {
+    let Some(unknown) = capabilities.iter().find(|name| !names::is_known(name)) else { return Ok(()) };
+    let similar = match names::similar(unknown).as_slice() {
+        [] => String::new(),
+        similar => format!(": is it {}?", similar.join(" or ")),
+    };
+    Err(Error::Plugin(format!("has the capability \"{unknown}\", which is no function of this host{similar}")))
+}
+
+/// Replaces the host functions that are not among `capabilities`: the plugin can import and call them, but they do nothing.
+fn restrict<H: Host>(
+    linker: &mut Linker<VmState<H>>,
+    module: &wasmtime::Module,
+    capabilities: &[String],
+    plugin: &Arc<Identity>,
+) -> Result<(), Error> {
+    linker.allow_shadowing(true);
+    for import in module.imports() {
+        let ExternType::Func(ty) = import.ty() else { continue };
+        if capabilities.iter().any(|name| name == import.name()) {
+            continue;
+        }
+        let answer = if import.module() == "env" { Status::InternalFailure as i32 } else { WASI_ENOTCAPABLE };
+        let stub = stub(&ty, answer, import.name().to_owned(), Arc::clone(plugin));
+        linker.func_new(import.module(), import.name(), ty, stub).map_err(Error::Engine)?;
+    }
+    Ok(())
+}
+
+/// A function that answers what it always answers, and says so the first time.
+fn stub<T>(
+    ty: &FuncType,
+    answer: i32,
+    name: String,
+    plugin: Arc<Identity>,
+) -> impl Fn(Caller<'_, T>, &[Val], &mut [Val]) -> wasmtime::Result<()> + Send + Sync + 'static {
+    let answers = ty.results().len() > 0;
+    let said = AtomicBool::new(false);
+    move |_, _, results| {
+        if !said.swap(true, Ordering::Relaxed) {
+            error!("plugin \"{}\" called {name}, which is not among its capabilities", plugin.name);
+        }
+        if answers {
+            results[0] = Val::I32(answer);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::local::{self, LocalHost};
+
+    fn load(wat: &str) -> Result<Arc<Plugin<LocalHost>>, Error> {
+        local::plugin(wat.as_bytes(), PluginOptions::default())
+    }
+
+    fn fault(wat: &str) -> String {
+        load(wat).err().expect("a fault").to_string()
+    }
+
+    /// A plugin but for what is added.
+    fn with(addition: &str) -> String {
+        format!(r#"(module {addition} (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#)
+    }
+
+    #[test]
+    fn every_abi_version_is_known_by_its_marker() {
+        for (marker, version) in ABI_VERSIONS {
+            let wat = with("").replace("proxy_abi_version_0_2_1", marker);
+            assert_eq!(load(&wat).unwrap().abi_version(), version, "{marker}");
+        }
+        let both = with(r#"(func (export "proxy_abi_version_0_1_0"))"#);
+        assert_eq!(load(&both).unwrap().abi_version(), AbiVersion::V0_2_1);
+    }
+
+    #[test]
+    fn what_is_no_plugin_is_told_why() {
+        assert_eq!(fault("<html>"), "is not a WebAssembly module");
+        assert!(fault("(module (fnord))").starts_with("is not a valid WebAssembly module: "));
+        assert_eq!(fault("(module)"), "exports no proxy_abi_version_*");
+        assert_eq!(
+            fault(&with("").replace("0_2_1", "9_9_9")),
+            "exports proxy_abi_version_9_9_9, which this host does not know"
+        );
+        assert_eq!(fault(&with("").replace("\"memory\"", "\"mem\"")), "exports no memory");
+    }
+
+    #[test]
+    fn an_import_at_fault_is_named() {
+        assert_eq!(fault(&with(r#"(import "env" "foo" (func))"#)), "imports env.foo, which this host does not have");
+        assert_eq!(
+            fault(&with(r#"(import "env" "proxy_log" (func (param i32) (result i32)))"#)),
+            "imports env.proxy_log with type (i32) -> i32, this host has (i32, i32, i32) -> i32"
+        );
+        assert_eq!(
+            fault(&with(r#"(import "env" "proxy_done" (func (param i64 i64)))"#)),
+            "imports env.proxy_done with type (i64, i64) -> (), this host has () -> i32"
+        );
+        assert!(fault(&with(r#"(import "env" "proxy_log" (global i32))"#)).starts_with("cannot be linked: "));
+        // Go's linker imports what it uses twice.
+        load(&with(
+            r#"(import "env" "proxy_done" (func (result i32))) (import "env" "proxy_done" (func (result i32)))"#,
+        ))
+        .unwrap();
+    }
+
+    #[test]
+    fn a_callback_at_fault_is_named() {
+        assert_eq!(
+            fault(&with(r#"(func (export "proxy_on_tick") (param i64))"#)),
+            "exports proxy_on_tick with type (i64) -> (), not (i32) -> ()"
+        );
+        assert_eq!(
+            fault(&with(r#"(func (export "proxy_on_request_headers") (param i32))"#)),
+            "exports proxy_on_request_headers with type (i32) -> (), not (i32, i32, i32) -> i32 or (i32, i32) -> i32"
+        );
+        assert_eq!(
+            fault(&with(r#"(global (export "proxy_on_log") i32 (i32.const 0))"#)),
+            "exports proxy_on_log, but not as a function"
+        );
+    }
+
+    #[test]
+    fn its_callbacks_are_known_without_running_it() {
+        let plugin = load(&with(r#"(func (export "proxy_on_tick") (param i32))"#)).unwrap();
+        assert!(plugin.has(Callback::OnTick));
+        assert!(!plugin.has(Callback::OnLog));
+    }
+
+    #[test]
+    fn memory_that_is_over_the_limit_from_the_start_is_told() {
+        let options = PluginOptions { memory_limit: 1 << 16, ..PluginOptions::default() };
+        local::plugin(with("").as_bytes(), options.clone()).unwrap();
+        let wat = with("").replace(") 1)", ") 2)");
+        let fault = local::plugin(wat.as_bytes(), options).err().unwrap().to_string();
+        assert_eq!(fault, "starts with 131072 bytes of memory, but its limit is 65536; raise wasm_memory_limit");
+    }
+
+    #[test]
+    fn what_is_not_among_its_capabilities_does_nothing() {
+        let wat = with(
+            r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
+            (import "env" "proxy_set_tick_period_milliseconds" (func $tick (param i32) (result i32)))
+            (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+            (data (i32.const 0) "hello")
+            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                (drop (call $log (i32.const 2) (i32.const 0) (i32.const 5)))
+                (i32.and
+                    (i32.eq (call $tick (i32.const 1)) (i32.const 10))
+                    (i32.eq (call $yield) (i32.const 76))))"#,
+        );
+        let options = PluginOptions { capabilities: Some(vec!["proxy_log".into()]), ..PluginOptions::default() };
+        let (host, vm) = local::vm(local::plugin(wat.as_bytes(), options).unwrap());
+        vm.plugin_context([].into()).start().unwrap();
+        assert_eq!(host.take_log(), ["hello"]);
+        assert!(host.worker().tick_periods.is_empty());
+    }
+}

@@ -1,0 +1,178 @@
+//! One request, and the callbacks of its phases.
+
+use std::cell::Cell;
+use std::ptr;
+use std::rc::Rc;
+
+use super::PluginContext;
+use super::machine::{CONTINUE, Ending, Machine, Opened};
+use crate::abi::Action;
+use crate::callbacks::Callback;
+use crate::context::ContextKey;
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::instance::Instance;
+
+/// One request as one PluginContext sees it. Spec v0.2.1, "HTTP streams".
+///
+/// Every callback here answers what the plugin returned, or [`Action::Continue`] if it has no such callback.
+pub struct HttpContext<H: Host> {
+    plugin: Rc<PluginContext<H>>,
+    /// While it is open.
+    opened: Cell<Option<Opened>>,
+}
+
+impl<H: Host> HttpContext<H> {
+    pub(super) fn new(plugin: Rc<PluginContext<H>>) -> Self {
+        Self { plugin, opened: Cell::new(None) }
+    }
+
+    /// The PluginContext it belongs to.
+    pub fn plugin_context(&self) -> &Rc<PluginContext<H>> {
+        &self.plugin
+    }
+
+    /// Its id, while it is open. Unique among the living contexts of its VM.
+    pub fn id(&self) -> Option<u32> {
+        self.opened.get().map(|opened| opened.id)
+    }
+
+    /// Opens it, once, for a request: `proxy_on_context_create`. Starts what it needs.
+    ///
+    /// # Errors
+    /// As [`PluginContext::start`], or when the guest does not return.
+    pub fn open(&self, stream: H::Stream) -> Result<(), Failure> {
+        self.enter_new(|machine, plugin| Ok((machine.open(plugin, stream)?, ())))
+    }
+
+    /// As [`HttpContext::open`], and [`HttpContext::on_request_headers`]: nearly always one follows the other, and together they
+    /// cost little more than one.
+    ///
+    /// # Errors
+    /// As those of both.
+    #[inline]
+    pub fn receive(&self, stream: H::Stream, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        action(self.enter_new(|machine, plugin| {
+            machine.open_with_request_headers(plugin, stream, (num_headers, end_of_stream))
+        })?)
+    }
+
+    #[inline]
+    fn enter_new<R>(
+        &self,
+        open: impl FnOnce(&mut Machine<H>, usize) -> Result<(Opened, R), Failure>,
+    ) -> Result<R, Failure> {
+        self.plugin.vm().enter(|machine| {
+            let (plugin, _) = self.plugin.register(machine);
+            let (opened, result) = open(machine, plugin)?;
+            self.opened.set(Some(opened));
+            Ok(result)
+        })
+    }
+
+    /// `proxy_on_request_headers`.
+    ///
+    /// # Errors
+    /// When the guest did not return or returned no action, or the context is [`Failure::Gone`].
+    pub fn on_request_headers(&self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        self.callback(Callback::OnRequestHeaders, |instance, id| {
+            let callback = &instance.callbacks.on_request_headers;
+            callback.call(&mut instance.store, (id, num_headers, end_of_stream.into()), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_request_body`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_request_body(&self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        self.callback(Callback::OnRequestBody, |instance, id| {
+            let callback = &instance.callbacks.on_request_body;
+            callback.call(&mut instance.store, (id, body_size, end_of_stream.into()), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_request_trailers`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_request_trailers(&self, num_trailers: u32) -> Result<Action, Failure> {
+        self.callback(Callback::OnRequestTrailers, |instance, id| {
+            instance.callbacks.on_request_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_response_headers`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_response_headers(&self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        self.callback(Callback::OnResponseHeaders, |instance, id| {
+            let callback = &instance.callbacks.on_response_headers;
+            callback.call(&mut instance.store, (id, num_headers, end_of_stream.into()), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_response_body`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_response_body(&self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
+        self.callback(Callback::OnResponseBody, |instance, id| {
+            let callback = &instance.callbacks.on_response_body;
+            callback.call(&mut instance.store, (id, body_size, end_of_stream.into()), CONTINUE)
+        })
+    }
+
+    /// `proxy_on_response_trailers`.
+    ///
+    /// # Errors
+    /// As [`HttpContext::on_request_headers`].
+    pub fn on_response_trailers(&self, num_trailers: u32) -> Result<Action, Failure> {
+        self.callback(Callback::OnResponseTrailers, |instance, id| {
+            instance.callbacks.on_response_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
+        })
+    }
+
+    /// The request is over: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. If the plugin says that it is not done, the
+    /// last two wait for its `proxy_done`, and the request is out of its reach from here on. Dropping the context does the same.
+    pub fn finish(&self) {
+        if let Some(opened) = self.opened.take() {
+            self.plugin.vm().end(Ending::Http(opened));
+        }
+    }
+
+    /// Where it stands among the contexts of the running instance, if it lives there and belongs to that plugin context.
+    pub(super) fn key(&self, plugin: &PluginContext<H>, generation: u32) -> Option<ContextKey> {
+        let opened = self.opened.get().filter(|opened| opened.generation == generation)?;
+        ptr::eq(&raw const *self.plugin, plugin).then_some(ContextKey::Http(opened.index))
+    }
+
+    #[inline]
+    fn callback(
+        &self,
+        callback: Callback,
+        call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<i32>,
+    ) -> Result<Action, Failure> {
+        if !self.plugin.plugin().has(callback) {
+            return Ok(Action::Continue);
+        }
+        let result = self.plugin.vm().enter(|machine| {
+            let opened = self.opened.get().filter(|opened| opened.generation == machine.generation());
+            let Opened { index, id, .. } = opened.ok_or(Failure::Gone)?;
+            machine.call(ContextKey::Http(index), callback, |instance| call(instance, id))
+        })?;
+        action(result)
+    }
+}
+
+/// What a callback of a stream returned.
+fn action(result: i32) -> Result<Action, Failure> {
+    Action::try_from(result).map_err(|_| Failure::BadAction(result))
+}
+
+impl<H: Host> Drop for HttpContext<H> {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

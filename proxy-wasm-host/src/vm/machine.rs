@@ -1,0 +1,430 @@
+//! The running instance, how it comes and goes, and how contexts begin and end in it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::{error, info, warn};
+use wasmtime::Store;
+
+use super::VmStatus;
+use crate::abi::Action;
+use crate::callbacks::Callback;
+use crate::context::{ContextKey, Contexts, Stage};
+use crate::failure::{Backoff, CallFailed, Failure};
+use crate::host::Host;
+use crate::instance::Instance;
+use crate::joined::{self, End, Joined};
+use crate::plugin::Plugin;
+use crate::state::VmState;
+use crate::wasm::wasi;
+
+/// `bool` of the ABI.
+const FALSE: u32 = 0;
+const TRUE: u32 = 1;
+
+/// What a callback that the plugin does not have would return.
+pub(super) const CONTINUE: i32 = Action::Continue as i32;
+
+/// The plugin's instance and its contexts, wherever they are.
+pub(super) struct Machine<H: Host> {
+    pub plugin: Arc<Plugin<H>>,
+    make_host: Box<dyn Fn() -> H>,
+    instance: Option<Instance<H>>,
+    /// Where the contexts are while there is no instance.
+    idle: Contexts<H::Stream>,
+    /// Counts the instances: contexts of an earlier one are gone.
+    generation: u32,
+    backoff: Backoff,
+    starts: u64,
+    failures: u64,
+}
+
+/// An HTTP context that was made: where it stands, its id and that of its plugin context, and in which instance.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opened {
+    pub index: usize,
+    pub id: u32,
+    parent: u32,
+    pub generation: u32,
+}
+
+/// A context that its owner let go of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ending {
+    Plugin(usize),
+    Http(Opened),
+}
+
+impl<H: Host> Machine<H> {
+    pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>) -> Self {
+        Self {
+            plugin,
+            make_host,
+            instance: None,
+            idle: Contexts::default(),
+            generation: 0,
+            backoff: Backoff::default(),
+            starts: 0,
+            failures: 0,
+        }
+    }
+
+    #[inline]
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    #[inline]
+    pub fn contexts(&mut self) -> &mut Contexts<H::Stream> {
+        match &mut self.instance {
+            Some(instance) => instance.contexts(),
+            None => &mut self.idle,
+        }
+    }
+
+    pub fn status(&mut self) -> VmStatus {
+        let (plugin_contexts, http_contexts) = self.contexts().count();
+        VmStatus {
+            running: self.instance.is_some(),
+            retry_in: self.backoff.wait(Instant::now()),
+            failures: self.failures,
+            starts: self.starts,
+            memory_size: self.instance.as_ref().map_or(0, Instance::memory_size),
+            plugin_contexts,
+            http_contexts,
+        }
+    }
+
+    /// Calls the guest in a context. A call that does not return is the end of the instance.
+    #[inline]
+    pub fn call<R>(
+        &mut self,
+        effective: ContextKey,
+        callback: Callback,
+        call: impl FnOnce(&mut Instance<H>) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
+        let measured = instance.enter(effective, self.plugin.ticks(callback));
+        let result = call(instance);
+        instance.leave(1, result.is_ok(), measured);
+        wasi::flush(instance.store.data_mut());
+        result.map_err(|error| self.fail(callback, effective, &error))
+    }
+
+    /// As [`Machine::call`], if the plugin has the callback; `missing` is what its absence means.
+    #[inline]
+    fn call_or<R>(
+        &mut self,
+        missing: R,
+        effective: ContextKey,
+        callback: Callback,
+        call: impl FnOnce(&mut Instance<H>) -> wasmtime::Result<R>,
+    ) -> Result<R, Failure> {
+        if self.plugin.has(callback) { self.call(effective, callback, call) } else { Ok(missing) }
+    }
+
+    /// As [`Machine::call`], several callbacks in one crossing, of which `ran` have run when it returns; nothing for a plugin whose
+    /// callbacks are not joined.
+    #[inline]
+    fn call_joined<R>(
+        &mut self,
+        effective: ContextKey,
+        callbacks: &[Callback],
+        call: impl FnOnce(&Joined, &mut Store<VmState<H>>) -> wasmtime::Result<R>,
+        ran: impl FnOnce(&R) -> usize,
+    ) -> Result<Option<R>, Failure> {
+        let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
+        if instance.joined.is_none() {
+            return Ok(None);
+        }
+        let measured = instance.enter(effective, self.plugin.ticks(callbacks[0]));
+        let Some(joined) = &instance.joined else { return Ok(None) };
+        let result = call(joined, &mut instance.store);
+        let ran = match &result {
+            Ok(result) => ran(result),
+            Err(_) => joined.returned(&mut instance.store) + 1,
+        };
+        instance.leave(ran, result.is_ok(), measured);
+        wasi::flush(instance.store.data_mut());
+        result.map(Some).map_err(|error| self.fail(callbacks[callbacks.len().min(ran) - 1], effective, &error))
+    }
+
+    /// Brings a plugin context up: an instance if there is none, and the context in it.
+    #[inline]
+    pub fn start(&mut self, plugin: usize) -> Result<(), Failure> {
+        match self.contexts().stage(ContextKey::Plugin(plugin)) {
+            Stage::Open => Ok(()),
+            Stage::Refused => Err(Failure::Refused(Callback::OnConfigure)),
+            _ => self.create_plugin_context(plugin),
+        }
+    }
+
+    #[cold]
+    fn create_plugin_context(&mut self, plugin: usize) -> Result<(), Failure> {
+        self.start_instance()?;
+        let key = ContextKey::Plugin(plugin);
+        let contexts = self.contexts();
+        contexts.set_stage(key, Stage::Open);
+        let id = contexts.id(key);
+        let configuration_size = size(contexts.configuration(plugin));
+
+        self.call_or((), key, Callback::OnContextCreate, |instance| {
+            instance.callbacks.on_context_create.call(&mut instance.store, (id, 0), ())
+        })?;
+        self.start_vm(key, id)?;
+        let configured = self.call_or(TRUE, key, Callback::OnConfigure, |instance| {
+            instance.callbacks.on_configure.call(&mut instance.store, (id, configuration_size), TRUE)
+        })?;
+        if configured == FALSE {
+            self.complain(format_args!("failed to configure plugin context {id}, rc: 0"));
+            self.contexts().set_stage(key, Stage::Refused);
+            return Err(Failure::Refused(Callback::OnConfigure));
+        }
+        info!("create plugin context {id}");
+        Ok(())
+    }
+
+    fn start_instance(&mut self) -> Result<(), Failure> {
+        if self.instance.is_some() {
+            return Ok(());
+        }
+        self.backoff.start(Instant::now())?;
+        match Instance::start(&self.plugin, (self.make_host)(), &mut self.idle) {
+            Ok(mut instance) => {
+                instance.store.data_mut().host.instance_started();
+                self.instance = Some(instance);
+                self.starts += 1;
+                Ok(())
+            }
+            Err((function, failure)) => {
+                self.report(function, 0, &failure);
+                self.count_failure();
+                Err(failure)
+            }
+        }
+    }
+
+    /// Once per instance, with its first plugin context.
+    fn start_vm(&mut self, key: ContextKey, id: u32) -> Result<(), Failure> {
+        let Some(instance) = self.instance.as_mut().filter(|instance| !instance.vm_started) else { return Ok(()) };
+        instance.vm_started = true;
+        let size = size(&self.plugin.identity().vm_configuration);
+        let started = self.call_or(TRUE, key, Callback::OnVmStart, |instance| {
+            instance.callbacks.on_vm_start.call(&mut instance.store, (id, size), TRUE)
+        })?;
+        if started == FALSE {
+            let failure = Failure::Refused(Callback::OnVmStart);
+            error!("failed to start the VM of plugin \"{}\": {failure}", self.plugin.name());
+            self.drop_instance();
+            return Err(failure);
+        }
+        Ok(())
+    }
+
+    /// Makes the context of a request.
+    pub fn open(&mut self, plugin: usize, stream: H::Stream) -> Result<Opened, Failure> {
+        let opened = self.register_http(plugin, stream)?;
+        self.create(opened)?;
+        Ok(opened)
+    }
+
+    /// As [`Machine::open`], and `proxy_on_request_headers`: answers what that returns.
+    pub fn open_with_request_headers(
+        &mut self,
+        plugin: usize,
+        stream: H::Stream,
+        (num_headers, end_of_stream): (u32, bool),
+    ) -> Result<(Opened, i32), Failure> {
+        let opened = self.register_http(plugin, stream)?;
+        let Opened { index, id, parent, .. } = opened;
+        let key = ContextKey::Http(index);
+        let begun = self.call_joined(
+            key,
+            joined::BEGIN,
+            |joined, store| joined.begin(store, (id, parent), (num_headers, end_of_stream)),
+            |action| 1 + usize::from(action.is_some()),
+        )?;
+        if begun.is_none() {
+            self.create(opened)?;
+        }
+        let action = match begun.flatten() {
+            Some(action) => action,
+            None => self.request_headers(key, (id, num_headers, end_of_stream.into()))?,
+        };
+        Ok((opened, action))
+    }
+
+    #[inline]
+    fn register_http(&mut self, plugin: usize, stream: H::Stream) -> Result<Opened, Failure> {
+        self.start(plugin)?;
+        let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
+        let state = instance.store.data_mut();
+        let (index, id, parent) = state.contexts.open(plugin, stream);
+        state.host.stream_opened();
+        info!("create http context {id}");
+        Ok(Opened { index, id, parent, generation: self.generation })
+    }
+
+    fn create(&mut self, Opened { index, id, parent, .. }: Opened) -> Result<(), Failure> {
+        self.call_or((), ContextKey::Http(index), Callback::OnContextCreate, |instance| {
+            instance.callbacks.on_context_create.call(&mut instance.store, (id, parent), ())
+        })
+    }
+
+    /// `proxy_on_request_headers`.
+    fn request_headers(&mut self, key: ContextKey, params: (u32, u32, u32)) -> Result<i32, Failure> {
+        self.call_or(CONTINUE, key, Callback::OnRequestHeaders, |instance| {
+            instance.callbacks.on_request_headers.call(&mut instance.store, params, CONTINUE)
+        })
+    }
+
+    /// The owner of a context let go of it.
+    pub fn end(&mut self, ending: Ending) {
+        match ending {
+            // Ended with its instance.
+            Ending::Http(opened) if opened.generation != self.generation => {}
+            Ending::Http(opened) => self.finish(ContextKey::Http(opened.index), opened.id),
+            Ending::Plugin(index) => {
+                if self.contexts().retire(index) {
+                    self.finish_plugin(index);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn finish_plugin(&mut self, index: usize) {
+        let key = ContextKey::Plugin(index);
+        let contexts = self.contexts();
+        let id = contexts.id(key);
+        match contexts.stage(key) {
+            // The running instance has not seen it.
+            Stage::Registered => self.release(key),
+            _ => self.finish(key, id),
+        }
+    }
+
+    /// Spec, "Context lifecycle": `proxy_on_done`, and if that agrees, `proxy_on_log` and `proxy_on_delete`.
+    fn finish(&mut self, key: ContextKey, id: u32) {
+        let ended = self.call_joined(key, joined::END, |joined, store| joined.end(store, id), |end| end.callbacks());
+        match ended.transpose().unwrap_or_else(|| self.done(key, id)) {
+            Ok(End::NotDone) => self.contexts().suspend(key),
+            Ok(End::Done) => self.log_and_delete(key),
+            Ok(End::Logged) => self.delete(key),
+            Ok(End::Deleted) => self.release(key),
+            // The instance is gone, and the context with it.
+            Err(_) => {}
+        }
+    }
+
+    fn done(&mut self, key: ContextKey, id: u32) -> Result<End, Failure> {
+        let done = self.call_or(TRUE, key, Callback::OnDone, |instance| {
+            instance.callbacks.on_done.call(&mut instance.store, id, TRUE)
+        });
+        done.map(|done| if done == FALSE { End::NotDone } else { End::Done })
+    }
+
+    fn log_and_delete(&mut self, key: ContextKey) {
+        let id = self.contexts().id(key);
+        let logged = self
+            .call_or((), key, Callback::OnLog, |instance| instance.callbacks.on_log.call(&mut instance.store, id, ()));
+        // Where it failed, the instance is gone, and the context with it.
+        if logged.is_ok() {
+            self.delete(key);
+        }
+    }
+
+    fn delete(&mut self, key: ContextKey) {
+        let id = self.contexts().id(key);
+        let deleted = self.call_or((), key, Callback::OnDelete, |instance| {
+            instance.callbacks.on_delete.call(&mut instance.store, id, ())
+        });
+        if deleted.is_ok() {
+            self.release(key);
+        }
+    }
+
+    fn release(&mut self, key: ContextKey) {
+        match key {
+            ContextKey::Plugin(index) => self.contexts().release_plugin(index),
+            ContextKey::Http(index) => {
+                if let Some(plugin) = self.contexts().release_http(index) {
+                    self.finish_plugin(plugin);
+                }
+            }
+        }
+    }
+
+    /// Whether there are contexts for [`Machine::delete_ended`].
+    #[inline]
+    pub fn any_ended(&mut self) -> bool {
+        self.contexts().any_ended()
+    }
+
+    /// Logs and deletes the contexts that called `proxy_done`.
+    pub fn delete_ended(&mut self) {
+        while let Some(key) = self.contexts().next_ended() {
+            self.log_and_delete(key);
+        }
+    }
+
+    /// Ends every context that waits for a `proxy_done` which will not come any more.
+    pub fn end_all(&mut self) {
+        for key in self.contexts().living() {
+            // One that ended meanwhile, with another or with the instance, is not asked again.
+            if self.contexts().stage(key) == Stage::Pending {
+                let id = self.contexts().id(key);
+                self.complain(format_args!("failed to mark context {id} as done, rc: 0"));
+                self.log_and_delete(key);
+            }
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, callback: Callback, context: ContextKey, error: &wasmtime::Error) -> Failure {
+        let failure = Failure::of(error, self.plugin.name());
+        let id = self.contexts().id(context);
+        self.report(callback.name(), id, &failure);
+        match callback {
+            Callback::OnContextCreate => self.complain(format_args!("failed to create context {id}, rc: -1")),
+            Callback::OnConfigure => self.complain(format_args!("failed to configure plugin context {id}, rc: -1")),
+            Callback::OnDone => self.complain(format_args!("failed to mark context {id} as done, rc: -1")),
+            Callback::OnDelete => self.complain(format_args!("failed to delete context {id}, rc: -1")),
+            _ => {}
+        }
+        self.drop_instance();
+        failure
+    }
+
+    fn report(&self, function: &str, context: u32, failure: &Failure) {
+        error!("{}", CallFailed { plugin: self.plugin.name(), function, context, failure });
+    }
+
+    /// What happened to a context, in words that those who watch logs know, and to whose.
+    fn complain(&self, what: fmt::Arguments<'_>) {
+        error!("{what}, plugin: {}", self.plugin.name());
+    }
+
+    fn drop_instance(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.idle = instance.into_contexts();
+            self.idle.forget_instance();
+        }
+        self.generation = self.generation.wrapping_add(1);
+        self.count_failure();
+    }
+
+    fn count_failure(&mut self) {
+        self.failures += 1;
+        if let Some(wait) = self.backoff.failed(Instant::now()) {
+            // Once per failure; the requests meanwhile say no more of it than this.
+            warn!("plugin \"{}\" fails again and again, it is not tried for {wait:?}", self.plugin.name());
+        }
+    }
+}
+
+/// As the ABI counts bytes; nginx reads no configuration of 4 GiB.
+fn size(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}

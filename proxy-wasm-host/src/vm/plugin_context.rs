@@ -1,0 +1,263 @@
+//! One configuration of a plugin, and the callbacks that belong to no request.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::machine::{Ending, Machine};
+use super::{HttpContext, VmContext};
+use crate::callbacks::Callback;
+use crate::context::{ContextKey, Stage};
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::instance::Instance;
+use crate::pairs::PairsBuf;
+use crate::plugin::Plugin;
+use crate::state::{HttpCallResponse, Incoming};
+
+/// One configuration of a plugin. It ends when its last owner lets go of it and its last HttpContext is over.
+///
+/// The callbacks here answer [`Failure::Gone`] unless the context is started; what made them due ended with the instance
+/// it was started in. `http_context` in them is the request that they are about, if there is one that still lives: it is the
+/// effective context then, though the guest is told the plugin context's id.
+pub struct PluginContext<H: Host> {
+    vm: Rc<VmContext<H>>,
+    plugin: Arc<Plugin<H>>,
+    configuration: Arc<[u8]>,
+    /// Where it stands among the VM's contexts, once it was started, and its id.
+    registered: Cell<Option<(usize, u32)>>,
+}
+
+impl<H: Host> PluginContext<H> {
+    pub(super) fn new(vm: Rc<VmContext<H>>, plugin: Arc<Plugin<H>>, configuration: Arc<[u8]>) -> Self {
+        Self { vm, plugin, configuration, registered: Cell::new(None) }
+    }
+
+    /// The plugin.
+    pub fn plugin(&self) -> &Arc<Plugin<H>> {
+        &self.plugin
+    }
+
+    /// The VM it lives in.
+    pub fn vm(&self) -> &Rc<VmContext<H>> {
+        &self.vm
+    }
+
+    /// What `proxy_on_configure` reads.
+    pub fn configuration(&self) -> &Arc<[u8]> {
+        &self.configuration
+    }
+
+    /// Its id, which it gets when it is first started, and keeps.
+    pub fn id(&self) -> Option<u32> {
+        self.registered.get().map(|(_, id)| id)
+    }
+
+    /// Creates and configures the context in the running instance, starting one if there is none. Cheap when all is done.
+    ///
+    /// # Errors
+    /// What stood in the way. A refused configuration stays refused until the instance is replaced.
+    pub fn start(&self) -> Result<(), Failure> {
+        self.vm.enter(|machine| {
+            let (index, _) = self.register(machine);
+            machine.start(index)
+        })
+    }
+
+    /// A context for a request, which is to be opened.
+    pub fn http_context(self: &Rc<Self>) -> HttpContext<H> {
+        HttpContext::new(Rc::clone(self))
+    }
+
+    /// Makes the context of a request, starting what it needs.
+    ///
+    /// # Errors
+    /// As [`HttpContext::open`].
+    pub fn create_http_context(self: &Rc<Self>, stream: H::Stream) -> Result<HttpContext<H>, Failure> {
+        let http = self.http_context();
+        http.open(stream)?;
+        Ok(http)
+    }
+
+    /// `proxy_on_tick`.
+    ///
+    /// # Errors
+    /// When the guest does not return, or the context is not started.
+    pub fn on_tick(&self) -> Result<(), Failure> {
+        self.callback(Callback::OnTick, None, |instance, id| {
+            instance.callbacks.on_tick.call(&mut instance.store, id, ())
+        })
+    }
+
+    /// `proxy_on_queue_ready`.
+    ///
+    /// # Errors
+    /// When the guest does not return, or the context is not started.
+    pub fn on_queue_ready(&self, queue: u32) -> Result<(), Failure> {
+        self.callback(Callback::OnQueueReady, None, |instance, id| {
+            instance.callbacks.on_queue_ready.call(&mut instance.store, (id, queue), ())
+        })
+    }
+
+    /// `proxy_on_http_call_response`; an empty response for a call that failed.
+    ///
+    /// # Errors
+    /// When the guest does not return, or the context is not started.
+    pub fn on_http_call_response(
+        &self,
+        http_context: Option<&HttpContext<H>>,
+        call: u32,
+        response: HttpCallResponse,
+    ) -> Result<(), Failure> {
+        let headers = count(response.headers.len());
+        let body = count(response.body.len());
+        let trailers = count(response.trailers.len());
+        let incoming = Incoming { http_call: Some(response), ..Incoming::default() };
+        self.deliver(Callback::OnHttpCallResponse, http_context, incoming, |instance, id| {
+            let callback = &instance.callbacks.on_http_call_response;
+            callback.call(&mut instance.store, (id, call, headers, body, trailers), ())
+        })
+    }
+
+    /// `proxy_on_grpc_receive_initial_metadata`.
+    ///
+    /// # Errors
+    /// When the guest does not return, or the context is not started.
+    pub fn on_grpc_receive_initial_metadata(
+        &self,
+        http_context: Option<&HttpContext<H>>,
+        call: u32,
+        metadata: PairsBuf,
+    ) -> Result<(), Failure> {
+        let elements = count(metadata.len());
+        let incoming = Incoming { grpc_metadata: Some(metadata), ..Incoming::default() };
+        self.deliver(Callback::OnGrpcReceiveInitialMetadata, http_context, incoming, |instance, id| {
+            let callback = &instance.callbacks.on_grpc_receive_initial_metadata;
+            callback.call(&mut instance.store, (id, call, elements), ())
+        })
+    }
+
+    /// `proxy_on_grpc_receive`.
+    ///
+    /// # Errors
+    /// When the guest does not return, or the context is not started.
+    pub fn on_grpc_receive(
+        &self,
+        http_context: Option<&HttpContext<H>>,
+        call: u32,
+        message: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let size = count(message.len());
+        let incoming = Incoming { grpc_message: Some(message), ..Incoming::default() };
+        self.deliver(Callback::OnGrpcReceive, http_context, incoming, |instance, id| {
+            instance.callbacks.on_grpc_receive.call(&mut instance.store, (id, call, size), ())
+        })
+    }
+
+    /// `proxy_on_grpc_receive_trailing_metadata`.
+    ///
+    /// # Errors
+    /// When the guest does not return, or the context is not started.
+    pub fn on_grpc_receive_trailing_metadata(
+        &self,
+        http_context: Option<&HttpContext<H>>,
+        call: u32,
+        metadata: PairsBuf,
+    ) -> Result<(), Failure> {
+        let elements = count(metadata.len());
+        let incoming = Incoming { grpc_metadata: Some(metadata), ..Incoming::default() };
+        self.deliver(Callback::OnGrpcReceiveTrailingMetadata, http_context, incoming, |instance, id| {
+            let callback = &instance.callbacks.on_grpc_receive_trailing_metadata;
+            callback.call(&mut instance.store, (id, call, elements), ())
+        })
+    }
+
+    /// `proxy_on_grpc_close`, with the gRPC status and the message that `proxy_get_status` tells.
+    ///
+    /// # Errors
+    /// When the guest does not return, or the context is not started.
+    pub fn on_grpc_close(
+        &self,
+        http_context: Option<&HttpContext<H>>,
+        call: u32,
+        status: u32,
+        message: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let incoming = Incoming { status: Some((status, message)), ..Incoming::default() };
+        self.deliver(Callback::OnGrpcClose, http_context, incoming, |instance, id| {
+            instance.callbacks.on_grpc_close.call(&mut instance.store, (id, call, status), ())
+        })
+    }
+
+    /// `proxy_on_foreign_function`.
+    ///
+    /// # Errors
+    /// When the guest does not return, or the context is not started.
+    pub fn on_foreign_function(&self, function: u32, arguments: Vec<u8>) -> Result<(), Failure> {
+        let size = count(arguments.len());
+        let incoming = Incoming { foreign_arguments: Some(arguments), ..Incoming::default() };
+        self.deliver(Callback::OnForeignFunction, None, incoming, |instance, id| {
+            instance.callbacks.on_foreign_function.call(&mut instance.store, (id, function, size), ())
+        })
+    }
+
+    /// A callback with something to read while it runs.
+    fn deliver(
+        &self,
+        callback: Callback,
+        http_context: Option<&HttpContext<H>>,
+        incoming: Incoming,
+        call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<()>,
+    ) -> Result<(), Failure> {
+        self.callback(callback, http_context, |instance, id| {
+            instance.store.data_mut().incoming = incoming;
+            let result = call(instance, id);
+            instance.store.data_mut().incoming = Incoming::default();
+            result
+        })
+    }
+
+    fn callback(
+        &self,
+        callback: Callback,
+        http_context: Option<&HttpContext<H>>,
+        call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<()>,
+    ) -> Result<(), Failure> {
+        if !self.plugin.has(callback) {
+            return Ok(());
+        }
+        let Some((index, id)) = self.registered.get() else { return Err(Failure::Gone) };
+        self.vm.enter(|machine| {
+            let own = ContextKey::Plugin(index);
+            if machine.contexts().stage(own) != Stage::Open {
+                return Err(Failure::Gone);
+            }
+            let request = http_context.and_then(|context| context.key(self, machine.generation()));
+            machine.call(request.unwrap_or(own), callback, |instance| call(instance, id))
+        })
+    }
+
+    /// Where it stands among the VM's contexts, and its id; it gets both when it is first asked for.
+    pub(super) fn register(&self, machine: &mut Machine<H>) -> (usize, u32) {
+        self.registered.get().unwrap_or_else(|| {
+            let contexts = machine.contexts();
+            let index = contexts.register(Arc::clone(&self.configuration));
+            let registered = (index, contexts.id(ContextKey::Plugin(index)));
+            self.registered.set(Some(registered));
+            registered
+        })
+    }
+}
+
+impl<H: Host> Drop for PluginContext<H> {
+    fn drop(&mut self) {
+        if let Some((index, _)) = self.registered.get() {
+            self.vm.end(Ending::Plugin(index));
+        }
+    }
+}
+
+/// As the ABI counts; a host holds no more of anything in memory.
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,205 @@
+//! The client of a worker: HTTP/1.1 for HTTP calls, HTTP/2 for gRPC.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use http::{HeaderMap, Response};
+use hyper::body::{Body, Incoming};
+use ngx_bindings::connection::Connection;
+use ngx_bindings::inet::Address;
+use ngx_bindings::resolver::Resolver;
+use ngx_bindings::ssl::{self, Tls};
+use ngx_bindings::upstream;
+use proxy_wasm_host::pairs::PairsBuf;
+use proxy_wasm_host::state::HttpCallResponse;
+
+use super::balancer::Balancer;
+use super::connect::{Candidates, Secure, connect};
+use super::error::CallError;
+use super::grpc::Service;
+use super::http2::{Http2, Http2Pool};
+use super::outgoing::Outgoing;
+use super::pool::{Http1, Key, Pool};
+use super::target::Target;
+use super::timer::timeout;
+use super::transport::Transport;
+
+/// What the calls of all plugins of a worker share.
+
+pub struct Client {
+    tls: Option<Rc<Tls>>,
+    response_limit: usize,
+    pool: Rc<Pool>,
+    http2: Rc<Http2Pool>,
+    /// By name of `upstream` block.
+    balancers: RefCell<HashMap<String, Rc<Balancer>>>,
+    next_id: Cell<u32>,
+}
+
+impl Client {
+    /// A client without connections.
+    pub fn new(tls: Option<Rc<Tls>>, response_limit: usize) -> Self {
+        Self {
+            tls,
+            response_limit,
+            pool: Rc::default(),
+            http2: Rc::default(),
+            balancers: RefCell::default(),
+            next_id: Cell::new(0),
+        }
+    }
+
+    /// The number of a new call: they count per worker, from 0.
+    pub fn next_id(&self) -> u32 {
+        self.next_id.replace(self.next_id.get().wrapping_add(1))
+    }
+
+    /// Makes a call, within its timeout.
+    pub async fn call(&self, call: &Outgoing, resolver: Option<Resolver>) -> Result<HttpCallResponse, CallError> {
+        timeout(call.timeout, self.try_servers(call, resolver)).await.unwrap_or(Err(CallError::Timeout))
+    }
+
+    /// Bytes of a response's body, or of a message of gRPC.
+    pub fn response_limit(&self) -> usize {
+        self.response_limit
+    }
+
+    /// Whether certificates of servers are checked.
+    pub fn verifies(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.verifies())
+    }
+
+    /// A connection of HTTP/2 to a service.
+    pub async fn http2(&self, service: &Service, resolver: Option<Resolver>) -> Result<Rc<Http2>, CallError> {
+        let default_port = if service.tls_name.is_some() { 443 } else { 80 };
+        let mut candidates = self.candidates(&service.target, default_port, resolver).await?;
+        let mut last_error = None;
+        while let Some(address) = candidates.next() {
+            let key = Key { address, tls_name: service.tls_name.clone() };
+            if let Some(connection) = self.http2.get(&key) {
+                return Ok(connection);
+            }
+            match self.connect(key.tls_name.as_deref(), &key.address, b"\x02h2").await {
+                Ok(connection) => {
+                    candidates.report(true);
+                    if key.tls_name.is_some() && ssl::alpn_selected(&connection) != b"h2" {
+                        return Err(CallError::NoHttp2);
+                    }
+                    let connection = Http2::over(Transport(connection)).await.map_err(CallError::Http)?;
+                    return Ok(self.http2.put(key, connection));
+                }
+                Err(error) => {
+                    candidates.report(false);
+                    last_error = Some(error);
+                }
+            }
+        }
+        Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(service.target.to_string())))
+    }
+
+    async fn candidates(
+        &self,
+        target: &Target,
+        port: u16,
+        resolver: Option<Resolver>,
+    ) -> Result<Candidates, CallError> {
+        match target {
+            Target::Upstream(name) => Ok(Candidates::Balanced(self.balancer(name), Vec::new())),
+            _ => Candidates::of(target, port, resolver).await,
+        }
+    }
+
+    /// The next server is tried where there was no connection to the one before: a request that was sent may have had its effect.
+    async fn try_servers(&self, call: &Outgoing, resolver: Option<Resolver>) -> Result<HttpCallResponse, CallError> {
+        let mut candidates = self.candidates(&call.target, call.default_port(), resolver).await?;
+        let mut last_error = None;
+        while let Some(address) = candidates.next() {
+            let key = Key { address, tls_name: call.tls_name.clone() };
+            if let Some(response) = self.reuse(call, &key).await? {
+                return Ok(response);
+            }
+            match self.connect(key.tls_name.as_deref(), &key.address, b"").await {
+                Ok(connection) => {
+                    candidates.report(true);
+                    let mut connection = Http1::over(Transport(connection)).await.map_err(CallError::Http)?;
+                    let response =
+                        connection.send(call.request()).await.map_err(|error| CallError::Http(error.into_error()))?;
+                    return self.receive(key, connection, response).await;
+                }
+                Err(error) => {
+                    candidates.report(false);
+                    last_error = Some(error);
+                }
+            }
+        }
+        Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(call.target.to_string())))
+    }
+
+    async fn connect(
+        &self,
+        tls_name: Option<&str>,
+        address: &Address,
+        protocols: &[u8],
+    ) -> Result<Connection, CallError> {
+        let secure = tls_name.map(|name| Secure { tls: self.tls.as_deref(), name, protocols });
+        connect(address, secure).await
+    }
+
+    /// Makes the call on a kept connection; `None` if there is none, or the server had closed those there were.
+    async fn reuse(&self, call: &Outgoing, key: &Key) -> Result<Option<HttpCallResponse>, CallError> {
+        while let Some(mut connection) = self.pool.take(key) {
+            match connection.send(call.request()).await {
+                Ok(response) => return self.receive(key.clone(), connection, response).await.map(Some),
+                // The server may close a connection just when it is used again.
+                Err(error) if error.message().is_some() || call.is_idempotent() => {}
+                Err(error) => return Err(CallError::Http(error.into_error())),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the whole response, and keeps the connection for the next call.
+    async fn receive(
+        &self,
+        key: Key,
+        connection: Http1,
+        response: Response<Incoming>,
+    ) -> Result<HttpCallResponse, CallError> {
+        let (head, mut incoming) = response.into_parts();
+        let mut headers = PairsBuf::default();
+        headers.push(b":status", head.status.as_str().as_bytes());
+        push_fields(&mut headers, &head.headers);
+        let (mut body, mut trailers) = (Vec::new(), PairsBuf::default());
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {
+            match frame.map_err(CallError::Http)?.into_data() {
+                Ok(data) if body.len() + data.len() > self.response_limit => {
+                    return Err(CallError::TooLarge(self.response_limit));
+                }
+                Ok(data) => body.extend_from_slice(&data),
+                Err(frame) => {
+                    if let Ok(fields) = frame.into_trailers() {
+                        push_fields(&mut trailers, &fields);
+                    }
+                }
+            }
+        }
+        self.pool.put(key, connection);
+        Ok(HttpCallResponse { headers, body, trailers })
+    }
+
+    fn balancer(&self, name: &str) -> Rc<Balancer> {
+        let mut balancers = self.balancers.borrow_mut();
+        let new = || Rc::new(Balancer::new(upstream::servers(name).unwrap_or_default()));
+        Rc::clone(balancers.entry(name.to_owned()).or_insert_with(new))
+    }
+}
+
+/// Adds all fields; the names are in lower case.
+fn push_fields(pairs: &mut PairsBuf, fields: &HeaderMap) {
+    for (name, value) in fields {
+        pairs.push(name.as_str().as_bytes(), value.as_bytes());
+    }
+}

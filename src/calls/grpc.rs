@@ -1,0 +1,188 @@
+//! gRPC over HTTP/2: what a call sends, what comes back, and in which order the plugin is told.
+//!
+//! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>. As with Envoy, a unary call that succeeds is told by its
+//! message alone, and one that fails by its status alone; a stream is told everything.
+
+mod messages;
+mod metadata;
+mod outbox;
+mod service;
+mod status;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use http::Request;
+use hyper::body::{Body, Incoming};
+use ngx_bindings::resolver::Resolver;
+use proxy_wasm_host::host::GrpcCall;
+use proxy_wasm_host::pairs::PairsBuf;
+
+pub use outbox::{NotSent, Outbox};
+pub use service::Service;
+pub use status::Status;
+
+use self::messages::Messages;
+use super::caller::Caller;
+use super::client::Client;
+use super::error::CallError;
+use super::limits;
+use super::timer::timeout;
+
+/// A call or stream to be made.
+
+pub struct OutgoingGrpc {
+    service: Service,
+    request: Request<Outbox>,
+    /// In milliseconds; a stream has none, but must come about within the default.
+    timeout: Option<u32>,
+    resolver: Option<Resolver>,
+}
+
+/// What is wrong with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadGrpcCall {
+    /// The upstream is neither a host, nor a block, nor a `GrpcService` that names one.
+    Upstream,
+    /// HTTP cannot carry `/SERVICE/METHOD`.
+    Method,
+    /// Nor the field of that name, or its value.
+    Metadata(Vec<u8>),
+}
+
+/// A call that was taken back while it was told of: nobody listens any more.
+struct Cancelled;
+
+impl OutgoingGrpc {
+    /// Checks a call. Messages to send come from `outbox`.
+    pub fn new(
+        call: &GrpcCall<'_>,
+        outbox: Outbox,
+        timeout: Option<u32>,
+        resolver: Option<Resolver>,
+    ) -> Result<Self, BadGrpcCall> {
+        let service = Service::parse(call.upstream).ok_or(BadGrpcCall::Upstream)?;
+        let request = metadata::request(&service, call, outbox, timeout)?;
+        Ok(Self { service, request, timeout, resolver })
+    }
+
+    /// Makes a unary call, and tells the plugin of its message or its failure.
+    pub async fn call(self, client: Rc<Client>, caller: Caller, id: u32) {
+        let exchange = timeout(self.timeout.unwrap_or(limits::DEFAULT_TIMEOUT), async {
+            let mut message = None;
+            let mut received = |received| {
+                message = Some(received);
+                Ok(())
+            };
+            let status = self.exchange(&client, &caller, id, &mut received).await;
+            (status, message)
+        });
+        let (status, message) = match exchange.await {
+            None => (Ok(Status::deadline_exceeded()), None),
+            Some((status, message)) => (status, message),
+        };
+        let Ok(status) = status else { return };
+        caller.finish(id);
+        match (status.is_ok(), message) {
+            (true, Some(message)) => caller.call(|plugin, http| plugin.on_grpc_receive(http, id, message)),
+            (true, None) => close(&caller, id, Status::internal("no message received")),
+            (false, _) => close(&caller, id, status),
+        }
+    }
+
+    /// Opens a stream, and tells the plugin of all that comes on it.
+    pub async fn stream(self, client: Rc<Client>, caller: Caller, id: u32) {
+        let mut received =
+            |message| tell(&caller, id, |caller| caller.call(|plugin, http| plugin.on_grpc_receive(http, id, message)));
+        if let Ok(status) = self.exchange(&client, &caller, id, &mut received).await {
+            caller.finish(id);
+            close(&caller, id, status);
+        }
+    }
+
+    async fn exchange(
+        self,
+        client: &Client,
+        caller: &Caller,
+        id: u32,
+        received: &mut dyn FnMut(Vec<u8>) -> Result<(), Cancelled>,
+    ) -> Result<Status, Cancelled> {
+        let connected = timeout(limits::DEFAULT_TIMEOUT, client.http2(&self.service, self.resolver)).await;
+        let connection = match connected.unwrap_or(Err(CallError::Timeout)) {
+            Ok(connection) => connection,
+            Err(error) => return Ok(Status::unavailable(&error)),
+        };
+        let response = match connection.send(self.request).await {
+            Ok(response) => response,
+            Err(error) => return Ok(Status::unavailable(&CallError::Http(error))),
+        };
+        let (head, body) = response.into_parts();
+        if let Some(status) = Status::of_fields(&head.headers) {
+            // A response without a message has its trailers in its header.
+            let metadata = metadata::received(&head.headers);
+            return tell_trailing(caller, id, metadata).map(|()| status);
+        }
+        if let Some(status) = Status::of_http(head.status) {
+            return Ok(status);
+        }
+        let metadata = metadata::received(&head.headers);
+        tell(caller, id, |caller| {
+            caller.call(|plugin, http| plugin.on_grpc_receive_initial_metadata(http, id, metadata))
+        })?;
+        receive(body, client.response_limit(), caller, id, received).await
+    }
+}
+
+/// Reads messages, then trailers.
+async fn receive(
+    mut body: Incoming,
+    limit: usize,
+    caller: &Caller,
+    id: u32,
+    received: &mut dyn FnMut(Vec<u8>) -> Result<(), Cancelled>,
+) -> Result<Status, Cancelled> {
+    let mut messages = Messages::new(limit);
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = match frame {
+            Ok(frame) => frame,
+            Err(error) => return Ok(Status::unavailable(&CallError::Http(error))),
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                messages.push(&data);
+                loop {
+                    match messages.next() {
+                        Ok(Some(message)) => received(message)?,
+                        Ok(None) => break,
+                        Err(status) => return Ok(status),
+                    }
+                }
+            }
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    tell_trailing(caller, id, metadata::received(&trailers))?;
+                    return Ok(Status::of_fields(&trailers).unwrap_or_else(Status::missing));
+                }
+            }
+        }
+    }
+    Ok(Status::missing())
+}
+
+fn tell_trailing(caller: &Caller, id: u32, metadata: PairsBuf) -> Result<(), Cancelled> {
+    tell(caller, id, |caller| caller.call(|plugin, http| plugin.on_grpc_receive_trailing_metadata(http, id, metadata)))
+}
+
+/// Runs a callback, if the call was not cancelled in the one before.
+fn tell(caller: &Caller, id: u32, callback: impl FnOnce(&Caller)) -> Result<(), Cancelled> {
+    if !caller.holds(id) {
+        return Err(Cancelled);
+    }
+    callback(caller);
+    if caller.holds(id) { Ok(()) } else { Err(Cancelled) }
+}
+
+fn close(caller: &Caller, id: u32, status: Status) {
+    caller.call(|plugin, http| plugin.on_grpc_close(http, id, status.code, status.message));
+}

@@ -1,0 +1,179 @@
+//! A call as the plugin described it, checked and ready to be sent.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use http::{Method, Request, Uri};
+use hyper::body::Bytes;
+use proxy_wasm_host::host::HttpCall;
+use proxy_wasm_host::pairs::Pairs;
+
+use super::body::CallBody;
+use super::limits;
+use super::target::{Target, split_port};
+
+/// A call to be made.
+#[derive(Clone, Debug)]
+
+pub struct Outgoing {
+    /// Where to.
+    pub target: Target,
+    /// The name that the server's certificate must bear; `None` without TLS.
+    pub tls_name: Option<String>,
+    /// For connect, send and read together, in milliseconds.
+    pub timeout: u32,
+    method: Method,
+    path: PathAndQuery,
+    headers: HeaderMap,
+    body: CallBody,
+    /// As the log tells it.
+    uri: String,
+}
+
+/// What is wrong with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadCall {
+    /// The upstream is neither a host nor a block.
+    Host,
+    /// Negative, as plugins mean it.
+    Timeout(i32),
+    /// A pseudo header or a field that HTTP cannot carry.
+    Field(Vec<u8>),
+}
+
+/// Fields that say how one connection is used: the host's own business. `Expect` would cost a round trip for bodies that are
+/// there already.
+const OF_THE_CONNECTION: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::EXPECT,
+    header::HOST,
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+impl Outgoing {
+    /// Checks a call.
+    pub fn new(call: &HttpCall<'_>) -> Result<Self, BadCall> {
+        let target = Target::parse(call.upstream).ok_or(BadCall::Host)?;
+        let timeout = match call.timeout_ms as i32 {
+            negative @ ..0 => return Err(BadCall::Timeout(negative)),
+            0 => limits::DEFAULT_TIMEOUT,
+            _ => call.timeout_ms,
+        };
+        let pseudo = |name: &'static str, default: &'static [u8]| match call.headers.get(name.as_bytes()) {
+            Some(value) if !value.is_empty() => value,
+            _ => default,
+        };
+        let bad = |name: &str| BadCall::Field(name.as_bytes().to_vec());
+        let tls = match pseudo(":scheme", b"http") {
+            scheme if scheme.eq_ignore_ascii_case(b"https") => true,
+            scheme if scheme.eq_ignore_ascii_case(b"http") => false,
+            _ => return Err(bad(":scheme")),
+        };
+        let method = Method::from_bytes(pseudo(":method", b"GET")).map_err(|_| bad(":method"))?;
+        let path = pseudo(":path", b"/");
+        let path = Some(path).filter(|path| path.starts_with(b"/") || path == b"*");
+        let path = PathAndQuery::try_from(path.ok_or_else(|| bad(":path"))?).map_err(|_| bad(":path"))?;
+
+        let authority = call.headers.get(b":authority").or_else(|| call.headers.get(b"host"));
+        let authority = authority.filter(|value| !value.is_empty()).unwrap_or(match target {
+            // A path in the file system is no host.
+            Target::Unix(_) => b"localhost",
+            _ => call.upstream,
+        });
+        let mut headers = fields(call.headers)?;
+        let host = HeaderValue::from_bytes(authority).map_err(|_| bad(":authority"))?;
+        headers.try_insert(header::HOST, host).map_err(|_| bad("host"))?;
+        let trailers = fields(call.trailers)?;
+        for name in trailers.keys() {
+            headers.try_append(header::TRAILER, name.clone().into()).map_err(|_| bad("trailer"))?;
+        }
+        Ok(Self {
+            tls_name: tls.then(|| tls_name(&target, authority)),
+            uri: format!("{}://{}{path}", if tls { "https" } else { "http" }, call.upstream.escape_ascii()),
+            target,
+            timeout,
+            method,
+            path,
+            headers,
+            body: CallBody::new(Bytes::copy_from_slice(call.body), (!trailers.is_empty()).then_some(trailers)),
+        })
+    }
+
+    /// The request, to be sent on a connection of HTTP/1.1.
+    pub fn request(&self) -> Request<CallBody> {
+        let mut request = Request::new(self.body.clone());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = Uri::from(self.path.clone());
+        *request.headers_mut() = self.headers.clone();
+        request
+    }
+
+    /// Whether it may be sent again where it is not known whether the server has acted on it: RFC 9110, section 9.2.2.
+    pub fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
+    /// `GET`, unless the plugin said another.
+    pub fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    /// With the query.
+    pub fn path(&self) -> &str {
+        self.path.as_str()
+    }
+
+    /// The fields, `host` among them.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// May be empty.
+    pub fn body(&self) -> &[u8] {
+        self.body.bytes()
+    }
+
+    /// Whether fields follow the body.
+    pub fn has_trailers(&self) -> bool {
+        self.body.has_trailers()
+    }
+
+    /// What is called, for the log.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The port where the plugin named none.
+    pub fn default_port(&self) -> u16 {
+        if self.tls_name.is_some() { 443 } else { 80 }
+    }
+}
+
+/// A host is asked for the certificate of its own name; a server known by its address or by a block, for that of the host it is
+/// asked as.
+fn tls_name(target: &Target, authority: &[u8]) -> String {
+    match target {
+        Target::Host(host, _) => host.clone(),
+        Target::Upstream(_) | Target::Ip(..) | Target::Unix(_) => {
+            let authority = String::from_utf8_lossy(authority);
+            let host = split_port(&authority).map_or(&*authority, |(host, _)| host);
+            host.trim_start_matches('[').trim_end_matches(']').to_owned()
+        }
+    }
+}
+
+/// The fields of a map that are not pseudo headers. There may be some 24,000: the map refuses more, and panics if it is not asked.
+fn fields(pairs: Pairs<'_>) -> Result<HeaderMap, BadCall> {
+    let mut fields = HeaderMap::default();
+    for (name, value) in pairs.iter().filter(|(name, _)| !name.starts_with(b":")) {
+        let bad = || BadCall::Field(name.to_vec());
+        let key = HeaderName::from_bytes(name).map_err(|_| bad())?;
+        if !OF_THE_CONNECTION.contains(&key) {
+            let value = HeaderValue::from_bytes(value).map_err(|_| bad())?;
+            fields.try_append(key, value).map_err(|_| bad())?;
+        }
+    }
+    Ok(fields)
+}

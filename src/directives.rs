@@ -1,0 +1,295 @@
+//! `cmd_*`: one function per directive. Each only writes down what was said; [`MainConf::load`] acts on it.
+
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+
+use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
+use ngx_bindings::module::{content_directive, location_directive, main_directive};
+use ngx_bindings::phase;
+use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
+use proxy_wasm_host::config::{PluginDeclaration, config_yaml, units};
+
+use super::configuration::{Attachment, BodyMode, CacheSetting, Declared, LocConf, MainConf, io_reason};
+use super::guard::guard;
+use super::{module, status};
+
+/// The directives, in the order of the documentation.
+
+pub static mut COMMANDS: [ngx_command_t; 25] = [
+    main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
+    main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
+    main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
+    location_directive(c"proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
+    location_directive(c"wasm_request_body", sys::NGX_CONF_TAKE1, cmd_wasm_request_body),
+    location_directive(c"wasm_response_body", sys::NGX_CONF_TAKE1, cmd_wasm_response_body),
+    main_directive(c"wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
+    main_directive(c"wasm_memory_limit", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_callback_timeout", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_start_timeout", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_failure", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_body_buffer_size", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_env", sys::NGX_CONF_1MORE, cmd_wasm_env),
+    main_directive(c"wasm_capabilities", sys::NGX_CONF_1MORE, cmd_wasm_capabilities),
+    location_directive(c"wasm_pause_timeout", sys::NGX_CONF_TAKE1, cmd_wasm_pause_timeout),
+    main_directive(c"wasm_ssl_trusted_certificate", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_trusted_certificate),
+    main_directive(c"wasm_ssl_verify", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify),
+    main_directive(c"wasm_ssl_verify_depth", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify_depth),
+    main_directive(c"wasm_call_response_limit", sys::NGX_CONF_TAKE1, cmd_wasm_call_response_limit),
+    main_directive(c"wasm_shared_data", sys::NGX_CONF_TAKE12, cmd_wasm_shared_data),
+    main_directive(c"wasm_shared_queue", sys::NGX_CONF_TAKE1, cmd_wasm_shared_queue),
+    main_directive(c"wasm_metrics_zone", sys::NGX_CONF_TAKE1, cmd_wasm_metrics_zone),
+    content_directive(c"wasm_metrics", cmd_wasm_metrics),
+    content_directive(c"wasm_status", cmd_wasm_status),
+    ngx_command_t::empty(),
+];
+
+/// What a handler does once C's pointers are references: an error is a line for the operator, without the directive's name.
+type Handled = Result<(), String>;
+
+/// Runs a handler on the configuration of `http`, of which any directive switches the module on.
+fn main_handler(
+    cf: *mut ngx_conf_t,
+    conf: *mut c_void,
+    body: impl FnOnce(Conf, &[&[u8]], &mut MainConf) -> Handled,
+) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes its parser and, for a main directive, what `create_main_conf` answered.
+        let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
+        let args = cf.args();
+        main.enabled = true;
+        match body(cf, &args[1..], main) {
+            Ok(()) => CONF_OK,
+            Err(reason) => cf.error(format_args!("\"{}\": {reason}", args[0].escape_ascii())),
+        }
+    })
+}
+
+/// As [`main_handler`], for a directive that also stands in `server` and `location`.
+fn location_handler(
+    cf: *mut ngx_conf_t,
+    conf: *mut c_void,
+    body: impl FnOnce(Conf, &[&[u8]], &mut MainConf, &mut LocConf) -> Handled,
+) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes its parser, inside `http`, and what `create_loc_conf` answered for this level.
+        let (cf, main, loc) = unsafe {
+            let cf = Conf::from_ptr(cf);
+            (cf, &mut *cf.main_conf::<MainConf>(module::main_module()), &mut *conf.cast::<LocConf>())
+        };
+        let args = cf.args();
+        main.enabled = true;
+        match body(cf, &args[1..], main, loc) {
+            Ok(()) => CONF_OK,
+            Err(reason) => cf.error(format_args!("\"{}\": {reason}", args[0].escape_ascii())),
+        }
+    })
+}
+
+extern "C" fn cmd_wasm_vm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| match args[0] {
+        b"wasmtime" => {
+            main.wasm_vm = true;
+            Ok(())
+        }
+        other => Err(format!("\"{}\" is not a VM of this module; write wasmtime", other.escape_ascii())),
+    })
+}
+
+extern "C" fn cmd_wasm_plugin(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        let plugin = PluginDeclaration::parse(args).map_err(|error| error.to_string())?;
+        declare(cf, main, plugin, "wasm_plugin")
+    })
+}
+
+extern "C" fn cmd_wasm_config(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        let path = cf.full_path(args[0]).ok_or("out of memory")?;
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{} cannot be read: {}", path.display(), io_reason(&error)))?;
+        let plugins = config_yaml::parse(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        if plugins.is_empty() {
+            tracing::warn!("\"wasm_config\": {} declares no plugins under wasm.plugins{}", path.display(), cf.place());
+        }
+        plugins.into_iter().try_for_each(|plugin| declare(cf, main, plugin, "wasm_config"))
+    })
+}
+
+fn declare(cf: Conf, main: &mut MainConf, plugin: PluginDeclaration, directive: &'static str) -> Handled {
+    let path = cf.full_path(plugin.file.as_bytes()).ok_or("out of memory")?;
+    main.declared.push(Declared { plugin, path, directive, place: cf.place() });
+    Ok(())
+}
+
+extern "C" fn cmd_wasm_cache(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        if !matches!(main.cache, CacheSetting::Default) {
+            return Err("is duplicate".to_owned());
+        }
+        main.cache = match args[0] {
+            b"off" => CacheSetting::Off,
+            path => CacheSetting::Path(cf.full_path(path).ok_or("out of memory")?),
+        };
+        Ok(())
+    })
+}
+
+/// What `wasm_plugin` sets for one plugin by `option=value`, set for all by `wasm_option value`.
+extern "C" fn cmd_option(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        let option = text(cf.args()[0])?.trim_start_matches("wasm_");
+        set_option(main, option, text(args[0])?)
+    })
+}
+
+extern "C" fn cmd_wasm_env(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        args.iter().try_for_each(|variable| set_option(main, "env", text(variable)?))
+    })
+}
+
+extern "C" fn cmd_wasm_capabilities(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| set_option(main, "capabilities", text(&args.join(&b','))?))
+}
+
+fn set_option(main: &mut MainConf, option: &str, value: &str) -> Handled {
+    main.overrides.set(option, value).map_err(|error| error.to_string())
+}
+
+/// nginx's arguments are bytes; names and numbers are text.
+fn text(argument: &[u8]) -> Result<&str, String> {
+    str::from_utf8(argument).map_err(|_| format!("\"{}\" is not UTF-8", argument.escape_ascii()))
+}
+
+extern "C" fn cmd_wasm_request_body(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    location_handler(cf, conf, |_, args, _, loc| set_once(&mut loc.request_body, body_mode(args[0])?))
+}
+
+extern "C" fn cmd_wasm_response_body(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    location_handler(cf, conf, |_, args, _, loc| set_once(&mut loc.response_body, body_mode(args[0])?))
+}
+
+fn body_mode(name: &[u8]) -> Result<BodyMode, String> {
+    match name {
+        b"always" => Ok(BodyMode::Always),
+        b"property" => Ok(BodyMode::Property),
+        b"never" => Ok(BodyMode::Never),
+        other => Err(format!("\"{}\" is no mode; write always, property or never", other.escape_ascii())),
+    }
+}
+
+extern "C" fn cmd_wasm_pause_timeout(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    location_handler(cf, conf, |_, args, _, loc| {
+        let time = units::parse_time(text(args[0])?).map_err(|error| error.to_string())?;
+        match u32::try_from(time.as_millis()) {
+            Ok(0) => Err("a pause of 0 ends every request that a plugin holds".to_owned()),
+            Ok(milliseconds) => set_once(&mut loc.pause_timeout, milliseconds),
+            Err(_) => Err("a pause can last 49 days at most".to_owned()),
+        }
+    })
+}
+
+extern "C" fn cmd_wasm_ssl_trusted_certificate(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| set_once(&mut main.tls.trusted_certificate, args[0].to_vec()))
+}
+
+extern "C" fn cmd_wasm_ssl_verify(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| match args[0] {
+        b"on" => set_once(&mut main.tls.verify, true),
+        b"off" => set_once(&mut main.tls.verify, false),
+        other => Err(format!("\"{}\" is neither on nor off", other.escape_ascii())),
+    })
+}
+
+extern "C" fn cmd_wasm_ssl_verify_depth(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        let depth = str::from_utf8(args[0]).ok().and_then(|text| text.parse().ok());
+        set_once(
+            &mut main.tls.verify_depth,
+            depth.ok_or_else(|| format!("\"{}\" is no number", args[0].escape_ascii()))?,
+        )
+    })
+}
+
+extern "C" fn cmd_wasm_call_response_limit(
+    cf: *mut ngx_conf_t,
+    _: *mut ngx_command_t,
+    conf: *mut c_void,
+) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        let limit = units::parse_size(&String::from_utf8_lossy(args[0])).map_err(|error| error.to_string())?;
+        set_once(&mut main.response_limit, limit)
+    })
+}
+
+fn set_once<T>(setting: &mut Option<T>, value: T) -> Handled {
+    match setting.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("is duplicate".to_owned()),
+    }
+}
+
+extern "C" fn cmd_proxy_wasm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    location_handler(cf, conf, attach)
+}
+
+/// `proxy_wasm NAME [CONF | conf_file=PATH];` or `proxy_wasm off;`.
+fn attach(cf: Conf, args: &[&[u8]], main: &mut MainConf, loc: &mut LocConf) -> Handled {
+    let (name, configuration) = match *args {
+        [b"off"] => {
+            loc.off = true;
+            return Ok(());
+        }
+        [name] => (name, Vec::new()),
+        [name, conf] => match conf.strip_prefix(b"conf_file=") {
+            Some(path) => {
+                let path = cf.full_path(path).ok_or("out of memory")?;
+                let read = std::fs::read(&path);
+                (name, read.map_err(|error| format!("{} cannot be read: {}", path.display(), io_reason(&error)))?)
+            }
+            None => (name, conf.to_vec()),
+        },
+        _ => return Err("takes a name and a configuration".to_owned()),
+    };
+    loc.own.push(main.attachments.len());
+    main.attachments.push(Attachment {
+        name: String::from_utf8_lossy(name).into_owned(),
+        configuration: Arc::from(configuration),
+        in_location: cf.block() & sys::NGX_HTTP_LOC_CONF != 0,
+        place: cf.place(),
+        plugin: usize::MAX,
+    });
+    Ok(())
+}
+
+extern "C" fn cmd_wasm_shared_data(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| main.shared_settings.set_data(args))
+}
+
+extern "C" fn cmd_wasm_shared_queue(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| main.shared_settings.set_queues(args[0]))
+}
+
+extern "C" fn cmd_wasm_metrics_zone(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| main.shared_settings.set_metrics(args[0]))
+}
+
+extern "C" fn cmd_wasm_metrics(cf: *mut ngx_conf_t, _: *mut ngx_command_t, _: *mut c_void) -> *mut c_char {
+    content_handler(cf, status::on_metrics)
+}
+
+extern "C" fn cmd_wasm_status(cf: *mut ngx_conf_t, _: *mut ngx_command_t, _: *mut c_void) -> *mut c_char {
+    content_handler(cf, status::on_status)
+}
+
+fn content_handler(cf: *mut ngx_conf_t, handler: phase::Handler) -> *mut c_char {
+    guard(CONF_ERROR, || {
+        // SAFETY: nginx passes its parser, inside a location.
+        phase::set_content_handler(unsafe { Conf::from_ptr(cf) }, handler);
+        CONF_OK
+    })
+}

@@ -1,0 +1,108 @@
+//! Spec, "gRPC calls".
+
+use std::rc::Rc;
+
+use proxy_wasm_host::abi::Status;
+use proxy_wasm_host::host::{GrpcCall, GrpcCalls, Origin, Result};
+
+use super::http_calls::{log, resolver};
+use super::{NginxHost, RequestStream};
+use crate::calls::{BadGrpcCall, Kind, NotSent, Outbox, OutgoingGrpc, spawn};
+
+impl GrpcCalls<RequestStream> for NginxHost {
+    fn grpc_call(
+        &mut self,
+        origin: Origin<'_, RequestStream>,
+        call: GrpcCall<'_>,
+        message: &[u8],
+        timeout_ms: u32,
+    ) -> Result<u32> {
+        let timeout = match timeout_ms as i32 {
+            negative @ ..0 => {
+                log(origin.stream, format_args!("invalid timeout: {negative}"));
+                return Err(Status::BadArgument);
+            }
+            0 => None,
+            _ => Some(timeout_ms),
+        };
+        let outbox = Outbox::default();
+        outbox.send(message, self.client.response_limit()).map_err(|_| Status::BadArgument)?;
+        outbox.end();
+        let outgoing = outgoing(&origin, &call, outbox, timeout)?;
+        let caller = self.caller(&origin)?;
+        let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
+        self.calls_of(origin.stream).insert(id, Kind::Unary, spawn(outgoing.call(client, caller, id)));
+        Ok(id)
+    }
+
+    fn grpc_stream(&mut self, origin: Origin<'_, RequestStream>, call: GrpcCall<'_>) -> Result<u32> {
+        let outbox = Outbox::default();
+        let outgoing = outgoing(&origin, &call, outbox.clone(), None)?;
+        let caller = self.caller(&origin)?;
+        let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
+        self.calls_of(origin.stream).insert(id, Kind::Stream(outbox), spawn(outgoing.stream(client, caller, id)));
+        Ok(id)
+    }
+
+    fn grpc_send(&mut self, origin: Origin<'_, RequestStream>, id: u32, message: &[u8], end_of_stream: bool) -> Result {
+        let outbox = match self.calls_of(origin.stream).kind(id) {
+            Some(Kind::Stream(outbox)) => outbox,
+            Some(Kind::Unary) => return Err(Status::BadArgument),
+            Some(Kind::Http) | None => return Err(Status::NotFound),
+        };
+        outbox.send(message, self.client.response_limit()).map_err(|reason| match reason {
+            NotSent::Ended => Status::BadArgument,
+            NotSent::Full => Status::InternalFailure,
+        })?;
+        if end_of_stream {
+            outbox.end();
+        }
+        Ok(())
+    }
+
+    /// Nothing more is told of it.
+    fn grpc_cancel(&mut self, origin: Origin<'_, RequestStream>, id: u32) -> Result {
+        let calls = self.calls_of(origin.stream);
+        match calls.kind(id) {
+            Some(Kind::Stream(_) | Kind::Unary) => {
+                calls.cancel(id);
+                Ok(())
+            }
+            Some(Kind::Http) | None => Err(Status::NotFound),
+        }
+    }
+
+    /// As Envoy does: a stream has nothing more to send, and is told of until the server closes it, too; a call is cancelled.
+    fn grpc_close(&mut self, origin: Origin<'_, RequestStream>, id: u32) -> Result {
+        let calls = self.calls_of(origin.stream);
+        match calls.kind(id) {
+            Some(Kind::Stream(outbox)) => outbox.end(),
+            Some(Kind::Unary) => calls.cancel(id),
+            Some(Kind::Http) | None => return Err(Status::NotFound),
+        }
+        Ok(())
+    }
+}
+
+fn outgoing(
+    origin: &Origin<'_, RequestStream>,
+    call: &GrpcCall<'_>,
+    outbox: Outbox,
+    timeout: Option<u32>,
+) -> Result<OutgoingGrpc> {
+    OutgoingGrpc::new(call, outbox, timeout, resolver(origin.stream)).map_err(|reason| {
+        match reason {
+            BadGrpcCall::Upstream => {
+                log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii()));
+            }
+            BadGrpcCall::Method => {
+                let (service, method) = (call.service.escape_ascii(), call.method.escape_ascii());
+                log(origin.stream, format_args!("grpc call gets invalid method: /{service}/{method}"));
+            }
+            BadGrpcCall::Metadata(name) => {
+                log(origin.stream, format_args!("grpc call gets invalid metadata: {}", name.escape_ascii()));
+            }
+        }
+        Status::BadArgument
+    })
+}

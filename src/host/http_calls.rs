@@ -1,0 +1,123 @@
+//! Spec, "HTTP calls".
+
+use std::rc::Rc;
+
+use ngx_bindings::log::Level;
+use ngx_bindings::resolver::Resolver;
+use ngx_bindings::{Log, cycle, event};
+use proxy_wasm_host::abi::Status;
+use proxy_wasm_host::host::{HttpCall, HttpCalls, Origin, Result};
+use proxy_wasm_host::state::HttpCallResponse;
+
+use super::{NginxHost, RequestStream};
+use crate::calls::{BadCall, CallError, Caller, Calls, Kind, MAX_CALLS, Outgoing, spawn};
+use crate::lua::LuaCall;
+
+impl HttpCalls<RequestStream> for NginxHost {
+    fn http_call(&mut self, origin: Origin<'_, RequestStream>, call: HttpCall<'_>) -> Result<u32> {
+        let stream = origin.stream;
+        let outgoing = Outgoing::new(&call).map_err(|reason| refuse(stream, &reason, call.upstream))?;
+        let outgoing = Rc::new(outgoing);
+        let caller = self.caller(&origin)?;
+        let id = self.client.next_id();
+        if let Some(log) = caller.log() {
+            log.print(
+                Level::Info,
+                format_args!("register http call callout id: {id}, host: {}", call.upstream.escape_ascii()),
+            );
+        }
+        let resolver = resolver(stream);
+        let client = Rc::clone(&self.client);
+        let plugin = origin.plugin_context;
+        let by_lua = stream.and_then(|stream| queue_for_lua(stream, id, &outgoing));
+        let task = spawn(async move {
+            let result = match by_lua {
+                Some(call) => call.response(&client, resolver).await,
+                None => client.call(&outgoing, resolver).await,
+            };
+            answer(&caller, id, plugin, &outgoing, result);
+        });
+        self.calls_of(stream).insert(id, Kind::Http, task);
+        Ok(id)
+    }
+}
+
+impl NginxHost {
+    /// Whom the outcome of a call is told.
+    ///
+    /// # Errors
+    /// `InternalFailure` where no call can be made.
+    pub(super) fn caller(&self, origin: &Origin<'_, RequestStream>) -> Result<Caller> {
+        if !event::is_looping() {
+            tracing::error!("calls can be made in a worker only, not while nginx reads its configuration");
+            return Err(Status::InternalFailure);
+        }
+        let calls = self.calls_of(origin.stream);
+        if calls.len() >= MAX_CALLS {
+            log(origin.stream, format_args!("a plugin has {MAX_CALLS} calls under way, and may not have more"));
+            return Err(Status::InternalFailure);
+        }
+        match origin.stream {
+            Some(stream) => Ok(Caller::http(stream, calls)),
+            None => Ok(Caller::plugin(&self.roots.get(origin.plugin_context).ok_or(Status::InternalFailure)?, calls)),
+        }
+    }
+
+    /// What keeps the calls made now, for as long as there is somebody to be told of them: the request, or else this instance.
+    pub(super) fn calls_of<'a>(&'a self, stream: Option<&'a RequestStream>) -> &'a Calls {
+        stream.map_or(&self.calls, RequestStream::calls)
+    }
+}
+
+/// Leaves a call of a request to Lua, if Lua waits for its plugin.
+fn queue_for_lua(stream: &RequestStream, id: u32, call: &Rc<Outgoing>) -> Option<Rc<LuaCall>> {
+    let ctx = stream.ctx();
+    let queued = ctx.waiting.calls.queue(stream.slot().index(), id, call)?;
+    stream.request().log().print(
+        Level::Notice,
+        format_args!("send http request to {}, method: {}, timeout in ms: {}", call.uri(), call.method(), call.timeout),
+    );
+    // A call that comes from elsewhere, say from a tick, Lua has to be woken for.
+    ctx.after_callback();
+    Some(queued)
+}
+
+/// The resolver of the request's location, or that of `http`.
+pub(super) fn resolver(stream: Option<&RequestStream>) -> Option<Resolver> {
+    stream.map_or_else(Resolver::of_http, |stream| Resolver::of(stream.request()))
+}
+
+/// Tells the plugin what came of a call; nothing at all, if it failed.
+fn answer(
+    caller: &Caller,
+    id: u32,
+    plugin: u32,
+    call: &Outgoing,
+    result: std::result::Result<HttpCallResponse, CallError>,
+) {
+    caller.finish(id);
+    let Some(log) = caller.log() else { return };
+    let response = result.unwrap_or_else(|error| {
+        log.print(Level::Error, format_args!("http call failed: {error}, uri: {}", call.uri()));
+        HttpCallResponse::default()
+    });
+    log.print(Level::Info, format_args!("run http callback callout id: {id}, plugin ctx id: {plugin}"));
+    caller.call(|plugin, http| plugin.on_http_call_response(http, id, response));
+}
+
+fn refuse(stream: Option<&RequestStream>, reason: &BadCall, upstream: &[u8]) -> Status {
+    match reason {
+        BadCall::Host => log(stream, format_args!("http call gets invalid host: {}", upstream.escape_ascii())),
+        BadCall::Timeout(timeout) => log(stream, format_args!("invalid timeout: {timeout}")),
+        BadCall::Field(name) => log(stream, format_args!("http call gets invalid header: {}", name.escape_ascii())),
+    }
+    Status::BadArgument
+}
+
+/// An error line in the request's log, or the worker's.
+pub(super) fn log(stream: Option<&RequestStream>, message: std::fmt::Arguments<'_>) {
+    let log: Option<Log> = stream.map_or_else(cycle::log, |stream| Some(stream.request().log()));
+    if let Some(log) = log {
+        log.print(Level::Error, message);
+    }
+}

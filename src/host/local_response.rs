@@ -1,0 +1,122 @@
+//! Spec, "HTTP streams": an answer that a plugin gives in the upstream's place.
+
+use ngx_bindings::pool::AllocError;
+use ngx_bindings::sys::ngx_int_t;
+use ngx_bindings::{Request, rc};
+use proxy_wasm_host::abi::Status;
+use proxy_wasm_host::host::{LocalResponse, Response, Result};
+use proxy_wasm_host::pairs::PairsBuf;
+
+use super::{RequestStream, headers, trailers};
+
+/// A checked answer, to be sent when the guest has returned.
+#[derive(Debug)]
+
+pub struct Answer {
+    /// HTTP status code.
+    pub status: u32,
+    /// Fields to add.
+    pub headers: PairsBuf,
+    /// May be empty.
+    pub body: Vec<u8>,
+}
+
+impl LocalResponse for RequestStream {
+    fn send_local_response(&mut self, response: Response<'_>) -> Result {
+        if !(200..=599).contains(&response.status) {
+            return Err(Status::BadArgument);
+        }
+        if self.request().header_sent() {
+            return Err(Status::BadArgument);
+        }
+        if !response.details.is_empty() {
+            let details = response.details.escape_ascii();
+            let line = format_args!("local response {}, details: {details}", response.status);
+            self.request().log().print(ngx_bindings::log::Level::Info, line);
+        }
+        self.ctx().set_answer(Box::new(Answer::new(self.request(), response)));
+        self.ctx().after_callback();
+        Ok(())
+    }
+}
+
+impl Answer {
+    fn new(request: Request, response: Response<'_>) -> Self {
+        let mut headers = PairsBuf::default();
+        for (name, value) in response.headers.iter() {
+            headers.push(name, value);
+        }
+        let content_type = request.headers_in().find(b"content-type").map_or(&b""[..], |field| field.value());
+        if response.grpc_status < 0 || !content_type.starts_with(b"application/grpc") {
+            return Self { status: response.status, headers, body: response.body.to_vec() };
+        }
+        // A gRPC client reads the outcome from trailers, here sent with the header: gRPC over HTTP/2, "Trailers-Only".
+        headers.push(b"content-type", b"application/grpc");
+        headers.push(b"grpc-status", response.grpc_status.to_string().as_bytes());
+        if !response.body.is_empty() {
+            headers.push(b"grpc-message", &percent_encode(response.body));
+        }
+        Self { status: 200, headers, body: Vec::new() }
+    }
+
+    /// Sends the answer from a phase handler; what it answers, the handler answers to nginx.
+    pub fn send(self, request: Request) -> ngx_int_t {
+        self.try_send(request).unwrap_or(rc::ERROR)
+    }
+
+    fn try_send(self, request: Request) -> std::result::Result<ngx_int_t, AllocError> {
+        self.set_header(request)?;
+        if self.body.is_empty() && self.status >= 300 {
+            // nginx has a page for it, or the operator an `error_page`.
+            return Ok(self.status as ngx_int_t);
+        }
+        let rc = request.discard_body();
+        if rc != rc::OK {
+            return Ok(rc);
+        }
+        request.set_status(self.status);
+        request.set_content_length(Some(self.body.len() as u64));
+        let rc = request.send_header();
+        if rc != rc::OK || request.header_only() {
+            // nginx takes a positive code of a phase handler for a page to send; the header is on its way already.
+            request.finalize(rc);
+            return Ok(rc::DONE);
+        }
+        request.finalize(request.send_body(&self.body)?);
+        Ok(rc::DONE)
+    }
+
+    /// Makes the response that nginx was about to send this answer, but for the body.
+    pub fn replace(&self, request: Request) -> std::result::Result<(), AllocError> {
+        request.clear_headers_out()?;
+        trailers::clear(request);
+        request.set_content_type(b"")?;
+        request.forbid_ranges();
+        self.set_header(request)?;
+        request.set_status(self.status);
+        request.set_content_length(Some(self.body.len() as u64));
+        Ok(())
+    }
+
+    /// Puts the answer's fields into the response.
+    pub fn set_header(&self, request: Request) -> std::result::Result<(), AllocError> {
+        headers::add_responses(request, self.headers.iter().filter(|(name, _)| !name.starts_with(b":")))?;
+        let typed = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"content-type"));
+        if !typed && !self.body.is_empty() {
+            request.set_content_type(b"text/plain")?;
+        }
+        Ok(())
+    }
+}
+
+/// gRPC's encoding of a status message.
+fn percent_encode(message: &[u8]) -> Vec<u8> {
+    let mut encoded = Vec::with_capacity(message.len());
+    for &byte in message {
+        match byte {
+            b'%' | 0..0x20 | 0x7f.. => encoded.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+            _ => encoded.push(byte),
+        }
+    }
+    encoded
+}

@@ -1,0 +1,38 @@
+//! Spec, "Logging" and "Clocks".
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ngx_bindings::{Log, cycle};
+use proxy_wasm_host::abi::LogLevel;
+use proxy_wasm_host::host::{Clocks, Logging};
+
+use super::super::log::{nginx_level, proxy_wasm_level};
+use super::{NginxHost, RequestStream};
+
+impl Logging<RequestStream> for NginxHost {
+    fn log_level(&self, stream: Option<&RequestStream>) -> LogLevel {
+        log_of(stream).map_or(LogLevel::Critical, |log| proxy_wasm_level(log.level()))
+    }
+
+    fn log(&self, stream: Option<&RequestStream>, level: LogLevel, message: &[u8]) {
+        let Some(log) = log_of(stream) else { return };
+        let level = nginx_level(level);
+        if !message.iter().any(|c| matches!(c, b'\n' | b'\r')) {
+            return log.write(level, message);
+        }
+        // An entry for each line: otherwise a plugin, or whoever it quotes, could write entries that look like nginx's own.
+        for line in message.split(|c| matches!(c, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
+            log.write(level, line);
+        }
+    }
+}
+
+fn log_of(stream: Option<&RequestStream>) -> Option<Log> {
+    stream.map_or_else(cycle::log, |stream| Some(stream.request().log()))
+}
+
+impl Clocks for NginxHost {
+    fn now(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64)
+    }
+}

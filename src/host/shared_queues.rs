@@ -1,0 +1,28 @@
+//! Spec, "Shared Queues".
+
+use proxy_wasm_host::host::{Result, SharedQueues};
+
+use super::NginxHost;
+use crate::shared::queue_events;
+
+impl SharedQueues for NginxHost {
+    fn register_queue(&mut self, plugin_context: u32, vm_id: &[u8], name: &[u8]) -> Result<u32> {
+        let queue = self.shared.get()?.queues.register(vm_id, name)?;
+        queue_events::register(&self.shared, queue, &self.roots, plugin_context);
+        Ok(queue)
+    }
+
+    fn resolve_queue(&mut self, vm_id: &[u8], name: &[u8]) -> Result<u32> {
+        Ok(self.shared.get()?.queues.resolve(vm_id, name)?)
+    }
+
+    fn enqueue(&mut self, queue: u32, value: &[u8]) -> Result {
+        self.shared.get()?.queues.enqueue(queue, value)?;
+        queue_events::wake();
+        Ok(())
+    }
+
+    fn dequeue(&mut self, queue: u32, value: &mut Vec<u8>) -> Result {
+        Ok(self.shared.get()?.queues.dequeue(queue, value)?)
+    }
+}

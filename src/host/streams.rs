@@ -1,0 +1,29 @@
+//! Spec, "Common HTTP and TCP stream operations".
+
+use proxy_wasm_host::abi::{Status, StreamType};
+use proxy_wasm_host::host::{Result, StreamControl};
+
+use super::RequestStream;
+
+impl StreamControl for RequestStream {
+    fn continue_stream(&mut self, stream: StreamType) -> Result {
+        match stream {
+            StreamType::HttpRequest | StreamType::HttpResponse => {
+                self.ctx().resume(self.slot().index(), stream);
+                Ok(())
+            }
+            StreamType::Downstream | StreamType::Upstream => Err(Status::NotFound),
+        }
+    }
+
+    fn close_stream(&mut self, stream: StreamType) -> Result {
+        match stream {
+            StreamType::HttpRequest | StreamType::HttpResponse => {
+                self.ctx().close();
+                self.ctx().after_callback();
+                Ok(())
+            }
+            StreamType::Downstream | StreamType::Upstream => Err(Status::NotFound),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Spec, "Timers".
+
+use std::rc::{Rc, Weak};
+
+use ngx_bindings::event;
+use proxy_wasm_host::PluginContext;
+use proxy_wasm_host::abi::Status;
+use proxy_wasm_host::host::{Result, Timers};
+
+use super::NginxHost;
+use crate::calls::{OnQuit, Sleep, Task, spawn};
+
+/// What calls a PluginContext again and again, until it is dropped.
+
+pub(super) struct Ticks {
+    /// In milliseconds.
+    pub period: u32,
+    _task: Task,
+}
+
+impl Timers for NginxHost {
+    fn set_tick_period(&mut self, plugin_context: u32, period: u32) -> Result {
+        if period == 0 {
+            self.ticks.remove(&plugin_context);
+            return Ok(());
+        }
+        if !event::is_looping() {
+            tracing::error!("a tick period can be set in a worker only, not while nginx reads its configuration");
+            return Err(Status::InternalFailure);
+        }
+        let context = self.roots.get(plugin_context).ok_or(Status::InternalFailure)?;
+        let task = spawn(tick(Rc::downgrade(&context), period));
+        self.ticks.insert(plugin_context, Ticks { period, _task: task });
+        Ok(())
+    }
+}
+
+/// Ends with its context, and with its instance, whose host keeps it.
+async fn tick(context: Weak<PluginContext<NginxHost>>, period: u32) {
+    loop {
+        // A worker that is told to quit does not wait for ticks.
+        Sleep::new(period, OnQuit::Forget).await;
+        // What went wrong was logged where it did.
+        let Some(Ok(())) = context.upgrade().map(|context| context.on_tick()) else { return };
+    }
+}

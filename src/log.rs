@@ -1,0 +1,109 @@
+//! `tracing` to nginx's error log, and the one table of levels.
+//!
+//! What the core says with `tracing` concerns the worker, so it goes to the cycle's log; what a request causes is written by the
+//! host to the request's own log.
+
+use std::fmt::{self, Write};
+use std::sync::Once;
+
+use ngx_bindings::cycle;
+use ngx_bindings::log::Level;
+use proxy_wasm_host::abi::LogLevel;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber, span};
+
+/// nginx's level for a message of a plugin.
+
+pub fn nginx_level(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Critical => Level::Emerg,
+        LogLevel::Error => Level::Error,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Info => Level::Info,
+        LogLevel::Debug | LogLevel::Trace => Level::Debug,
+    }
+}
+
+/// The lowest level a plugin's message is written at, given nginx's.
+pub fn proxy_wasm_level(log_level: usize) -> LogLevel {
+    match log_level {
+        level if level >= Level::Debug as usize => LogLevel::Trace,
+        level if level >= Level::Info as usize => LogLevel::Info,
+        level if level >= Level::Warn as usize => LogLevel::Warn,
+        level if level >= Level::Error as usize => LogLevel::Error,
+        _ => LogLevel::Critical,
+    }
+}
+
+/// Sends `tracing` to nginx's log, at the level that the log has now.
+pub fn init() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Fails only if the process has a subscriber already, which then serves.
+        let _ = tracing::subscriber::set_global_default(NginxLog);
+    });
+    tracing::callsite::rebuild_interest_cache();
+}
+
+struct NginxLog;
+
+impl Subscriber for NginxLog {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        // Nobody reads spans.
+        if metadata.is_event() { Interest::sometimes() } else { Interest::never() }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && cycle::log().is_some_and(|log| log.enabled(level_of(metadata.level())))
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        let level = cycle::log().map_or(Level::Error as usize, |log| log.level());
+        Some(match proxy_wasm_level(level) {
+            LogLevel::Trace | LogLevel::Debug => LevelFilter::DEBUG,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Error | LogLevel::Critical => LevelFilter::ERROR,
+        })
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        if let Some(log) = cycle::log() {
+            let mut line = Line(String::new());
+            event.record(&mut line);
+            log.write(level_of(event.metadata().level()), line.0.as_bytes());
+        }
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+fn level_of(level: &tracing::Level) -> Level {
+    match *level {
+        tracing::Level::ERROR => Level::Error,
+        tracing::Level::WARN => Level::Warn,
+        tracing::Level::INFO => Level::Info,
+        tracing::Level::DEBUG | tracing::Level::TRACE => Level::Debug,
+    }
+}
+
+/// The message of an event, then its fields.
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.0, "{value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
+    }
+}

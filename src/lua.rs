@@ -1,0 +1,100 @@
+//! C functions behind `lib/resty/proxy-wasm.lua`: the same contexts as the native path, driven by APISIX.
+//!
+//! Lua holds plugins and plugin contexts as pointers to boxes of ours and frees them by its garbage collector, which may be after
+//! `exit_process`; requests know a plugin context by the address of its box.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `installation` | whether the Lua file is ours, and of our version |
+//! | `plugins` | load and configure |
+//! | `requests` | the callbacks of a request |
+//! | `bodies` | those with a body |
+//! | `kept` | what Lua keeps of a body for plugins that pause |
+//! | `calls` | the HTTP calls that Lua makes for them |
+//! | `waiting` | a thread of Lua's that waits for a plugin |
+//! | `properties` | those of a request |
+//! | `status` | metrics and status |
+//! | `answer` | bytes for Lua |
+
+mod answer;
+mod bodies;
+mod calls;
+mod installation;
+mod kept;
+mod plugins;
+mod properties;
+mod requests;
+mod status;
+mod waiting;
+
+use std::ffi::{c_char, c_void};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use ngx_bindings::conf::Conf;
+use ngx_bindings::string;
+use ngx_bindings::sys::ngx_str_t;
+use proxy_wasm_host::PluginContext;
+
+pub use calls::LuaCall;
+pub use installation::Installation;
+pub use kept::Kept;
+pub use waiting::Waiting;
+
+use super::configuration::{MainConf, Policy};
+use super::host::NginxHost;
+use super::request::Source;
+use super::vm::Vm;
+
+/// The configuration of `http` that this process reads, or runs on. In `init_by_lua` there is no other way to it.
+
+static CURRENT: AtomicPtr<MainConf> = AtomicPtr::new(ptr::null_mut());
+
+/// Remembers the configuration being read, until its pool goes.
+pub fn set_configuration(cf: Conf, main: *mut MainConf) {
+    extern "C" fn forget(main: *mut c_void) {
+        let _ = CURRENT.compare_exchange(main.cast(), ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
+    }
+    if cf.pool().on_destroy(forget, main.cast()).is_ok() {
+        set_current(main);
+    }
+}
+
+/// Remembers the configuration that this process runs on; null without `http`.
+pub fn set_current(main: *mut MainConf) {
+    CURRENT.store(main, Ordering::Relaxed);
+}
+
+/// The configuration that this process reads, or runs on.
+fn current<'a>() -> Option<&'a MainConf> {
+    // SAFETY: null, or a configuration that forgets itself when it goes.
+    unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
+}
+
+/// A plugin that Lua loaded.
+struct LuaPlugin {
+    vm: Vm,
+    policy: Policy,
+}
+
+/// A configuration of it.
+struct LuaPluginContext {
+    context: Rc<PluginContext<NginxHost>>,
+    policy: Policy,
+}
+
+impl LuaPluginContext {
+    /// Where its HttpContexts come from. It lives as long as they do, so its address means no other.
+    fn source(&self) -> Source {
+        Source::Lua(Rc::as_ptr(&self.context) as usize)
+    }
+}
+
+/// # Safety
+///
+/// `data` points at `len` bytes that stay for `'a`, or `len` is 0.
+unsafe fn bytes<'a>(data: *const c_char, len: usize) -> &'a [u8] {
+    // SAFETY: by this function's contract.
+    unsafe { string::bytes(ngx_str_t { len, data: data.cast_mut().cast() }) }
+}

@@ -1,0 +1,192 @@
+//! The body callbacks of a request that Lua drives: Lua passes the body, and takes it back if a plugin changed it.
+
+use std::ffi::{c_char, c_int};
+
+use ngx_bindings::Request;
+use ngx_bindings::log::Level;
+use ngx_bindings::sys::ngx_http_request_t;
+use proxy_wasm_host::Callback;
+
+use super::kept::{Hold, Piece};
+use super::requests::{Outcome, on_http, on_http_outcome};
+use super::waiting;
+use super::{LuaPluginContext, bytes};
+use crate::body::Body;
+use crate::guard::guard;
+use crate::host::trailer_count;
+use crate::request::{RequestContext, Slot, Verdict};
+
+/// `proxy_on_request_body`.
+#[unsafe(no_mangle)]
+
+unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
+    r: *mut ngx_http_request_t,
+    context: *const LuaPluginContext,
+    body: *const c_char,
+    body_len: usize,
+    end_of_body: c_int,
+) -> c_int {
+    // SAFETY: Lua passes the running request, a plugin context it holds, and a string of its own with its length.
+    unsafe {
+        let body = bytes(body, body_len);
+        on_http_outcome(r, context, |ctx, slot| {
+            if !slot.has(Callback::OnRequestBody) {
+                return Outcome::Continue;
+            }
+            *ctx.request_body.borrow_mut() = Some(Body::copied(body.to_vec(), false));
+            waiting::run(ctx, slot, |http| http.on_request_body(size(body), end_of_body != 0))
+        })
+    }
+}
+
+/// `proxy_on_response_body`. What the plugin pauses on is kept, and Lua passes nothing on, not even the end.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
+    r: *mut ngx_http_request_t,
+    context: *const LuaPluginContext,
+    body: *const c_char,
+    body_len: usize,
+    end_of_body: c_int,
+) -> c_int {
+    // SAFETY: as above.
+    unsafe {
+        let body = bytes(body, body_len);
+        on_http(r, context, |ctx, slot| response_body(ctx, slot, body, end_of_body != 0))
+    }
+}
+
+fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bool) -> Verdict {
+    ctx.response.begin_in_lua();
+    // That of the request may be left: Lua does not fetch it after a failure or an answer.
+    drop(ctx.request_body.take());
+    let Piece { bytes: mut kept, hold } = ctx.response.kept.take(slot.index());
+    match hold {
+        Hold::End => {
+            // Another plugin let go of something; this one has not.
+            kept.extend_from_slice(body);
+            ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold });
+            Verdict::Pause
+        }
+        Hold::Done => {
+            kept.extend_from_slice(body);
+            pass_on(ctx, kept, true);
+            ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold });
+            Verdict::Continue
+        }
+        // A plugin that failed keeps nothing back any more.
+        Hold::Until | Hold::LetGo if !slot.has(Callback::OnResponseBody) => {
+            if !kept.is_empty() {
+                kept.extend_from_slice(body);
+                pass_on(ctx, kept, true);
+            }
+            Verdict::Continue
+        }
+        Hold::LetGo => match see(ctx, slot, body.to_vec(), false, end_of_body) {
+            // The end, and what goes before it, can only be kept together.
+            Verdict::Pause if end_of_body => {
+                let Piece { bytes, hold } = ctx.response.kept.take(slot.index());
+                kept.extend_from_slice(&bytes);
+                ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold });
+                Verdict::Pause
+            }
+            verdict => {
+                let seen = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+                kept.extend_from_slice(&seen);
+                pass_on(ctx, kept, true);
+                if matches!(verdict, Verdict::Pause) { Verdict::Continue } else { verdict }
+            }
+        },
+        Hold::Until => {
+            let changed = !kept.is_empty();
+            kept.extend_from_slice(body);
+            see(ctx, slot, kept, changed, end_of_body)
+        }
+    }
+}
+
+/// Leaves bytes where Lua looks for what it is to pass on.
+fn pass_on(ctx: &RequestContext, bytes: Vec<u8>, changed: bool) {
+    *ctx.response.body.borrow_mut() = Some(Body::copied(bytes, changed));
+}
+
+/// Runs the callback on a piece, and keeps what the plugin pauses on.
+fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_body: bool) -> Verdict {
+    let piece_size = size(&piece);
+    pass_on(ctx, piece, changed);
+    let verdict = match ctx.call(slot, |http| http.on_response_body(piece_size, end_of_body)) {
+        Verdict::Continue if end_of_body => response_trailers(ctx, slot),
+        verdict => verdict,
+    };
+    match verdict {
+        Verdict::Pause => {
+            let mut bytes = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            let limit = slot.body_buffer_size();
+            let too_large = bytes.len() > limit;
+            if too_large {
+                let name = slot.plugin_name();
+                let size = std::mem::take(&mut bytes).len();
+                let line = format_args!(
+                    "plugin \"{name}\" holds {size} bytes of a response, more than wasm_body_buffer_size ({limit})"
+                );
+                ctx.request().log().print(Level::Error, line);
+                // Nothing more may look like the rest of it.
+                ctx.close();
+                ctx.after_callback();
+            }
+            let at_end = end_of_body || too_large;
+            ctx.response.kept.put(slot.index(), Piece { bytes, hold: if at_end { Hold::End } else { Hold::Until } });
+            if at_end {
+                ctx.request().set_buffered(true);
+                ctx.pause_response();
+            }
+            Verdict::Pause
+        }
+        verdict => {
+            if end_of_body {
+                ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold: Hold::Done });
+            }
+            verdict
+        }
+    }
+}
+
+/// `proxy_on_response_trailers`: Lua has no word for it, so it comes with the end of the body.
+fn response_trailers(ctx: &RequestContext, slot: &Slot) -> Verdict {
+    let count = trailer_count(ctx.request());
+    if count == 0 {
+        return Verdict::Continue;
+    }
+    ctx.call(slot, |http| http.on_response_trailers(count))
+}
+
+/// What a plugin made of the body that Lua passed: 1, and the bytes, which stay until the next callback; 0 if it is unchanged.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ngx_http_proxy_wasm_changed_body(
+    r: *mut ngx_http_request_t,
+    body: *mut *const c_char,
+    body_len: *mut usize,
+) -> c_int {
+    guard(0, || {
+        // SAFETY: Lua passes the running request.
+        let Some(ctx) = unsafe { Request::from_ptr(r) }.and_then(RequestContext::of) else {
+            return 0;
+        };
+        let passed = ctx.request_body.take().or_else(|| ctx.response.body.take());
+        let Some(bytes) = passed.filter(Body::is_changed).and_then(Body::into_bytes) else {
+            return 0;
+        };
+        let mut kept = ctx.for_lua.make().borrow_mut();
+        *kept = bytes;
+        // SAFETY: Lua passes places for both.
+        unsafe {
+            *body = kept.as_ptr().cast();
+            *body_len = kept.len();
+        }
+        1
+    })
+}
+
+/// As the ABI counts bytes.
+fn size(body: &[u8]) -> u32 {
+    u32::try_from(body.len()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,41 @@
+//! What the module says of itself, for Lua.
+
+use std::ffi::{c_char, c_int};
+
+use proxy_wasm_host::status::json;
+
+use super::answer::answer;
+use super::current;
+use crate::configuration::MainConf;
+use crate::guard::guard;
+use crate::status;
+
+/// The page of [`status::metrics`]; -1 if there is none.
+#[unsafe(no_mangle)]
+
+unsafe extern "C" fn ngx_http_proxy_wasm_metrics(text: *mut *const c_char, len: *mut usize) -> c_int {
+    // SAFETY: Lua passes places for both.
+    unsafe { page(status::metrics, text, len) }
+}
+
+/// The page of [`status::status`] in JSON; -1 if the module is not switched on.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ngx_http_proxy_wasm_status(text: *mut *const c_char, len: *mut usize) -> c_int {
+    let status = |main: &MainConf| main.enabled.then(|| json(&status::status(main)));
+    // SAFETY: Lua passes places for both.
+    unsafe { page(status, text, len) }
+}
+
+/// # Safety
+///
+/// Both places can be written.
+unsafe fn page(make: impl FnOnce(&MainConf) -> Option<String>, text: *mut *const c_char, len: *mut usize) -> c_int {
+    guard(-1, || match current().and_then(make) {
+        Some(page) => {
+            // SAFETY: by this function's contract.
+            unsafe { answer(page.into_bytes(), text, len) };
+            0
+        }
+        None => -1,
+    })
+}

@@ -1,0 +1,122 @@
+//! Time for the deadlines of plugins, without a second thread: libc locks in `malloc`, and makes every system call cancellable, in
+//! a process that has one, and each request of nginx's would pay for it.
+//!
+//! A timer on the processor time of nginx's thread sends that thread a signal, whose handler advances the engine's epoch. So
+//! nothing happens while nginx waits, and a system call that waits is hardly ever interrupted; if one is, libc or nginx calls
+//! again. The signal is SIGURG, for the reasons that Go's runtime has for it: nobody uses it, one that comes unasked means nothing,
+//! a process that does not know it ignores it, and debuggers pass it on. Children inherit no timers.
+
+use std::cell::RefCell;
+use std::ffi::{c_int, c_void};
+use std::io;
+
+use ngx_bindings::event;
+use nix::errno::Errno;
+use nix::libc::{self, siginfo_t};
+use nix::sys::signal::{self, SaFlags, SigAction, SigEvent, SigHandler, SigSet, SigevNotify, Signal};
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
+use nix::unistd;
+use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
+use proxy_wasm_host::wasm::ticker::{Clock, Pulse};
+
+const SIGNAL: Signal = Signal::SIGURG;
+
+/// The signal is ours, in this process and those that it forks.
+static TAKEN: OnceCell<()> = OnceCell::new();
+
+/// Where a signal leads: to nothing before there is a timer, and after it has gone.
+#[derive(Default)]
+struct Beat(RefCell<Option<Beating>>);
+
+struct Beating {
+    clock: Clock,
+    timer: Timer,
+}
+
+// SAFETY: nginx's thread alone starts it, hurries it and ends it, and is what the signal interrupts.
+unsafe impl Sync for Beat {}
+
+/// Those without a timer. They are kept for the next one, for a signal may be on its way when a timer goes.
+static IDLE: Mutex<Vec<&'static Beat>> = Mutex::new(Vec::new());
+
+struct ByTimer(&'static Beat);
+
+/// Starts the timer on the calling thread, which is to be the one that guests run in.
+///
+/// # Errors
+/// When somebody else handles the signal, or the kernel has no timer for us.
+pub fn start(clock: Clock) -> io::Result<Box<dyn Pulse>> {
+    TAKEN.get_or_try_init(take_signal)?;
+    let pulse = ByTimer(IDLE.lock().pop().unwrap_or_else(|| Box::leak(Box::default())));
+    let beat = pulse.0;
+    let to_this_thread = SigEvent::new(SigevNotify::SigevThreadId {
+        signal: SIGNAL,
+        thread_id: unistd::gettid().as_raw(),
+        si_value: std::ptr::from_ref(beat).expose_provenance().cast_signed(),
+    });
+    let timer = Timer::new(ClockId::CLOCK_THREAD_CPUTIME_ID, to_this_thread)?;
+    *beat.0.borrow_mut() = Some(Beating { clock, timer });
+    beat.arm()?;
+    Ok(Box::new(pulse))
+}
+
+impl Beat {
+    fn arm(&self) -> Result<(), Errno> {
+        match &mut *self.0.borrow_mut() {
+            Some(Beating { clock, timer }) => {
+                timer.set(Expiration::Interval(clock.period().into()), TimerSetTimeFlags::empty())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A period has passed, or more, if the thread could not take signals or the kernel looks at its time less often.
+    fn strike(&self) {
+        // While it is armed anew, which begins a period.
+        let Ok(beating) = self.0.try_borrow() else { return };
+        if let Some(Beating { clock, timer }) = &*beating {
+            clock.advance(1 + u64::try_from(timer.overruns()).unwrap_or(0));
+        }
+    }
+}
+
+impl Pulse for ByTimer {
+    fn hurry(&self) {
+        // A valid time for a timer that is there: it cannot fail.
+        let _ = self.0.arm();
+    }
+}
+
+impl Drop for ByTimer {
+    fn drop(&mut self) {
+        drop(self.0.0.take());
+        IDLE.lock().push(self.0);
+    }
+}
+
+/// Has our handler called for the signal, unless somebody else's is.
+fn take_signal() -> io::Result<()> {
+    let ours =
+        SigAction::new(SigHandler::SigAction(on_signal), SaFlags::SA_SIGINFO | SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does only what a signal handler may.
+    let before = unsafe { signal::sigaction(SIGNAL, &ours)? };
+    if matches!(before.handler(), SigHandler::SigDfl | SigHandler::SigIgn) {
+        return Ok(());
+    }
+    // SAFETY: as it was.
+    unsafe { signal::sigaction(SIGNAL, &before)? };
+    Err(io::Error::other("somebody else handles SIGURG"))
+}
+
+extern "C" fn on_signal(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
+    // SAFETY: the kernel passes a valid `info`; what comes from a timer carries the value that the timer was made with.
+    unsafe {
+        if (*info).si_code == libc::SI_TIMER {
+            let beat: *const Beat = (*info).si_value().sival_ptr.cast();
+            (*beat).strike();
+        }
+    }
+    event::set_timer_alarm();
+}

@@ -1,0 +1,80 @@
+//! How a response ends before its time: a plugin answers in the upstream's place, or fails.
+
+use std::io;
+
+use ngx_bindings::chain::{Chain, Marks};
+use ngx_bindings::log::Level;
+use ngx_bindings::rc;
+use ngx_bindings::sys::ngx_int_t;
+
+use super::{Stage, Stop, next, send_header};
+use crate::body::Body;
+use crate::host::Answer;
+use crate::module;
+use crate::request::{RequestContext, Verdict};
+
+/// Answers in the upstream's place; what was held is gone.
+pub fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
+    let (request, response) = (ctx.request(), &ctx.response);
+    if request.header_sent() {
+        return Err(fail(ctx, rc::ERROR));
+    }
+    drop_all(ctx);
+    answer.replace(request)?;
+    response.stage.set(Stage::Dropping);
+    send_header(ctx)?;
+    match send_answer(ctx, answer.body)? {
+        rc::ERROR => Err(Stop(rc::ERROR)),
+        _ => {
+            ctx.end_upstream_soon();
+            Ok(())
+        }
+    }
+}
+
+pub fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> Result<ngx_int_t, Stop> {
+    if ctx.request().header_only() {
+        return Ok(rc::OK);
+    }
+    let marks = Marks { last: true, last_in_chain: true, flush: false };
+    let chain = ctx.response.unsent.make().add(ctx.request(), body, marks)?;
+    Ok(next(ctx, chain))
+}
+
+/// As [`answer_now`] from Lua's header filter, behind ours: it sends the header itself, and the body comes through our filter later.
+pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
+    match answer.replace(ctx.request()) {
+        Ok(()) => {
+            *ctx.response.body.borrow_mut() = Some(Body::copied(answer.body, true));
+            ctx.response.stage.set(Stage::Answering);
+            Verdict::Continue
+        }
+        Err(_) => Verdict::Fail,
+    }
+}
+
+/// Lets go of everything that waits.
+pub fn drop_all(ctx: &RequestContext) {
+    if let Some(held) = ctx.response.held.get() {
+        held.borrow_mut().clear();
+    }
+    let mut waiting = ctx.response.waiting.replace(Chain::EMPTY);
+    waiting.consume();
+    waiting.free_links(ctx.request().pool());
+    ctx.pause.stop_clock();
+}
+
+/// Ends the response: by a page of nginx's while the header is not sent, else by closing the connection, which the client notices.
+pub fn fail(ctx: &RequestContext, status: ngx_int_t) -> Stop {
+    drop_all(ctx);
+    ctx.response.stage.set(Stage::Passing);
+    if ctx.request().header_sent() || status == rc::ERROR {
+        return Stop(rc::ERROR);
+    }
+    Stop(ctx.request().replace_response(module::main_module(), status))
+}
+
+pub fn unreadable(ctx: &RequestContext, error: &io::Error) -> Stop {
+    ctx.request().log().print(Level::Error, format_args!("the response's body cannot be read: {error}"));
+    fail(ctx, rc::INTERNAL_SERVER_ERROR)
+}

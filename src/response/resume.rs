@@ -1,0 +1,76 @@
+//! A response that plugins held and let go of, or held too long: it goes on from nginx's loop.
+
+use ngx_bindings::chain::{Chain, Marks};
+use ngx_bindings::log::Level;
+use ngx_bindings::rc;
+use ngx_bindings::sys::ngx_int_t;
+
+use super::answer::{answer_now, fail};
+use super::pieces::{pass, take};
+use super::{Stage, Stop, header_from, next, settle, trailers};
+use crate::request::RequestContext;
+
+impl RequestContext {
+    /// Goes on with a response that plugins resumed, or held too long. The request may be gone after.
+    pub fn wake_response(&self, resumed: &[usize], timed_out: bool) {
+        let request = self.request();
+        if self.response.stage.get() == Stage::Dropping && !self.is_closed() {
+            request.set_buffered(false);
+            request.end_upstream();
+            return;
+        }
+        let before = self.response.holder();
+        match self.woken(resumed, timed_out) {
+            Err(Stop(rc)) => return request.finalize_in_event(rc),
+            Ok(rc::ERROR) => return request.finalize_in_event(rc::ERROR),
+            Ok(_) => settle(self),
+        }
+        if self.response.holder().is_some() && !request.is_sending() {
+            request.stop_send_timeout();
+        } else if before.is_some() {
+            request.resume_writing();
+        }
+    }
+
+    fn woken(&self, resumed: &[usize], timed_out: bool) -> Result<ngx_int_t, Stop> {
+        if self.is_closed() {
+            return Err(fail(self, rc::ERROR));
+        }
+        if let Some(answer) = self.take_answer() {
+            return answer_now(self, *answer).map(|()| rc::OK);
+        }
+        let holder = self.response.holder().filter(|_| timed_out && resumed.is_empty());
+        if let Some(slot) = holder.and_then(|slot| self.slots.get(slot)) {
+            let line = format_args!("plugin \"{}\" held the response past wasm_pause_timeout", slot.plugin_name());
+            self.request().log().print(Level::Error, line);
+            return Err(fail(self, rc::GATEWAY_TIME_OUT));
+        }
+        // The last first: what an earlier one lets go of is new to those behind it.
+        let mut resumed = resumed.to_vec();
+        resumed.sort_unstable();
+        resumed.iter().rev().try_fold(rc::OK, |rc, &slot| if rc == rc::ERROR { Ok(rc) } else { resume(self, slot) })
+    }
+}
+
+/// The plugin of a slot lets go of what it holds.
+fn resume(ctx: &RequestContext, slot: usize) -> Result<ngx_int_t, Stop> {
+    if ctx.response.stage.get() == Stage::HeaderHeld(slot) {
+        header_from(ctx, slot + 1)?;
+        return take(ctx, Chain::EMPTY);
+    }
+    match ctx.response.take_held(slot) {
+        Some(piece) if piece.with_trailers => trailers::pass(ctx, slot + 1, piece),
+        Some(piece) => pass(ctx, slot + 1, piece),
+        None => match ctx.response.kept.let_go(slot) {
+            Some(at_end) => push(ctx, at_end),
+            None => Ok(rc::OK),
+        },
+    }
+}
+
+/// Lets Lua's body filter, behind ours, take up again what it kept.
+fn push(ctx: &RequestContext, at_end: bool) -> Result<ngx_int_t, Stop> {
+    let marks = Marks { last: at_end, last_in_chain: at_end, flush: !at_end };
+    let nothing = ctx.response.unsent.make().add(ctx.request(), Vec::new(), marks)?;
+    Ok(next(ctx, nothing))
+}

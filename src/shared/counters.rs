@@ -1,0 +1,168 @@
+//! The module's own metrics, in the same zone as the plugins'.
+//!
+//! What is counted on the way of a request is looked up once per VM and then costs one atomic addition.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use ngx_bindings::cycle;
+use proxy_wasm_host::shared::exposition::Own;
+use proxy_wasm_host::shared::metrics::Kind;
+use proxy_wasm_host::status::Totals;
+
+use super::Stores;
+
+/// Names and meanings, in one place.
+mod own {
+    pub const REQUESTS: &str = "proxy_wasm_requests_total";
+    pub const CALLBACKS: &str = "proxy_wasm_callbacks_total";
+    pub const GUEST_TIME: &str = "proxy_wasm_guest_seconds_total";
+    pub const STARTS: &str = "proxy_wasm_starts_total";
+    pub const RESTARTS: &str = "proxy_wasm_restarts_total";
+    pub const FAILURES: &str = "proxy_wasm_failures_total";
+    pub const CALLS: &str = "proxy_wasm_calls_total";
+    pub const LOADS: &str = "proxy_wasm_loads_total";
+    pub const MEMORY: &str = "proxy_wasm_memory_bytes";
+}
+
+/// What Prometheus is told of a metric of the module's own.
+
+pub fn describe(name: &str) -> Option<Own> {
+    let own = |help| Some(Own { help, nanoseconds: false });
+    match name {
+        own::REQUESTS => own("Requests that a plugin met."),
+        own::CALLBACKS => own("Callbacks of a plugin."),
+        own::GUEST_TIME => {
+            Some(Own { help: "Time spent in callbacks of a plugin, estimated from one in 16.", nanoseconds: true })
+        }
+        own::STARTS => own("Instances of a plugin that were started."),
+        own::RESTARTS => own("Instances that were started in place of one that failed."),
+        own::FAILURES => own("Instances that ended by a trap, a deadline, an exit, or a start that failed."),
+        own::CALLS => own("Calls that a plugin made to other servers."),
+        own::LOADS => own("Plugins that were loaded, by whether they were compiled or came from the cache."),
+        own::MEMORY => own("Linear memory of a plugin's instance in a worker, as last seen."),
+        _ => None,
+    }
+}
+
+/// One call of the guest in so many is timed, of one callback or of several that follow each other.
+const SAMPLE: u64 = 16;
+
+/// The counters of one plugin, for one instance of it.
+pub struct Counters {
+    requests: &'static AtomicU64,
+    callbacks: &'static AtomicU64,
+    guest_time: &'static AtomicU64,
+    starts: &'static AtomicU64,
+    restarts: &'static AtomicU64,
+    failures: &'static AtomicU64,
+    calls: &'static AtomicU64,
+    memory: &'static AtomicU64,
+    /// How often this instance was called.
+    entered: Cell<u64>,
+}
+
+impl Counters {
+    /// Those of a plugin, defined if they are not yet.
+    pub fn new(stores: Option<&Stores>, plugin: &str) -> Self {
+        let counter = |name| number(stores, Kind::Counter, &[("plugin", plugin)], name);
+        let worker = cycle::worker().to_string();
+        Self {
+            requests: counter(own::REQUESTS),
+            callbacks: counter(own::CALLBACKS),
+            guest_time: counter(own::GUEST_TIME),
+            starts: counter(own::STARTS),
+            restarts: counter(own::RESTARTS),
+            failures: counter(own::FAILURES),
+            calls: counter(own::CALLS),
+            memory: number(stores, Kind::Gauge, &[("plugin", plugin), ("worker", &worker)], own::MEMORY),
+            entered: Cell::new(0),
+        }
+    }
+
+    /// A request met the plugin.
+    pub fn request(&self) {
+        add(self.requests, 1);
+    }
+
+    /// The plugin calls another server.
+    pub fn call(&self) {
+        add(self.calls, 1);
+    }
+
+    /// An instance starts; not the first one of its VM, if it is a restart.
+    pub fn start(&self, is_restart: bool) {
+        add(self.starts, 1);
+        add(self.restarts, is_restart.into());
+    }
+
+    /// An instance failed.
+    pub fn failure(&self) {
+        add(self.failures, 1);
+        self.memory.store(0, Ordering::Relaxed);
+    }
+
+    /// An instance ended.
+    pub fn end(&self) {
+        self.memory.store(0, Ordering::Relaxed);
+    }
+
+    /// A callback begins, or several that follow each other: whether they are to be timed.
+    #[inline]
+    pub fn enter(&self) -> bool {
+        let before = self.entered.get();
+        self.entered.set(before + 1);
+        before.is_multiple_of(SAMPLE)
+    }
+
+    /// So many callbacks ended.
+    #[inline]
+    pub fn callbacks(&self, count: usize) {
+        add(self.callbacks, count as u64);
+    }
+
+    /// What is timed has ended.
+    #[cold]
+    pub fn timed(&self, begin: Instant, memory_size: usize) {
+        let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        add(self.guest_time, nanoseconds.saturating_mul(SAMPLE));
+        self.memory.store(memory_size as u64, Ordering::Relaxed);
+    }
+}
+
+/// What all workers counted of a plugin.
+pub fn totals(stores: &Stores, plugin: &str) -> Totals {
+    let count = |name| number(Some(stores), Kind::Counter, &[("plugin", plugin)], name).load(Ordering::Relaxed);
+    Totals {
+        requests: count(own::REQUESTS),
+        callbacks: count(own::CALLBACKS),
+        guest_seconds: Duration::from_nanos(count(own::GUEST_TIME)).as_secs_f64(),
+        starts: count(own::STARTS),
+        restarts: count(own::RESTARTS),
+        failures: count(own::FAILURES),
+        calls: count(own::CALLS),
+    }
+}
+
+/// A plugin was loaded.
+pub fn count_load(stores: &Stores, plugin: &str, from_cache: bool) {
+    let from = if from_cache { "cache" } else { "compiler" };
+    add(number(Some(stores), Kind::Counter, &[("plugin", plugin), ("from", from)], own::LOADS), 1);
+}
+
+fn add(counter: &AtomicU64, count: u64) {
+    counter.fetch_add(count, Ordering::Relaxed);
+}
+
+/// The number of a metric; one that nobody reads, if there is no room for it.
+fn number(stores: Option<&Stores>, kind: Kind, labels: &[(&str, &str)], name: &str) -> &'static AtomicU64 {
+    static NOWHERE: AtomicU64 = AtomicU64::new(0);
+    let tags: String = labels.iter().map(|(label, value)| format!("{label}=.={value};.;")).collect();
+    stores
+        .and_then(|stores| {
+            let id = stores.metrics.define(b"", kind, format!("{tags}{name}").as_bytes()).ok()?;
+            stores.metrics.number(id)
+        })
+        .unwrap_or(&NOWHERE)
+}
