@@ -9,10 +9,9 @@ use proxy_wasm_host::config::units::{Seconds, Size};
 use proxy_wasm_host::wasm::Module;
 
 use super::configuration::MainConf;
-use super::module::{VERSION, WASMTIME_VERSION};
+use super::identity::{VERSION, WASMTIME_VERSION};
 
 /// Versions and plugins, once per configuration.
-
 pub fn started(log: Log, main: &MainConf) {
     let names: Vec<_> = main.plugins.iter().map(|declared| format!("\"{}\"", declared.plugin.name())).collect();
     let plugins = match names.len() {

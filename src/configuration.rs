@@ -26,7 +26,6 @@ use super::worker::Worker;
 
 /// The configuration of `http`.
 #[derive(Default)]
-
 pub struct MainConf {
     /// `wasm_vm`, or any directive that implies it.
     pub enabled: bool,

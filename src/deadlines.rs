@@ -6,7 +6,6 @@ use proxy_wasm_host::wasm::Engine;
 use super::pulse;
 
 /// Lets time pass for guests that are about to start in this process.
-
 pub fn start(engine: &Engine) {
     let Err(problem) = engine.start_ticker_by(pulse::start) else { return };
     tracing::info!("proxy_wasm: a thread keeps the time for deadlines of plugins: {problem}");

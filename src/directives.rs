@@ -11,10 +11,10 @@ use proxy_wasm_host::config::{PluginDeclaration, config_yaml, units};
 
 use super::configuration::{Attachment, BodyMode, CacheSetting, Declared, LocConf, MainConf, io_reason};
 use super::guard::guard;
-use super::{module, status};
+use super::identity::main_module;
+use super::status;
 
 /// The directives, in the order of the documentation.
-
 pub static mut COMMANDS: [ngx_command_t; 25] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
@@ -74,7 +74,7 @@ fn location_handler(
         // SAFETY: nginx passes its parser, inside `http`, and what `create_loc_conf` answered for this level.
         let (cf, main, loc) = unsafe {
             let cf = Conf::from_ptr(cf);
-            (cf, &mut *cf.main_conf::<MainConf>(module::main_module()), &mut *conf.cast::<LocConf>())
+            (cf, &mut *cf.main_conf::<MainConf>(main_module()), &mut *conf.cast::<LocConf>())
         };
         let args = cf.args();
         main.enabled = true;

@@ -3,6 +3,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `module` | the two modules and the tables that nginx looks for |
+//! | `identity` | the module's own static, and the versions |
 //! | `announce` | what the error log is told at start |
 //! | `directives` | `cmd_*`: one function per directive |
 //! | `configuration` | what the directives leave behind, and how levels merge |
@@ -37,6 +38,7 @@ mod directives;
 mod filters;
 mod guard;
 mod host;
+mod identity;
 mod live;
 mod log;
 mod lua;

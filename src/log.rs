@@ -15,7 +15,6 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber, span};
 
 /// nginx's level for a message of a plugin.
-
 pub fn nginx_level(level: LogLevel) -> Level {
     match level {
         LogLevel::Critical => Level::Emerg,

@@ -48,7 +48,6 @@ use super::request::Source;
 use super::vm::Vm;
 
 /// The configuration of `http` that this process reads, or runs on. In `init_by_lua` there is no other way to it.
-
 static CURRENT: AtomicPtr<MainConf> = AtomicPtr::new(ptr::null_mut());
 
 /// Remembers the configuration being read, until its pool goes.

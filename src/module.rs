@@ -16,14 +16,9 @@ use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_in
 
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
+use super::identity::main_module;
 use super::shared::queue_events;
 use super::{announce, calls, deadlines, directives, filters, live, log, lua, phases};
-
-/// This module's version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// That of the wasmtime in it.
-pub const WASMTIME_VERSION: &str = env!("WASMTIME_VERSION");
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
@@ -49,6 +44,7 @@ static FILTER_MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
 
 /// Directives, phases, processes.
 #[allow(non_upper_case_globals)]
+#[cfg_attr(not(test), unsafe(no_mangle))]
 static mut ngx_http_proxy_wasm_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const MODULE_CTX).cast_mut().cast(),
     commands: (&raw mut directives::COMMANDS).cast(),
@@ -66,12 +62,6 @@ static mut ngx_http_proxy_wasm_filter_module: ngx_module_t = ngx_module_t {
     type_: sys::NGX_HTTP_MODULE as ngx_uint_t,
     ..ngx_module_t::default()
 };
-
-/// The module whose index requests and locations keep our data under.
-#[inline]
-pub fn main_module() -> *const ngx_module_t {
-    &raw const ngx_http_proxy_wasm_module
-}
 
 /// The tables that `load_module` reads. Written by hand: the order has a line per module.
 #[cfg(not(test))]

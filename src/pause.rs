@@ -18,7 +18,6 @@ use super::request::RequestContext;
 
 /// Where a request stands in the phases, as far as plugins hold it there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-
 enum Hold {
     /// Nobody does: the phases run, or something of nginx's is under way.
     #[default]

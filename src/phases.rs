@@ -12,12 +12,11 @@ use super::body::Body;
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
 use super::host::header_count;
-use super::module;
+use super::identity::main_module;
 use super::request::{RequestContext, Slot, Source, Verdict, phase_result};
 
 /// Adds the handlers, but for those that would have nothing to do: every request of nginx calls them. Ours run before nginx's own
 /// of the same phase, having been added after them.
-
 pub fn register(cf: Conf, main: &MainConf) -> ngx_int_t {
     let add = |needed: bool, phase, handler| if needed { phase::add_handler(cf, phase, handler) } else { Ok(()) };
     // An answer may come between the phases: that of access looks for it even if all plugins ran in the other.
@@ -189,11 +188,11 @@ extern "C" fn finish_guarded(request: Request) -> ngx_int_t {
 #[inline]
 pub fn loc_conf<'a>(request: Request) -> &'a LocConf {
     // SAFETY: `create_loc_conf` made one for every location; they live as long as the cycle, which outlives its requests.
-    unsafe { &*request.loc_conf(module::main_module()) }
+    unsafe { &*request.loc_conf(main_module()) }
 }
 
 /// The configuration of `http`.
 pub fn main_conf<'a>(request: Request) -> &'a MainConf {
     // SAFETY: as above, by `create_main_conf`.
-    unsafe { &*request.main_conf(module::main_module()) }
+    unsafe { &*request.main_conf(main_module()) }
 }

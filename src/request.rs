@@ -22,16 +22,15 @@ use super::body::Body;
 use super::configuration::Policy;
 use super::guard::guard;
 use super::host::{Allowance, Answer, NginxHost, RequestStream};
+use super::identity::main_module;
 use super::live::{self, RequestHandle};
 use super::lua::Waiting;
-use super::module;
 use super::pause::Pause;
 use super::rarely::Rarely;
 use super::response::Response;
 
 /// What a request's plugins want of nginx, after some callbacks of theirs ran.
 #[derive(Debug)]
-
 pub enum Verdict {
     /// Go on.
     Continue,
@@ -93,7 +92,7 @@ impl RequestContext {
     #[inline]
     fn known<'a>(request: Request) -> Option<&'a Self> {
         // SAFETY: only `create` stores something there, and it lives as long as the request's pool.
-        unsafe { request.module_ctx::<Self>(module::main_module()).as_ref() }
+        unsafe { request.module_ctx::<Self>(main_module()).as_ref() }
     }
 
     #[cold]
@@ -107,7 +106,7 @@ impl RequestContext {
         let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();
         // SAFETY: as above; the module is ours.
         unsafe {
-            request.set_module_ctx(module::main_module(), found.as_ptr());
+            request.set_module_ctx(main_module(), found.as_ptr());
             Some(found.as_ref())
         }
     }
@@ -148,7 +147,7 @@ impl RequestContext {
                 response: Response::default(),
                 handle,
             });
-            request.set_module_ctx(module::main_module(), ctx.as_ptr());
+            request.set_module_ctx(main_module(), ctx.as_ptr());
             Ok(ctx.as_ref())
         }
     }

@@ -39,7 +39,6 @@ use super::unsent::Unsent;
 
 /// How far the response of a request has come.
 #[derive(Default)]
-
 pub struct Response {
     stage: Cell<Stage>,
     /// What `proxy_on_response_body` may see now.

@@ -15,7 +15,7 @@ use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::config::units::parse_size;
 use proxy_wasm_host::shared::{Eviction, Lock, Memory, Metrics, SharedData, SharedQueues};
 
-use super::module;
+use super::identity::main_module;
 
 /// What a zone has when nobody says otherwise.
 mod default {
@@ -27,7 +27,6 @@ mod default {
 
 /// `wasm_shared_data`, `wasm_shared_queue`, `wasm_metrics_zone`.
 #[derive(Default)]
-
 pub struct Settings {
     data: Option<usize>,
     eviction: Eviction,
@@ -100,7 +99,7 @@ impl Shared {
     /// Asks nginx for the zones.
     pub fn declare(&self, cf: Conf, settings: &Settings) -> Result<(), String> {
         let add = |name: &'static str, size: usize| {
-            let zone = cf.add_shared_memory(name.as_bytes(), size, module::main_module());
+            let zone = cf.add_shared_memory(name.as_bytes(), size, main_module());
             zone.map_err(|_| format!("proxy_wasm: there is no shared memory for \"{name}\""))
         };
         let zones = Zones {

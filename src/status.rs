@@ -10,13 +10,12 @@ use proxy_wasm_host::status::{self, Metrics, Plugin, SharedData, SharedQueue, St
 use super::configuration::MainConf;
 use super::guard::guard;
 use super::host::NginxHost;
-use super::module::{VERSION, WASMTIME_VERSION};
+use super::identity::{VERSION, WASMTIME_VERSION};
 use super::phases::main_conf;
 use super::shared::{Stores, counters};
 use super::{calls, vm};
 
 /// The metrics of all workers; nothing where there is no zone.
-
 pub fn metrics(main: &MainConf) -> Option<String> {
     let stores = main.shared.stores()?;
     Some(exposition::text(&stores.metrics.samples(), counters::describe))

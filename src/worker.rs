@@ -10,7 +10,6 @@ use super::host::NginxHost;
 use super::vm::Vm;
 
 /// What the native path runs on. A worker of nginx has one thread, and so one of these.
-
 pub struct Worker {
     /// By index of `proxy_wasm` line; dropped before the VMs they live in.
     contexts: Vec<Rc<PluginContext<NginxHost>>>,

@@ -15,7 +15,6 @@ use super::grpc::Outbox;
 
 /// The calls that a request, or an instance, has under way. Dropping them cancels them.
 #[derive(Debug, Default)]
-
 pub struct Calls(Rc<RefCell<HashMap<u32, Call>>>);
 
 thread_local! {

@@ -28,7 +28,6 @@ use super::timer::timeout;
 use super::transport::Transport;
 
 /// What the calls of all plugins of a worker share.
-
 pub struct Client {
     tls: Option<Rc<Tls>>,
     response_limit: usize,

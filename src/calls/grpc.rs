@@ -31,7 +31,6 @@ use super::limits;
 use super::timer::timeout;
 
 /// A call or stream to be made.
-
 pub struct OutgoingGrpc {
     service: Service,
     request: Request<Outbox>,

@@ -13,7 +13,6 @@ use super::target::{Target, split_port};
 
 /// A call to be made.
 #[derive(Clone, Debug)]
-
 pub struct Outgoing {
     /// Where to.
     pub target: Target,

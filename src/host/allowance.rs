@@ -12,7 +12,6 @@ use proxy_wasm_host::host::Result;
 
 /// Bytes of all names and values that the plugins of a request set: more than any message's header, with room for what is set with
 /// each piece of a long body.
-
 const LIMIT: usize = 16 << 20;
 
 /// What a name and a value cost beside their bytes.

@@ -16,7 +16,6 @@ use proxy_wasm_host::pairs::Pairs;
 use super::{OrStatus, RequestStream, trailers};
 
 /// How many fields the request's or the response's map has, pseudo headers among them: `num_headers` of the callbacks.
-
 pub fn header_count(request: Request, map: MapType) -> u32 {
     let count = if map == MapType::HttpRequestHeaders {
         let authority = !request.host().is_empty() || request_field(request, b":authority").is_some();

@@ -11,7 +11,6 @@ use super::{RequestStream, headers, trailers};
 
 /// A checked answer, to be sent when the guest has returned.
 #[derive(Debug)]
-
 pub struct Answer {
     /// HTTP status code.
     pub status: u32,

@@ -15,7 +15,6 @@ use super::RequestStream;
 use super::headers::{request_field, response_field};
 
 /// A property's value, if there is one.
-
 pub type Value<'a> = Option<Cow<'a, [u8]>>;
 
 impl Properties for RequestStream {

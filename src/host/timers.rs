@@ -11,7 +11,6 @@ use super::NginxHost;
 use crate::calls::{OnQuit, Sleep, Task, spawn};
 
 /// What calls a PluginContext again and again, until it is dropped.
-
 pub(super) struct Ticks {
     /// In milliseconds.
     pub period: u32,

@@ -11,7 +11,6 @@ use super::OrStatus;
 use super::headers::refuse;
 
 /// How many there are: `num_trailers` of the callback.
-
 pub fn trailer_count(request: Request) -> u32 {
     u32::try_from(request.trailers_out().iter().count()).unwrap_or(u32::MAX)
 }

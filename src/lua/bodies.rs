@@ -18,7 +18,6 @@ use crate::request::{RequestContext, Slot, Verdict};
 
 /// `proxy_on_request_body`.
 #[unsafe(no_mangle)]
-
 unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
     r: *mut ngx_http_request_t,
     context: *const LuaPluginContext,

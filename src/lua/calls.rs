@@ -26,7 +26,6 @@ use crate::request::RequestContext;
 
 /// The calls of one request that Lua makes. It holds none of them: they end with their tasks.
 #[derive(Default)]
-
 pub struct LuaCalls {
     /// The slot whose plugin Lua's thread waits for, or is about to.
     slot: Cell<Option<usize>>,

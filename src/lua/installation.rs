@@ -13,11 +13,10 @@ use proxy_wasm_host::status::Lua;
 
 use super::{bytes, current};
 use crate::guard::guard;
-use crate::module::VERSION;
+use crate::identity::VERSION;
 
 /// Which Lua file is used, and what is wrong with the install.
 #[derive(Default)]
-
 pub struct Installation {
     file: RefCell<Option<LuaFile>>,
     problem: RefCell<Option<String>>,

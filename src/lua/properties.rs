@@ -15,7 +15,6 @@ use crate::host::property;
 
 /// 1 and the value, or 0 if there is none.
 #[unsafe(no_mangle)]
-
 unsafe extern "C" fn ngx_http_proxy_wasm_get_property(
     r: *mut ngx_http_request_t,
     path: *const c_char,

@@ -20,7 +20,6 @@ use crate::response;
 /// What a callback wants Lua to do.
 #[derive(Clone, Copy)]
 #[repr(i32)]
-
 pub enum Outcome {
     /// There is no request: what timers and init_worker_by_lua run in is none.
     NoRequest = -2,

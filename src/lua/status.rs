@@ -12,7 +12,6 @@ use crate::status;
 
 /// The page of [`status::metrics`]; -1 if there is none.
 #[unsafe(no_mangle)]
-
 unsafe extern "C" fn ngx_http_proxy_wasm_metrics(text: *mut *const c_char, len: *mut usize) -> c_int {
     // SAFETY: Lua passes places for both.
     unsafe { page(status::metrics, text, len) }

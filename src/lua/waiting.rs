@@ -20,7 +20,6 @@ use crate::host::NginxHost;
 use crate::request::{RequestContext, Slot, Verdict};
 
 /// `ngx_http_lua_ffi_sema_post`, which Lua passes: the Lua module may be linked in or loaded, so we do not link to it.
-
 type Post = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
 
 /// Which thread of Lua's waits, and for what.

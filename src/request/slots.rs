@@ -15,7 +15,6 @@ use crate::configuration::{BodyMode, Policy};
 use crate::host::NginxHost;
 
 /// Slots that cost a request no allocation: a global rule or two and what a route has.
-
 const ROW: usize = 4;
 
 /// Where a context of the request comes from.

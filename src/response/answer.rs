@@ -10,7 +10,7 @@ use ngx_bindings::sys::ngx_int_t;
 use super::{Stage, Stop, next, send_header};
 use crate::body::Body;
 use crate::host::Answer;
-use crate::module;
+use crate::identity::main_module;
 use crate::request::{RequestContext, Verdict};
 
 /// Answers in the upstream's place; what was held is gone.
@@ -71,7 +71,7 @@ pub fn fail(ctx: &RequestContext, status: ngx_int_t) -> Stop {
     if ctx.request().header_sent() || status == rc::ERROR {
         return Stop(rc::ERROR);
     }
-    Stop(ctx.request().replace_response(module::main_module(), status))
+    Stop(ctx.request().replace_response(main_module(), status))
 }
 
 pub fn unreadable(ctx: &RequestContext, error: &io::Error) -> Stop {

@@ -13,7 +13,6 @@ use crate::host::trailer_count;
 use crate::request::{RequestContext, Slot, Verdict};
 
 /// Whether any plugin would see trailers.
-
 pub fn concern(ctx: &RequestContext) -> bool {
     ctx.any_has(Callback::OnResponseTrailers) && ctx.slots.iter().any(sees)
 }

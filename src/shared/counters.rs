@@ -27,7 +27,6 @@ mod own {
 }
 
 /// What Prometheus is told of a metric of the module's own.
-
 pub fn describe(name: &str) -> Option<Own> {
     let own = |help| Some(Own { help, nanoseconds: false });
     match name {

@@ -22,7 +22,6 @@ use crate::guard::guard;
 use crate::vm::Roots;
 
 /// Calls in a row before nginx's loop gets its turn.
-
 const BATCH: usize = 64;
 
 /// The descriptor that all processes of this nginx have. It outlives every configuration.

@@ -13,7 +13,6 @@ use proxy_wasm_host::pairs::PairsBuf;
 use super::{BadGrpcCall, Outbox, Service};
 
 /// Sent without padding, taken with or without: the protocol's "binary headers".
-
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent),
