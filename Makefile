@@ -53,7 +53,7 @@ INSTALLED_CHECK = $(PREFIX)/bin/proxy-wasm-check
 
 .PHONY: all
 all: ## build the module (the default)
-	.ci/with-nginx cargo build --release $(CARGO_FLAGS)
+	scripts/with-nginx cargo build --release $(CARGO_FLAGS)
 	@echo $(MODULE)
 
 .PHONY: tools
@@ -63,27 +63,27 @@ tools: ## build proxy-wasm-check
 
 .PHONY: plugins
 plugins: ## build the example and test plugins
-	.ci/build-plugins
+	scripts/build-plugins
 
 .PHONY: plugin
 plugin: ## build PLUGIN, or else the two that examples/config.yaml declares
-	.ci/build-plugins $(or $(DIR),$(addprefix examples/plugins/,$(or $(PLUGIN),log fault-injection)))
+	scripts/build-plugins $(or $(DIR),$(addprefix examples/plugins/,$(or $(PLUGIN),log fault-injection)))
 
 .PHONY: build-deps
 build-deps: ## install what is missing to build the module and plugins in Rust, on Debian
-	.ci/deps build
+	scripts/deps build
 
 .PHONY: deps
 deps: ## the same, and what is missing to lint and test
-	.ci/deps
+	scripts/deps
 
 # Two profiles: `release` for what is installed, `quick` for all else.
 .PHONY: test
 test: deps plugins all tools ## install what is missing, build, run all tests
 	cargo test --profile quick --package proxy-wasm-host $(CARGO_FLAGS)
-	.ci/test-plugins
-	.ci/with-nginx .ci/test-suites
-	.ci/fuzz 5
+	scripts/test-plugins
+	scripts/with-nginx scripts/test-suites
+	scripts/fuzz 5
 
 .PHONY: test-browser
 test-browser: plugins all ## look at the status page in headless Chromium, where that is installed
@@ -93,19 +93,19 @@ test-browser: plugins all ## look at the status page in headless Chromium, where
 
 .PHONY: fuzz
 fuzz: deps ## install what is missing, fuzz each target for FUZZ_SECONDS
-	.ci/fuzz $(FUZZ_SECONDS)
+	scripts/fuzz $(FUZZ_SECONDS)
 
 .PHONY: sanitize
 sanitize: deps plugins all ## install what is missing, build, run suites under valgrind
 	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
-		.ci/sanitize $(TEST_JOBS)
+		scripts/sanitize $(TEST_JOBS)
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles
 	cargo fmt --all --check
-	.ci/with-nginx cargo clippy --release --workspace --exclude ngx-proxy-wasm-fuzz --all-targets $(CARGO_FLAGS) -- -D warnings
-	.ci/lint-plugins
-	.ci/lint-scripts
+	scripts/with-nginx cargo clippy --release --workspace --exclude ngx-proxy-wasm-fuzz --all-targets $(CARGO_FLAGS) -- -D warnings
+	scripts/lint-plugins
+	scripts/lint-scripts
 
 # The tables of docs/performance.md; BENCH names some subjects or rows. Its counts fail it, times do not.
 .PHONY: bench
@@ -119,15 +119,15 @@ bench-core: ## time callbacks, host functions and header maps without nginx
 
 .PHONY: demo
 demo: build-deps plugin all ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080
-	@.ci/demo $(PLUGIN) $(DIR)
+	@scripts/demo $(PLUGIN) $(DIR)
 
 .PHONY: demo-check
 demo-check: deps plugins all ## run what every demo says to try, and compare; the same with a new plugin
-	@.ci/demo-check
+	@scripts/demo-check
 
 .PHONY: new-plugin
 new-plugin: ## lay out a plugin in Rust: make new-plugin NAME=my-plugin
-	@.ci/new-plugin $(NAME) $(DIR)
+	@scripts/new-plugin $(NAME) $(DIR)
 
 .PHONY: which-plugin
 which-plugin:
@@ -135,8 +135,8 @@ which-plugin:
 
 .PHONY: test-plugin
 test-plugin: which-plugin deps plugin all ## build PLUGIN, run its tests
-	.ci/test-plugins $(or $(DIR),examples/plugins/$(PLUGIN))
-	.ci/prove $(or $(DIR),examples/plugins/$(PLUGIN))/$(PLUGIN).t
+	scripts/test-plugins $(or $(DIR),examples/plugins/$(PLUGIN))
+	scripts/prove $(or $(DIR),examples/plugins/$(PLUGIN))/$(PLUGIN).t
 
 # Builds nothing: whoever may write there is often root, who has no cargo.
 .PHONY: install
@@ -161,7 +161,7 @@ deb: all tools ## a Debian package for Debian's nginx, in target/deb
 
 .PHONY: deb-check
 deb-check: deb ## the same, and install, upgrade and remove it in a fresh Debian, as root
-	.ci/check-deb
+	scripts/check-deb
 
 .PHONY: clean
 clean: ## remove what was built

@@ -113,7 +113,7 @@ for my $document (documents()) {
     is "@dead", '', "$document: every link leads somewhere";
 
     # Those of a plugin that is yet to be written aside.
-    my @files = grep { m{^(?:\.ci|benches|check|debian|docs|examples|fuzz|lib|ngx-bindings|proxy-wasm-host|src|t)/[\w./-]*$} && !/my-plugin/ }
+    my @files = grep { m{^(?:\.ci|benches|check|debian|docs|examples|fuzz|lib|ngx-bindings|proxy-wasm-host|scripts|src|t)/[\w./-]*$} && !/my-plugin/ }
         code($text);
     is join(' ', grep { !-e "$root/$_" && !-e "$root/$here/$_" } @files), '', "$document: every file that it names is there";
     is join(' ', map { unknown($_) } code($text)), '', "$document: make has every target and variable";

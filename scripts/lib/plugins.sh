@@ -1,8 +1,8 @@
 # Building plugins, each in the way of its language. Sourced.
 
-. "$root/.ci/lib/rust.sh"
-. "$root/.ci/lib/go.sh"
-. "$root/.ci/lib/c.sh"
+. "$root/scripts/lib/rust.sh"
+. "$root/scripts/lib/go.sh"
+. "$root/scripts/lib/c.sh"
 
 # What is built, and where it is made.
 plugins=$CARGO_TARGET_DIR/plugins
