@@ -18,6 +18,7 @@
 //! | `rarely` | what few requests need |
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
 //! | `filters`, `response` | header and body filter: the response's way |
+//! | `turn` | how long events of this module may take before nginx's loop serves others |
 //! | `unsent` | what plugins made of the response, until the client has it |
 //! | `body` | a body as a callback sees it |
 //! | `pause` | requests and responses that a plugin holds |
@@ -51,6 +52,7 @@ mod request;
 mod response;
 mod shared;
 mod status;
+mod turn;
 mod unsent;
 mod vm;
 mod worker;

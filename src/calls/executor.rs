@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use ngx_bindings::cycle;
-use ngx_bindings::event::{self, Event};
+use ngx_bindings::event::Event;
 use ngx_bindings::sys::ngx_event_t;
 
 use super::super::guard::guard;
+use super::super::turn::Turn;
 
 thread_local! {
     /// The tasks of this process; nginx runs in one thread.
@@ -94,16 +95,25 @@ impl Tasks {
         if self.event.is_none() {
             self.event = cycle::log().map(|log| Box::new(Event::new(on_ready, ptr::null_mut(), log)));
         }
-        if let Some(event) = &mut self.event {
+        self.post_if_ready();
+    }
+
+    fn post_if_ready(&mut self) {
+        if !self.ready.is_empty()
+            && let Some(event) = &mut self.event
+        {
             event.post();
         }
     }
 }
 
 unsafe extern "C" fn on_ready(_: *mut ngx_event_t) {
-    event::set_loop_runs();
+    let turn = Turn::begin();
     while let Some(ticket) = TASKS.with_borrow_mut(|tasks| tasks.ready.pop_front()) {
         guard((), || poll(ticket));
+        if turn.is_over() {
+            return TASKS.with_borrow_mut(Tasks::post_if_ready);
+        }
     }
 }
 

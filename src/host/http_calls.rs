@@ -52,6 +52,10 @@ impl NginxHost {
             tracing::error!("calls can be made in a worker only, not while nginx reads its configuration");
             return Err(Status::InternalFailure);
         }
+        if origin.stream.is_none() && cycle::exiting() {
+            // Requests come to their end; of calls that make the next one there may be none.
+            return Err(Status::InternalFailure);
+        }
         let calls = self.calls_of(origin.stream);
         if calls.len() >= MAX_CALLS {
             log(origin.stream, format_args!("a plugin has {MAX_CALLS} calls under way, and may not have more"));

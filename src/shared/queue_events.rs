@@ -19,10 +19,8 @@ use proxy_wasm_host::Failure;
 
 use super::Shared;
 use crate::guard::guard;
+use crate::turn::Turn;
 use crate::vm::Roots;
-
-/// Calls in a row before nginx's loop gets its turn.
-const BATCH: usize = 64;
 
 /// The descriptor that all processes of this nginx have. It outlives every configuration.
 static WAKE: OnceCell<EventFd> = OnceCell::new();
@@ -111,7 +109,10 @@ impl Listener {
         }
         let log = cycle::log()?;
         channel::watch(WAKE.get()?.as_fd(), on_wake, log).ok()?;
-        Some(Self { registrations: Vec::new(), turn: 0, again: Box::new(Event::new(on_wake, ptr::null_mut(), log)) })
+        let mut again = Box::new(Event::new(on_wake, ptr::null_mut(), log));
+        // A worker that is told to quit does not wait for queues, which may never be empty.
+        again.set_cancelable();
+        Some(Self { registrations: Vec::new(), turn: 0, again })
     }
 
     /// The next PluginContext to tell, and of which queue.
@@ -151,13 +152,17 @@ fn tell() {
     {
         let _ = wake.read();
     }
-    for _ in 0..BATCH {
+    let turn = Turn::begin();
+    loop {
         // Not borrowed during the call: the plugin may register a queue, or fail.
         let next = LISTENER.with_borrow_mut(|listener| listener.as_mut().and_then(Listener::next));
         let Some((roots, plugin_context, queue)) = next else { return };
         // What went wrong was logged where it did.
         if let Some(Err(Failure::Gone)) = roots.get(plugin_context).map(|context| context.on_queue_ready(queue)) {
             forget(&roots);
+        }
+        if turn.is_over() {
+            break;
         }
     }
     LISTENER.with_borrow_mut(|listener| {
