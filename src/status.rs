@@ -64,7 +64,7 @@ fn zones(stores: &Stores) -> Zones {
     Zones {
         shared_data: SharedData { items: data.items, evictions: data.evictions },
         shared_queue: SharedQueue { queues: stores.queues.len() },
-        metrics: Metrics { metrics: stores.metrics.samples().len() },
+        metrics: Metrics { metrics: stores.metrics.len() },
     }
 }
 

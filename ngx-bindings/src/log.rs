@@ -5,6 +5,9 @@ use std::ptr::NonNull;
 
 use nginx_sys::{self as sys, ngx_log_error_core, ngx_log_t, ngx_uint_t};
 
+/// What nginx has room for in a line (`NGX_MAX_ERROR_STR`).
+const LINE: usize = sys::NGX_MAX_ERROR_STR as usize;
+
 /// nginx's levels, most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -71,8 +74,29 @@ impl Log {
         if self.enabled(level) {
             match message.as_str() {
                 Some(text) => self.write(level, text.as_bytes()),
-                None => self.write(level, message.to_string().as_bytes()),
+                None => self.write(level, &Line::of(message).0),
             }
         }
+    }
+}
+
+/// A formatted line, no longer than nginx writes: what it quotes may be of any length.
+struct Line(Vec<u8>);
+
+impl Line {
+    fn of(message: fmt::Arguments<'_>) -> Self {
+        let mut line = Self(Vec::new());
+        // It fails where the line is full.
+        let _ = fmt::write(&mut line, message);
+        line
+    }
+}
+
+impl fmt::Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let text = text.as_bytes();
+        let room = LINE - self.0.len();
+        self.0.extend_from_slice(text.get(..room).unwrap_or(text));
+        if text.len() > room { Err(fmt::Error) } else { Ok(()) }
     }
 }

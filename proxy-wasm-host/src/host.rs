@@ -61,7 +61,7 @@ pub struct Origin<'a, S> {
 pub trait Logging<S> {
     /// The lowest level that is written.
     fn log_level(&self, stream: Option<&S>) -> LogLevel;
-    /// Writes one message: to the request's log if there is one, else to the worker's.
+    /// Writes one line: to the request's log if there is one, else to the worker's.
     fn log(&self, stream: Option<&S>, level: LogLevel, message: &[u8]);
 }
 

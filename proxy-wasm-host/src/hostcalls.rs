@@ -20,6 +20,7 @@ macro_rules! hostcalls {
     };
 }
 
+mod bounded;
 mod buffers;
 mod clocks;
 mod contexts;

@@ -15,6 +15,7 @@
 //! | [`callbacks`] | `proxy_on_*`: names and types |
 //! | [`failure`] | why a callback returned nothing, and when the plugin is tried again |
 //! | [`hostcalls`] | `proxy_*`: one file per chapter of the spec |
+//! | [`limits`] | what one call of a host function takes at most |
 //! | [`memory`], [`pairs`], [`property`] | guest memory, serialized header maps, property paths |
 //! | `instance`, `joined`, [`state`] | a running instance, callbacks called in one crossing, what a store holds |
 //! | [`wasm`] | wasmtime: engine, cache of compiled modules, limits, deadlines, WASI |
@@ -34,6 +35,7 @@ pub mod host;
 pub mod hostcalls;
 mod instance;
 mod joined;
+pub mod limits;
 pub mod local;
 pub mod memory;
 pub mod pairs;

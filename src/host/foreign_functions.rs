@@ -11,6 +11,7 @@ use ngx_bindings::log::Level;
 use ngx_bindings::resolver::{ResolveError, Resolver};
 use proxy_wasm_host::abi::{LogLevel, Status};
 use proxy_wasm_host::host::{ForeignFunctions, Logging, Origin, Result};
+use proxy_wasm_host::limits::HOST_NAME;
 
 use super::http_calls::{log, resolver};
 use super::{NginxHost, RequestStream};
@@ -34,7 +35,8 @@ impl ForeignFunctions<RequestStream> for NginxHost {
 
 impl NginxHost {
     fn resolve(&self, origin: &Origin<'_, RequestStream>, host: &[u8]) -> Result<Vec<u8>> {
-        let host = str::from_utf8(host).ok().filter(|host| !host.is_empty()).ok_or(Status::BadArgument)?.to_owned();
+        let host = Some(host).filter(|host| (1..=HOST_NAME).contains(&host.len()));
+        let host = host.and_then(|host| str::from_utf8(host).ok()).ok_or(Status::BadArgument)?.to_owned();
         let (caller, resolver) = (self.caller(origin)?, resolver(origin.stream));
         if resolver.is_none() {
             log(origin.stream, format_args!("no resolver defined to resolve {host}"));

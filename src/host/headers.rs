@@ -117,9 +117,7 @@ impl HeaderMaps for RequestStream {
             MapType::HttpResponseHeaders => {
                 let mut pseudo = pairs.iter().filter(|(name, _)| name.starts_with(b":"));
                 let status = pseudo.try_fold(None, |_, (name, value)| status_of(request, name, value).map(Some))?;
-                for (name, value) in pairs.iter() {
-                    self.ctx().response.validators.note(request, name, value);
-                }
+                self.ctx().response.validators.note_all(request, pairs.iter());
                 request.clear_headers_out().or_status()?;
                 request.set_content_type(b"").or_status()?;
                 if let Some(status) = status {

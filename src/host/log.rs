@@ -15,14 +15,8 @@ impl Logging<RequestStream> for NginxHost {
     }
 
     fn log(&self, stream: Option<&RequestStream>, level: LogLevel, message: &[u8]) {
-        let Some(log) = log_of(stream) else { return };
-        let level = nginx_level(level);
-        if !message.iter().any(|c| matches!(c, b'\n' | b'\r')) {
-            return log.write(level, message);
-        }
-        // An entry for each line: otherwise a plugin, or whoever it quotes, could write entries that look like nginx's own.
-        for line in message.split(|c| matches!(c, b'\n' | b'\r')).filter(|line| !line.is_empty()) {
-            log.write(level, line);
+        if let Some(log) = log_of(stream) {
+            log.write(nginx_level(level), message);
         }
     }
 }

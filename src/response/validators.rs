@@ -5,6 +5,7 @@
 use std::cell::Cell;
 
 use ngx_bindings::Request;
+use ngx_bindings::headers::Field;
 use ngx_bindings::pool::AllocError;
 
 /// The bytes of the body, its version, its place in a larger one. What a plugin says of them itself, holds for what it makes.
@@ -31,11 +32,20 @@ pub struct Validators {
 impl Validators {
     /// A plugin is about to set a field; to what it is already, is no news.
     pub fn note(&self, request: Request, name: &[u8], value: &[u8]) {
-        let Some(index) = FIELDS.iter().position(|field| field.eq_ignore_ascii_case(name)) else {
-            return;
-        };
-        if request.headers_out().find(name).is_none_or(|field| field.value() != value) {
-            self.set_by_plugins.set(self.set_by_plugins.get() | 1 << index);
+        self.note_all(request, [(name, value)].into_iter());
+    }
+
+    /// As [`Self::note`], with many. The response's own field of a name is looked for once.
+    pub fn note_all<'a>(&self, request: Request, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+        let mut present = [None; FIELDS.len()];
+        for (name, value) in fields {
+            let Some(index) = FIELDS.iter().position(|field| field.eq_ignore_ascii_case(name)) else {
+                continue;
+            };
+            let find = || request.headers_out().find(name).map(Field::value);
+            if *present[index].get_or_insert_with(find) != Some(value) {
+                self.set_by_plugins.set(self.set_by_plugins.get() | 1 << index);
+            }
         }
     }
 

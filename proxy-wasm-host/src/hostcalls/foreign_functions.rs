@@ -2,6 +2,8 @@
 
 use wasmtime::Linker;
 
+use super::bounded;
+use crate::abi::Status;
 use crate::host::Host;
 use crate::memory::{Guest, Result};
 use crate::state::VmState;
@@ -35,7 +37,7 @@ fn call_foreign_function<H: Host>(
         }
     }
     let (memory, state) = guest.split();
-    let (name, arguments) = (memory.bytes(name)?, memory.bytes(arguments)?);
+    let (name, arguments) = (bounded::name(&memory, name, Status::NotFound)?, memory.bytes(arguments)?);
     let (host, origin) = state.host_and_origin();
     let results = host.call_foreign_function(origin, name, arguments)?;
     if return_results != 0 {

@@ -2,10 +2,10 @@
 
 use wasmtime::Linker;
 
-use super::fields;
+use super::{bounded, fields};
+use crate::abi::Status;
 use crate::host::{GrpcCall, Host};
 use crate::memory::{Guest, Result};
-use crate::pairs::Pairs;
 use crate::state::VmState;
 use crate::wasm::memory::{GuestBytes, LinearMemory};
 
@@ -55,12 +55,13 @@ struct Target {
 
 impl Target {
     fn read<'a>(&self, memory: &'a LinearMemory<'_>) -> Result<GrpcCall<'a>> {
-        let metadata = Pairs::parse(memory.bytes(self.metadata)?)?;
+        let metadata = bounded::map(memory, self.metadata)?;
         fields::check_metadata(metadata)?;
+        let name = |name| bounded::name(memory, name, Status::BadArgument);
         Ok(GrpcCall {
-            upstream: memory.bytes(self.upstream)?,
-            service: memory.bytes(self.service)?,
-            method: memory.bytes(self.method)?,
+            upstream: name(self.upstream)?,
+            service: name(self.service)?,
+            method: name(self.method)?,
             metadata,
         })
     }

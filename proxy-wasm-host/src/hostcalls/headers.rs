@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use wasmtime::Linker;
 
-use super::fields;
+use super::{bounded, fields};
 use crate::abi::{MapType, Status};
 use crate::host::{HeaderMaps, Host};
+use crate::limits;
 use crate::memory::{Guest, Result, ReturnBytes};
 use crate::pairs::{Encoder, Measure, Pairs, PairsBuf};
 use crate::state::{Incoming, VmState};
@@ -65,7 +66,7 @@ fn get_header_map_pairs<H: Host>(guest: &mut Guest<'_, H>, map: i32, out: Return
 fn set_header_map_pairs<H: Host>(guest: &mut Guest<'_, H>, map: i32, pairs: GuestBytes) -> Result {
     let map = MapType::try_from(map)?;
     let (memory, state) = guest.split();
-    let pairs = Pairs::parse(memory.bytes(pairs)?)?;
+    let pairs = bounded::map(&memory, pairs)?;
     fields::check_all(pairs)?;
     Ok(writable(state, map)?.set_headers(map, pairs)?)
 }
@@ -73,7 +74,7 @@ fn set_header_map_pairs<H: Host>(guest: &mut Guest<'_, H>, map: i32, pairs: Gues
 fn get_header_map_value<H: Host>(guest: &mut Guest<'_, H>, map: i32, name: GuestBytes, out: ReturnBytes) -> Result {
     let map = MapType::try_from(map)?;
     guest.give_copy(out, |value, memory, state| {
-        let name = memory.bytes(name)?;
+        let name = bounded::name(&memory, name, Status::NotFound)?;
         let found = match incoming(&state.incoming, map) {
             Some(pairs) => pairs.get(name).map(Cow::Borrowed),
             None => state.stream()?.header(map, name)?,
@@ -99,7 +100,8 @@ fn set_header_map_value<H: Host>(
 ) -> Result {
     let map = MapType::try_from(map)?;
     let (memory, state) = guest.split();
-    let (name, value) = (memory.bytes(name)?, memory.bytes(value)?);
+    let name = bounded::name(&memory, name, Status::BadArgument)?;
+    let value = bounded::bytes(&memory, value, limits::MAP, Status::BadArgument)?;
     let stream = writable(state, map)?;
     // Existing suites want no error here, and a field without a name cannot be sent.
     if name.is_empty() {
@@ -121,7 +123,8 @@ fn remove_header_map_value<H: Host>(guest: &mut Guest<'_, H>, map: i32, name: Gu
     let (memory, state) = guest.split();
     let name = memory.bytes(name)?;
     let stream = writable(state, map)?;
-    if name.is_empty() {
+    // No field has such a name.
+    if name.is_empty() || name.len() > limits::NAME {
         return Ok(());
     }
     Ok(stream.remove_header(map, name)?)

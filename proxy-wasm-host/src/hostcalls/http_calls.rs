@@ -2,10 +2,10 @@
 
 use wasmtime::Linker;
 
-use super::fields;
+use super::{bounded, fields};
+use crate::abi::Status;
 use crate::host::{Host, HttpCall};
 use crate::memory::{Guest, Result};
-use crate::pairs::Pairs;
 use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
@@ -37,12 +37,11 @@ fn http_call<H: Host>(
 ) -> Result {
     guest.check(return_call_id, 4)?;
     let (memory, state) = guest.split();
-    let (headers, trailers) = (memory.bytes(headers)?, memory.bytes(trailers)?);
     let call = HttpCall {
-        upstream: memory.bytes(upstream)?,
-        headers: Pairs::parse(headers)?,
+        upstream: bounded::name(&memory, upstream, Status::BadArgument)?,
+        headers: bounded::map(&memory, headers)?,
         body: memory.bytes(body)?,
-        trailers: Pairs::parse(trailers)?,
+        trailers: bounded::map(&memory, trailers)?,
         timeout_ms,
     };
     fields::check_all(call.headers)?;

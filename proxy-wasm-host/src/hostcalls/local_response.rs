@@ -2,11 +2,10 @@
 
 use wasmtime::Linker;
 
-use super::fields;
+use super::{bounded, fields};
 use crate::abi::Status;
 use crate::host::{Host, LocalResponse, Response};
 use crate::memory::{Guest, Result};
-use crate::pairs::Pairs;
 use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
@@ -38,12 +37,11 @@ fn send_local_response<H: Host>(
     grpc_status: i32,
 ) -> Result {
     let (memory, state) = guest.split();
-    let headers = memory.bytes(headers)?;
     let response = Response {
         status,
         details: memory.bytes(details)?,
         body: memory.bytes(body)?,
-        headers: Pairs::parse(headers)?,
+        headers: bounded::map(&memory, headers)?,
         grpc_status,
     };
     fields::check_all(response.headers)?;

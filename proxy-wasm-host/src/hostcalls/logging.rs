@@ -4,6 +4,7 @@ use wasmtime::Linker;
 
 use crate::abi::LogLevel;
 use crate::host::Host;
+use crate::limits;
 use crate::memory::{Guest, Result};
 use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
@@ -22,9 +23,35 @@ fn log<H: Host>(guest: &mut Guest<'_, H>, level: i32, message: GuestBytes) -> Re
     let message = memory.bytes(message)?;
     let (host, stream) = state.host_and_stream();
     if level >= host.log_level(stream) {
-        host.log(stream, level, message);
+        lines(message, |line| host.log(stream, level, line));
     }
     Ok(())
+}
+
+/// Writes each line of a message by itself: otherwise a plugin, or whoever it quotes, could write
+/// lines that look like the host's own. In place of what is too much comes one line that says how
+/// much that is.
+pub fn lines(message: &[u8], mut write: impl FnMut(&[u8])) {
+    let mut rest = message.get(..limits::LOG_BYTES).unwrap_or(message);
+    let mut cut = message.len() - rest.len();
+    if !rest.iter().any(is_line_end) {
+        write(rest);
+    } else {
+        for _ in 0..limits::LOG_LINES {
+            let Some(begin) = rest.iter().position(|byte| !is_line_end(byte)) else { break };
+            let line = rest[begin..].split(is_line_end).next().unwrap_or_default();
+            rest = &rest[begin + line.len()..];
+            write(line);
+        }
+        cut += if rest.iter().all(is_line_end) { 0 } else { rest.len() };
+    }
+    if cut > 0 {
+        write(format!("{cut} bytes more of a plugin's message were not logged").as_bytes());
+    }
+}
+
+fn is_line_end(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }
 
 fn get_log_level<H: Host>(guest: &mut Guest<'_, H>, return_level: u32) -> Result {
@@ -37,6 +64,7 @@ fn get_log_level<H: Host>(guest: &mut Guest<'_, H>, return_level: u32) -> Result
 mod tests {
     use crate::abi::{LogLevel, Status};
     use crate::hostcalls::probe::{OUT, Probe};
+    use crate::limits;
 
     #[test]
     fn messages_below_the_level_are_not_logged() {
@@ -49,6 +77,35 @@ mod tests {
         let levels: Vec<LogLevel> = probe.host.worker().log.iter().map(|(level, _)| *level).collect();
         assert_eq!(levels, [LogLevel::Warn, LogLevel::Error, LogLevel::Critical]);
         assert_eq!(probe.host.take_log(), ["hello"; 3]);
+    }
+
+    fn written(message: &str) -> Vec<String> {
+        let mut written = Vec::new();
+        super::lines(message.as_bytes(), |line| written.push(String::from_utf8_lossy(line).into()));
+        written
+    }
+
+    #[test]
+    fn each_line_is_written_by_itself() {
+        assert_eq!(written("one"), ["one"]);
+        assert_eq!(written(""), [""]);
+        assert_eq!(written("one\n"), ["one"]);
+        assert_eq!(written("\r\none\r\n\r\ntwo\nthree"), ["one", "two", "three"]);
+        assert!(written("\n\n").is_empty());
+    }
+
+    #[test]
+    fn what_is_too_much_is_cut_and_told() {
+        let told = |bytes| format!("{bytes} bytes more of a plugin's message were not logged");
+        let long = written(&"x".repeat(limits::LOG_BYTES + 7));
+        assert_eq!((long[0].len(), &long[1..]), (limits::LOG_BYTES, &[told(7)][..]));
+
+        let exactly = "x\n".repeat(limits::LOG_LINES);
+        assert_eq!(written(&exactly), ["x"; limits::LOG_LINES]);
+        let more = written(&format!("{exactly}yes"));
+        assert_eq!((more.len(), more.last()), (limits::LOG_LINES + 1, Some(&told(4))));
+        let both = written(&"x\n".repeat(limits::LOG_BYTES));
+        assert_eq!(both.last(), Some(&told(2 * (limits::LOG_BYTES - limits::LOG_LINES) + 1)));
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use wasmtime::Linker;
 
+use super::bounded;
 use crate::abi::Status;
 use crate::host::{Host, Properties};
+use crate::limits;
 use crate::memory::{Guest, Result, ReturnBytes};
 use crate::property::PropertyPath;
 use crate::state::{Identity, VmState};
-use crate::wasm::memory::GuestBytes;
+use crate::wasm::memory::{GuestBytes, LinearMemory};
 
 pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
     hostcalls! { linker:
@@ -24,7 +26,7 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
 
 fn get_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, out: ReturnBytes) -> Result {
     guest.give_copy(out, |value, memory, state| {
-        let path = PropertyPath::new(memory.bytes(path)?);
+        let path = property_path(&memory, path)?;
         match own_property(&state.plugin, path) {
             Some(own) => value.extend_from_slice(own),
             None => value.extend_from_slice(&state.stream()?.property(path)?.ok_or(Status::NotFound)?),
@@ -35,9 +37,15 @@ fn get_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, out: Return
 
 fn set_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, value: GuestBytes) -> Result {
     let (memory, state) = guest.split();
-    let path = PropertyPath::new(memory.bytes(path)?);
+    let path = property_path(&memory, path)?;
     let value = memory.bytes(value)?;
     Ok(state.stream()?.set_property(path, value)?)
+}
+
+/// None is longer that exists.
+fn property_path<'a>(memory: &'a LinearMemory<'_>, path: GuestBytes) -> Result<PropertyPath<'a>> {
+    let path = bounded::bytes(memory, path, limits::PROPERTY_PATH, Status::NotFound)?;
+    Ok(PropertyPath::new(path))
 }
 
 /// What a plugin can ask of itself, with or without a request. One plugin has one root, so its root id is its name.

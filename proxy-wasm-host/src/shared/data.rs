@@ -100,6 +100,9 @@ impl<L: Lock> SharedData<L> {
 
     /// Appends the value of a key, and tells its CAS number.
     pub fn get(&self, scope: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32, Error> {
+        if key.len() > MAX_NAME {
+            return Err(Error::NotFound);
+        }
         let zone = self.enter();
         let (_, node) = self.find(self.hash(scope, key), scope, key).ok_or(Error::NotFound)?;
         self.order.touch(node);
@@ -201,8 +204,9 @@ impl<L: Lock> SharedData<L> {
 
     /// A block for a node, evicting others if that is allowed.
     fn allocate(&self, words: usize, eviction: Eviction) -> Result<usize, Error> {
+        let mut block = self.heap.allocate(words);
         loop {
-            if let Some(block) = self.heap.allocate(words) {
+            if let Some(block) = block {
                 return Ok(block);
             }
             let oldest = match eviction {
@@ -210,6 +214,7 @@ impl<L: Lock> SharedData<L> {
                 Eviction::LeastRecentlyUsed => self.order.oldest(),
             };
             self.remove(oldest.ok_or(Error::Full)?);
+            block = self.heap.allocate_what_was_freed(words);
         }
     }
 

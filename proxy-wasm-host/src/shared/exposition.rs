@@ -7,7 +7,7 @@ mod name;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
@@ -35,60 +35,82 @@ struct Family {
 
 /// The page of all samples. `describe` knows the host's own metrics.
 pub fn text(samples: &[Sample], describe: impl Fn(&str) -> Option<Own>) -> String {
-    let mut families = BTreeMap::new();
+    let mut families = Families::default();
     let mut order: Vec<_> = samples.iter().collect();
     // The host's own come first, so that a plugin cannot take their names.
     order.sort_unstable_by(|a, b| (&a.scope, &a.name).cmp(&(&b.scope, &b.name)));
     for sample in order {
-        add(&mut families, sample, &describe);
+        families.add(sample, &describe);
     }
     let mut page = String::new();
-    for (name, family) in &families {
+    for (name, family) in &families.by_name {
         // Writing to a string does not fail.
         let _ = write_family(&mut page, name, family);
     }
     page
 }
 
-fn add(families: &mut BTreeMap<String, Family>, sample: &Sample, describe: impl Fn(&str) -> Option<Own>) {
-    let Name { name, mut labels } = Name::parse(&sample.name, sample.scope.is_empty());
-    if !sample.scope.is_empty() {
-        labels.insert("plugin".to_owned(), String::from_utf8_lossy(&sample.scope).into_owned());
-    }
-    let name = free_name(families, name, sample.kind);
-    let family = families.entry(name).or_insert_with_key(|name| {
-        let own = describe(name).filter(|_| sample.scope.is_empty());
-        Family {
-            kind: sample.kind,
-            nanoseconds: own.as_ref().is_some_and(|own| own.nanoseconds),
-            help: own
-                .map_or_else(|| format!("{}, of a plugin", Escaped(&sample.name, false)), |own| own.help.to_owned()),
-            series: BTreeMap::new(),
-        }
-    });
-    // Names that differ only in what Prometheus does not allow are told apart by a label.
-    if family.series.contains_key(&render(&labels)) {
-        labels.insert("metric".to_owned(), String::from_utf8_lossy(&sample.name).into_owned());
-    }
-    family.series.insert(render(&labels), sample.values.clone());
+/// The families of a page, each under a name of its own.
+#[derive(Default)]
+struct Families {
+    by_name: BTreeMap<String, Family>,
+    /// Every name that a family stands under, with the family's.
+    parts: HashMap<String, String>,
+    /// The names that were found for metrics of a name and kind.
+    found: HashMap<(String, Kind), String>,
 }
 
-/// A name under which no metric of another kind stands, nor a part of a histogram.
-fn free_name(families: &BTreeMap<String, Family>, name: String, kind: Kind) -> String {
-    let taken: BTreeSet<String> = families
-        .iter()
-        .filter(|(other, family)| **other != name || family.kind != kind)
-        .flat_map(|(other, family)| parts(other, family.kind))
-        .collect();
-    let mut free = name;
-    while parts(&free, kind).any(|part| taken.contains(&part)) {
-        free.push_str(match kind {
-            Kind::Counter => "_counter",
-            Kind::Gauge => "_gauge",
-            Kind::Histogram => "_histogram",
+impl Families {
+    fn add(&mut self, sample: &Sample, describe: impl Fn(&str) -> Option<Own>) {
+        let Name { name, mut labels } = Name::parse(&sample.name, sample.scope.is_empty());
+        if !sample.scope.is_empty() {
+            labels.insert("plugin".to_owned(), String::from_utf8_lossy(&sample.scope).into_owned());
+        }
+        let name = self.free_name(name, sample.kind);
+        let family = self.by_name.entry(name).or_insert_with_key(|name| {
+            let own = describe(name).filter(|_| sample.scope.is_empty());
+            Family {
+                kind: sample.kind,
+                nanoseconds: own.as_ref().is_some_and(|own| own.nanoseconds),
+                help: own.map_or_else(
+                    || format!("{}, of a plugin", Escaped(&sample.name, false)),
+                    |own| own.help.to_owned(),
+                ),
+                series: BTreeMap::new(),
+            }
         });
+        // Names that differ only in what Prometheus does not allow are told apart by a label.
+        if family.series.contains_key(&render(&labels)) {
+            labels.insert("metric".to_owned(), String::from_utf8_lossy(&sample.name).into_owned());
+        }
+        family.series.insert(render(&labels), sample.values.clone());
     }
-    free
+
+    /// A name under which no metric of another kind stands, nor a part of a histogram.
+    fn free_name(&mut self, name: String, kind: Kind) -> String {
+        let wanted = (name, kind);
+        if let Some(found) = self.found.get(&wanted) {
+            return found.clone();
+        }
+        let mut free = wanted.0.clone();
+        while parts(&free, kind).any(|part| self.is_taken(&part, &free, kind)) {
+            free.push_str(match kind {
+                Kind::Counter => "_counter",
+                Kind::Gauge => "_gauge",
+                Kind::Histogram => "_histogram",
+            });
+        }
+        self.parts.extend(parts(&free, kind).map(|part| (part, free.clone())));
+        self.found.insert(wanted, free.clone());
+        free
+    }
+
+    /// Whether another family than that of this name and kind stands under `part`.
+    fn is_taken(&self, part: &str, name: &str, kind: Kind) -> bool {
+        self.parts
+            .get(part)
+            .is_some_and(|owner| owner != name || self.by_name.get(owner).is_none_or(|family| family.kind != kind))
+    }
 }
 
 /// The names that a family stands under.

@@ -14,6 +14,8 @@ const SMALLEST: usize = TAGS + 2;
 const LISTS: usize = usize::BITS as usize;
 /// How far a list is searched before a larger block is split.
 const GLANCE: usize = 16;
+/// How far it is searched where there is no larger block: one that fits may be missed.
+const SEARCH: usize = 1024;
 
 /// The words of a heap's own that a structure keeps for it.
 pub const HEAP_ROOT: usize = LISTS;
@@ -54,8 +56,17 @@ impl Heap {
 
     /// Takes a block of at least so many words; tells where they begin.
     pub fn allocate(self, words: usize) -> Option<usize> {
+        self.allocate_within(words, SEARCH)
+    }
+
+    /// As [`Self::allocate`], where only what was freed last can be of help: it is the first of its list.
+    pub fn allocate_what_was_freed(self, words: usize) -> Option<usize> {
+        self.allocate_within(words, 0)
+    }
+
+    fn allocate_within(self, words: usize, search: usize) -> Option<usize> {
         let needed = words.checked_add(TAGS)?.max(SMALLEST);
-        let block = self.find(needed)?;
+        let block = self.find(needed, search)?;
         let size = self.size(block);
         self.unlink(block);
         let taken = if size - needed < SMALLEST { size } else { needed };
@@ -78,14 +89,14 @@ impl Heap {
         self.add_free(start, end);
     }
 
-    fn find(self, needed: usize) -> Option<usize> {
+    fn find(self, needed: usize, search: usize) -> Option<usize> {
         let own = list_of(needed);
         let fits = |&block: &usize| self.size(block) >= needed;
         self.blocks(own)
             .take(GLANCE)
             .find(fits)
             .or_else(|| (own + 1..LISTS).find_map(|list| self.blocks(list).next()))
-            .or_else(|| self.blocks(own).skip(GLANCE).find(fits))
+            .or_else(|| self.blocks(own).skip(GLANCE).take(search).find(fits))
     }
 
     fn blocks(self, list: usize) -> impl Iterator<Item = usize> {

@@ -24,6 +24,8 @@ const FREE: usize = ROOT;
 /// The number of [`Metrics::is_first`].
 const SAID: usize = ROOT + 1;
 const TABLE: usize = ROOT + 2;
+/// Places that are looked at for a name: a table that is nearly full takes no more metrics.
+const PROBES: usize = 1024;
 /// One place in the table for so many words of the zone.
 const WORDS_PER_PLACE: usize = 16;
 /// A metric begins on a cache line of its own, so that workers that count different things do not wait for each other.
@@ -43,7 +45,7 @@ mod metric {
 }
 
 /// What a metric counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// Goes up.
     Counter = 0,
@@ -113,7 +115,7 @@ impl<L: Lock> Metrics<L> {
         let zone = self.zone.enter(|_| {});
         let hash = hash(0, scope, name);
         let start = hash as usize;
-        for step in 0..self.places {
+        for step in 0..self.places.min(PROBES) {
             let place = start.wrapping_add(step) & (self.places - 1);
             let found = zone.index(TABLE + place);
             if found == 0 {
@@ -184,6 +186,17 @@ impl<L: Lock> Metrics<L> {
             .filter(|&at| at != 0)
             .map(|at| self.sample(at))
             .collect()
+    }
+
+    /// How many metrics there are.
+    pub fn len(&self) -> usize {
+        let memory = self.zone.memory();
+        (TABLE..TABLE + self.places).filter(|&place| memory.index(place) != 0).count()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     fn sample(&self, at: usize) -> Sample {

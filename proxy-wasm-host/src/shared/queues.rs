@@ -96,6 +96,9 @@ impl<L: Lock> SharedQueues<L> {
 
     /// Finds a queue.
     pub fn resolve(&self, scope: &[u8], name: &[u8]) -> Result<u32, Error> {
+        if name.len() > MAX_NAME || scope.len() > MAX_NAME {
+            return Err(Error::NotFound);
+        }
         // The table only grows, and what stands in it does not change.
         self.find(hash(0, scope, name), scope, name).ok_or(Error::NotFound)
     }

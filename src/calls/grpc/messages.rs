@@ -8,17 +8,20 @@ const PREFIX: usize = 5;
 /// Cuts what has come into messages.
 pub struct Messages {
     bytes: Vec<u8>,
+    /// Bytes in front that have been taken.
+    taken: usize,
     limit: usize,
 }
 
 impl Messages {
     /// Takes messages of up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit }
+        Self { bytes: Vec::new(), taken: 0, limit }
     }
 
     /// Appends what has come.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..std::mem::take(&mut self.taken));
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -27,7 +30,7 @@ impl Messages {
     /// # Errors
     /// The status that a message this host cannot take ends its call with.
     pub fn next(&mut self) -> Result<Option<Vec<u8>>, Status> {
-        let Some((&[compressed, length @ ..], rest)) = self.bytes.split_first_chunk::<PREFIX>() else {
+        let Some((&[compressed, length @ ..], rest)) = self.bytes[self.taken..].split_first_chunk::<PREFIX>() else {
             return Ok(None);
         };
         if compressed != 0 {
@@ -37,12 +40,8 @@ impl Messages {
         if length > self.limit {
             return Err(Status::resource_exhausted(length, self.limit));
         }
-        if rest.len() < length {
-            return Ok(None);
-        }
-        let rest = self.bytes.split_off(PREFIX + length);
-        let mut message = std::mem::replace(&mut self.bytes, rest);
-        message.drain(..PREFIX);
-        Ok(Some(message))
+        let Some(message) = rest.get(..length) else { return Ok(None) };
+        self.taken += PREFIX + length;
+        Ok(Some(message.to_vec()))
     }
 }

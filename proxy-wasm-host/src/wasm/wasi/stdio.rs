@@ -11,8 +11,10 @@ use crate::wasm::memory::{GuestBytes, LinearMemory};
 /// Bytes of a line; nginx's log cuts at half of it. What is longer becomes several.
 const LINE: usize = 4096;
 
-/// Bytes taken by one call, and parts looked at: a guest writes the rest by another, which can be interrupted between.
+/// Bytes taken by one call, lines that end in it, and parts looked at: a guest writes the rest by
+/// another, and can be interrupted in between.
 const WRITE: u32 = 64 << 10;
+const LINES: usize = 256;
 const PARTS: u32 = 1024;
 
 /// Where a guest can write.
@@ -29,16 +31,24 @@ pub enum Output {
 pub struct LineBuffer(Vec<u8>);
 
 impl LineBuffer {
-    /// Adds bytes and gives away each line that ends in them.
-    fn write(&mut self, bytes: &[u8], mut line: impl FnMut(&[u8])) {
+    /// Adds bytes and gives away each line that ends in them, up to so many `lines`. Answers how
+    /// many bytes it took.
+    fn write(&mut self, bytes: &[u8], lines: &mut usize, mut line: impl FnMut(&[u8])) -> usize {
+        let mut taken = 0;
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
             for part in piece.chunks(LINE) {
+                if *lines == 0 {
+                    return taken;
+                }
                 self.0.extend_from_slice(part);
+                taken += part.len();
                 if part.ends_with(b"\n") || self.0.len() >= LINE {
                     self.end_line(&mut line);
+                    *lines -= 1;
                 }
             }
         }
+        taken
     }
 
     /// Gives away what there is, unless it is blank.
@@ -76,19 +86,22 @@ fn write<T: WasiHost>(
         _ => return Err(Errno::Badf),
     };
     memory.check(return_written, 4)?;
-    let mut written = 0;
+    let (mut written, mut lines) = (0, LINES);
     for index in 0..count.min(PARTS) {
         let part = parts.checked_add(index * 8).ok_or(Errno::Fault)?;
         let address = memory.read_u32(part)?;
         let size = memory.read_u32(part.checked_add(4).ok_or(Errno::Fault)?)?.min(WRITE - written);
-        write_lines(state, output, memory.bytes(GuestBytes { address, size })?);
-        written += size;
+        let bytes = memory.bytes(GuestBytes { address, size })?;
+        let taken = with_buffer(state, output, |buffer, state| {
+            buffer.write(bytes, &mut lines, |line| state.log_line(output, line))
+        });
+        // No more than a part has.
+        written += taken as u32;
+        if lines == 0 || written == WRITE {
+            break;
+        }
     }
     Ok(memory.write_u32(return_written, written)?)
-}
-
-fn write_lines<T: WasiHost>(state: &mut T, output: Output, bytes: &[u8]) {
-    with_buffer(state, output, |buffer, state| buffer.write(bytes, |line| state.log_line(output, line)));
 }
 
 /// Logs what a guest wrote without ending the line: for the end of a callback, after which nobody may write the rest.
@@ -110,10 +123,11 @@ fn end_lines<T: WasiHost>(state: &mut T) {
 }
 
 /// Borrows buffer and state apart.
-fn with_buffer<T: WasiHost>(state: &mut T, output: Output, call: impl FnOnce(&mut LineBuffer, &mut T)) {
+fn with_buffer<T: WasiHost, R>(state: &mut T, output: Output, call: impl FnOnce(&mut LineBuffer, &mut T) -> R) -> R {
     let mut taken = mem::take(buffer(state, output));
-    call(&mut taken, state);
+    let result = call(&mut taken, state);
     *buffer(state, output) = taken;
+    result
 }
 
 fn buffer<T: WasiHost>(state: &mut T, output: Output) -> &mut LineBuffer {
@@ -131,7 +145,8 @@ mod tests {
     fn lines(pieces: &[&str]) -> (Vec<String>, String) {
         let (mut buffer, mut lines) = (LineBuffer::default(), Vec::new());
         for piece in pieces {
-            buffer.write(piece.as_bytes(), |line| lines.push(String::from_utf8_lossy(line).into_owned()));
+            let push = |line: &[u8]| lines.push(String::from_utf8_lossy(line).into_owned());
+            assert_eq!(buffer.write(piece.as_bytes(), &mut LINES.clone(), push), piece.len());
         }
         (lines, String::from_utf8_lossy(&buffer.0).into_owned())
     }

@@ -204,6 +204,17 @@ fn one_call_takes_only_so_much() {
 }
 
 #[test]
+fn one_call_writes_only_so_many_lines() {
+    let mut guest = Guest::new("wasi_snapshot_preview1");
+    guest.memory()[1024..3024].copy_from_slice(&b"x\n".repeat(1000));
+    let parts = [1024, 100, 1124, 1900].map(u32::to_le_bytes);
+    guest.memory()[64..80].copy_from_slice(parts.as_flattened());
+    assert_eq!(guest.call("fd_write", &[1, 64, 2, 8]), SUCCESS);
+    assert_eq!(guest.memory()[8..12], 512u32.to_le_bytes());
+    assert_eq!(guest.store.data().lines.len(), 256);
+}
+
+#[test]
 fn one_call_answers_only_so_many_subscriptions() {
     for (module, size) in [("wasi_snapshot_preview1", 48), ("wasi_unstable", 56)] {
         let mut guest = Guest::with_memory(module, 16);

@@ -1,0 +1,25 @@
+//! What one call of a host function takes at most.
+//!
+//! A guest can be interrupted between its calls, not in one: so no call may take long, however
+//! large the guest's memory is. What is longer than this is refused, or cut, before it is looked
+//! at.
+
+/// Bytes of a name: of a field, a foreign function, an upstream, a service or a method.
+pub const NAME: usize = 64 << 10;
+
+/// Bytes of a property's path. To look for an argument, nginx compares the name with each place of
+/// the query.
+pub const PROPERTY_PATH: usize = 1 << 10;
+
+/// Bytes of a serialized map, or of a field's value: more than a host lets a plugin set in one
+/// request.
+pub const MAP: usize = 16 << 20;
+
+/// Bytes of a host name that is to be resolved (RFC 1035, 2.3.4).
+pub const HOST_NAME: usize = 255;
+
+/// Bytes that one call writes into the log.
+pub const LOG_BYTES: usize = 64 << 10;
+
+/// Lines that one call writes into the log.
+pub const LOG_LINES: usize = 256;
