@@ -1,7 +1,7 @@
 //! Host functions: called in any order and any context, with any arguments, by a plugin whose allocator may lie.
 
 use proxy_wasm_host::abi::{BufferType, MapType, Status};
-use proxy_wasm_host::hostcalls::probe::{ABI, Allocator, OUT, Probe, WASI};
+use proxy_wasm_host::local::probe::{ABI, Allocator, OUT, Probe, WASI};
 use proxy_wasm_host::pairs::{Encoder, Measure, PairsBuf};
 
 use crate::input::Input;

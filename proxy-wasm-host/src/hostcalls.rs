@@ -33,7 +33,6 @@ mod local_response;
 mod logging;
 mod metrics;
 pub mod names;
-pub mod probe;
 mod properties;
 mod shared_data;
 mod shared_queues;

@@ -28,7 +28,7 @@ pub(crate) type NotStarted = (&'static str, Failure);
 impl<H: Host> Instance<H> {
     /// Makes an instance and runs its start functions. The contexts go with it, or stay where they are if it does not come up.
     pub fn start(plugin: &Plugin<H>, host: H, contexts: &mut Contexts<H::Stream>) -> Result<Self, NotStarted> {
-        let state = VmState::new(plugin, host, mem::take(contexts));
+        let state = plugin.state(host, mem::take(contexts));
         let mut store = Store::new(plugin.engine().wasmtime(), state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(plugin.start_ticks());

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod lines;
 mod plugin;
+pub mod probe;
 mod stream;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -11,11 +11,13 @@ use wasmtime::{Caller, ExternType, FuncType, ImportType, InstancePre, Linker, Un
 
 use super::abi::{AbiVersion, Status};
 use super::callbacks::{Callback, CallbackSet, Signature};
+use super::context::Contexts;
 use super::host::Host;
 use super::hostcalls::{self, names};
 use super::state::{Identity, VmState};
 use crate::error::{Error, one_line};
-use crate::wasm::{Engine, Module, limits, wasi};
+use crate::wasm::wasi::{self, Wasi};
+use crate::wasm::{Engine, Module, limits};
 
 /// The markers of the ABI versions, newest first: of several the newest counts.
 const ABI_VERSIONS: [(&str, AbiVersion); 4] = [
@@ -159,6 +161,12 @@ impl<H: Host> Plugin<H> {
     /// What the operator decided about it.
     pub fn options(&self) -> &PluginOptions {
         &self.options
+    }
+
+    /// What the store of an instance of this plugin holds.
+    pub(crate) fn state(&self, host: H, contexts: Contexts<H::Stream>) -> VmState<H> {
+        let (limits, wasi) = (limits::limits(self.options.memory_limit), Wasi::new(&self.options.env));
+        VmState::new(Arc::clone(&self.identity), limits, wasi, host, contexts)
     }
 
     pub(crate) fn instance_pre(&self) -> &InstancePre<VmState<H>> {

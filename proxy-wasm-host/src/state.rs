@@ -8,8 +8,6 @@ use super::abi::Status;
 use super::context::Contexts;
 use super::host::{Host, Origin};
 use super::pairs::PairsBuf;
-use super::plugin::Plugin;
-use crate::wasm::limits;
 use crate::wasm::wasi::Wasi;
 
 /// Which plugin runs here; the same in every instance of it.
@@ -79,17 +77,23 @@ pub struct HttpCallResponse {
 
 impl<H: Host> VmState<H> {
     /// For an instance that is about to be made.
-    pub(crate) fn new(plugin: &Plugin<H>, host: H, contexts: Contexts<H::Stream>) -> Self {
+    pub(crate) fn new(
+        plugin: Arc<Identity>,
+        limits: StoreLimits,
+        wasi: Wasi,
+        host: H,
+        contexts: Contexts<H::Stream>,
+    ) -> Self {
         Self {
             host,
-            plugin: Arc::clone(plugin.identity()),
+            plugin,
             contexts,
             incoming: Incoming::default(),
             guest: None,
             apart: None,
             scratch: Vec::new(),
-            limits: limits::limits(plugin.options().memory_limit),
-            wasi: Wasi::new(&plugin.options().env),
+            limits,
+            wasi,
         }
     }
 

@@ -138,7 +138,7 @@ fn replaced(start: u32, size: u32, available: usize) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
     use crate::state::HttpCallResponse;
 
     const MINUS_ONE: u32 = u32::MAX;

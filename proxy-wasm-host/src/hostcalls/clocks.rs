@@ -21,7 +21,7 @@ fn get_current_time_nanoseconds<H: Host>(guest: &mut Guest<'_, H>, return_time: 
 #[cfg(test)]
 mod tests {
     use crate::abi::Status;
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
 
     #[test]
     fn the_time_has_64_bits() {

@@ -26,7 +26,7 @@ fn set_effective_context<H: Host>(guest: &mut Guest<'_, H>, context_id: u32) -> 
 #[cfg(test)]
 mod tests {
     use crate::abi::Status;
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
 
     #[test]
     fn the_effective_context_can_be_any_that_lives() {

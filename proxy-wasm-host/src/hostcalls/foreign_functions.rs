@@ -54,7 +54,7 @@ fn call_foreign_function<H: Host>(
 #[cfg(test)]
 mod tests {
     use crate::abi::Status;
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
 
     #[test]
     fn a_function_is_called_by_name() {

@@ -113,7 +113,7 @@ fn grpc_close<H: Host>(guest: &mut Guest<'_, H>, id: u32) -> Result {
 #[cfg(test)]
 mod tests {
     use crate::abi::Status;
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
 
     fn target(probe: &mut Probe) -> Vec<u32> {
         [probe.put("upstream"), probe.put("echo.Echo"), probe.put("Say"), [0, 0]].concat()

@@ -178,7 +178,7 @@ fn writable<H: Host>(state: &mut VmState<H>, map: MapType) -> std::result::Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
     use crate::state::HttpCallResponse;
 
     const REQUEST: u32 = MapType::HttpRequestHeaders as u32;

@@ -55,7 +55,7 @@ fn http_call<H: Host>(
 #[cfg(test)]
 mod tests {
     use crate::abi::Status;
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
 
     fn call(probe: &mut Probe, upstream: &str, headers: &[u8]) -> Status {
         let (upstream, headers, body) = (probe.put(upstream), probe.put(headers), probe.put("body"));

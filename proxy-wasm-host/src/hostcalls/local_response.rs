@@ -52,8 +52,8 @@ fn send_local_response<H: Host>(
 #[cfg(test)]
 mod tests {
     use crate::abi::Status;
-    use crate::hostcalls::probe::Probe;
     use crate::local::SentResponse;
+    use crate::local::probe::Probe;
 
     fn send(probe: &mut Probe, headers: &[u8]) -> Status {
         let (details, body, headers) = (probe.put("why"), probe.put("body"), probe.put(headers));

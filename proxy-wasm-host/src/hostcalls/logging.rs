@@ -63,8 +63,8 @@ fn get_log_level<H: Host>(guest: &mut Guest<'_, H>, return_level: u32) -> Result
 #[cfg(test)]
 mod tests {
     use crate::abi::{LogLevel, Status};
-    use crate::hostcalls::probe::{OUT, Probe};
     use crate::limits;
+    use crate::local::probe::{OUT, Probe};
 
     #[test]
     fn messages_below_the_level_are_not_logged() {

@@ -44,7 +44,7 @@ fn increment_metric<H: Host>(guest: &mut Guest<'_, H>, id: u32, offset: i64) -> 
 #[cfg(test)]
 mod tests {
     use crate::abi::{MetricType, Status};
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
 
     #[test]
     fn a_metric_is_defined_changed_and_read() {

@@ -130,7 +130,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::hostcalls::probe;
+    use crate::local::probe;
 
     #[test]
     fn they_are_those_that_plugins_can_import() {

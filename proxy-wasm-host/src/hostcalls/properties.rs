@@ -60,7 +60,7 @@ fn own_property<'a>(plugin: &'a Identity, path: PropertyPath<'_>) -> Option<&'a 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hostcalls::probe::Probe;
+    use crate::local::probe::Probe;
 
     fn get(probe: &mut Probe, path: &str) -> std::result::Result<Vec<u8>, Status> {
         let [address, size] = probe.put(path);

@@ -41,7 +41,7 @@ fn set_shared_data<H: Host>(guest: &mut Guest<'_, H>, key: GuestBytes, value: Gu
 #[cfg(test)]
 mod tests {
     use crate::abi::Status;
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
 
     #[test]
     fn values_are_shared_by_key_and_checked_by_cas() {

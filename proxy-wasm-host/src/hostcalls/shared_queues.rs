@@ -62,7 +62,7 @@ fn dequeue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, out: Retu
 #[cfg(test)]
 mod tests {
     use crate::abi::Status;
-    use crate::hostcalls::probe::{OUT, Probe};
+    use crate::local::probe::{OUT, Probe};
 
     #[test]
     fn items_go_in_and_out_in_order() {

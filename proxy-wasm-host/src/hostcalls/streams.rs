@@ -85,8 +85,8 @@ mod tests {
     use super::*;
     use crate::abi::Status;
     use crate::context::ContextKey;
-    use crate::hostcalls::probe::{OUT, Probe, link};
     use crate::local::LocalStream;
+    use crate::local::probe::{OUT, Probe, link};
 
     #[test]
     fn halves_are_continued_and_closed_by_number() {

@@ -1,7 +1,7 @@
 //! Hostile arguments, to every host function: addresses, sizes and maps that lie, and allocators that do.
 
-use super::probe::{ABI, Allocator, OUT, Probe, params};
 use crate::abi::{MapType, Status};
+use crate::local::probe::{ABI, Allocator, OUT, Probe, params};
 
 /// Arguments that every host function can read, and where among them the pointers are.
 fn harmless(kinds: &str) -> (Vec<u32>, Vec<(usize, char)>) {

@@ -22,7 +22,7 @@ fn set_tick_period_milliseconds<H: Host>(guest: &mut Guest<'_, H>, period: u32) 
 #[cfg(test)]
 mod tests {
     use crate::abi::Status;
-    use crate::hostcalls::probe::Probe;
+    use crate::local::probe::Probe;
 
     #[test]
     fn a_timer_belongs_to_the_plugin_context() {

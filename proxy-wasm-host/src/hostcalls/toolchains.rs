@@ -29,8 +29,8 @@ fn abort<H: Host>(
 
 #[cfg(test)]
 mod tests {
-    use crate::hostcalls::probe::{Probe, link};
     use crate::local::LocalStream;
+    use crate::local::probe::{Probe, link};
 
     #[test]
     fn plugins_of_emscripten_and_assemblyscript_link_and_an_abort_is_a_trap() {

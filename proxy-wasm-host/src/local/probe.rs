@@ -198,7 +198,7 @@ pub fn defined() -> std::collections::BTreeSet<String> {
     let mut probe = Probe::new();
     let plugin = plugin();
     let mut linker = wasmtime::Linker::new(plugin.engine().wasmtime());
-    super::add_to_linker(&mut linker, plugin.module().wasmtime()).unwrap();
+    crate::hostcalls::add_to_linker(&mut linker, plugin.module().wasmtime()).unwrap();
     crate::wasm::wasi::add_to_linker(&mut linker).unwrap();
     linker.iter(&mut probe.store).map(|(_, name, _)| name.to_owned()).collect()
 }
@@ -232,7 +232,7 @@ impl Probe {
         let context = ContextKey::Plugin(contexts.register(Arc::from(&b"conf"[..])));
         contexts.set_stage(context, Stage::Open);
         contexts.enter(context);
-        let mut store = Store::new(plugin.engine().wasmtime(), VmState::new(plugin, host.clone(), contexts));
+        let mut store = Store::new(plugin.engine().wasmtime(), plugin.state(host.clone(), contexts));
         let instance = plugin.instance_pre().instantiate(&mut store).unwrap();
         let memory = instance.get_memory(&mut store, "memory").unwrap();
         let allocate = instance.get_typed_func(&mut store, "proxy_on_memory_allocate").ok().map(Arc::new);
