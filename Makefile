@@ -106,6 +106,7 @@ lint: deps ## install what is missing, check formats and styles
 	scripts/with-nginx cargo clippy --release --workspace --exclude ngx-proxy-wasm-fuzz --all-targets $(CARGO_FLAGS) -- -D warnings
 	scripts/lint-plugins
 	scripts/lint-scripts
+	scripts/lint-arrows
 
 # The tables of docs/performance.md; BENCH names some subjects or rows. Its counts fail it, times do not.
 .PHONY: bench
