@@ -95,6 +95,11 @@ test-browser: plugins all ## look at the status page in headless Chromium, where
 fuzz: deps ## install what is missing, fuzz each target for FUZZ_SECONDS
 	scripts/fuzz $(FUZZ_SECONDS)
 
+.PHONY: fuzz-front
+fuzz-front: deps plugins all ## the same to nginx by broken clients; SEED=N repeats what found something
+	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
+		FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/front/run
+
 .PHONY: sanitize
 sanitize: deps plugins all ## install what is missing, build, run suites under valgrind
 	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
