@@ -117,6 +117,9 @@ sub import {
     *{"${caller}::free_port"}   = \&ProxyWasm::Port::reserve_port;
 }
 
+my $runner_has_temp_paths
+    = $Runner eq 'Test::Nginx::Socket' && ProxyWasm::TestNginx::has_temp_paths();
+
 # Those that the runner expands itself, with ports of its own choosing.
 my %runner_expands = map { $_ => 1 }
     qw(main_config http_config config post_main_config user_files);
@@ -139,7 +142,8 @@ add_block_preprocessor(sub {
     return if !defined $block->config && !defined $block->check_config;
     my %sections = map { ($_ => scalar $block->$_) } qw(main_config http_config config);
     my ($main, $http) = preamble(
-        %sections, lua => defined $block->lua, no_module => defined $block->no_module);
+        %sections, lua => defined $block->lua, no_module => defined $block->no_module,
+        has_temp_paths => $runner_has_temp_paths && !defined $block->check_config);
     $block->set_value(main_config => $main . ($sections{main_config} // ''));
     $block->set_value(http_config => find_libraries($http . ($sections{http_config} // '')));
 

@@ -31,7 +31,7 @@ sub target_dir {
 }
 
 # (lines for main, lines for http{}), given {main_config, http_config, config, lua,
-# no_module}.
+# no_module, has_temp_paths}.
 sub preamble {
     my (%block) = @_;
     my $text = join "\n", map { $_ // '' } @block{qw(main_config http_config config)};
@@ -42,7 +42,7 @@ sub preamble {
     push @main, map { "load_module $_;" } _lua_modules() if $lua;
     push @main, 'load_module ' . _module() . ';' if !$block{no_module} && length _module();
 
-    for my $temp (qw(client_body proxy fastcgi uwsgi scgi)) {
+    for my $temp ($block{has_temp_paths} ? () : qw(client_body proxy fastcgi uwsgi scgi)) {
         push @http, "${temp}_temp_path ${temp}_temp;" if $text !~ /\b${temp}_temp_path\b/;
     }
     push @http, 'lua_package_path "' . repository() . '/lib/?.lua;;";'

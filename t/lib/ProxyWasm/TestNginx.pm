@@ -17,13 +17,20 @@ use ProxyWasm::Skip qw(nginx_info);
 no warnings 'once';
 
 use Exporter 'import';
-our @EXPORT_OK = qw(amend);
+our @EXPORT_OK = qw(amend has_temp_paths);
 
 sub amend {
     my ($root) = @_;
     _guard_log();
     $Test::Nginx::Util::NginxBinary = _wrapper($root, $Test::Nginx::Util::NginxBinary)
         if nginx_info()->{configure} =~ m{--error-log-path=(?:stderr|/)};
+}
+
+# Whether this Test::Nginx writes the *_temp_path directives, as it does since 0.31.
+sub has_temp_paths {
+    my $path = $INC{'Test/Nginx/Util.pm'};
+    open my $in, '<', $path or die "$path: $!\n";
+    return scalar grep { /\bfastcgi_temp_path\b/ } <$in>;
 }
 
 sub _guard_log {
