@@ -112,6 +112,7 @@ lint: deps ## install what is missing, check formats and styles
 	scripts/lint-plugins
 	scripts/lint-scripts
 	scripts/lint-arrows
+	scripts/draw-phases --check
 
 # The tables of docs/performance.md; BENCH names some subjects or rows. Its counts fail it, times do not.
 .PHONY: bench

@@ -59,6 +59,12 @@ same('host functions', [
 same('callbacks', [source('proxy-wasm-host/src/callbacks.rs') =~ /"(proxy_on_\w+)":/g],
     [grep { !/^proxy_on_(?:new_connection|downstream_|upstream_)/ } documented('docs/proxy-wasm.md', 'callback')]);
 
+# The text that the README's picture is drawn from: make lint compares the two.
+my %callback = map { $_ => 1 } documented('docs/proxy-wasm.md', 'callback');
+my @drawn    = slurp('docs/images/phases.txt') =~ /\b(proxy_on_\w+)/g;
+cmp_ok @drawn, '>', 10, 'docs/images/phases.txt: some callbacks are drawn';
+is join(' ', grep { !$callback{$_} } @drawn), '', 'and each is there';
+
 # What the module writes to the error log. Of each text, what stands between the values in it, where that is more than a word.
 my $explained = join ' ', map { slurp("docs/$_.md") =~ s/\s+/ /gr } qw(operations directives apisix);
 my ($texts, @silent) = (0);

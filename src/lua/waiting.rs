@@ -1,8 +1,8 @@
 //! A Lua thread that waits for a plugin: for the calls it made, or for it to resume the request.
 //!
-//! CONTRACT of the C module: while a call that the request made is unanswered, wait; when all are answered and none was made anew,
-//! go on, whatever the plugin returned. Plugins in Go return Continue after a call, those in Rust return Pause and never resume.
-//! A pause with no call is a real one.
+//! While a call that the request made is unanswered, the thread waits; when all are answered and none was made anew, it goes on,
+//! whatever the plugin returned (docs/compatibility.md, "When a request goes on"): plugins in Go return Continue after a call, those
+//! in Rust return Pause and never resume. A pause with no call is a real one.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};

@@ -59,4 +59,29 @@ for my $name (sort keys %size) {
 }
 
 $s->stop(allow => [qr/failed to call function/, qr/unreachable/, qr/fails again and again/]);
+
+# The picture of the README, docs/images/wasm-status.png.
+my $readme = start_nginx(
+    workers     => 2,
+    http_config => join('', map { "wasm_plugin $_ \$TEST_NGINX_PLUGINS/$_.wasm;\n" }
+        qw(rate-limit log response-rewrite)) . 'wasm_plugin auth $TEST_NGINX_PLUGINS/hostcalls.wasm priority=100;',
+    config => <<'E',
+    proxy_wasm log 'every request';
+    location /api {
+        proxy_wasm rate-limit '{"count": 40, "time_window": 36000, "rejected_code": 429}';
+        proxy_wasm response-rewrite '{"body": "rewritten"}';
+        try_files /index.html =404;
+    }
+    location /login { proxy_wasm auth '{"on_request_headers": [["trap"]]}'; }
+    location = /status { proxy_wasm off; wasm_status; }
+E
+);
+$readme->get('/api') for 1 .. 60;
+$readme->get('/index.html') for 1 .. 200;
+$readme->get('/login');
+my $path = "$pictures/wasm-status.png";
+chromium('--blink-settings=preferredColorScheme=1', '--window-size=1350,800', "--screenshot=$path",
+    "http://127.0.0.1:$readme->{port}/status");
+is join(',', picture($path)), '1350,800', 'the picture of the README';
+$readme->stop(allow => [qr/failed to call function/, qr/unreachable/]);
 done_testing;
