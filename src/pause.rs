@@ -94,6 +94,12 @@ impl RequestContext {
         });
     }
 
+    /// As [`Self::pause_response`], while the source of the response is what the plugin waits for: that has a time of its own.
+    pub fn wait_for_source(&self) {
+        self.pause.stop_clock();
+        self.wake_soon();
+    }
+
     /// `proxy_continue_stream` by the plugin of `slot`; without effect unless it holds that stream.
     pub fn resume(&self, slot: usize, stream: StreamType) {
         match stream {
@@ -116,8 +122,8 @@ impl RequestContext {
         }
     }
 
-    /// The client has its answer: what upstream still sends is waited for no longer than until nginx's loop comes round.
-    pub fn end_upstream_soon(&self) {
+    /// Does what is due as soon as nginx's loop comes round: ends the response, or what upstream still sends of it.
+    pub fn wake_soon(&self) {
         self.with_event(Event::post);
     }
 
@@ -132,6 +138,9 @@ impl RequestContext {
     /// Does what is due, from nginx's loop. The request may be gone after.
     fn wake(&self) {
         let timed_out = self.pause.event.borrow_mut().as_mut().is_some_and(|event| event.take_timed_out());
+        if self.request().is_closed() {
+            return;
+        }
         let holder = self.pause.request_holder().and_then(|slot| self.slots.get(slot));
         if let Some(slot) = holder.filter(|_| timed_out) {
             let name = slot.plugin_name();
@@ -141,13 +150,13 @@ impl RequestContext {
         if self.waiting.wake(timed_out) {
             return;
         }
-        if self.response.has_begun() {
-            let resumed = self.pause.response.get().map(RefCell::take).unwrap_or_default();
-            return self.wake_response(&resumed, timed_out);
-        }
         match self.pause.request.get() {
+            Hold::Free if self.response.has_begun() => {
+                let resumed = self.pause.response.get().map(RefCell::take).unwrap_or_default();
+                return self.wake_response(&resumed, timed_out);
+            }
             // nginx is not in a phase of ours: an answer waits until it comes to one, or to the response.
-            Hold::Free if self.is_closed() => return self.request().finalize_in_event(rc::CLOSE),
+            Hold::Free if self.is_closed() => return self.request().cut_off(),
             Hold::Free => return,
             Hold::Held(_) if timed_out => {
                 self.pause.request.set(Hold::Free);

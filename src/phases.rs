@@ -61,6 +61,9 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
         Ok(ctx) => ctx,
         Err(error) => return error.into(),
     };
+    if request.is_post_action() {
+        ctx.leave_response();
+    }
     // An answer may have come while the request waited.
     if let Some(answer) = ctx.take_answer() {
         return phase_result(ctx, Verdict::Answer(answer));

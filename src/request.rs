@@ -260,7 +260,9 @@ impl RequestContext {
             None => return,
             Some(Ok(())) => {}
             Some(Err(failure)) => {
-                self.without(slot, &failure);
+                if let Verdict::Fail = self.without(slot, &failure) {
+                    self.set_answer(Box::new(failure::page()));
+                }
                 self.fail_waiting(slot);
             }
         }

@@ -9,6 +9,7 @@
 //! buffers, which nginx does not fill again until they are taken; only what a plugin was shown and holds is copied.
 
 mod answer;
+mod end;
 mod pieces;
 mod resume;
 mod trailers;
@@ -18,14 +19,15 @@ use std::cell::{Cell, RefCell};
 
 use ngx_bindings::chain::Chain;
 use ngx_bindings::log::Level;
-use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 use proxy_wasm_host::Callback;
 use proxy_wasm_host::abi::MapType;
 
 pub use self::answer::answer_later;
-use self::answer::{answer_now, drop_all, fail, send_answer};
+use self::answer::{answer_now, send_answer};
+use self::end::{Stop, drop_all, fail, is_over_early};
+pub use self::end::{cut_in_lua, fail_in_lua};
 use self::pieces::{Piece, sees_body, take};
 use self::validators::Validators;
 use super::body::Body;
@@ -51,6 +53,8 @@ pub struct Response {
     pub kept: Kept,
     /// What plugins made of the body and nginx has not sent yet.
     unsent: Rarely<Unsent>,
+    /// An upstream makes the response.
+    from_upstream: Cell<bool>,
     /// A plugin changed the body.
     changed: Cell<bool>,
     /// What the header says of the body.
@@ -76,15 +80,10 @@ enum Stage {
     Answering,
     /// What upstream still sends is dropped: a plugin answered, or the response is only a header.
     Dropping,
-}
-
-/// Why the pipeline stopped: what the filter answers to nginx.
-struct Stop(ngx_int_t);
-
-impl From<AllocError> for Stop {
-    fn from(_: AllocError) -> Self {
-        Self(rc::ERROR)
-    }
+    /// nginx's page of this status is to take the place of the response, whose source is over.
+    Failed(ngx_int_t),
+    /// The client is to be cut off.
+    Cut,
 }
 
 impl Response {
@@ -106,6 +105,11 @@ impl Response {
         if !self.has_begun() {
             self.stage.set(Stage::Passing);
         }
+    }
+
+    /// Whether the client is to be cut off.
+    pub fn is_cut(&self) -> bool {
+        self.stage.get() == Stage::Cut
     }
 
     fn header_is_held(&self) -> bool {
@@ -155,12 +159,14 @@ fn header(ctx: &RequestContext) -> ngx_int_t {
         ctx.response.stage.set(Stage::Passing);
         return NEXT.header(ctx.request());
     }
+    ctx.pause.release_request();
+    ctx.response.from_upstream.set(ctx.request().has_active_upstream());
     let result = open_missing(ctx).and_then(|()| match ctx.take_answer() {
         // It came while nginx was busy with the request elsewhere.
         Some(answer) => answer_now(ctx, *answer),
         None => header_from(ctx, 0),
     });
-    result.map_or_else(|Stop(rc)| rc, |()| rc::OK)
+    result.map_or_else(|stop| stop.in_filter(ctx), |()| rc::OK)
 }
 
 /// nginx may answer before a plugin's phase has come; the plugin then sees the response alone, as with Envoy.
@@ -201,7 +207,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
             }
             Verdict::Answer(answer) => return answer_now(ctx, *answer),
             Verdict::Fail => return Err(fail(ctx, rc::SERVICE_UNAVAILABLE)),
-            Verdict::Close => return Err(fail(ctx, rc::ERROR)),
+            Verdict::Close => return Err(end::cut(ctx)),
         }
     }
     let loc = loc_conf(request);
@@ -247,8 +253,8 @@ fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
             chain.consume();
             ctx.response.stage.set(Stage::Dropping);
             let body = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
-            ctx.end_upstream_soon();
-            send_answer(ctx, body).unwrap_or_else(|Stop(rc)| rc)
+            ctx.wake_soon();
+            send_answer(ctx, body).unwrap_or_else(|stop| stop.in_filter(ctx))
         }
         Stage::Dropping => {
             chain.consume();
@@ -256,10 +262,21 @@ fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
             ctx.response.collect_unsent();
             rc
         }
+        Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Trailers if is_over_early(ctx, chain) => {
+            end::without_its_end(ctx, chain)
+        }
         Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Trailers => {
             let result = take(ctx, chain);
             settle(ctx);
-            result.unwrap_or_else(|Stop(rc)| rc)
+            result.unwrap_or_else(|stop| stop.in_filter(ctx))
+        }
+        Stage::Failed(_) => {
+            chain.consume();
+            rc::OK
+        }
+        Stage::Cut => {
+            chain.consume();
+            rc::ERROR
         }
     }
 }
@@ -280,5 +297,5 @@ fn settle(ctx: &RequestContext) {
 
 /// nginx's rule for what a header filter answers.
 fn stop_unless_sent(rc: ngx_int_t) -> Result<(), Stop> {
-    if rc == rc::ERROR || rc > rc::OK { Err(Stop(rc)) } else { Ok(()) }
+    if rc == rc::ERROR || rc > rc::OK { Err(Stop::Filter(rc)) } else { Ok(()) }
 }

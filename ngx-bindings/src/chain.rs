@@ -88,6 +88,13 @@ impl Chain {
         })
     }
 
+    /// Whether the chain only tells nginx to send what it has: no bytes, no end.
+    pub fn is_flush(self) -> bool {
+        // SAFETY: null, or a link of a valid chain.
+        let is_one = unsafe { self.0.as_ref() }.is_some_and(|link| link.next.is_null());
+        is_one && self.size() == 0 && self.marks() == Marks { last: false, last_in_chain: false, flush: true }
+    }
+
     /// Fills `into` with what stands from `start` on.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ pub mod channel;
 pub mod conf;
 pub mod connection;
 pub mod cycle;
+pub mod end;
 pub mod event;
 pub mod filter;
 pub mod headers;
@@ -60,6 +61,8 @@ pub mod rc {
     pub const SERVICE_UNAVAILABLE: ngx_int_t = sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
     /// 444: nginx closes the connection without an answer.
     pub const CLOSE: ngx_int_t = sys::NGX_HTTP_CLOSE as ngx_int_t;
+    /// 502.
+    pub const BAD_GATEWAY: ngx_int_t = sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;
     /// 504.
     pub const GATEWAY_TIME_OUT: ngx_int_t = sys::NGX_HTTP_GATEWAY_TIME_OUT as ngx_int_t;
     /// 500.

@@ -301,11 +301,20 @@ impl Request {
         unsafe { sys::ngx_http_finalize_request(self.as_ptr(), rc) }
     }
 
-    /// Suspends the request in a phase handler of ours, while nginx goes on noticing that the client leaves.
+    /// Whether this is what follows the response: the location that `post_action` names.
+    #[inline]
+    pub fn is_post_action(self) -> bool {
+        self.post_action_bit() != 0
+    }
+
+    /// Suspends the request in a phase handler of ours, while nginx goes on noticing that the client leaves. A `post_action` runs
+    /// whether it has left or not.
     pub fn watch_client(self) {
+        let reading: unsafe extern "C" fn(*mut ngx_http_request_t) =
+            if self.is_post_action() { sys::ngx_http_block_reading } else { sys::ngx_http_test_reading };
         // SAFETY: the request is valid by the handle's contract.
         unsafe {
-            (*self.as_ptr()).read_event_handler = Some(sys::ngx_http_test_reading);
+            (*self.as_ptr()).read_event_handler = Some(reading);
             (*self.as_ptr()).write_event_handler = Some(sys::ngx_http_request_empty_handler);
         }
     }
@@ -331,17 +340,6 @@ impl Request {
             self.set_preserve_body_bit(1);
             (*r).write_event_handler = Some(sys::ngx_http_core_run_phases);
             sys::ngx_http_core_run_phases(r);
-        }
-    }
-
-    /// As [`Self::finalize`], from an event of nginx's loop.
-    pub fn finalize_in_event(self, rc: ngx_int_t) {
-        let r = self.as_ptr();
-        // SAFETY: the request is valid; its connection outlives it.
-        unsafe {
-            let connection = (*r).connection;
-            sys::ngx_http_finalize_request(r, rc);
-            sys::ngx_http_run_posted_requests(connection);
         }
     }
 
@@ -396,12 +394,6 @@ impl Request {
     pub fn forbid_ranges(self) {
         self.set_allow_ranges_bit(0);
         self.set_single_range_bit(0);
-    }
-
-    /// In a header filter: drops the response and answers with nginx's page for `status` instead; `module` keeps its context.
-    pub fn replace_response(self, module: *const ngx_module_t, status: ngx_int_t) -> ngx_int_t {
-        // SAFETY: the request is valid; nginx only reads the module's index.
-        unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), module.cast_mut(), status) }
     }
 }
 

@@ -45,6 +45,7 @@ bits! {
         header_sent_bit = ngx_bindings_request_header_sent,
         internal_bit = ngx_bindings_request_internal,
         keepalive_bit = ngx_bindings_request_keepalive,
+        post_action_bit = ngx_bindings_request_post_action,
     }
     set {
         set_allow_ranges_bit = ngx_bindings_request_set_allow_ranges,

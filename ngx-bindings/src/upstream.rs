@@ -1,64 +1,12 @@
-//! `ngx_http_upstream.h`: the servers of an `upstream` block, and the end of what one sends.
+//! `ngx_http_upstream.h`: the servers of an `upstream` block.
 //!
-//! The servers only as the configuration names them: how nginx spreads its own requests over them is in structures that belong to
+//! Only as the configuration names them: how nginx spreads its own requests over them is in structures that belong to
 //! its balancing modules, some in shared memory under their locks.
 
-use nginx_sys::{
-    self as sys, ngx_http_cleanup_pt, ngx_http_upstream_main_conf_t, ngx_http_upstream_server_t,
-    ngx_http_upstream_srv_conf_t,
-};
+use nginx_sys::{self as sys, ngx_http_upstream_main_conf_t, ngx_http_upstream_server_t, ngx_http_upstream_srv_conf_t};
 
 use crate::inet::Address;
-use crate::{Request, cycle, rc, string};
-
-impl Request {
-    /// Ends the upstream's part in a request whose client has been answered otherwise, so that the request need not live until the
-    /// upstream ends, which may be never. False if there is none any more, or nginx has to have the whole for its cache. Only from
-    /// an event of nginx's loop: the request may be gone after.
-    pub fn end_upstream(self) -> bool {
-        let r = self.as_ptr();
-        // SAFETY: the request is valid by the handle's contract, and with it its list of cleanups.
-        unsafe {
-            if (*r).upstream.is_null() || self.is_cached() || self.main().blocked_bits() != 0 {
-                return false;
-            }
-            let Some(end) = self.upstream_cleanup() else { return false };
-            // It hands the request back as one user of several; the last one is this.
-            self.main().set_count_bits(self.main().count_bits() + 1);
-            end(r.cast());
-            self.finalize_in_event(rc::OK);
-        }
-        true
-    }
-
-    /// What nginx's upstream has put among the request's cleanups: the one whose data is the request itself. Where that is not
-    /// clear, none. The upstream's own pointer to it is in a structure that OpenResty's patches lay out otherwise.
-    unsafe fn upstream_cleanup(self) -> ngx_http_cleanup_pt {
-        let r = self.as_ptr();
-        let mut found = None;
-        // SAFETY: the request is valid by the handle's contract, and with it its list of cleanups.
-        let mut cleanup = unsafe { (*(*r).main).cleanup.as_ref() };
-        while let Some(entry) = cleanup {
-            if entry.data == r.cast() && entry.handler.is_some() && found.replace(entry.handler).is_some() {
-                return None;
-            }
-            // SAFETY: as above.
-            cleanup = unsafe { entry.next.as_ref() };
-        }
-        found.flatten()
-    }
-
-    #[cfg(ngx_feature = "http_cache")]
-    unsafe fn is_cached(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { !(*self.as_ptr()).cache.is_null() }
-    }
-
-    #[cfg(not(ngx_feature = "http_cache"))]
-    unsafe fn is_cached(self) -> bool {
-        false
-    }
-}
+use crate::{cycle, string};
 
 /// A `server` of an `upstream` block, or one of the addresses of its name.
 #[derive(Clone, Debug)]

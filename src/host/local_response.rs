@@ -25,9 +25,6 @@ impl LocalResponse for RequestStream {
         if !(200..=599).contains(&response.status) {
             return Err(Status::BadArgument);
         }
-        if self.request().header_sent() {
-            return Err(Status::BadArgument);
-        }
         if !response.details.is_empty() {
             let details = response.details.escape_ascii();
             let line = format_args!("local response {}, details: {details}", response.status);
@@ -56,6 +53,11 @@ impl Answer {
             headers.push(b"grpc-message", &percent_encode(response.body));
         }
         Self { status: 200, headers, body: Vec::new() }
+    }
+
+    /// A plain text, of the host's own.
+    pub fn text(status: u32, body: &[u8]) -> Self {
+        Self { status, headers: PairsBuf::default(), body: body.to_vec() }
     }
 
     /// Sends the answer from a phase handler; what it answers, the handler answers to nginx.

@@ -15,6 +15,7 @@ use crate::body::Body;
 use crate::guard::guard;
 use crate::host::trailer_count;
 use crate::request::{RequestContext, Slot, Verdict};
+use crate::response;
 
 /// `proxy_on_request_body`.
 #[unsafe(no_mangle)]
@@ -118,23 +119,23 @@ fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_
     };
     match verdict {
         Verdict::Pause => {
-            let mut bytes = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            let bytes = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
             let limit = slot.body_buffer_size();
-            let too_large = bytes.len() > limit;
-            if too_large {
+            if bytes.len() > limit {
                 let name = slot.plugin_name();
-                let size = std::mem::take(&mut bytes).len();
+                let size = bytes.len();
                 let line = format_args!(
                     "plugin \"{name}\" holds {size} bytes of a response, more than wasm_body_buffer_size ({limit})"
                 );
                 ctx.request().log().print(Level::Error, line);
                 // Nothing more may look like the rest of it.
-                ctx.close();
-                ctx.after_callback();
+                response::cut_in_lua(ctx);
+                return Verdict::Pause;
             }
-            let at_end = end_of_body || too_large;
-            ctx.response.kept.put(slot.index(), Piece { bytes, hold: if at_end { Hold::End } else { Hold::Until } });
-            if at_end {
+            ctx.response
+                .kept
+                .put(slot.index(), Piece { bytes, hold: if end_of_body { Hold::End } else { Hold::Until } });
+            if end_of_body {
                 ctx.request().set_buffered(true);
                 ctx.pause_response();
             }

@@ -96,12 +96,35 @@ pub(super) unsafe fn on_http(
 ) -> c_int {
     // SAFETY: by this function's contract.
     unsafe {
-        on_http_outcome(r, context, |ctx, slot| match callback(ctx, slot) {
-            Verdict::Continue | Verdict::Answer(_) => Outcome::Continue,
-            Verdict::Pause => Outcome::Pause,
-            Verdict::Fail | Verdict::Close => Outcome::Error,
+        on_request(r, context, |ctx, plugin| {
+            if ctx.response.is_cut() {
+                return Outcome::Continue;
+            }
+            match slot_of(ctx, plugin).map_or_else(|verdict| verdict, |slot| callback(ctx, slot)) {
+                Verdict::Continue => Outcome::Continue,
+                Verdict::Pause => Outcome::Pause,
+                // The header is sent: no answer can take the response's place.
+                Verdict::Answer(_) => {
+                    response::cut_in_lua(ctx);
+                    Outcome::Continue
+                }
+                Verdict::Fail => {
+                    response::fail_in_lua(ctx);
+                    Outcome::Error
+                }
+                Verdict::Close => {
+                    response::cut_in_lua(ctx);
+                    Outcome::Error
+                }
+            }
         })
     }
+}
+
+/// The slot that the request has, or gets, for a plugin context of Lua's; or what is to be done without.
+fn slot_of<'a>(ctx: &'a RequestContext, plugin: &LuaPluginContext) -> Result<&'a Slot, Verdict> {
+    let source = plugin.source();
+    ctx.slots.find(source).map_or_else(|| ctx.open(source, &plugin.context, plugin.policy), Ok)
 }
 
 /// As [`on_http`], where `run` says what Lua is to do.
@@ -116,17 +139,10 @@ pub(super) unsafe fn on_http_outcome(
 ) -> c_int {
     // SAFETY: by this function's contract.
     unsafe {
-        on_request(r, context, |ctx, plugin| {
-            let source = plugin.source();
-            let slot = match ctx.slots.find(source) {
-                Some(slot) => slot,
-                None => match ctx.open(source, &plugin.context, plugin.policy) {
-                    Ok(slot) => slot,
-                    Err(Verdict::Continue) => return Outcome::Continue,
-                    Err(_) => return Outcome::Error,
-                },
-            };
-            run(ctx, slot)
+        on_request(r, context, |ctx, plugin| match slot_of(ctx, plugin) {
+            Ok(slot) => run(ctx, slot),
+            Err(Verdict::Continue) => Outcome::Continue,
+            Err(_) => Outcome::Error,
         })
     }
 }

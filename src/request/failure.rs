@@ -35,9 +35,8 @@ impl RequestContext {
         let index = slot.index();
         let is_held = self.pause.request_holder() == Some(index) || self.response.is_held_by(index);
         match slot.policy.failure {
-            // Where the response has begun, nginx closes the connection instead.
             FailurePolicy::Closed if is_held => {
-                self.set_answer(Box::new(Answer { status: 503, headers: PairsBuf::default(), body: Vec::new() }));
+                self.set_answer(Box::new(page()));
             }
             FailurePolicy::Closed => {}
             FailurePolicy::Open => {
@@ -47,4 +46,9 @@ impl RequestContext {
         }
         self.after_callback();
     }
+}
+
+/// What the client gets; where the header is sent, it is cut off.
+pub(super) fn page() -> Answer {
+    Answer::text(503, b"")
 }

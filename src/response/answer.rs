@@ -1,32 +1,30 @@
-//! How a response ends before its time: a plugin answers in the upstream's place, or fails.
+//! An answer that a plugin gives in the upstream's place.
 
-use std::io;
-
-use ngx_bindings::chain::{Chain, Marks};
-use ngx_bindings::log::Level;
+use ngx_bindings::chain::Marks;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::{Stage, Stop, next, send_header};
+use super::end::{Stop, cut, drop_all};
+use super::{Stage, next, send_header};
 use crate::body::Body;
 use crate::host::Answer;
-use crate::identity::main_module;
 use crate::request::{RequestContext, Verdict};
 
-/// Answers in the upstream's place; what was held is gone.
+/// Answers in the upstream's place; what was held is gone. Once the header is sent there is no place for an answer: the client is
+/// cut off, so that it gets nothing of what the plugin wanted to replace.
 pub fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     if request.header_sent() {
-        return Err(fail(ctx, rc::ERROR));
+        return Err(cut(ctx));
     }
     drop_all(ctx);
     answer.replace(request)?;
     response.stage.set(Stage::Dropping);
     send_header(ctx)?;
     match send_answer(ctx, answer.body)? {
-        rc::ERROR => Err(Stop(rc::ERROR)),
+        rc::ERROR => Err(Stop::Filter(rc::ERROR)),
         _ => {
-            ctx.end_upstream_soon();
+            ctx.wake_soon();
             Ok(())
         }
     }
@@ -52,6 +50,7 @@ pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
         Err(_) => Verdict::Fail,
     }
 }
+<<<<<<< HEAD:src/response/answer.rs
 
 /// Lets go of everything that waits.
 pub fn drop_all(ctx: &RequestContext) {
@@ -78,3 +77,5 @@ pub fn unreadable(ctx: &RequestContext, error: &io::Error) -> Stop {
     ctx.request().log().print(Level::Error, format_args!("the response's body cannot be read: {error}"));
     fail(ctx, rc::INTERNAL_SERVER_ERROR)
 }
+=======
+>>>>>>> bf6292b (End requests from events in one place, upstream first):src/nginx/response/answer.rs

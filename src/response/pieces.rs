@@ -8,8 +8,9 @@ use ngx_bindings::pool::AllocError;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::answer::{answer_now, fail, unreadable};
-use super::{Response, Stage, Stop, next, send_header, trailers};
+use super::answer::answer_now;
+use super::end::{Stop, cut, fail, unreadable};
+use super::{Response, Stage, next, send_header, trailers};
 use crate::body::Body;
 use crate::configuration::LocConf;
 use crate::phases::loc_conf;
@@ -76,7 +77,7 @@ pub fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_
         *response.body.borrow_mut() = Some(piece.body);
         let verdict = ctx.call(slot, |http| http.on_response_body(size, end_of_stream));
         let Some(body) = response.body.take() else {
-            return Err(Stop(rc::ERROR));
+            return Err(Stop::Filter(rc::ERROR));
         };
         match verdict {
             Verdict::Continue => piece.body = body,
@@ -101,7 +102,7 @@ pub fn end(ctx: &RequestContext, body: Body, verdict: Verdict) -> Result<ngx_int
             body.drop_source();
             Err(fail(ctx, rc::SERVICE_UNAVAILABLE))
         }
-        Verdict::Close | Verdict::Continue | Verdict::Pause => Err(fail(ctx, rc::ERROR)),
+        Verdict::Close | Verdict::Continue | Verdict::Pause => Err(cut(ctx)),
     }
 }
 
@@ -118,8 +119,14 @@ pub fn hold(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<(), S
         return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
     }
     piece.body.keep().map_err(|error| unreadable(ctx, &error))?;
+    // An upstream that has not finished is what the plugin may wait for, and nginx has a time for that.
+    let more_follows = !piece.marks.last && ctx.response.from_upstream.get();
     ctx.response.held.make().borrow_mut().push((slot.index(), piece));
-    ctx.pause_response();
+    if more_follows {
+        ctx.wait_for_source()
+    } else {
+        ctx.pause_response()
+    }
     Ok(())
 }
 

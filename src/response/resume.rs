@@ -5,24 +5,35 @@ use ngx_bindings::log::Level;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::answer::{answer_now, fail};
+use super::answer::answer_now;
+use super::end::{Stop, cut, fail};
 use super::pieces::{pass, take};
-use super::{Stage, Stop, header_from, next, settle, trailers};
+use super::{Stage, header_from, next, settle, trailers};
 use crate::request::RequestContext;
 
 impl RequestContext {
     /// Goes on with a response that plugins resumed, or held too long. The request may be gone after.
     pub fn wake_response(&self, resumed: &[usize], timed_out: bool) {
         let request = self.request();
-        if self.response.stage.get() == Stage::Dropping && !self.is_closed() {
-            request.set_buffered(false);
-            request.end_upstream();
-            return;
+        if request.is_post_action() {
+            drop(self.take_answer());
+            self.leave_response();
+            return request.resume_writing();
+        }
+        match self.response.stage.get() {
+            Stage::Dropping if !self.is_closed() => {
+                request.set_buffered(false);
+                return request.finish_answered();
+            }
+            Stage::Failed(status) => return Stop::Page(status).in_event(self, true),
+            Stage::Cut => return Stop::Cut.in_event(self, false),
+            _ => {}
         }
         let before = self.response.holder();
+        let source_is_over = request.header_only() || self.response.source_is_over();
         match self.woken(resumed, timed_out) {
-            Err(Stop(rc)) => return request.finalize_in_event(rc),
-            Ok(rc::ERROR) => return request.finalize_in_event(rc::ERROR),
+            Err(stop) => return stop.in_event(self, source_is_over),
+            Ok(rc::ERROR) => return Stop::Filter(rc::ERROR).in_event(self, source_is_over),
             Ok(_) => settle(self),
         }
         if self.response.holder().is_some() && !request.is_sending() {
@@ -34,7 +45,7 @@ impl RequestContext {
 
     fn woken(&self, resumed: &[usize], timed_out: bool) -> Result<ngx_int_t, Stop> {
         if self.is_closed() {
-            return Err(fail(self, rc::ERROR));
+            return Err(cut(self));
         }
         if let Some(answer) = self.take_answer() {
             return answer_now(self, *answer).map(|()| rc::OK);

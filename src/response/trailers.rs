@@ -7,7 +7,7 @@ use ngx_bindings::chain::Chain;
 use ngx_bindings::sys::ngx_int_t;
 use proxy_wasm_host::Callback;
 
-use super::Stop;
+use super::end::Stop;
 use super::pieces::{Piece, end, hold, send};
 use crate::host::trailer_count;
 use crate::request::{RequestContext, Slot, Verdict};

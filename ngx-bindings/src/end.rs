@@ -1,0 +1,193 @@
+//! `ngx_http_request.c`, `ngx_http_upstream.c`: how a request ends from an event of ours.
+//!
+//! nginx ends a request's upstream first, as `ngx_http_upstream_finalize_request` does, and only then the request. Whoever
+//! finalizes a request whose upstream is active frees it below the upstream: the upstream's cleanup hands the request back, and
+//! with one user left nginx takes the response for complete and keeps, or closes, the connection.
+
+use nginx_sys::{self as sys, ngx_http_cleanup_pt, ngx_int_t, ngx_module_t};
+
+use crate::{Request, rc};
+
+/// What became of a request's upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// There was none, or it had ended before.
+    Before,
+    /// It has ended now.
+    Now,
+    /// Which cleanup is the upstream's is not clear: only the request as a whole can be ended.
+    Not,
+}
+
+impl Request {
+    /// Cuts the request off: nothing more of its response is sent. The connection closes; in HTTP/2 the stream is reset. Only from
+    /// an event of nginx's loop: the request may be gone after.
+    pub fn cut_off(self) {
+        self.set_keepalive(false);
+        let ended = self.end_upstream();
+        if ended == Ended::Not || !self.header_sent() {
+            return self.close(ended);
+        }
+        self.refuse_output();
+        self.finalize_in_event(rc::ERROR);
+    }
+
+    /// As `return 444` does it, and without a `post_action`.
+    fn close(self, ended: Ended) {
+        if ended == Ended::Not {
+            // The cleanup may hand the request back as one user of several; the last one is this. nginx resets the count after.
+            let main = self.main();
+            main.set_count_bits(main.count_bits() + 1);
+            self.set_error(false);
+        }
+        self.finalize_in_event(rc::CLOSE);
+    }
+
+    /// Ends the request with nginx's page for `status`, or the `error_page`, in place of a response whose header is not sent.
+    /// `source_is_over`: whoever made that response, if not an upstream, does nothing more with the request. `module` keeps its
+    /// context. Only from an event of nginx's loop: the request may be gone after.
+    pub fn end_with_page(self, module: *const ngx_module_t, status: ngx_int_t, source_is_over: bool) {
+        let ended = self.end_upstream();
+        let is_free = ended == Ended::Now || ended == Ended::Before && source_is_over;
+        if is_free && self.main().blocked_bits() == 0 {
+            self.forget_response(module);
+            return self.finalize_in_event(status);
+        }
+        let rc = self.replace_response(module, status);
+        self.set_keepalive(false);
+        match ended {
+            Ended::Not => self.close(ended),
+            Ended::Before | Ended::Now => self.finalize_in_event(rc),
+        }
+    }
+
+    /// In a header filter: drops the response and answers with nginx's page for `status` instead; `module` keeps its context. What
+    /// this answers, the filter answers; nginx then closes the connection.
+    pub fn replace_response(self, module: *const ngx_module_t, status: ngx_int_t) -> ngx_int_t {
+        // SAFETY: the request is valid; nginx only reads the module's index.
+        unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), module.cast_mut(), status) }
+    }
+
+    /// Ends the upstream's part in a request whose client has been answered otherwise, so that the request need not live until the
+    /// upstream ends, which may be never. Nothing is done if nginx has to have the whole for its cache. Only from an event of
+    /// nginx's loop: the request may be gone after.
+    pub fn finish_answered(self) {
+        if self.is_cached() || self.main().blocked_bits() != 0 {
+            return;
+        }
+        if self.end_upstream() == Ended::Now {
+            self.finalize_in_event(rc::OK);
+        }
+    }
+
+    /// As [`Self::finalize`], from an event of nginx's loop. Not while an upstream is active.
+    pub fn finalize_in_event(self, rc: ngx_int_t) {
+        let r = self.as_ptr();
+        // SAFETY: the request is valid; its connection outlives it.
+        unsafe {
+            let connection = (*r).connection;
+            sys::ngx_http_finalize_request(r, rc);
+            sys::ngx_http_run_posted_requests(connection);
+        }
+    }
+
+    /// Lets nginx send nothing more to the client: its filters fail.
+    pub fn refuse_output(self) {
+        self.set_error(true);
+    }
+
+    fn set_error(self, error: bool) {
+        // SAFETY: a live request has a connection, in HTTP/2 one of its own.
+        unsafe { (*(*self.as_ptr()).connection).set_error(error.into()) }
+    }
+
+    /// Whether nginx has closed the request, and only waits for the connection before it frees it: HTTP/2, with frames queued.
+    pub fn is_closed(self) -> bool {
+        self.main().count_bits() == 0
+    }
+
+    /// Whether an upstream makes the response, and has not ended.
+    pub fn has_active_upstream(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { !(*self.as_ptr()).upstream.is_null() && !matches!(self.upstream_cleanup(), Cleanup::None) }
+    }
+
+    /// Ends the request's upstream, and nothing else.
+    fn end_upstream(self) -> Ended {
+        let r = self.as_ptr();
+        // SAFETY: the request is valid by the handle's contract, and with it its list of cleanups.
+        unsafe {
+            if (*r).upstream.is_null() {
+                return Ended::Before;
+            }
+            match self.upstream_cleanup() {
+                Cleanup::None => Ended::Before,
+                Cleanup::Unclear => Ended::Not,
+                Cleanup::Found(end) => {
+                    // It hands the request back as one user of several; the last one is this.
+                    let main = self.main();
+                    main.set_count_bits(main.count_bits() + 1);
+                    end(r.cast());
+                    Ended::Now
+                }
+            }
+        }
+    }
+
+    /// What nginx's upstream has put among the request's cleanups: the one whose data is the request itself. The upstream's own
+    /// pointer to it is in a structure that OpenResty's patches lay out otherwise.
+    ///
+    /// # Safety
+    ///
+    /// The request's list of cleanups is valid.
+    unsafe fn upstream_cleanup(self) -> Cleanup {
+        let r = self.as_ptr();
+        let mut found = Cleanup::None;
+        // SAFETY: by this function's contract.
+        let mut cleanup = unsafe { (*(*r).main).cleanup.as_ref() };
+        while let Some(entry) = cleanup {
+            if let Some(handler) = entry.handler.filter(|_| entry.data == r.cast()) {
+                found = if matches!(found, Cleanup::None) { Cleanup::Found(handler) } else { Cleanup::Unclear };
+            }
+            // SAFETY: as above.
+            cleanup = unsafe { entry.next.as_ref() };
+        }
+        found
+    }
+
+    /// What `ngx_http_filter_finalize_request` does before it answers anew.
+    fn forget_response(self, module: *const ngx_module_t) {
+        let r = self.as_ptr();
+        // SAFETY: the request is valid, and has a context for each of nginx's HTTP modules, of which `module` is one.
+        unsafe {
+            sys::ngx_http_clean_header(r);
+            let kept = (*module).ctx_index as usize;
+            let contexts = std::slice::from_raw_parts_mut((*r).ctx, sys::ngx_http_max_module as usize);
+            for (_, ctx) in contexts.iter_mut().enumerate().filter(|(index, _)| *index != kept) {
+                *ctx = std::ptr::null_mut();
+            }
+        }
+        self.set_buffered(false);
+    }
+
+    #[cfg(ngx_feature = "http_cache")]
+    fn is_cached(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { !(*self.as_ptr()).cache.is_null() }
+    }
+
+    #[cfg(not(ngx_feature = "http_cache"))]
+    fn is_cached(self) -> bool {
+        false
+    }
+}
+
+/// The upstream's entry in a request's list of cleanups.
+enum Cleanup {
+    None,
+    Found(unsafe extern "C" fn(*mut std::ffi::c_void)),
+    Unclear,
+}
+
+// The type that nginx gives the handler of an entry.
+const _: fn(unsafe extern "C" fn(*mut std::ffi::c_void)) -> ngx_http_cleanup_pt = |handler| Some(handler);
