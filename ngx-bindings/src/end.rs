@@ -1,10 +1,13 @@
 //! `ngx_http_request.c`, `ngx_http_upstream.c`: how a request ends from an event of ours.
 //!
-//! nginx ends a request's upstream first, as `ngx_http_upstream_finalize_request` does, and only then the request. Whoever
-//! finalizes a request whose upstream is active frees it below the upstream: the upstream's cleanup hands the request back, and
-//! with one user left nginx takes the response for complete and keeps, or closes, the connection.
+//! nginx ends a request's upstream first, as `ngx_http_upstream_finalize_request` does, and only
+//! then the request. Whoever finalizes a request whose upstream is active frees it below the
+//! upstream: the upstream's cleanup hands the request back, and with one user left nginx takes the
+//! response for complete and keeps, or closes, the connection.
 
-use nginx_sys::{self as sys, ngx_http_cleanup_pt, ngx_int_t, ngx_module_t};
+use std::ffi::c_void;
+
+use nginx_sys::{self as sys, ngx_int_t, ngx_module_t};
 
 use crate::{Request, rc};
 
@@ -20,8 +23,8 @@ enum Ended {
 }
 
 impl Request {
-    /// Cuts the request off: nothing more of its response is sent. The connection closes; in HTTP/2 the stream is reset. Only from
-    /// an event of nginx's loop: the request may be gone after.
+    /// Cuts the request off: nothing more of its response is sent. The connection closes; in HTTP/2
+    /// the stream is reset. Only from an event of nginx's loop: the request may be gone after.
     pub fn cut_off(self) {
         self.set_keepalive(false);
         let ended = self.end_upstream();
@@ -35,7 +38,8 @@ impl Request {
     /// As `return 444` does it, and without a `post_action`.
     fn close(self, ended: Ended) {
         if ended == Ended::Not {
-            // The cleanup may hand the request back as one user of several; the last one is this. nginx resets the count after.
+            // The cleanup may hand the request back as one user of several; the last one is this.
+            // nginx resets the count after.
             let main = self.main();
             main.set_count_bits(main.count_bits() + 1);
             self.set_error(false);
@@ -43,9 +47,10 @@ impl Request {
         self.finalize_in_event(rc::CLOSE);
     }
 
-    /// Ends the request with nginx's page for `status`, or the `error_page`, in place of a response whose header is not sent.
-    /// `source_is_over`: whoever made that response, if not an upstream, does nothing more with the request. `module` keeps its
-    /// context. Only from an event of nginx's loop: the request may be gone after.
+    /// Ends the request with nginx's page for `status`, or the `error_page`, in place of a response
+    /// whose header is not sent. `source_is_over`: whoever made that response, if not an upstream,
+    /// does nothing more with the request. `module` keeps its context. Only from an event of
+    /// nginx's loop: the request may be gone after.
     pub fn end_with_page(self, module: *const ngx_module_t, status: ngx_int_t, source_is_over: bool) {
         let ended = self.end_upstream();
         let is_free = ended == Ended::Now || ended == Ended::Before && source_is_over;
@@ -61,16 +66,18 @@ impl Request {
         }
     }
 
-    /// In a header filter: drops the response and answers with nginx's page for `status` instead; `module` keeps its context. What
-    /// this answers, the filter answers; nginx then closes the connection.
+    /// In a header filter: drops the response and answers with nginx's page for `status` instead;
+    /// `module` keeps its context. What this answers, the filter answers; nginx then closes the
+    /// connection.
     pub fn replace_response(self, module: *const ngx_module_t, status: ngx_int_t) -> ngx_int_t {
         // SAFETY: the request is valid; nginx only reads the module's index.
         unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), module.cast_mut(), status) }
     }
 
-    /// Ends the upstream's part in a request whose client has been answered otherwise, so that the request need not live until the
-    /// upstream ends, which may be never. Nothing is done if nginx has to have the whole for its cache. Only from an event of
-    /// nginx's loop: the request may be gone after.
+    /// Ends the upstream's part in a request whose client has been answered otherwise, so that the
+    /// request need not live until the upstream ends, which may be never. Nothing is done if nginx
+    /// has to have the whole for its cache. Only from an event of nginx's loop: the request may be
+    /// gone after.
     pub fn finish_answered(self) {
         if self.is_cached() || self.main().blocked_bits() != 0 {
             return;
@@ -101,7 +108,8 @@ impl Request {
         unsafe { (*(*self.as_ptr()).connection).set_error(error.into()) }
     }
 
-    /// Whether nginx has closed the request, and only waits for the connection before it frees it: HTTP/2, with frames queued.
+    /// Whether nginx has closed the request, and only waits for the connection before it frees it:
+    /// HTTP/2, with frames queued.
     pub fn is_closed(self) -> bool {
         self.main().count_bits() == 0
     }
@@ -134,8 +142,9 @@ impl Request {
         }
     }
 
-    /// What nginx's upstream has put among the request's cleanups: the one whose data is the request itself. The upstream's own
-    /// pointer to it is in a structure that OpenResty's patches lay out otherwise.
+    /// What nginx's upstream has put among the request's cleanups: the one whose data is the
+    /// request itself. The upstream's own pointer to it is in a structure that OpenResty's patches
+    /// lay out otherwise.
     ///
     /// # Safety
     ///
@@ -158,7 +167,8 @@ impl Request {
     /// What `ngx_http_filter_finalize_request` does before it answers anew.
     fn forget_response(self, module: *const ngx_module_t) {
         let r = self.as_ptr();
-        // SAFETY: the request is valid, and has a context for each of nginx's HTTP modules, of which `module` is one.
+        // SAFETY: the request is valid, and has a context for each of nginx's HTTP modules, of
+        // which `module` is one.
         unsafe {
             sys::ngx_http_clean_header(r);
             let kept = (*module).ctx_index as usize;
@@ -185,9 +195,6 @@ impl Request {
 /// The upstream's entry in a request's list of cleanups.
 enum Cleanup {
     None,
-    Found(unsafe extern "C" fn(*mut std::ffi::c_void)),
+    Found(unsafe extern "C" fn(*mut c_void)),
     Unclear,
 }
-
-// The type that nginx gives the handler of an entry.
-const _: fn(unsafe extern "C" fn(*mut std::ffi::c_void)) -> ngx_http_cleanup_pt = |handler| Some(handler);

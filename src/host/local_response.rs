@@ -25,6 +25,10 @@ impl LocalResponse for RequestStream {
         if !(200..=599).contains(&response.status) {
             return Err(Status::BadArgument);
         }
+        // The request's log phase: there is no response any more.
+        if self.ctx().handle().get().is_none() {
+            return Err(Status::BadArgument);
+        }
         if !response.details.is_empty() {
             let details = response.details.escape_ascii();
             let line = format_args!("local response {}, details: {details}", response.status);

@@ -3,7 +3,6 @@
 use ngx_bindings::log::Level;
 use proxy_wasm_host::abi::StreamType;
 use proxy_wasm_host::config::FailurePolicy;
-use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::{Failure, PluginContext};
 
 use super::{RequestContext, Slot, Verdict};

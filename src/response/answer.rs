@@ -50,32 +50,3 @@ pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
         Err(_) => Verdict::Fail,
     }
 }
-<<<<<<< HEAD:src/response/answer.rs
-
-/// Lets go of everything that waits.
-pub fn drop_all(ctx: &RequestContext) {
-    if let Some(held) = ctx.response.held.get() {
-        held.borrow_mut().clear();
-    }
-    let mut waiting = ctx.response.waiting.replace(Chain::EMPTY);
-    waiting.consume();
-    waiting.free_links(ctx.request().pool());
-    ctx.pause.stop_clock();
-}
-
-/// Ends the response: by a page of nginx's while the header is not sent, else by closing the connection, which the client notices.
-pub fn fail(ctx: &RequestContext, status: ngx_int_t) -> Stop {
-    drop_all(ctx);
-    ctx.response.stage.set(Stage::Passing);
-    if ctx.request().header_sent() || status == rc::ERROR {
-        return Stop(rc::ERROR);
-    }
-    Stop(ctx.request().replace_response(main_module(), status))
-}
-
-pub fn unreadable(ctx: &RequestContext, error: &io::Error) -> Stop {
-    ctx.request().log().print(Level::Error, format_args!("the response's body cannot be read: {error}"));
-    fail(ctx, rc::INTERNAL_SERVER_ERROR)
-}
-=======
->>>>>>> bf6292b (End requests from events in one place, upstream first):src/nginx/response/answer.rs

@@ -1,7 +1,9 @@
-//! How a response ends before its time: a plugin fails, closes or holds it too long, or its source does not finish it.
+//! How a response ends before its time: a plugin fails, closes or holds it too long, or its source
+//! does not finish it.
 //!
-//! While the header is not sent, nginx's page takes its place; after that, the client is cut off. In a filter nginx does both when
-//! the filter says so, and closes the connection. From an event of ours, [`Request`](ngx_bindings::Request) ends it.
+//! While the header is not sent, nginx's page takes its place; after that, the client is cut off.
+//! In a filter nginx does both when the filter says so, and closes the connection. From an event of
+//! ours, [`Request`](ngx_bindings::Request) ends it.
 
 use std::io;
 
@@ -59,7 +61,8 @@ impl Stop {
     }
 }
 
-/// Ends the response: by a page of nginx's while the header is not sent, else by cutting the client off.
+/// Ends the response: by a page of nginx's while the header is not sent, else by cutting the client
+/// off.
 pub fn fail(ctx: &RequestContext, status: ngx_int_t) -> Stop {
     if ctx.request().header_sent() {
         return cut(ctx);
@@ -81,8 +84,8 @@ pub fn unreadable(ctx: &RequestContext, error: &io::Error) -> Stop {
     fail(ctx, rc::INTERNAL_SERVER_ERROR)
 }
 
-/// As [`fail`] with 503, in a callback that Lua runs. Lua's header filter sends the header, whatever the callback comes to, so the
-/// page is written in its place.
+/// As [`fail`] with 503, in a callback that Lua runs. Lua's header filter sends the header,
+/// whatever the callback comes to, so the page is written in its place.
 pub fn fail_in_lua(ctx: &RequestContext) {
     if ctx.response.is_cut() {
         return;
@@ -93,13 +96,15 @@ pub fn fail_in_lua(ctx: &RequestContext) {
     }
 }
 
-/// As [`cut`], in a callback that Lua runs: what Lua's filters still pass on does not get to the client.
+/// As [`cut`], in a callback that Lua runs: what Lua's filters still pass on does not get to the
+/// client.
 pub fn cut_in_lua(ctx: &RequestContext) {
     cut(ctx).in_filter(ctx);
 }
 
-/// nginx's filters fail from now on. Where nginx goes on all the same, because it wants the response for its cache or a filter of
-/// its own keeps what is sent, the client is cut off as soon as nginx's loop comes round.
+/// nginx's filters fail from now on. Where nginx goes on all the same, because it wants the
+/// response for its cache or a filter of its own keeps what is sent, the client is cut off as soon
+/// as nginx's loop comes round.
 fn refuse_output(ctx: &RequestContext) {
     ctx.request().refuse_output();
     ctx.wake_soon();
@@ -118,7 +123,8 @@ pub fn without_its_end(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     let (request, response) = (ctx.request(), &ctx.response);
     drop_all(ctx);
     if !request.header_sent() && !request.is_post_action() {
-        // In a filter, the page would be all that nginx sends, and no error_page that takes its time.
+        // In a filter, the page would be all that nginx sends, and no error_page that takes its
+        // time.
         response.stage.set(Stage::Failed(rc::BAD_GATEWAY));
         request.set_buffered(true);
         ctx.wake_soon();

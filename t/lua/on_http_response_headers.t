@@ -128,7 +128,7 @@ from upstream
 
 
 
-=== TEST 7: a plugin that traps: nil, and the response goes its way
+=== TEST 7: a plugin that traps: nil, and 503 in the place of the response
 --- config
     location /t {
         content_by_lua_block { ngx.say("hi") }
@@ -137,10 +137,11 @@ from upstream
                 wasm.on_http_response_headers(configured("hostcalls", '{"on_response_headers": [["trap"]]}')))})
         }
     }
+--- error_code: 503
 --- response_headers
 X-Answer: failed to run proxy_on_http_response_headers
 --- response_body
-hi
+503 Service Temporarily Unavailable
 --- error_log
 failed to call function: proxy_on_response_headers of plugin "hostcalls" in context 2: wasm trap:
 
@@ -155,10 +156,11 @@ failed to call function: proxy_on_response_headers of plugin "hostcalls" in cont
                 wasm.on_http_response_headers(configured("hostcalls", '{"on_response_headers": [["return", 99]]}')))})
         }
     }
+--- error_code: 503
 --- response_headers
 X-Answer: failed to run proxy_on_http_response_headers
 --- response_body
-hi
+503 Service Temporarily Unavailable
 --- error_log
 plugin "hostcalls" failed: it returned 99, which is no action
 
