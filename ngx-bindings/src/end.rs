@@ -83,7 +83,11 @@ impl Request {
             return;
         }
         if self.end_upstream() == Ended::Now {
-            self.finalize_in_event(rc::OK);
+            // The connection may have become ready while nothing of the upstream's was to be sent:
+            // no event would come any more for what waits.
+            // SAFETY: the request is valid by the handle's contract.
+            let rc = unsafe { sys::ngx_http_output_filter(self.as_ptr(), std::ptr::null_mut()) };
+            self.finalize_in_event(if rc == rc::ERROR { rc } else { rc::OK });
         }
     }
 
