@@ -24,6 +24,8 @@ PLUGIN ?=
 NAME ?=
 # the folder of that plugin, if it is elsewhere
 DIR ?=
+# the version to be released, for release-check
+VERSION ?=
 # where demo listens, on 127.0.0.1
 DEMO_PORT ?= 9080
 # OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
@@ -114,6 +116,10 @@ lint: deps ## install what is missing, check formats and styles
 	scripts/lint-arrows
 	scripts/draw-phases --check
 
+.PHONY: deny
+deny: ## install cargo-deny if it is missing, check advisories, licences and sources of dependencies
+	scripts/deny
+
 # The tables of docs/performance.md; BENCH names some subjects or rows. Its counts fail it, times do not.
 .PHONY: bench
 bench: deps plugins all ## install what is missing, build, count what requests, bodies and loading cost
@@ -145,6 +151,10 @@ test-plugin: which-plugin deps plugin all ## build PLUGIN, run its tests
 	scripts/test-plugins $(or $(DIR),examples/plugins/$(PLUGIN))
 	scripts/prove $(or $(DIR),examples/plugins/$(PLUGIN))/$(PLUGIN).t
 
+.PHONY: configure-check
+configure-check: deps plugins ## build, install and test the module by nginx's own configure and make
+	scripts/check-configure
+
 # Builds nothing: whoever may write there is often root, who has no cargo.
 .PHONY: install
 install: ## put the module, its Lua file, and proxy-wasm-check if it was built, in place
@@ -169,6 +179,10 @@ deb: all tools ## a Debian package for Debian's nginx, in target/deb
 .PHONY: deb-check
 deb-check: deb ## the same, and install, upgrade and remove it in a fresh Debian, as root
 	scripts/check-deb
+
+.PHONY: release-check
+release-check: ## fail if a file names another version than VERSION
+	@scripts/check-release $(VERSION)
 
 .PHONY: clean
 clean: ## remove what was built

@@ -97,12 +97,26 @@ my $makefile = slurp('Makefile');
 my %target   = map { $_ => 1 } $makefile =~ /^\.PHONY: (\S+)/mg;
 my %variable = map { $_ => 1 } $makefile =~ /^(\w+) \?=/mg;
 
+# Those of nginx's Makefile, which gets what config.make says.
+$target{modules} = 1;
+$variable{$_} = 1 for slurp('config.make') =~ /\$\{(\w+):-/g;
+
 # Of a command of make, the targets and variables that it does not have.
 sub unknown {
     my ($command) = @_;
     my ($arguments) = $command =~ /^make((?: +(?:[A-Z_]+=(?:'[^']*'|\S*)|[a-z][a-z-]*))*)/ or return;
     return grep { /^[a-z]/ ? !$target{$_} : !$variable{$_} } ($arguments =~ s/'[^']*'//gr) =~ / ([a-z-]+|[A-Z_]+(?==))/g;
 }
+
+for my $workflow (map { substr $_, 1 + length $root } glob "$root/.github/workflows/*.yml") {
+    my $text = slurp($workflow);
+    my @made = $text =~ /^ *- run: (make .*)$/mg;
+    ok scalar @made, "$workflow: it calls make";
+    # GitHub's expressions stand for values.
+    is join(' ', map { unknown(s/\$\{\{.*?\}\}/x/gr) } @made), '', "$workflow: make has every target and variable";
+}
+my ($oldest) = slurp('Cargo.toml') =~ /^rust-version = "(.*)"$/m;
+like slurp('.github/workflows/ci.yml'), qr/^    container: rust:\Q$oldest\E-bookworm$/m, 'the oldest Rust is built with';
 
 for my $document (documents()) {
     my $text = slurp($document);
