@@ -33,6 +33,8 @@ impl EngineConfig {
     fn wasmtime(self) -> Config {
         let mut config = Config::new();
         config.epoch_interruption(self.epoch_interruption);
+        // Its threads would not survive the fork between nginx's master and its workers.
+        config.parallel_compilation(false);
         // Function names only: line numbers would mean reading DWARF while a worker should serve, and whether they are there
         // must not hang on a variable in nginx's environment.
         config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
