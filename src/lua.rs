@@ -27,7 +27,9 @@ mod requests;
 mod status;
 mod waiting;
 
+use std::cell::OnceCell;
 use std::ffi::{c_char, c_void};
+use std::path::PathBuf;
 use std::ptr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -71,8 +73,15 @@ fn current<'a>() -> Option<&'a MainConf> {
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
 }
 
-/// A plugin that Lua loaded.
+/// A plugin that Lua loaded. In a helper process it is loaded when it is first configured, if ever.
 struct LuaPlugin {
+    name: String,
+    path: PathBuf,
+    loaded: OnceCell<LoadedPlugin>,
+}
+
+/// What its file became.
+struct LoadedPlugin {
     vm: Vm,
     policy: Policy,
 }

@@ -1,12 +1,14 @@
 //! Plugins that Lua loads, and their configurations.
 
+use std::cell::OnceCell;
 use std::ffi::c_char;
-use std::path::Path;
 use std::ptr;
 use std::sync::Arc;
 
-use super::{LuaPlugin, LuaPluginContext, bytes, current};
-use crate::configuration::Policy;
+use ngx_bindings::cycle::{self, Process};
+
+use super::{LoadedPlugin, LuaPlugin, LuaPluginContext, bytes, current};
+use crate::configuration::{MainConf, Policy, Runtime};
 use crate::deadlines;
 use crate::guard::guard;
 use crate::vm::Vm;
@@ -25,23 +27,47 @@ unsafe extern "C" fn ngx_http_proxy_wasm_load(
 }
 
 fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
-    let Some((main, runtime)) = current().and_then(|main| Some((main, main.runtime()?))) else {
+    let (main, runtime) = configuration()?;
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let plugin = LuaPlugin { name: text(name), path: text(path).into(), loaded: OnceCell::new() };
+    // APISIX loads every plugin in its privileged agent, too, which is root and serves no request.
+    // What it compiled, the workers would compile once more for their own user.
+    if cycle::process() != Process::Helper {
+        plugin.loaded_by(main, runtime)?;
+    }
+    Some(plugin)
+}
+
+/// What plugins run on; none, and a line in the error log, without `wasm_vm`.
+fn configuration<'a>() -> Option<(&'a MainConf, &'a Runtime)> {
+    let found = current().and_then(|main| Some((main, main.runtime()?)));
+    if found.is_none() {
         tracing::error!("miss wasm_vm configuration");
-        return None;
-    };
-    let (name, path) = (String::from_utf8_lossy(name), String::from_utf8_lossy(path));
-    match runtime.load(&name, Path::new(&*path), &runtime.options) {
-        Ok(plugin) => {
-            if let Some(stores) = main.shared.stores() {
-                runtime.loads.count(stores);
-            }
-            let vm = Vm::new(plugin, main.client(), &main.shared);
-            Some(LuaPlugin { vm, policy: Policy::from(&runtime.options) })
+    }
+    found
+}
+
+impl LuaPlugin {
+    /// The plugin, whose file is read when it is first asked for; none, and a line in the error
+    /// log, if that fails.
+    fn loaded(&self) -> Option<&LoadedPlugin> {
+        if let Some(loaded) = self.loaded.get() {
+            return Some(loaded);
         }
-        Err(error) => {
-            tracing::error!("failed to load wasm plugin \"{name}\" at {path}: {error}");
-            None
+        let (main, runtime) = configuration()?;
+        self.loaded_by(main, runtime)
+    }
+
+    fn loaded_by(&self, main: &MainConf, runtime: &Runtime) -> Option<&LoadedPlugin> {
+        let loaded = runtime.load(&self.name, &self.path, &runtime.options).inspect_err(|error| {
+            tracing::error!("failed to load wasm plugin \"{}\" at {}: {error}", self.name, self.path.display());
+        });
+        let plugin = loaded.ok()?;
+        if let Some(stores) = main.shared.stores() {
+            runtime.loads.count(stores);
         }
+        let vm = Vm::new(plugin, main.client(), &main.shared);
+        Some(self.loaded.get_or_init(|| LoadedPlugin { vm, policy: Policy::from(&runtime.options) }))
     }
 }
 
@@ -62,9 +88,10 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(
     // SAFETY: Lua passes a plugin it holds, and a string of its own with its length.
     let (plugin, conf) = unsafe { (&*plugin, bytes(conf, conf_len)) };
     guard(ptr::null_mut(), || {
-        let context = plugin.vm.plugin_context(Arc::from(conf));
+        let Some(LoadedPlugin { vm, policy }) = plugin.loaded() else { return ptr::null_mut() };
+        let context = vm.plugin_context(Arc::from(conf));
         match deadlines::hold_while(context.plugin().engine(), || context.start()) {
-            Ok(()) => Box::into_raw(Box::new(LuaPluginContext { context, policy: plugin.policy })),
+            Ok(()) => Box::into_raw(Box::new(LuaPluginContext { context, policy: *policy })),
             Err(failure) => {
                 if !failure.is_reported() {
                     tracing::error!("plugin \"{}\" did not start: {failure}", context.plugin().name());
