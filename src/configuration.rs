@@ -2,9 +2,6 @@
 
 use std::cell::{Cell, OnceCell};
 use std::cmp::Reverse;
-use std::fs::DirBuilder;
-use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -232,21 +229,15 @@ impl MainConf {
             CacheSetting::Default => cf.full_path(b"wasm_cache")?,
             CacheSetting::Path(path) => path.clone(),
         };
-        // nginx makes its paths after it has read the configuration, and gives them to the user that its workers run as; the
-        // cache is needed before.
-        let made = match DirBuilder::new().mode(0o700).create(&path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(io_reason(&error)),
-            _ => cf.add_path(&path).map_err(|_| "out of memory".to_owned()),
-        };
-        match made {
-            Ok(()) => Some(Cache::new(path)),
-            Err(reason) => {
-                tracing::warn!(
-                    "proxy_wasm: compiled modules are not kept: {} cannot be made: {reason}",
-                    path.display()
-                );
-                None
-            }
+        let cache = Cache::new(path);
+        cache.prepare();
+        Some(cache)
+    }
+
+    /// Makes the folder of the cache that workers write, now that nginx knows who they are.
+    pub fn prepare_for_workers(&self, user: u32) {
+        if let Some(cache) = self.runtime().and_then(|runtime| runtime.cache.as_ref()) {
+            cache.prepare_for(user);
         }
     }
 }

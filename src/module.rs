@@ -158,6 +158,10 @@ extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
             return rc::OK;
         };
         if main.enabled {
+            // SAFETY: nginx passes a valid cycle, whose configuration it has read.
+            if let Some(user) = unsafe { cycle::worker_user(cycle) } {
+                main.prepare_for_workers(user);
+            }
             queue_events::prepare();
             if main.shared.stores().is_none() {
                 tracing::error!("proxy_wasm: the shared zones cannot be used: they hold something else");

@@ -44,7 +44,8 @@ package t::ProxyWasm;
 #     done_testing;
 #
 # with the options of ProxyWasm::Server::start_nginx: main_config, http_config,
-# config, post_main_config, user_files, workers, log_level, lua, no_module, http2, env.
+# config, post_main_config, user_files, workers, user, log_level, lua, no_module, http2,
+# env.
 
 use strict;
 use warnings;

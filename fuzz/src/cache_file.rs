@@ -25,10 +25,12 @@ struct Folder {
 
 static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
     let path = env::temp_dir().join(format!("fuzz-cache-{}", process::id()));
-    fs::create_dir_all(&path).expect("a folder for temporary files");
     let cache = Cache::new(&path);
     drop(load(&cache));
-    let entry = fs::read_dir(&path).expect("the folder").next().expect("an entry").expect("its name").path();
+    let only =
+        |folder: PathBuf| fs::read_dir(folder).expect("a folder").next().expect("an entry").expect("its name").path();
+    // In that of this user.
+    let entry = only(only(path));
     let whole = fs::read(&entry).expect("the entry");
     Folder { cache, entry, whole }
 });

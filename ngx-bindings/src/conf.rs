@@ -3,15 +3,14 @@
 use std::ffi::{OsStr, c_char};
 use std::fmt::Display;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::ptr;
 
 use nginx_sys::{
-    self as sys, ngx_conf_log_error, ngx_conf_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_path_t, ngx_str_t, ngx_uint_t,
+    self as sys, ngx_conf_log_error, ngx_conf_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_str_t, ngx_uint_t,
 };
 
 use crate::log::Level;
-use crate::pool::AllocError;
 use crate::string;
 use crate::{Log, Pool};
 
@@ -84,24 +83,6 @@ impl Conf {
                 return " in command line".to_owned();
             }
             format!(" in {}:{}", String::from_utf8_lossy(string::bytes((*file).file.name)), (*file).line)
-        }
-    }
-
-    /// Has nginx give a folder to the user of its workers, and make it if it is gone, at each start.
-    pub fn add_path(self, path: &Path) -> Result<(), AllocError> {
-        let slot = self.pool().alloc::<*mut ngx_path_t>()?;
-        let entry = self.pool().alloc::<ngx_path_t>()?;
-        let name = self.pool().copy(&[path.as_os_str().as_bytes(), b"\0"].concat())?;
-        // SAFETY: fresh memory; nginx copies the pointer and fills the rest.
-        unsafe {
-            entry.write(std::mem::zeroed());
-            (*entry).name = ngx_str_t { len: name.len - 1, data: name.data };
-            if !(*self.0).conf_file.is_null() {
-                (*entry).conf_file = (*(*self.0).conf_file).file.name.data;
-                (*entry).line = (*(*self.0).conf_file).line;
-            }
-            slot.write(entry);
-            if sys::ngx_add_path(self.0, slot) == crate::rc::OK { Ok(()) } else { Err(AllocError) }
         }
     }
 

@@ -58,6 +58,21 @@ pub unsafe fn log_of(cycle: *mut ngx_cycle_t) -> Option<Log> {
     unsafe { Log::from_ptr((*cycle).log) }
 }
 
+/// The number of the user that workers run as; `None` where it is the master's own, which is not root.
+///
+/// # Safety
+///
+/// `cycle` is valid, and its configuration has been read.
+pub unsafe fn worker_user(cycle: *mut ngx_cycle_t) -> Option<u32> {
+    // SAFETY: by this function's contract; the slot of nginx's core module holds its configuration.
+    let user = unsafe {
+        let core: *const sys::ngx_core_conf_t = (*(*cycle).conf_ctx.add(sys::ngx_core_module.index)).cast();
+        (*core).user
+    };
+    // `NGX_CONF_UNSET_UINT`, as a user's number.
+    (user != u32::MAX).then_some(user)
+}
+
 /// The `http` configuration of a module in a cycle; null without an `http` block.
 ///
 /// # Safety

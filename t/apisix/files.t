@@ -25,7 +25,7 @@ sub replace {
 # The compiled modules, with what would change if one were compiled again.
 sub compiled {
     my ($s) = @_;
-    return map { join ' ', (stat)[1, 9] } grep { -f && -s } glob $s->html_dir . '/modules/*';
+    return map { join ' ', (stat)[1, 9] } grep { -f && -s } glob $s->html_dir . '/modules/*/*';
 }
 
 # With a cache of its own, the first request waits for the compiler.

@@ -15,14 +15,15 @@ sub plugin_and {
     return "wasm_plugin p $ENV{TEST_NGINX_PLUGINS}/log-headers.wasm; $line";
 }
 
-# The cached modules in a directory, which holds nothing else of ours once nginx runs.
-sub entries { return grep { -f && -s } glob "$_[0]/*" }
+# The cached modules in a directory, which holds nothing else of ours once nginx runs but a folder per user.
+sub entries { return grep { -f && -s } glob "$_[0]/*/*" }
 
 subtest 'a path, relative to the prefix' => sub {
     my $s = start_nginx(@server, http_config => plugin_and('wasm_cache html/modules;'));
     my $dir = $s->html_dir . '/modules';
     is $s->get('/t')->{status}, 200, 'the plugin runs';
-    is sprintf('%o', (stat $dir)[2] & 07777), '700', 'the directory is for one user';
+    is sprintf('%o', (stat $dir)[2] & 07777), '711', 'others may not list the directory';
+    is_deeply [map { s{.*/}{}r } glob "$dir/*"], [$>], 'it has a folder for the user who compiles';
     is scalar entries($dir), 1, 'and holds the module';
     ok !-e $s->root . '/wasm_cache', 'the default one is not made';
     my ($entry) = entries($dir);

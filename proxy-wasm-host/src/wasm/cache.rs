@@ -1,41 +1,59 @@
 //! Compiled modules on disk, so that a machine compiles each plugin once.
 //!
-//! An entry is named by the hash of the plugin's bytes, of wasmtime's version and of everything that decides what code is made
-//! of them, so it never goes stale. It is wasmtime's own artifact with a checksum behind it, and is mapped, not read: every
-//! process that uses it shares its pages. The cache is never a reason to fail: what cannot be read is compiled, and what cannot
-//! be written is said in one warning.
+//! An entry is named by the hash of the plugin's bytes, of wasmtime's version and of everything
+//! that decides what code is made of them, so it never goes stale. It is wasmtime's own artifact
+//! with a checksum behind it, and is mapped, not read: every process that uses it shares its pages.
+//! The cache is never a reason to fail: what cannot be read is compiled, and what cannot be written
+//! is said in one warning.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `folder` | a folder that one user can write, and the files in it |
+//! | `entry` | one compiled module |
+//! | `lock` | the right to make an entry |
+
+mod entry;
+mod folder;
+mod lock;
 
 use std::fmt::Write as _;
-use std::fs::{self, File, OpenOptions};
 use std::hash::{Hash as _, Hasher};
-use std::io::{self, Read, Write as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use nix::unistd::Uid;
 use sha2::{Digest, Sha256};
-use tracing::{debug, warn};
+use tracing::warn;
 
+use self::folder::{Folder, words};
+use self::lock::Lock;
 use super::Engine;
 use super::module::Hash;
 use crate::error::Error;
 
-/// Written by its owner only: nginx sets no umask.
-const MODE: u32 = 0o644;
+/// How long a process waits for another one to compile, where nobody said otherwise.
+const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Bytes of the checksum at the end of an entry.
-const CHECKSUM: usize = 4;
-
-/// A directory of compiled modules.
-#[derive(Clone, Debug)]
+/// A directory of compiled modules, with a folder for each user whose processes compile.
+#[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
+    patience: Duration,
+    /// It was said that nothing can be kept.
+    has_warned: AtomicBool,
 }
 
 impl Cache {
-    /// A cache in a directory that exists. Nobody but the users whose processes use it may write there: code is run from it.
+    /// A cache in that directory, which need not be there.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+        Self { directory: directory.into(), patience: PATIENCE, has_warned: AtomicBool::new(false) }
+    }
+
+    /// The same, whose processes wait at most that long for each other.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Where it is.
@@ -43,154 +61,97 @@ impl Cache {
         &self.directory
     }
 
-    /// The module of that content and whether it came from here; if it is not here, it is compiled, by one process at a time.
+    /// Makes the folder of this process's user. Says so in a warning if that is not possible.
+    pub fn prepare(&self) {
+        self.own_folder();
+    }
+
+    /// Makes the folder of the user whose processes will load plugins, by number; for root, who
+    /// may.
+    pub fn prepare_for(&self, user: u32) {
+        let user = Uid::from_raw(user);
+        if user != Uid::effective() && Uid::effective().is_root() {
+            self.usable(Folder::make_for(&self.directory, user));
+        }
+    }
+
+    /// The module of that content and whether it came from here; if it is not here, it is compiled,
+    /// by one process at a time.
     pub(super) fn load_or_compile(
         &self,
         engine: &Engine,
         hash: &Hash,
         compile: impl Fn() -> Result<wasmtime::Module, Error>,
     ) -> Result<(wasmtime::Module, bool), Error> {
-        let entry = self.entry(engine, hash);
-        if let Some(module) = entry.load(engine) {
+        let key = key(engine, hash);
+        let name = format!("{key}.cwasm");
+        if let Some(module) = self.find(engine, &name) {
             return Ok((module, true));
         }
-        // Who waited here for another process to compile finds its work. No lock is no reason not to go on.
-        let lock = entry.lock().inspect_err(|error| warn!("cannot lock {}: {error}", entry.lock.display()));
-        if lock.is_ok()
-            && let Some(module) = entry.load(engine)
+        let Some(folder) = self.own_folder() else { return Ok((compile()?, false)) };
+        let lock = Lock::take(&folder, format!("{key}.lock"), self.patience);
+        // Who waited here for another process to compile finds its work.
+        if lock.is_some()
+            && let Some(module) = entry::load(&folder, &name, engine)
         {
             return Ok((module, true));
         }
         let module = compile()?;
-        match entry.store(&module) {
-            // As others will have it: mapped, and so shared with them.
-            Ok(()) => Ok((entry.load(engine).unwrap_or(module), false)),
-            Err(error) => {
-                warn!("cannot write {}, so its module will be compiled again: {error}", entry.path.display());
-                Ok((module, false))
-            }
+        if let Err(reason) = store(&folder, &name, &module) {
+            let path = folder.path_of(&name);
+            warn!("cannot write {}, so its module will be compiled again: {reason}", path.display());
+            return Ok((module, false));
         }
+        // As others will have it: mapped, and so shared with them.
+        Ok((entry::load(&folder, &name, engine).unwrap_or(module), false))
     }
 
-    fn entry(&self, engine: &Engine, hash: &Hash) -> Entry {
-        let mut key = KeyHasher(Sha256::new());
-        key.write(hash.as_bytes());
-        engine.wasmtime().precompile_compatibility_hash().hash(&mut key);
-        let mut name = String::with_capacity(64);
-        for byte in key.0.finalize() {
-            // A String takes whatever is written to it.
-            let _ = write!(name, "{byte:02x}");
-        }
-        Entry {
-            path: self.directory.join(format!("{name}.cwasm")),
-            lock: self.directory.join(format!("{name}.lock")),
-            temporary: self.directory.join(format!("{name}.{}", std::process::id())),
-        }
+    /// A module that this user's processes compiled, or root's.
+    fn find(&self, engine: &Engine, name: &str) -> Option<wasmtime::Module> {
+        let (own, root) = (Uid::effective(), Uid::from_raw(0));
+        let others = (!own.is_root()).then_some(root);
+        [Some(own), others].into_iter().flatten().find_map(|user| {
+            let folder = self.usable(Folder::open(&self.directory, user))??;
+            entry::load(&folder, name, engine)
+        })
     }
-}
 
-/// One module's files in the cache.
-struct Entry {
-    path: PathBuf,
-    lock: PathBuf,
-    temporary: PathBuf,
-}
+    fn own_folder(&self) -> Option<Folder> {
+        self.usable(Folder::make(&self.directory))
+    }
 
-impl Entry {
-    fn load(&self, engine: &Engine) -> Option<wasmtime::Module> {
-        let file = match File::open(&self.path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                warn!("cannot read {}, so its module is compiled: {error}", self.path.display());
-                return None;
-            }
-        };
-        let module = verify(&file).map_err(|error| error.to_string()).and_then(|()| {
-            // SAFETY: `verify` saw that the file is whole, as `store` wrote it from a module wasmtime had compiled, and that it
-            // belongs to a user who may run any code in this process. It is not changed later: entries are only ever renamed
-            // over, which leaves an open file as it is.
-            #[allow(unsafe_code)]
-            let module = unsafe { wasmtime::Module::deserialize_open_file(engine.wasmtime(), file) };
-            module.map_err(|error| format!("{error:#}"))
-        });
-        module
-            .inspect_err(|error| warn!("{} is not usable, so its module is compiled: {error}", self.path.display()))
+    /// A folder; or none, and one warning, whatever is asked for how often.
+    fn usable<T>(&self, folder: Result<T, String>) -> Option<T> {
+        folder
+            .inspect_err(|reason| {
+                if !self.has_warned.swap(true, Ordering::Relaxed) {
+                    warn!("compiled modules are not kept: {reason}");
+                }
+            })
             .ok()
     }
-
-    fn lock(&self) -> io::Result<Lock<'_>> {
-        // One that another user made cannot be written, but can be locked.
-        let open = OpenOptions::new().append(true).create(true).mode(MODE).open(&self.lock);
-        let file = open.or_else(|_| File::open(&self.lock))?;
-        file.lock()?;
-        Ok(Lock { path: &self.lock, _file: file })
-    }
-
-    fn store(&self, module: &wasmtime::Module) -> io::Result<()> {
-        let artifact = module.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
-        let create = OpenOptions::new().write(true).create(true).truncate(true).mode(MODE).open(&self.temporary);
-        let written = create.and_then(|mut file| {
-            file.write_all(&artifact)?;
-            file.write_all(&crc32fast::hash(&artifact).to_le_bytes())
-        });
-        // Not synced: if the machine dies and leaves half of it, the checksum tells.
-        let stored = written.and_then(|()| fs::rename(&self.temporary, &self.path));
-        if stored.is_err() {
-            let _ = fs::remove_file(&self.temporary);
-        }
-        stored
-    }
 }
 
-/// The right to make an entry, while it lives.
-struct Lock<'a> {
-    path: &'a Path,
-    _file: File,
+fn store(folder: &Folder, name: &str, module: &wasmtime::Module) -> Result<(), String> {
+    let artifact = module.serialize().map_err(|error| format!("{error:#}"))?;
+    entry::store(folder, name, &artifact).map_err(|error| words(&error))
 }
 
-impl Drop for Lock<'_> {
-    fn drop(&mut self) {
-        // Who waits on the file that is removed here gets it next, and finds the entry made. Who comes later and makes a new
-        // one finds it, too.
-        if let Err(error) = fs::remove_file(self.path) {
-            debug!("cannot remove {}: {error}", self.path.display());
-        }
+/// The name of a module's entry, without its ending.
+fn key(engine: &Engine, hash: &Hash) -> String {
+    let mut key = KeyHasher(Sha256::new());
+    key.write(hash.as_bytes());
+    engine.wasmtime().precompile_compatibility_hash().hash(&mut key);
+    let mut name = String::with_capacity(64);
+    for byte in key.0.finalize() {
+        // A String takes whatever is written to it.
+        let _ = write!(name, "{byte:02x}");
     }
+    name
 }
 
-/// Whether code may be run from this file.
-fn verify(file: &File) -> io::Result<()> {
-    let metadata = file.metadata()?;
-    // nginx's master runs as root and its workers do not: a worker that is taken over must not be able to plant code in the
-    // master. So root trusts what root wrote, and a worker what it or root wrote.
-    let owner = Uid::from_raw(metadata.uid());
-    if !owner.is_root() && owner != Uid::effective() {
-        return Err(io::Error::other("it belongs to another user"));
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return Err(io::Error::other("others may write it"));
-    }
-    if checksum_matches(file, metadata.len())? { Ok(()) } else { Err(io::Error::other("its checksum is wrong")) }
-}
-
-fn checksum_matches(file: &File, size: u64) -> io::Result<bool> {
-    let Some(size) = size.checked_sub(CHECKSUM as u64) else { return Ok(false) };
-    let mut crc = crc32fast::Hasher::new();
-    let mut artifact = file.take(size);
-    let mut chunk = vec![0; 1 << 18];
-    loop {
-        match artifact.read(&mut chunk)? {
-            0 => break,
-            count => crc.update(&chunk[..count]),
-        }
-    }
-    let mut checksum = [0; CHECKSUM];
-    artifact.into_inner().read_exact(&mut checksum)?;
-    Ok(crc.finalize() == u32::from_le_bytes(checksum))
-}
-
-/// Feeds what implements [`std::hash::Hash`] into SHA-256: a 64-bit hash would be too short for the name of code.
+/// Feeds what implements [`std::hash::Hash`] into SHA-256: a 64-bit hash would be too short for the
+/// name of code.
 struct KeyHasher(Sha256);
 
 impl Hasher for KeyHasher {
@@ -205,9 +166,8 @@ impl Hasher for KeyHasher {
 
 #[cfg(test)]
 mod tests {
-    use std::env;
-    use std::os::unix::fs::PermissionsExt;
-    use std::process;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::{env, fs, process};
 
     use super::*;
     use crate::wasm::{EngineConfig, Module};
@@ -220,7 +180,6 @@ mod tests {
     impl Directory {
         fn new(name: &str) -> Self {
             let path = env::temp_dir().join(format!("wasm-cache-{name}-{}", process::id()));
-            fs::create_dir_all(&path).unwrap();
             Self(path)
         }
 
@@ -228,8 +187,13 @@ mod tests {
             Cache::new(&self.0)
         }
 
+        /// The folder that is this user's.
+        fn own(&self) -> PathBuf {
+            self.0.join(Uid::effective().to_string())
+        }
+
         fn files(&self) -> Vec<PathBuf> {
-            fs::read_dir(&self.0).unwrap().map(|file| file.unwrap().path()).collect()
+            fs::read_dir(self.own()).unwrap().map(|file| file.unwrap().path()).collect()
         }
     }
 
@@ -293,6 +257,96 @@ mod tests {
         let [entry] = directory.files().try_into().unwrap();
         fs::set_permissions(&entry, fs::Permissions::from_mode(0o666)).unwrap();
         assert!(!load(&directory.cache(), EngineConfig::default()).from_cache());
+    }
+
+    #[test]
+    fn each_user_has_a_folder_that_nobody_else_can_write() {
+        let directory = Directory::new("folders");
+        let cache = directory.cache();
+        cache.prepare();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+        assert_eq!(mode(&directory.0), 0o711);
+        assert_eq!(mode(&directory.own()), if Uid::effective().is_root() { 0o711 } else { 0o700 });
+        if Uid::effective().is_root() {
+            cache.prepare_for(12345);
+            cache.prepare_for(12345);
+            let theirs = fs::metadata(directory.0.join("12345")).unwrap();
+            assert_eq!((theirs.uid(), theirs.mode() & 0o7777), (12345, 0o700));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_can_write_is_not_used() {
+        let directory = Directory::new("open");
+        load(&directory.cache(), EngineConfig::default());
+        fs::set_permissions(directory.own(), fs::Permissions::from_mode(0o777)).unwrap();
+        let module = load(&directory.cache(), EngineConfig::default());
+        assert!(!module.from_cache() && works(&module));
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let directory = Directory::new("links");
+        let victim = directory.0.with_extension("victim");
+        fs::write(&victim, "whole").unwrap();
+        load(&directory.cache(), EngineConfig::default());
+        let [entry] = directory.files().try_into().unwrap();
+        for name in [entry.clone(), entry.with_extension("lock"), temporary(&entry)] {
+            fs::remove_file(&entry).unwrap();
+            symlink(&victim, &name).unwrap();
+            let module = load(&directory.cache(), EngineConfig::default());
+            assert!(!module.from_cache() && works(&module));
+            assert!(fs::symlink_metadata(&entry).unwrap().is_file(), "{name:?} hinders nobody");
+            assert_eq!(fs::read(&victim).unwrap(), b"whole", "by {name:?}");
+            let _ = fs::remove_file(entry.with_extension("lock"));
+        }
+        fs::remove_file(victim).unwrap();
+        let elsewhere = directory.0.with_extension("elsewhere");
+        fs::rename(&directory.0, &elsewhere).unwrap();
+        symlink(&elsewhere, &directory.0).unwrap();
+        assert!(!load(&directory.cache(), EngineConfig::default()).from_cache());
+        fs::remove_file(&directory.0).unwrap();
+        fs::rename(&elsewhere, &directory.0).unwrap();
+    }
+
+    /// What this process writes an entry to first.
+    fn temporary(entry: &Path) -> PathBuf {
+        entry.with_extension(format!("cwasm.{}", process::id()))
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_no_hindrance() {
+        let directory = Directory::new("left");
+        load(&directory.cache(), EngineConfig::default());
+        let [entry] = directory.files().try_into().unwrap();
+        fs::rename(&entry, temporary(&entry)).unwrap();
+        assert!(!load(&directory.cache(), EngineConfig::default()).from_cache());
+        assert_eq!(directory.files(), [entry]);
+    }
+
+    #[test]
+    fn what_is_not_a_file_does_not_block() {
+        let directory = Directory::new("pipe");
+        load(&directory.cache(), EngineConfig::default());
+        let [entry] = directory.files().try_into().unwrap();
+        fs::remove_file(&entry).unwrap();
+        nix::unistd::mkfifo(&entry, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(!load(&directory.cache(), EngineConfig::default()).from_cache());
+        assert!(load(&directory.cache(), EngineConfig::default()).from_cache(), "the entry took its place");
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_but_not_forever() {
+        let directory = Directory::new("lock");
+        load(&directory.cache(), EngineConfig::default());
+        let [entry] = directory.files().try_into().unwrap();
+        fs::remove_file(&entry).unwrap();
+        let held = fs::File::create(entry.with_extension("lock")).unwrap();
+        held.lock().unwrap();
+        let cache = directory.cache().with_patience(Duration::from_millis(30));
+        let module = load(&cache, EngineConfig::default());
+        assert!(!module.from_cache() && works(&module));
+        assert!(load(&directory.cache(), EngineConfig::default()).from_cache(), "and is stored");
     }
 
     #[test]

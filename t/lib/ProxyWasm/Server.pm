@@ -241,6 +241,7 @@ sub _write_conf {
         config           => $self->expand($o->{config} // ''),
         post_main_config => $self->expand($o->{post_main_config} // ''),
         env              => $o->{env},
+        user             => $o->{user},
     });
 }
 

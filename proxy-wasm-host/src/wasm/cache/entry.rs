@@ -1,0 +1,98 @@
+//! One compiled module in a folder of the cache: wasmtime's artifact, with a checksum behind it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+
+use nix::unistd::Uid;
+use tracing::{debug, warn};
+
+use super::super::Engine;
+use super::folder::{Folder, words};
+
+/// Bytes of the checksum at the end of an entry.
+const CHECKSUM: usize = 4;
+
+/// The module of that name in a folder. It is mapped, not read: all processes that use it share its
+/// pages.
+pub fn load(folder: &Folder, name: &str, engine: &Engine) -> Option<wasmtime::Module> {
+    let path = folder.path_of(name);
+    let file = match folder.read(name) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => return None,
+        Err(error) => {
+            warn!("cannot read {}, so its module is compiled: {}", path.display(), words(&error));
+            return None;
+        }
+    };
+    let module = verify(&file).map_err(|error| words(&error)).and_then(|()| {
+        // SAFETY: `verify` saw that the file is whole, as `store` wrote it from a module that
+        // wasmtime had compiled, and that it belongs to a user who may run any code in this
+        // process; and so does its folder. It is not changed later: entries are only ever renamed
+        // over, which leaves an open file as it is.
+        #[allow(unsafe_code)]
+        let module = unsafe { wasmtime::Module::deserialize_open_file(engine.wasmtime(), file) };
+        module.map_err(|error| format!("{error:#}"))
+    });
+    module.inspect_err(|error| warn!("{} is not usable, so its module is compiled: {error}", path.display())).ok()
+}
+
+/// Writes an entry, at once for all who look for it.
+pub fn store(folder: &Folder, name: &str, artifact: &[u8]) -> io::Result<()> {
+    let temporary = format!("{name}.{}", std::process::id());
+    let stored = create(folder, &temporary).and_then(|mut file| {
+        file.write_all(artifact)?;
+        file.write_all(&crc32fast::hash(artifact).to_le_bytes())?;
+        // Not synced: if the machine dies and leaves half of it, the checksum tells.
+        folder.rename(&temporary, name)
+    });
+    if stored.is_err() {
+        let _ = folder.remove(&temporary);
+    }
+    stored
+}
+
+/// A new file, in the place of what a process of the same number left when it was killed.
+fn create(folder: &Folder, temporary: &str) -> io::Result<File> {
+    folder.create(temporary).or_else(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            debug!("{} was left by another process", folder.path_of(temporary).display());
+            folder.remove(temporary)?;
+            folder.create(temporary)
+        }
+        _ => Err(error),
+    })
+}
+
+/// Whether code may be run from this file.
+fn verify(file: &File) -> io::Result<()> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    // In the folder of a user only that user can have made it; unless it was there before.
+    let owner = Uid::from_raw(metadata.uid());
+    if !owner.is_root() && owner != Uid::effective() {
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    if metadata.mode() & 0o022 != 0 {
+        return Err(io::Error::other("others may write it"));
+    }
+    if checksum_matches(file, metadata.len())? { Ok(()) } else { Err(io::Error::other("its checksum is wrong")) }
+}
+
+fn checksum_matches(file: &File, size: u64) -> io::Result<bool> {
+    let Some(size) = size.checked_sub(CHECKSUM as u64) else { return Ok(false) };
+    let mut crc = crc32fast::Hasher::new();
+    let mut artifact = file.take(size);
+    let mut chunk = vec![0; 1 << 18];
+    loop {
+        match artifact.read(&mut chunk)? {
+            0 => break,
+            count => crc.update(&chunk[..count]),
+        }
+    }
+    let mut checksum = [0; CHECKSUM];
+    artifact.into_inner().read_exact(&mut checksum)?;
+    Ok(crc.finalize() == u32::from_le_bytes(checksum))
+}
