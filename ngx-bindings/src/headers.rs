@@ -116,7 +116,7 @@ impl Iterator for Entries {
 impl HeaderList {
     /// # Safety
     ///
-    /// `list` is an initialized list of `ngx_table_elt_t` that outlives every use of the handle.
+    /// `list` is a list of `ngx_table_elt_t`, initialized or all zero, that outlives every use of the handle.
     pub unsafe fn from_ptr(list: *mut ngx_list_t) -> Self {
         Self(list)
     }
@@ -166,6 +166,7 @@ impl HeaderList {
         hash: usize,
         lowcase_key: *mut u8,
     ) -> Result<Field, AllocError> {
+        self.init(pool)?;
         // One piece of the pool for both.
         let text = pool.alloc_bytes(name.len() + value.len() + 2)?;
         // SAFETY: fresh memory of that size; the list is valid; a pushed element is fresh memory, written whole.
@@ -214,7 +215,8 @@ impl HeaderList {
     }
 
     /// Takes everything out of the list.
-    pub fn clear(self) -> Result<(), AllocError> {
+    pub fn clear(self, pool: Pool) -> Result<(), AllocError> {
+        self.init(pool)?;
         // SAFETY: the list is valid.
         unsafe {
             (*self.0).part.nelts = 0;
@@ -304,6 +306,26 @@ impl HeaderList {
             }
             part
         }
+    }
+
+    /// Initializes the list if nginx has not. nginx makes the list of request fields when it has
+    /// read a request line: it has none for HTTP/0.9, nor for a request whose line it refused.
+    fn init(self, pool: Pool) -> Result<(), AllocError> {
+        // SAFETY: the list is valid, or all zero.
+        unsafe {
+            let list = self.0;
+            if !(*list).last.is_null() {
+                return Ok(());
+            }
+            list.write(ngx_list_t {
+                last: &raw mut (*list).part,
+                part: ngx_list_part_t { elts: std::ptr::null_mut(), nelts: 0, next: std::ptr::null_mut() },
+                size: size_of::<ngx_table_elt_t>(),
+                nalloc: 0,
+                pool: pool.as_ptr(),
+            });
+        }
+        self.seal()
     }
 
     /// Makes the next push start a new part: a cut part has no room behind its last element.

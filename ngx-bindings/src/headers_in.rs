@@ -10,7 +10,7 @@ impl Request {
     /// The request's header fields.
     #[inline]
     pub fn headers_in(self) -> HeaderList {
-        // SAFETY: a request's list is initialized before any module sees the request.
+        // SAFETY: nginx has initialized the request's list, or left it zero.
         unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_in.headers) }
     }
 
@@ -52,7 +52,7 @@ impl Request {
     /// Removes all request fields.
     pub fn clear_headers_in(self) -> Result<(), AllocError> {
         let names: Vec<_> = self.headers_in().iter().map(Field::name).collect();
-        self.headers_in().clear()?;
+        self.headers_in().clear(self.pool())?;
         names.into_iter().try_for_each(|name| self.index_header_in(name, None))
     }
 
@@ -104,11 +104,12 @@ impl Request {
     }
 }
 
-/// What nginx keeps of a Host field: lower case, without the port.
+/// What nginx keeps of a Host field: lower case, without the port and a last dot.
 fn server_name(host: &[u8]) -> Vec<u8> {
     let end = match host.first() {
         Some(b'[') => host.iter().position(|&c| c == b']').map_or(host.len(), |i| i + 1),
         _ => host.iter().position(|&c| c == b':').unwrap_or(host.len()),
     };
-    host[..end].to_ascii_lowercase()
+    let name = &host[..end];
+    name.strip_suffix(b".").unwrap_or(name).to_ascii_lowercase()
 }

@@ -9,6 +9,7 @@ use warnings;
 use Test::More ();
 use Time::HiRes qw(sleep time);
 use ProxyWasm::Conf qw(expand_env make_root write_conf write_user_files);
+use ProxyWasm::Client ();
 use ProxyWasm::Connection;
 use ProxyWasm::Guard qw(bad_lines);
 use ProxyWasm::Load;
@@ -98,6 +99,15 @@ sub request {
 sub connect {
     my ($self, %o) = @_;
     return ProxyWasm::Connection->new(port => $self->{port}, timeout => $o{timeout});
+}
+
+# Sends bytes as they are, and answers what comes until the server closes.
+sub raw {
+    my ($self, $bytes, %o) = @_;
+    my $timeout = ($o{timeout} || 10) * $ProxyWasm::Settings::Patience;
+    my @to = (address => '127.0.0.1', port => $o{port} // $self->{port}, timeout => $timeout);
+    my $got = ProxyWasm::Client::exchange(@to, packets => [{ value => $bytes }]);
+    return $got->{data} . ($got->{timed_out} ? ' (timed out)' : '');
 }
 
 # Clients that ask $path until ->stop, which says what they got: {200 => 1234}.
