@@ -555,6 +555,7 @@ local PROPERTY_ERRORS = {
     [OUTCOME_ERROR] = "no memory",
     [1] = "not found",
     [2] = "not changeable",
+    [3] = "unsafe value",
 }
 
 

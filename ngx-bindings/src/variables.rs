@@ -20,6 +20,9 @@ pub enum SetError {
     NotFound,
     /// nginx does not let it be set.
     NotChangeable,
+    /// The value holds CR, LF or NUL, which would end a line where a configuration puts the variable
+    /// into a request, a response or a log.
+    Unsafe,
     /// Out of memory.
     Alloc,
 }
@@ -43,6 +46,9 @@ impl Request {
 
     /// Sets a variable that the configuration, or a module, has declared as changeable.
     pub fn set_variable(self, name: &[u8], value: &[u8]) -> Result<(), SetError> {
+        if value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')) {
+            return Err(SetError::Unsafe);
+        }
         let mut small = [0; 64];
         let mut large = Vec::new();
         let (lowcase, hash) = lowercase(name, &mut small, &mut large);

@@ -44,6 +44,14 @@ impl Properties for RequestStream {
             Err(SetError::NotFound) if asked.is_some() => Ok(()),
             Err(SetError::NotFound) => refuse("not found for writing", Status::NotFound),
             Err(SetError::NotChangeable) => refuse("not changeable", Status::BadArgument),
+            // Plugins put into properties what clients sent, and SDKs panic on most other answers.
+            Err(SetError::Unsafe) => {
+                let (name, plugin) = (name.escape_ascii(), self.slot().plugin_name());
+                let reason = "its value holds CR, LF or NUL";
+                let line = format_args!("variable \"{name}\" not set: {reason}, plugin: \"{plugin}\"");
+                request.log().print(Level::Error, line);
+                Ok(())
+            }
             Err(SetError::Alloc) => Err(Status::InternalFailure),
         }
     }

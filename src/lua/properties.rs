@@ -33,7 +33,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_get_property(
     })
 }
 
-/// 0, or 1 if there is no such variable, or 2 if it cannot be changed.
+/// 0, or 1 if there is no such variable, 2 if it cannot be changed, 3 if the value holds CR, LF or NUL.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_set_property(
     r: *mut ngx_http_request_t,
@@ -50,6 +50,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_set_property(
             Ok(()) => 0,
             Err(SetError::NotFound) => 1,
             Err(SetError::NotChangeable) => 2,
+            Err(SetError::Unsafe) => 3,
             Err(SetError::Alloc) => Outcome::Error as c_int,
         }
     })

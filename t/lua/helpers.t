@@ -50,6 +50,7 @@ nil
             ngx.say(wasm.set_property("mine", "8"), " ", ngx.var.mine)
             ngx.say(wasm.set_property("nothing_of_that_name", "8"))
             ngx.say(wasm.set_property("request_uri", "/"))
+            ngx.say(wasm.set_property("args", "a\r\nb: c"))
         }
     }
 --- request
@@ -58,6 +59,7 @@ GET /t
 true 8
 nilnot found
 nilnot changeable
+nilunsafe value
 --- no_error_log
 [error]
 
