@@ -102,6 +102,12 @@ impl Request {
             if *known == b"last-modified" {
                 (*headers_out).last_modified_time = -1;
             }
+            // nginx would write its own scheme, host and port in front; it keeps no pointer to what
+            // upstreams say, either.
+            let location = (*headers_out).location;
+            if *known == b"location" && !location.is_null() && string::bytes((*location).value).starts_with(b"/") {
+                (*headers_out).location = std::ptr::null_mut();
+            }
         }
         Ok(())
     }

@@ -165,6 +165,9 @@ get_header_map_value response :status -> OK 418
         proxy_wasm hostcalls '{"on_response_headers": [
             ["replace_header_map_value", "response", ":status", "fine"],
             ["replace_header_map_value", "response", ":status", "99"],
+            ["replace_header_map_value", "response", ":status", "100"],
+            ["replace_header_map_value", "response", ":status", "101"],
+            ["set_header_map_pairs", "response", [[":status", "199"]]],
             ["replace_header_map_value", "response", ":status", "1000"],
             ["replace_header_map_value", "response", ":status", ""],
             ["remove_header_map_value", "response", ":status"]
@@ -177,6 +180,9 @@ GET /t
 [error]
 failed to set response header :status: invalid value
 replace_header_map_value response :status 99 -> BAD_ARGUMENT
+replace_header_map_value response :status 100 -> BAD_ARGUMENT
+replace_header_map_value response :status 101 -> BAD_ARGUMENT
+set_header_map_pairs response :status: 199 -> BAD_ARGUMENT
 replace_header_map_value response :status 1000 -> BAD_ARGUMENT
 replace_header_map_value response :status "" -> BAD_ARGUMENT
 failed to set response header :status: can't remove pseudo header
@@ -333,7 +339,7 @@ Set-Cookie: c=3
 --- error_code eval
 [302, 301, 301]
 --- response_headers eval
-["Location: http://localhost:$ENV{TEST_NGINX_SERVER_PORT}/elsewhere?a=b", "Location: https://new.example/", "!Location"]
+["Location: /elsewhere?a=b", "Location: https://new.example/", "!Location"]
 
 
 
@@ -636,3 +642,28 @@ X-A: 1
 Server: wasm
 --- response_body chomp
 hello
+
+
+
+=== TEST 32: a relative location that is only written back stays relative
+--- config
+    location /t {
+        proxy_wasm hostcalls '{"on_response_headers": [
+            {"op": "get_header_map_value", "args": ["response", "location"], "as": "location"},
+            ["set_header_map_pairs", "response", [["location", "${location}"], ["x-a", "b"]]]
+        ]}';
+        return 301 /elsewhere;
+    }
+    location /alone {
+        proxy_wasm hostcalls '{"on_response_headers": [["add_header_map_value", "response", "x-a", "b"]]}';
+        return 301 /elsewhere;
+    }
+    location /answer {
+        proxy_wasm hostcalls '{"on_request_headers": [["send_local_response", 302, "", [["location", "/login"]]]]}';
+    }
+--- request eval
+["GET /t", "GET /alone", "GET /answer"]
+--- error_code eval
+[301, 301, 302]
+--- response_headers eval
+["Location: /elsewhere", "Location: http://localhost:$ENV{TEST_NGINX_SERVER_PORT}/elsewhere", "Location: /login"]
