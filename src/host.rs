@@ -16,7 +16,7 @@ mod streams;
 mod timers;
 mod trailers;
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -25,6 +25,7 @@ use std::time::Instant;
 use ngx_bindings::Request;
 use ngx_bindings::pool::AllocError;
 use proxy_wasm_host::abi::Status;
+use proxy_wasm_host::authority::Written;
 use proxy_wasm_host::host::{Host, Result, Stream};
 
 pub use allowance::Allowance;
@@ -152,12 +153,19 @@ pub struct RequestStream {
     slot: NonNull<Slot>,
     /// Calls made for the request: they end with it. There are none until the first is made.
     calls: OnceCell<Calls>,
+    /// What the plugin has made of the request's host.
+    host_written: RefCell<Option<Written>>,
 }
 
 impl RequestStream {
     /// The stream of a slot; it is used until the slot's HttpContext has finished, which the request's end waits for.
     pub fn new(ctx: &RequestContext, slot: &Slot) -> Self {
-        Self { handle: ctx.handle(), slot: NonNull::from(slot), calls: OnceCell::new() }
+        Self {
+            handle: ctx.handle(),
+            slot: NonNull::from(slot),
+            calls: OnceCell::new(),
+            host_written: RefCell::default(),
+        }
     }
 
     fn ctx(&self) -> &RequestContext {

@@ -5,6 +5,7 @@
 //! references.
 
 mod failure;
+mod method;
 mod slots;
 
 use std::cell::{Cell, RefCell};
@@ -65,6 +66,8 @@ pub struct RequestContext {
     pub body_read: Cell<bool>,
     /// The thread of Lua's that waits for a plugin.
     pub waiting: Waiting,
+    /// Whether the client's own method is HEAD, if a plugin has changed the method.
+    client_asks_head: Cell<Option<bool>>,
     /// What holds the request, or the response.
     pub pause: Pause,
     /// What its plugins may still have kept for it.
@@ -142,6 +145,7 @@ impl RequestContext {
                 for_lua: Rarely::default(),
                 body_read: Cell::default(),
                 waiting: Waiting::default(),
+                client_asks_head: Cell::default(),
                 pause: Pause::default(),
                 allowance: Allowance::default(),
                 response: Response::default(),

@@ -157,10 +157,11 @@ fn header(ctx: &RequestContext) -> ngx_int_t {
         // nginx answers anew, with a page of its own, what plugins have seen: an error, or what replaces a response.
         drop_all(ctx);
         ctx.response.stage.set(Stage::Passing);
-        return NEXT.header(ctx.request());
+        return next_header(ctx);
     }
     ctx.pause.release_request();
     ctx.response.from_upstream.set(ctx.request().has_active_upstream());
+    ctx.forget_length_of_missing_body();
     let result = open_missing(ctx).and_then(|()| match ctx.take_answer() {
         // It came while nginx was busy with the request elsewhere.
         Some(answer) => answer_now(ctx, *answer),
@@ -191,7 +192,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
         ctx.response.stage.set(Stage::HeaderHeld(slot.index()));
         let asks = slot.has(Callback::OnResponseHeaders);
         let count = if asks { header_count(request, MapType::HttpResponseHeaders) } else { 0 };
-        match ctx.call(slot, |http| http.on_response_headers(count, !request.expects_body())) {
+        match ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body())) {
             Verdict::Continue => {}
             Verdict::Pause if request.status() < 200 => {
                 let name = slot.plugin_name();
@@ -212,7 +213,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
     }
     let loc = loc_conf(request);
     let wants_body = ctx.any_has(Callback::OnResponseBody)
-        && request.expects_body()
+        && ctx.expects_body()
         && ctx.slots.iter().any(|slot| sees_body(loc, slot));
     if wants_body && ctx.slots.iter().any(|slot| sees_body(loc, slot) && slot.may_change_body()) {
         request.forbid_ranges();
@@ -221,7 +222,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
     }
     ctx.response.stage.set(match wants_body {
         true => Stage::Body,
-        false if trailers::concern(ctx) && request.expects_body() => Stage::Trailers,
+        false if trailers::concern(ctx) && ctx.expects_body() => Stage::Trailers,
         false => Stage::Passing,
     });
     send_header(ctx)
@@ -229,7 +230,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
 
 /// Sends the header, behind which there may be nothing: whoever makes the body did not know, if the header was held.
 fn send_header(ctx: &RequestContext) -> Result<(), Stop> {
-    stop_unless_sent(NEXT.header(ctx.request()))?;
+    stop_unless_sent(next_header(ctx))?;
     if ctx.request().header_only() {
         ctx.response.stage.set(Stage::Dropping);
         drop_all(ctx);
@@ -279,6 +280,11 @@ fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
             rc::ERROR
         }
     }
+}
+
+/// The header filters after ours.
+fn next_header(ctx: &RequestContext) -> ngx_int_t {
+    ctx.as_client_asked(|request| NEXT.header(request))
 }
 
 /// The body filters after ours. Called without a buffer while nothing of theirs waits, nginx's last filter sees a mistake.

@@ -32,6 +32,7 @@ pub mod shm;
 pub mod ssl;
 pub mod string;
 pub mod upstream;
+pub mod uri;
 pub mod variables;
 
 pub use nginx_sys as sys;

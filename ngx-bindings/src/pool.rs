@@ -37,6 +37,14 @@ impl Pool {
         Ok(ngx_str_t { len: bytes.len(), data })
     }
 
+    /// As [`Self::copy`], with a NUL behind that the length does not count.
+    pub fn copy_terminated(self, bytes: &[u8]) -> Result<ngx_str_t, AllocError> {
+        let data = self.alloc_bytes(bytes.len() + 1)?;
+        // SAFETY: `data` points at so many fresh bytes.
+        unsafe { crate::string::write_terminated(data, bytes) };
+        Ok(ngx_str_t { len: bytes.len(), data })
+    }
+
     /// `size` bytes, unaligned and not initialized.
     pub fn alloc_bytes(self, size: usize) -> Result<*mut u8, AllocError> {
         // SAFETY: the pool is valid by the handle's contract.

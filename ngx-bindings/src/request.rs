@@ -4,11 +4,10 @@ use std::ptr::NonNull;
 
 use nginx_sys::{
     self as sys, ngx_buf_t, ngx_chain_t, ngx_http_core_main_conf_t, ngx_http_request_t, ngx_int_t, ngx_module_t,
-    ngx_str_t,
 };
 
 use crate::pool::AllocError;
-use crate::{Log, Pool, rc, string};
+use crate::{Log, Pool, string};
 
 /// One request of nginx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +147,34 @@ impl Request {
         Ok(())
     }
 
+    /// Whether the method is HEAD, by which nginx tells whether a body follows the header.
+    pub fn is_head(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).method as u32 == sys::NGX_HTTP_HEAD }
+    }
+
+    /// Runs something for which nginx sees HEAD, or else another method, in the request.
+    pub fn with_head<R>(self, head: bool, run: impl FnOnce(Self) -> R) -> R {
+        if self.is_head() == head {
+            return run(self);
+        }
+        let r = self.as_ptr();
+        // SAFETY: the request is valid by the handle's contract, and nothing that runs here frees it.
+        unsafe {
+            let method = (*r).method;
+            (*r).method = if head { sys::NGX_HTTP_HEAD } else { sys::NGX_HTTP_GET } as _;
+            let result = run(self);
+            (*r).method = method;
+            result
+        }
+    }
+
+    /// Whether nginx has an upstream for the request, or had one.
+    pub fn has_upstream(self) -> bool {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { !(*self.as_ptr()).upstream.is_null() }
+    }
+
     /// Whether only the response's header is wanted.
     #[inline]
     pub fn header_only(self) -> bool {
@@ -164,7 +191,7 @@ impl Request {
         b"http"
     }
 
-    /// The path and arguments as the client wrote them, or as [`Self::set_path`] left them.
+    /// The path and arguments as the client wrote them, or as [`Self::set_target`] left them.
     #[inline]
     pub fn unparsed_uri<'a>(self) -> &'a [u8] {
         // SAFETY: the request is valid, the string in its buffers.
@@ -181,27 +208,6 @@ impl Request {
     pub fn args<'a>(self) -> &'a [u8] {
         // SAFETY: as above.
         unsafe { string::bytes((*self.as_ptr()).args) }
-    }
-
-    /// Sets path and arguments; false if nginx finds the path unsafe.
-    pub fn set_path(self, path: &[u8]) -> Result<bool, AllocError> {
-        let unparsed = self.pool().copy(path)?;
-        let mut uri = self.pool().copy(path)?;
-        let mut args = ngx_str_t::empty();
-        let mut flags: sys::ngx_uint_t = 0;
-        let r = self.as_ptr();
-        // SAFETY: the request is valid; the strings are copies in its pool that nginx may decode in place.
-        unsafe {
-            if sys::ngx_http_parse_unsafe_uri(r, &raw mut uri, &raw mut args, &raw mut flags) != rc::OK {
-                return Ok(false);
-            }
-            (*r).uri = uri;
-            (*r).args = args;
-            (*r).unparsed_uri = unparsed;
-            self.set_valid_unparsed_uri_bit(1);
-            sys::ngx_http_set_exten(r);
-        }
-        Ok(true)
     }
 
     /// The host the client asked for, without the port; empty if it named none.
@@ -359,9 +365,7 @@ impl Request {
     /// Whether a response of that status, to this request, has a body.
     #[inline]
     pub fn expects_body(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        let head = unsafe { (*self.as_ptr()).method as u32 == sys::NGX_HTTP_HEAD };
-        !head && !self.header_only() && self.status() >= 200 && !matches!(self.status(), 204 | 304)
+        !self.is_head() && !self.header_only() && self.status() >= 200 && !matches!(self.status(), 204 | 304)
     }
 
     /// Tells nginx that a filter of ours holds part of the response, so that it does not take it for sent.

@@ -40,11 +40,14 @@ bits! {
         blocked_bits = ngx_bindings_request_blocked,
         buffered_bits = ngx_bindings_request_buffered,
         chunked_bit = ngx_bindings_request_chunked,
+        complex_uri_bit = ngx_bindings_request_complex_uri,
         count_bits = ngx_bindings_request_count,
         header_only_bit = ngx_bindings_request_header_only,
         header_sent_bit = ngx_bindings_request_header_sent,
         internal_bit = ngx_bindings_request_internal,
         keepalive_bit = ngx_bindings_request_keepalive,
+        plus_in_uri_bit = ngx_bindings_request_plus_in_uri,
+        quoted_uri_bit = ngx_bindings_request_quoted_uri,
         post_action_bit = ngx_bindings_request_post_action,
     }
     set {
@@ -52,10 +55,15 @@ bits! {
         set_buffered_bits = ngx_bindings_request_set_buffered,
         set_count_bits = ngx_bindings_request_set_count,
         set_expect_trailers_bit = ngx_bindings_request_set_expect_trailers,
+        set_internal_bit = ngx_bindings_request_set_internal,
         set_keepalive_bit = ngx_bindings_request_set_keepalive,
+        set_plus_in_uri_bit = ngx_bindings_request_set_plus_in_uri,
         set_preserve_body_bit = ngx_bindings_request_set_preserve_body,
+        set_quoted_uri_bit = ngx_bindings_request_set_quoted_uri,
         set_request_body_in_single_buf_bit = ngx_bindings_request_set_request_body_in_single_buf,
         set_single_range_bit = ngx_bindings_request_set_single_range,
+        set_uri_changed_bit = ngx_bindings_request_set_uri_changed,
+        set_valid_location_bit = ngx_bindings_request_set_valid_location,
         set_valid_unparsed_uri_bit = ngx_bindings_request_set_valid_unparsed_uri,
     }
 }

@@ -16,6 +16,7 @@
 //! | [`failure`] | why a callback returned nothing, and when the plugin is tried again |
 //! | [`hostcalls`] | `proxy_*`: one file per chapter of the spec |
 //! | [`limits`] | what one call of a host function takes at most |
+//! | [`target`], [`authority`] | `:path`, and `host` with `:authority`, as plugins write them |
 //! | [`memory`], [`pairs`], [`property`] | guest memory, serialized header maps, property paths |
 //! | `instance`, `joined`, [`state`] | a running instance, callbacks called in one crossing, what a store holds |
 //! | [`wasm`] | wasmtime: engine, cache of compiled modules, limits, deadlines, WASI |
@@ -26,6 +27,7 @@
 //! | [`error`] | why a plugin cannot be loaded |
 
 pub mod abi;
+pub mod authority;
 pub mod callbacks;
 pub mod config;
 pub mod context;
@@ -44,6 +46,7 @@ pub mod property;
 pub mod shared;
 pub mod state;
 pub mod status;
+pub mod target;
 pub mod vm;
 pub mod wasm;
 

@@ -7,16 +7,16 @@ use ngx_bindings::headers::Field;
 use proxy_wasm_host::host::Result;
 use proxy_wasm_host::pairs::Pairs;
 
-use super::OrStatus;
-use super::headers::refuse;
+use super::{OrStatus, RequestStream};
 
 /// How many there are: `num_trailers` of the callback.
 pub fn trailer_count(request: Request) -> u32 {
     u32::try_from(request.trailers_out().iter().count()).unwrap_or(u32::MAX)
 }
 
-pub fn add(request: Request, name: &[u8], value: &[u8]) -> Result {
-    check(request, name)?;
+pub fn add(stream: &RequestStream, name: &[u8], value: &[u8]) -> Result {
+    check(stream, name)?;
+    let request = stream.request();
     if !is_framing(name) {
         request.trailers_out().push_response_field(request.pool(), name, value).or_status()?;
         request.expect_trailers();
@@ -24,10 +24,10 @@ pub fn add(request: Request, name: &[u8], value: &[u8]) -> Result {
     Ok(())
 }
 
-pub fn replace(request: Request, name: &[u8], value: &[u8]) -> Result {
-    check(request, name)?;
-    remove(request, name);
-    add(request, name, value)
+pub fn replace(stream: &RequestStream, name: &[u8], value: &[u8]) -> Result {
+    check(stream, name)?;
+    remove(stream.request(), name);
+    add(stream, name, value)
 }
 
 pub fn remove(request: Request, name: &[u8]) {
@@ -35,10 +35,10 @@ pub fn remove(request: Request, name: &[u8]) {
 }
 
 /// All or nothing, as with headers.
-pub fn set(request: Request, pairs: Pairs<'_>) -> Result {
-    pairs.iter().try_for_each(|(name, _)| check(request, name))?;
-    clear(request);
-    pairs.iter().try_for_each(|(name, value)| add(request, name, value))
+pub fn set(stream: &RequestStream, pairs: Pairs<'_>) -> Result {
+    pairs.iter().try_for_each(|(name, _)| check(stream, name))?;
+    clear(stream.request());
+    pairs.iter().try_for_each(|(name, value)| add(stream, name, value))
 }
 
 /// Drops the trailers of a response that another takes the place of.
@@ -46,9 +46,9 @@ pub fn clear(request: Request) {
     request.trailers_out().iter().for_each(Field::hide);
 }
 
-fn check(request: Request, name: &[u8]) -> Result {
+fn check(stream: &RequestStream, name: &[u8]) -> Result {
     if name.starts_with(b":") {
-        return Err(refuse(request, "response trailer", name, "trailers have no pseudo headers"));
+        return Err(stream.refuse("response trailer", name, "trailers have no pseudo headers"));
     }
     Ok(())
 }

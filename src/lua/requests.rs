@@ -62,13 +62,13 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
         on_http(r, context, |ctx, slot| {
             let request = ctx.request();
             let count = header_count(request, MapType::HttpResponseHeaders);
-            let verdict = ctx.call(slot, |http| http.on_response_headers(count, !request.expects_body()));
+            let verdict = ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body()));
             if loc_conf(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
                 let _ = request.set_variable(b"wasm_process_resp_body", b"true");
             }
             // The variable last: looking it up by name costs more than all the rest.
             let wants_body = || request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
-            if slot.may_change_body() && request.expects_body() && wants_body() {
+            if slot.may_change_body() && ctx.expects_body() && wants_body() {
                 // Lua has no way to hold the header back, so it cannot say a length that may change.
                 request.set_content_length(None);
                 request.forbid_ranges();

@@ -198,7 +198,7 @@ GET /t?old=1
 
 
 
-=== TEST 12: a proxy_pass with a path of its own maps the new one
+=== TEST 12: a proxy_pass with a path of its own sends the new one, as after rewrite … break
 --- config
     location /t/ {
         proxy_wasm hostcalls '{"on_request_headers": [
@@ -208,19 +208,19 @@ GET /t?old=1
     }
 --- request
 GET /t/old
---- response_body_like: ^GET /base/new\?q HTTP
+--- response_body_like: ^GET /t/new\?q HTTP
 
 
 
 === TEST 13: a static file of the new path
 --- user_files
->>> new.txt
+>>> files/new.txt
 the new file
 --- http_config
     wasm_plugin late $TEST_NGINX_PLUGINS/hostcalls.wasm;
 --- config
     location /files/ {
-        alias $TEST_NGINX_HTML_DIR/;
+        root $TEST_NGINX_HTML_DIR;
         proxy_wasm late '{"on_request_headers": [
             ["replace_header_map_value", "request", ":path", "/files/new.txt"]
         ]}';
@@ -232,26 +232,36 @@ the new file
 
 
 
-=== TEST 14: a :path that is none is refused
+=== TEST 14: what a request line cannot carry is escaped, and a slash put in front
 --- config
     location /t {
         proxy_wasm hostcalls '{"on_request_headers": [
-            ["replace_header_map_value", "request", ":path", "/a b"],
-            ["replace_header_map_value", "request", ":path", ""],
-            ["replace_header_map_value", "request", ":path", "/../etc/passwd"],
-            ["replace_header_map_value", "request", ":path", {"hex": "2f0d0a"}]
+            {"op": "get_header_map_value", "args": ["request", "x-case"], "as": "case", "quiet": true},
+            {"if": ["eq", "${case}", "space"], "then": [["replace_header_map_value", "request", ":path", "/a b?c d"]]},
+            {"if": ["eq", "${case}", "lines"], "then": [
+                ["replace_header_map_value", "request", ":path", {"hex": "2f610d0a583a3f0a62"}]]},
+            {"if": ["eq", "${case}", "decoded"], "then": [
+                ["replace_header_map_value", "request", ":path", "/a%20b%0d%0aX:%3F%23%25?%0d"]]},
+            {"if": ["eq", "${case}", "none"], "then": [["replace_header_map_value", "request", ":path", ""]]},
+            {"if": ["eq", "${case}", "word"], "then": [["replace_header_map_value", "request", ":path", "a?b"]]},
+            {"if": ["eq", "${case}", "dots"], "then": [
+                ["set_header_map_pairs", "request", [[":path", "/a//./b/../c/..?d"]]]]},
+            {"if": ["eq", "${case}", "long"], "then": [
+                ["replace_header_map_value", "request", ":path", {"repeat": ["/long", 8000]}]]}
         ]}';
         proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
     }
---- request
-GET /t?kept
---- response_body_like: ^GET /t\?kept HTTP
---- error_log
+--- upstream
+        large_client_header_buffers 4 64k;
+--- request eval
+[("GET /t?old") x 7]
+--- more_headers eval
+[map { "X-Case: $_" } qw(space lines decoded none word dots long)]
+--- response_body_like eval
+[qr{^GET /a%20b\?c%20d HTTP}, qr{^GET /a%0D%0AX:\?%0Ab HTTP}, qr{^GET /a%20b%0D%0AX:%3F%23%25\?%0d HTTP},
+ qr{^GET / HTTP}, qr{^GET /a\?b HTTP}, qr{^GET /a/\?d HTTP}, qr{^GET (?:/long){8000} HTTP}]
+--- no_error_log
 [error]
-failed to set request header :path: invalid char " "
-replace_header_map_value request :path "" -> BAD_ARGUMENT
-replace_header_map_value request :path /../etc/passwd -> BAD_ARGUMENT
-replace_header_map_value request :path /\r\n -> BAD_ARGUMENT
 
 
 
@@ -369,3 +379,115 @@ GET /t?a
 two
 --- error_log eval
 ["request :path -> OK /t?a", "request :method -> OK GET", qr/request :authority -> OK \S+/]
+
+
+
+=== TEST 21: a path that nginx takes of no client gets 400, and the plugin lives
+--- config
+    location /t {
+        proxy_wasm hostcalls '{"on_request_headers": [
+            {"op": "get_header_map_value", "args": ["request", "x-path"], "as": "path", "quiet": true},
+            ["replace_header_map_value", "request", ":path", "${path}"]
+        ]}';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+    }
+--- request eval
+[("GET /t") x 5]
+--- more_headers eval
+[map { "X-Path: $_" } qw(/../etc/passwd /a/../../../etc/passwd /%2e%2e/x /a%00b /a%zz)]
+--- error_code eval
+[(400) x 5]
+--- error_log
+failed to set request header :path: nginx takes no such path, so the client gets 400, plugin: "hostcalls"
+
+
+
+=== TEST 22: a path that is only written back changes nothing
+--- config
+    location /t/ {
+        proxy_wasm hostcalls '{"on_request_headers": [
+            {"op": "get_header_map_value", "args": ["request", ":path"], "as": "path"},
+            ["set_header_map_pairs", "request", [["host", "a"], [":path", "${path}"]]]
+        ]}';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/base/;
+    }
+--- request
+GET /t/a%20b?c=%2F
+--- response_body_like: ^GET /base/a%20b\?c=%2F HTTP
+
+
+
+=== TEST 23: new arguments of the same path are what set $args makes them
+--- config
+    location /t/ {
+        proxy_wasm hostcalls '{"on_request_headers": [
+            ["replace_header_map_value", "request", ":path", "/t/a%20b?new=%2F"]
+        ]}';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/base/;
+    }
+    location /set/ {
+        set $args new=%2F;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/base/;
+    }
+--- request eval
+["GET /t/a%20b?c", "GET /set/a%20b?c"]
+--- response_body_like eval
+[(qr{^GET /base/a%20b\?new=%2F HTTP}) x 2]
+
+
+
+=== TEST 24: a path shorter than the prefix of its location
+--- config
+    location /a/long/prefix/ {
+        proxy_wasm hostcalls '{"on_request_headers": [["replace_header_map_value", "request", ":path", "/u"]]}';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/base/;
+    }
+--- request
+GET /a/long/prefix/users/7
+--- response_body_like: ^GET /u HTTP
+
+
+
+=== TEST 25: alias knows no file of another path, as after rewrite … break
+--- user_files
+>>> data/a.txt
+a file
+>>> secret.txt
+a secret
+--- http_config
+    wasm_plugin late $TEST_NGINX_PLUGINS/hostcalls.wasm;
+--- config
+    location /files/ {
+        proxy_wasm late '{"on_request_headers": [
+            {"if": ["request_header", "x-path"], "then": [
+                {"op": "get_header_map_value", "args": ["request", "x-path"], "as": "path", "quiet": true},
+                ["replace_header_map_value", "request", ":path", "${path}"]]}
+        ]}';
+        alias $TEST_NGINX_HTML_DIR/data/;
+    }
+--- request eval
+[("GET /files/a.txt") x 2]
+--- more_headers eval
+["X-Path: /x", "X-Path: /files1../secret.txt"]
+--- error_code eval
+[500, 500]
+--- error_log
+"alias" cannot be used in location "/files/" where URI was rewritten
+
+
+
+=== TEST 26: alias finds the file of a path of which only the arguments are new
+--- user_files
+>>> data/a.txt
+a file
+--- http_config
+    wasm_plugin late $TEST_NGINX_PLUGINS/hostcalls.wasm;
+--- config
+    location /files/ {
+        proxy_wasm late '{"on_request_headers": [["replace_header_map_value", "request", ":path", "/files/a.txt?b"]]}';
+        alias $TEST_NGINX_HTML_DIR/data/;
+    }
+--- request
+GET /files/a.txt
+--- response_body
+a file

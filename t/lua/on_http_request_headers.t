@@ -315,3 +315,38 @@ qr/in http ctx \d+|free http context \d+/
 in http ctx 2
 in http ctx 2
 free http context 2
+
+
+
+=== TEST 15: :path gets a slash in front; one with control characters is refused
+--- config
+    location /t {
+        content_by_lua_block {
+            for _, path in ipairs({[["a"]], [["b c?d"]], [[{"hex": "610d0a61"}]]}) do
+                local step = [[["replace_header_map_value", "request", ":path", ]] .. path .. "]"
+                assert(wasm.on_http_request_headers(configured("hostcalls", '{"on_request_headers": [' .. step .. "]}")))
+                ngx.say(ngx.var.uri, " ", ngx.var.args)
+            end
+        }
+    }
+--- response_body
+/a nil
+/b c d
+/b c d
+--- error_log
+failed to set request header :path: invalid char "\r"
+
+
+
+=== TEST 16: a path that leaves the root gets 400
+--- config
+    location /t {
+        content_by_lua_block {
+            local script = [=[{"on_request_headers": [["replace_header_map_value", "request", ":path", "/../../etc/passwd"]]}]=]
+            wasm.on_http_request_headers(configured("hostcalls", script))
+            ngx.say("not reached")
+        }
+    }
+--- error_code: 400
+--- error_log
+failed to set request header :path: nginx takes no such path, so the client gets 400, plugin: "hostcalls"

@@ -1,0 +1,158 @@
+//! The map of the response: the list, then what nginx keeps elsewhere.
+
+use std::borrow::Cow;
+
+use ngx_bindings::Request;
+use ngx_bindings::pool::AllocError;
+use proxy_wasm_host::host::Result;
+
+use super::with_lowcase_name;
+use crate::host::{OrStatus, RequestStream};
+
+/// How many fields the map has.
+pub(super) fn response_count(request: Request) -> usize {
+    // What is only counted is not written out.
+    request.headers_out().iter().count()
+        + 2 // `connection` and `:status`
+        + usize::from(!request.content_type().is_empty())
+        + usize::from(request.has_last_modified_time())
+        + usize::from(request.content_length().is_some())
+        + usize::from(request.chunked())
+}
+
+/// The whole map, in its order.
+pub(super) fn each_response_field(request: Request, field: &mut dyn FnMut(&[u8], &[u8])) {
+    for header in request.headers_out().iter() {
+        with_lowcase_name(header, |name| field(name, header.value()));
+    }
+    each_special_response_field(request, field);
+}
+
+pub fn response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+    match request.headers_out().find(name) {
+        Some(field) => Some(Cow::Borrowed(field.value())),
+        None => special_response_field(request, name),
+    }
+}
+
+/// Fields that nginx keeps outside the list, in the order that plugins see them in.
+fn each_special_response_field(request: Request, field: &mut dyn FnMut(&[u8], &[u8])) {
+    let mut digits = itoa::Buffer::new();
+    if let Some(time) = request.last_modified() {
+        field(b"last-modified", &time);
+    }
+    if !request.content_type().is_empty() {
+        field(b"content-type", request.content_type());
+    }
+    if let Some(length) = request.content_length() {
+        field(b"content-length", digits.format(length).as_bytes());
+    }
+    field(b"connection", connection(request));
+    if request.chunked() {
+        field(b"transfer-encoding", b"chunked");
+    }
+    field(b":status", digits.format(request.status()).as_bytes());
+}
+
+/// One of [`each_special_response_field`].
+fn special_response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+    let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
+    let number = |n: u64| Some(Cow::Owned(n.to_string().into_bytes()));
+    match name.len() {
+        7 if is(b":status") => number(request.status().into()),
+        10 if is(b"connection") => Some(Cow::Borrowed(connection(request))),
+        12 if is(b"content-type") => Some(Cow::Borrowed(request.content_type())).filter(|value| !value.is_empty()),
+        13 if is(b"last-modified") => Some(Cow::Owned(request.last_modified()?)),
+        14 if is(b"content-length") => number(request.content_length()?),
+        17 if is(b"transfer-encoding") && request.chunked() => Some(Cow::Borrowed(b"chunked")),
+        _ => None,
+    }
+}
+
+fn connection(request: Request) -> &'static [u8] {
+    if request.status() == 101 {
+        b"upgrade"
+    } else if request.keepalive() {
+        b"keep-alive"
+    } else {
+        b"close"
+    }
+}
+
+/// Appends a response field; those that a response has once are set.
+pub(super) fn add_response(request: Request, name: &[u8], value: &[u8]) -> std::result::Result<(), AllocError> {
+    if is_special_response(name) {
+        set_special_response(request, name, value)
+    } else {
+        request.add_header_out(name, value)
+    }
+}
+
+/// As [`add_response`], with many.
+pub fn add_responses<'a>(
+    request: Request,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+) -> std::result::Result<(), AllocError> {
+    for (name, value) in fields.clone().filter(|(name, _)| is_special_response(name)) {
+        set_special_response(request, name, value)?;
+    }
+    request.add_headers_out(fields.filter(|(name, _)| !is_special_response(name)))
+}
+
+pub(super) fn set_response(stream: &RequestStream, name: &[u8], value: &[u8]) -> Result {
+    if name.starts_with(b":") {
+        stream.request().set_status(status_of(stream, name, value)?);
+        return Ok(());
+    }
+    let request = stream.request();
+    request.remove_header_out(name).or_status()?;
+    add_response(request, name, value).or_status()
+}
+
+/// The status that a pseudo header of the response sets; there is no other.
+pub(super) fn status_of(stream: &RequestStream, name: &[u8], value: &[u8]) -> Result<u32> {
+    let refuse = |reason: &str| Err(stream.refuse("response", name, reason));
+    if name != b":status" {
+        return refuse("unknown pseudo header");
+    }
+    // What a client awaits behind a status of 1xx is not a response: neither can become the other.
+    let current = stream.request().status();
+    match std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) {
+        Some(status) if status == current => Ok(status),
+        Some(200..=999) if (100..200).contains(&current) => refuse("an upgrade keeps its status"),
+        Some(status @ 200..=999) => Ok(status),
+        _ => refuse("invalid value"),
+    }
+}
+
+/// Names of fields that nginx keeps outside the list, and that plugins may write.
+fn is_special_response(name: &[u8]) -> bool {
+    let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
+    match name.len() {
+        10 => is(b"connection"),
+        12 => is(b"content-type"),
+        14 => is(b"content-length"),
+        17 => is(b"transfer-encoding"),
+        _ => false,
+    }
+}
+
+/// Sets one of [`is_special_response`]. How the body is framed is nginx's to say: a length that is not the body's would let the
+/// client take part of this response for the next one.
+fn set_special_response(request: Request, name: &[u8], value: &[u8]) -> std::result::Result<(), AllocError> {
+    if name.eq_ignore_ascii_case(b"content-type") {
+        request.set_content_type(value)?;
+    } else if name.eq_ignore_ascii_case(b"connection") {
+        request.set_keepalive(!value.eq_ignore_ascii_case(b"close") && request.keepalive());
+    }
+    Ok(())
+}
+
+pub(super) fn remove_response(request: Request, name: &[u8]) -> Result {
+    if name.eq_ignore_ascii_case(b"content-type") {
+        request.set_content_type(b"").or_status()?;
+    } else if name.eq_ignore_ascii_case(b"content-length") {
+        request.set_content_length(None);
+    }
+    request.remove_header_out(name).or_status()
+}
