@@ -1,8 +1,8 @@
-# The sections of a block, each on plain nginx: what a suite may write, and how it
-# reads. Needs no module of ours. That a wrong expectation fails is tested in
-# 00-runner-failures.t.
+# The sections that what stands in for Test::Nginx knows, each on plain nginx. Needs no module of
+# ours. That a wrong expectation fails is tested in 00-runner-failures.t.
 
 use lib '.';
+BEGIN { $ENV{TEST_NGINX_OWN_RUNNER} = 1 }
 use t::ProxyWasm 'no_plan';
 
 no_long_string();
@@ -143,23 +143,7 @@ HTTP/1.0
 
 
 
-=== TEST 10: a request cut in packets
---- no_module
---- config
-    location /t {
-        content_by_lua_block {
-            ngx.req.read_body()
-            ngx.say(ngx.var.args, " ", ngx.req.get_body_data())
-        }
-    }
---- request eval
-[["POS", "T /t?x", {value => "=1\nab", delay_before => 0.01}, "cd"]]
---- response_body
-x=1 abcd
-
-
-
-=== TEST 11: a chunked response is decoded
+=== TEST 10: a chunked response is decoded
 --- no_module
 --- config
     location /t {
@@ -182,7 +166,7 @@ xxx
 
 
 
-=== TEST 12: a chunked request
+=== TEST 11: a chunked request
 --- no_module
 --- config
     location /t {
@@ -205,7 +189,7 @@ hello
 
 
 
-=== TEST 13: HEAD has headers and no body
+=== TEST 12: HEAD has headers and no body
 --- no_module
 --- config
     location /t { return 200 "hello\n"; }
@@ -217,7 +201,7 @@ Content-Length: 6
 
 
 
-=== TEST 14: 204 and 304
+=== TEST 13: 204 and 304
 --- no_module
 --- config
     location /a { return 204; }
@@ -231,7 +215,7 @@ Content-Length: 6
 
 
 
-=== TEST 15: a 100 Continue is read as what it is
+=== TEST 14: a 100 Continue is read as what it is
 --- no_module
 --- config
     location /t {
@@ -250,7 +234,7 @@ hello
 
 
 
-=== TEST 16: error_log, no_error_log and grep_error_log
+=== TEST 15: error_log, no_error_log and grep_error_log
 --- no_module
 --- config
     location /t {
@@ -277,7 +261,7 @@ too low for the log
 
 
 
-=== TEST 17: what is logged after the answer is waited for
+=== TEST 16: what is logged after the answer is waited for
 --- no_module
 --- config
     location /t {
@@ -297,7 +281,7 @@ late in the log phase
 
 
 
-=== TEST 18: log_level
+=== TEST 17: log_level
 --- no_module
 --- log_level: debug
 --- config
@@ -309,7 +293,7 @@ GET /t
 
 
 
-=== TEST 19: must_die, with the line that says why
+=== TEST 18: must_die, with the line that says why
 --- no_module
 --- config
     no_such_directive on;
@@ -320,7 +304,7 @@ unknown directive "no_such_directive"
 
 
 
-=== TEST 20: must_die with an exit code
+=== TEST 19: must_die with an exit code
 --- no_module
 --- config
     no_such_directive on;
@@ -330,7 +314,7 @@ no_such_directive
 
 
 
-=== TEST 21: check_config passes
+=== TEST 20: check_config passes
 --- no_module
 --- check_config
 --- config
@@ -342,7 +326,7 @@ test is successful
 
 
 
-=== TEST 22: check_config that must fail
+=== TEST 21: check_config that must fail
 --- no_module
 --- check_config
 --- must_die
@@ -353,7 +337,7 @@ qr/\[emerg\] .*invalid number of arguments in "return" directive/
 
 
 
-=== TEST 23: main_config, http_config, post_main_config
+=== TEST 22: main_config, http_config, post_main_config
 --- no_module
 --- main_config
     worker_rlimit_nofile 1000;
@@ -370,7 +354,7 @@ aa
 
 
 
-=== TEST 24: user_files, and names of the environment in them and in configs
+=== TEST 23: user_files, and names of the environment in them and in configs
 --- no_module
 --- config
     location /t { alias $TEST_NGINX_HTML_DIR/a/b.txt; }
@@ -391,7 +375,7 @@ three
 
 
 
-=== TEST 25: environment names in other sections
+=== TEST 24: environment names in other sections
 --- no_module
 --- config
     location /t { return 200 "$TEST_NGINX_UPSTREAM_PORT\n"; }
@@ -406,7 +390,7 @@ GET /t?$TEST_NGINX_UPSTREAM_PORT
 
 
 
-=== TEST 26: a port of one's own
+=== TEST 25: a port of one's own
 --- no_module
 --- http_config
     server {
@@ -422,7 +406,7 @@ inner
 
 
 
-=== TEST 27: a scripted upstream
+=== TEST 26: a scripted upstream
 --- no_module
 --- config
     location /t {
@@ -432,10 +416,8 @@ inner
         proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/up;
     }
 --- tcp_listen: $TEST_NGINX_UPSTREAM_PORT
---- tcp_query eval
-"GET /up HTTP/1.0\r\nHost: up\r\nConnection: close\r\n\r\n"
 --- tcp_reply eval
-["HTTP/1.0 200 OK\r\nX-Up: 1\r\n\r\n", "from upstream\n"]
+"HTTP/1.0 200 OK\r\nX-Up: 1\r\n\r\nfrom upstream\n"
 --- request
 GET /t
 --- response_headers
@@ -445,48 +427,7 @@ from upstream
 
 
 
-=== TEST 28: a scripted upstream that answers by what it was asked, late
---- no_module
---- config
-    location /t {
-        proxy_http_version 1.0;
-        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
-    }
---- tcp_listen: $TEST_NGINX_UPSTREAM_PORT
---- tcp_reply_delay: 20ms
---- tcp_reply eval
-sub { my ($line) = $_[0] =~ /^(.*?)\r/; "HTTP/1.0 200 OK\r\n\r\nyou said $line\n" }
---- request
-GET /t
---- response_body
-you said GET /t HTTP/1.0
-
-
-
-=== TEST 29: a scripted UDP server
---- no_module
---- config
-    location /t {
-        content_by_lua_block {
-            local sock = ngx.socket.udp()
-            assert(sock:setpeername("127.0.0.1", $TEST_NGINX_UPSTREAM_PORT))
-            assert(sock:send("ping"))
-            ngx.say(assert(sock:receive()))
-        }
-    }
---- udp_listen: $TEST_NGINX_UPSTREAM_PORT
---- udp_query chomp
-ping
---- udp_reply chomp
-pong
---- request
-GET /t
---- response_body
-pong
-
-
-
-=== TEST 30: HTTP/2
+=== TEST 27: HTTP/2
 --- no_module
 --- http2
 --- config
@@ -508,41 +449,7 @@ HTTP/2.0 hello 1
 
 
 
-=== TEST 31: timeout and abort
---- no_module
---- config
-    location /t {
-        content_by_lua_block { ngx.sleep(0.3) }
-    }
---- request
-GET /t
---- timeout: 100ms
---- abort
---- ignore_response
---- no_error_log
-[error]
-
-
-
-=== TEST 32: the client may shut its side down
---- no_module
---- config
-    location /t {
-        content_by_lua_block {
-            local sock = ngx.req.socket(true)
-            local _, err = sock:receive(1)
-            sock:send("HTTP/1.0 200 OK\r\n\r\n" .. err)
-        }
-    }
---- request
-GET /t
---- shutdown: 1
---- response_body chomp
-closed
-
-
-
-=== TEST 33: lines written while nginx stops
+=== TEST 28: lines written while nginx stops
 --- no_module
 --- http_config
     init_worker_by_lua_block {
@@ -563,7 +470,7 @@ timer ended, premature: true
 
 
 
-=== TEST 34: an alert that the block asks for
+=== TEST 29: an alert that the block asks for
 --- no_module
 --- http_config
     lua_code_cache off;
@@ -576,7 +483,7 @@ GET /t
 
 
 
-=== TEST 35: a block goes on with the nginx of the block before: first
+=== TEST 30: a block goes on with the nginx of the block before: first
 --- no_module
 --- http_config
     lua_shared_dict d 1m;
@@ -589,7 +496,7 @@ GET /t
 
 
 
-=== TEST 36: a block goes on with the nginx of the block before: second
+=== TEST 31: a block goes on with the nginx of the block before: second
 --- request
 GET /t
 --- response_body
@@ -597,19 +504,7 @@ GET /t
 
 
 
-=== TEST 37: init runs before the requests
---- no_module
---- init
-open my $out, '>', "$ENV{TEST_NGINX_HTML_DIR}/made.txt"; print $out "made\n"; close $out;
---- config
---- request
-GET /made.txt
---- response_body
-made
-
-
-
-=== TEST 38: skip_nginx leaves a block out
+=== TEST 32: skip_nginx leaves a block out
 --- no_module
 --- skip_nginx
 2: > 1.0.0: too new
@@ -620,33 +515,19 @@ GET /t
 
 
 
-=== TEST 39: skip_nginx2 and skip_eval that do not hold
---- no_module
---- skip_nginx2
-1: < 1.0.0 or > 99.0.0
---- skip_eval
-1: 0
---- config
-    location /t { return 200; }
---- request
-GET /t
-
-
-
-=== TEST 40: response_body_filters
+=== TEST 33: response_body_filters
 --- no_module
 --- config
     location /t { return 200 "hello"; }
 --- request
 GET /t
---- response_body_filters
-uc length
+--- response_body_filters: length
 --- response_body chomp
 5
 
 
 
-=== TEST 41: response_body_unlike, and response_body as a pattern
+=== TEST 34: response_body_unlike, and response_body as a pattern
 --- no_module
 --- config
     location /t { return 200 "hello"; }
@@ -657,7 +538,7 @@ uc length
 
 
 
-=== TEST 42: plain nginx loads no Lua
+=== TEST 35: plain nginx loads no Lua
 --- skip_eval: 2: defined $ENV{TEST_NGINX_LUA_MODULES} && !length $ENV{TEST_NGINX_LUA_MODULES}
 --- no_module
 --- check_config
@@ -673,7 +554,7 @@ unknown directive "lua_code_cache"
 
 
 
-=== TEST 43: the option lua loads it
+=== TEST 36: the option lua loads it
 --- no_module
 --- lua
 --- check_config
@@ -688,7 +569,7 @@ test is successful
 
 
 
-=== TEST 44: Lua files of this repository are found
+=== TEST 37: Lua files of this repository are found
 --- no_module
 --- config
     location /t {
@@ -700,7 +581,7 @@ GET /t
 
 
 
-=== TEST 45: SKIP leaves a block out
+=== TEST 38: SKIP leaves a block out
 --- SKIP
 --- config
     no_such_directive on;
@@ -709,7 +590,7 @@ GET /t
 
 
 
-=== TEST 46: LAST is the last block
+=== TEST 39: LAST is the last block
 --- no_module
 --- LAST
 --- config
@@ -719,7 +600,7 @@ GET /t
 
 
 
-=== TEST 47: never reached
+=== TEST 40: never reached
 --- no_module
 --- config
     no_such_directive on;

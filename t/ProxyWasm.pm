@@ -1,8 +1,9 @@
 package t::ProxyWasm;
 
-# What every suite under t/ loads. Suites are written in the language of
-# Test::Nginx::Socket; that runner is used where it is installed, our own (under
-# t/lib) where it is not, or where TEST_NGINX_OWN_RUNNER is set.
+# What every suite under t/ loads. Suites are written in the language of Test::Nginx::Socket, which
+# runs them where it is installed (0.30 or newer, found by PERL5LIB). Where it is not, or where
+# TEST_NGINX_OWN_RUNNER is set, t/lib/Runner stands in for it. What the project adds to either is in
+# t/lib/ProxyWasm.
 #
 #     use lib '.';
 #     use t::ProxyWasm 'no_plan';
@@ -87,8 +88,8 @@ BEGIN {
     $Runner = 'Test::Nginx::Socket';
     if ($ENV{TEST_NGINX_OWN_RUNNER} || !eval { require Test::Nginx::Socket; 1 }) {
         die $@ if $@ && $@ !~ m{^Can't locate Test/Nginx/Socket\.pm};
-        $Runner = 'ProxyWasm::Socket';
-        require ProxyWasm::Socket;
+        $Runner = 'Runner::Socket';
+        require Runner::Socket;
     }
     $Runner->import(-package => __PACKAGE__);
 }
@@ -128,6 +129,7 @@ my %runner_expands = map { $_ => 1 }
 add_block_preprocessor(sub {
     my ($block) = @_;
     return if defined $block->SKIP || defined $block->check_config && skip_of($block);
+    ProxyWasm::TestNginx::fit_http2($block) if $Runner eq 'Test::Nginx::Socket';
 
     # A check has a root of its own: an nginx may still be running in the other.
     my $root = server_root() . (defined $block->check_config ? '-check' : '');

@@ -34,8 +34,8 @@ sub exchange {
     local $SIG{PIPE} = 'IGNORE';
 
     my $result = { data => '', timed_out => 0 };
-    my @packets = map { {%$_} } @{ $o{packets} };
-    my $out     = (shift @packets)->{value};
+    my @packets = @{ $o{packets} };
+    my $out     = shift @packets;
     my $sending = 1;
 
     while (1) {
@@ -55,14 +55,12 @@ sub exchange {
             $sending = 0;    # refused midway; an answer may still be there to read
         }
         elsif (!length $out) {
-            if (my $next = shift @packets) {
-                my $delay = $next->{delay_before} // $o{middle_delay};
-                sleep $delay if $delay;
-                $out = $next->{value};
+            if (@packets) {
+                sleep $o{middle_delay} if $o{middle_delay};
+                $out = shift @packets;
             }
             else {
                 $sending = 0;
-                shutdown($sock, $o{shutdown}) if defined $o{shutdown};
             }
         }
     }

@@ -84,7 +84,6 @@ sub _main {
     my $root  = $o->{root};
     my $log   = $o->{error_log_file} || "$root/logs/error.log";
     my $env   = join '', map { /\s/ ? "env '$_';\n" : "env $_;\n" } @{ $o->{env} || [] };
-    my $load  = join '', map { "load_module $_;\n" } split ' ', $o->{load_modules} // '';
     my $main  = $o->{main_config} // '';
     # nginx is our child, not a daemon, so that its exit is seen at once.
     return <<"CONF";
@@ -95,7 +94,6 @@ error_log $log $o->{log_level};
 pid       $root/logs/nginx.pid;
 $env
 $main
-$load
 CONF
 }
 
@@ -124,7 +122,6 @@ $http
         server_name     '$name';
         client_max_body_size 30M;
 
-$o->{preamble}
 $conf
 
 $root_location
@@ -136,15 +133,14 @@ CONF
 sub _tail {
     my ($o) = @_;
     my $post = $o->{post_main_config} // '';
-    my $use  = $o->{event_type} ? "    use $o->{event_type};\n" : '';
-    my $user = $o->{user} ? "user $o->{user};\n" : $> == 0 ? "user root;\n" : '';
+    my $user = $> == 0 ? "user root;\n" : '';
     return <<"CONF";
 $post
 
 events {
     accept_mutex off;
     worker_connections  $o->{connections};
-$use}
+}
 env ASAN_OPTIONS;
 env LSAN_OPTIONS;
 env LD_PRELOAD;

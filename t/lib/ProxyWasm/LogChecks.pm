@@ -7,13 +7,14 @@ package ProxyWasm::LogChecks;
 use strict;
 use warnings;
 use List::Util qw(all min);
+use Test::LongString ();
 use Test::More ();
-use ProxyWasm::Checks qw(same_string);
 use ProxyWasm::Log;
 use ProxyWasm::Settings ();
 
 use Exporter 'import';
-our @EXPORT_OK = qw(patterns check_error_log check_access_log check_shutdown_log check_lines);
+our @EXPORT_OK = qw(
+    patterns check_error_log check_access_log check_shutdown_log check_lines same_string);
 
 # A section's patterns: a qr//, a list of them (undef for none), or one text a line.
 sub patterns {
@@ -25,7 +26,15 @@ sub patterns {
     return split /\n+/, $value;
 }
 
-# $at as in ProxyWasm::Checks; $log a ProxyWasm::Log; $settle waits for nginx to
+# Long strings are shown around the first difference, unless no_long_string.
+sub same_string {
+    my ($got, $expected, $name) = @_;
+    return Test::More::like($got, $expected, $name) if ref $expected eq 'Regexp';
+    return Test::More::is($got, $expected, $name)   if $ProxyWasm::Settings::NoLongString;
+    return Test::LongString::is_string($got, $expected, $name);
+}
+
+# $at as in Runner::Checks; $log a ProxyWasm::Log; $settle waits for nginx to
 # have nothing more to do. Returns the lines looked at.
 sub check_error_log {
     my ($at, $log, $settle) = @_;
@@ -47,10 +56,10 @@ sub check_error_log {
 
     if (defined $grep) {
         same_string(_grep($lines, $grep), $grep_out,
-            "$at->{name} - grep_error_log_out (req $at->{repeat})");
+            "$at->{name} - grep_error_log_out (req $at->{index})");
     }
     check_lines($at, $lines, 'error.log', \@want,
-        [patterns(scalar $block->no_error_log)], "(req $at->{repeat})");
+        [patterns(scalar $block->no_error_log)], "(req $at->{index})");
     return $lines;
 }
 
@@ -68,7 +77,7 @@ sub check_access_log {
             return all { my $p = $_; grep { ProxyWasm::Log::line_matches($_, $p) } @$seen } @want;
         },
     );
-    check_lines($at, $lines, 'access.log', \@want, \@refuse, "(req $at->{repeat})");
+    check_lines($at, $lines, 'access.log', \@want, \@refuse, "(req $at->{index})");
 }
 
 # After nginx has gone: what its processes logged on their way out.
@@ -107,18 +116,17 @@ sub _show {
     return;
 }
 
-# (pattern, expected output) for this repetition.
+# (pattern, expected output)
 sub _grep_sections {
     my ($at) = @_;
     my $grep = $at->{block}->grep_error_log;
     my $out  = $at->{block}->grep_error_log_out;
-    $grep = $grep->[$at->{repeat}] if ref $grep eq 'ARRAY';
     if (!defined $grep) {
         die "grep_error_log_out without grep_error_log\n" if defined $out;
         return;
     }
     die "grep_error_log without grep_error_log_out\n" if !defined $out;
-    return ($grep, ref $out eq 'ARRAY' ? $out->[$at->{repeat}] // '' : $out);
+    return ($grep, $out);
 }
 
 sub _grep {

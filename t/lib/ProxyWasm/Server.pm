@@ -243,7 +243,6 @@ sub _write_conf {
         master           => $self->_master,
         log_level        => $o->{log_level} // 'info',
         server_name      => 'localhost',
-        preamble         => '',
         no_root_location => $o->{no_root_location},
         listen_options   => $o->{http2} ? ' http2' : '',
         main_config      => $self->expand($main . ($o->{main_config} // '')),

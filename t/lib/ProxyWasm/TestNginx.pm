@@ -17,7 +17,7 @@ use ProxyWasm::Skip qw(nginx_info);
 no warnings 'once';
 
 use Exporter 'import';
-our @EXPORT_OK = qw(amend has_temp_paths);
+our @EXPORT_OK = qw(amend fit_http2 has_temp_paths);
 
 sub amend {
     my ($root) = @_;
@@ -31,6 +31,17 @@ sub has_temp_paths {
     my $path = $INC{'Test/Nginx/Util.pm'};
     open my $in, '<', $path or die "$path: $!\n";
     return scalar grep { /\bfastcgi_temp_path\b/ } <$in>;
+}
+
+# For a block with HTTP/2, Test::Nginx writes "http2 on;" from nginx 1.19.9 on, which has that
+# directive only since 1.25.1. In between, it is told of a version before either.
+my $version;
+
+sub fit_http2 {
+    my ($block) = @_;
+    $version //= $Test::Nginx::Util::NginxVersion;
+    my $between = $version >= 1.019009 && $version < 1.025001;
+    $Test::Nginx::Util::NginxVersion = $between && defined $block->http2 ? '1.019008' : $version;
 }
 
 sub _guard_log {

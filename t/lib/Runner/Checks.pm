@@ -1,4 +1,4 @@
-package ProxyWasm::Checks;
+package Runner::Checks;
 
 # What a block says of a response: error_code, response_headers, response_body and
 # their _like and _unlike forms, with the names, order and number of tests that
@@ -6,19 +6,13 @@ package ProxyWasm::Checks;
 
 use strict;
 use warnings;
-use Digest::MD5 ();
-use Digest::SHA ();
 use Test::More ();
-use Test::LongString ();
-use ProxyWasm::Settings ();
+use ProxyWasm::LogChecks qw(same_string);
 
 use Exporter 'import';
-our @EXPORT_OK = qw(check_response same_string add_response_body_check);
+our @EXPORT_OK = qw(check_response);
 
-my @body_checks;
-sub add_response_body_check ($) { push @body_checks, shift }
-
-# $at: {block, name, index => request number, many => several requests, repeat}
+# $at: {block, name, index => request number, many => several requests}
 sub check_response {
     my ($at, $res, $raw_headers) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 2;
@@ -27,15 +21,6 @@ sub check_response {
     _headers($at, $res, $raw_headers);
     _filter_body($at, $res);
     _body($at, $res);
-    $_->($at->{block}, $res->content, $at->{index}, $at->{repeat}, 0) for @body_checks;
-}
-
-# Long strings are shown around the first difference, unless no_long_string.
-sub same_string {
-    my ($got, $expected, $name) = @_;
-    return Test::More::like($got, $expected, $name) if ref $expected eq 'Regexp';
-    return Test::More::is($got, $expected, $name)   if $ProxyWasm::Settings::NoLongString;
-    return Test::LongString::is_string($got, $expected, $name);
 }
 
 # The value of a section for this request: a list must have one for each of several.
@@ -103,32 +88,19 @@ sub _headers {
                 "$at->{name} - header $name not present in the raw headers");
         }
         else {
-            Test::More::is($got, _ports($expected), "$at->{name} - header $name ok");
+            Test::More::is($got, $expected, "$at->{name} - header $name ok");
         }
     }
 }
 
+# The word length, or a list of functions.
 sub _filter_body {
     my ($at, $res) = @_;
-    my $filters = $at->{block}->response_body_filters;
-    return if !defined $filters || !defined $res->content;
-    $filters = [split ' ', $filters] if !ref $filters;
-    $filters = [$filters]            if ref $filters ne 'ARRAY';
-    if (ref $filters->[0] eq 'ARRAY') {
-        $filters = $filters->[$at->{index}]
-            or die "response_body_filters has no entry for request $at->{index}\n";
-    }
-
-    my %known = (
-        md5_hex => \&Digest::MD5::md5_hex, sha1_hex => \&Digest::SHA::sha1_hex,
-        uc      => sub { uc $_[0] },       lc       => sub { lc $_[0] },
-        ucfirst => sub { ucfirst $_[0] },  lcfirst  => sub { lcfirst $_[0] },
-        length  => sub { length $_[0] },
-    );
-    my $body = $res->content;
-    for my $filter (@$filters) {
-        my $code = ref $filter eq 'CODE' ? $filter : $known{$filter}
-            or die "response_body_filters: unknown filter $filter\n";
+    my $filters = $at->{block}->response_body_filters // return;
+    my $body    = $res->content;
+    for my $filter (ref $filters eq 'ARRAY' ? @$filters : $filters) {
+        my $code = ref $filter eq 'CODE' ? $filter : $filter eq 'length' ? sub { length $_[0] }
+            : die "response_body_filters: unknown filter $filter\n";
         $body = $code->($body);
     }
     $res->content($body);
@@ -138,32 +110,23 @@ sub _body {
     my ($at, $res) = @_;
     my $body = $res->content;
 
-    if (_has($at, 'response_body') || _has($at, 'response_body_eval')) {
-        my $expected = _has($at, 'response_body_eval')
-            ? eval _value($at, 'response_body_eval') : _value($at, 'response_body');
-        my $which = "(repeated req $at->{repeat}, req $at->{index})";
+    if (_has($at, 'response_body')) {
+        my $expected = _value($at, 'response_body');
+        my $which = "(req $at->{index})";
         return Test::More::like($body, $expected, "$at->{name} - response_body - like $which")
             if ref $expected;
-        return same_string($body, _ports($expected),
+        return same_string($body, $expected,
             "$at->{name} - response_body - response is expected $which");
     }
 
     for my $kind (qw(like unlike)) {
         next if !_has($at, "response_body_$kind");
-        my $pattern = _ports(_value($at, "response_body_$kind"));
+        my $pattern = _value($at, "response_body_$kind");
         (my $summary = $body // '') =~ s/\s+/ /g;
         my $name = "$at->{name} - response_body_$kind - response is expected ($summary)";
         return $kind eq 'like' ? Test::More::like($body, qr/$pattern/s, $name)
             : Test::More::unlike($body, qr/$pattern/s, $name);
     }
-}
-
-sub _ports {
-    my ($text) = @_;
-    return $text if !defined $text || ref $text;
-    $text =~ s/\$ServerPort\b/$ProxyWasm::Settings::ServerPort/g;
-    $text =~ s/\$ServerPortForClient\b/$ProxyWasm::Settings::ClientPort/g;
-    return $text;
 }
 
 1;

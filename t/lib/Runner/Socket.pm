@@ -1,9 +1,8 @@
-package ProxyWasm::Socket;
+package Runner::Socket;
 
-# Our own runner for suites written for Test::Nginx::Socket, used where that one is
-# not installed: Test::Base reads the blocks, this file takes each of them through
-# start, requests, checks and stop. Results are meant to be those of Test::Nginx;
-# each part is in a file of its own beside this one.
+# Stands in for Test::Nginx::Socket where that is not installed: Test::Base reads the blocks, this
+# file takes each of them through start, requests, checks and stop. Results are meant to be those of
+# Test::Nginx. It knows the sections and switches that suites here use, and no others.
 
 use strict;
 use warnings;
@@ -11,44 +10,36 @@ use Test::Base -base;
 use Test::More ();
 use List::Util ();
 use Time::HiRes qw(sleep);
-use ProxyWasm::Checks qw(check_response same_string add_response_body_check);
 use ProxyWasm::Client qw(exchange);
 use ProxyWasm::Conf qw(expand_env make_root write_conf write_user_files);
-use ProxyWasm::Curl qw(wants_http2 curl_command curl);
 use ProxyWasm::Guard qw(bad_lines);
 use ProxyWasm::Log;
 use ProxyWasm::LogChecks qw(patterns check_error_log check_access_log check_shutdown_log);
-use ProxyWasm::Mock;
 use ProxyWasm::Process;
-use ProxyWasm::Request qw(requests_of);
 use ProxyWasm::Response qw(parse_response);
 use ProxyWasm::Settings;
 use ProxyWasm::Skip qw(skip_of);
+use Runner::Checks qw(check_response);
+use Runner::Curl qw(curl);
+use Runner::Mock;
+use Runner::Request qw(requests_of);
 
-our @EXPORT = (
-    qw(run_tests run_test is_str bail_out add_block_preprocessor add_cleanup_handler
-        add_response_body_check ),
-    @ProxyWasm::Settings::EXPORT,
-);
+our @EXPORT = (qw(run_tests add_block_preprocessor), @ProxyWasm::Settings::EXPORT);
 
-my (@preprocessors, @cleanup, $nginx, $error_log, $access_log, $previous);
+my (@preprocessors, $nginx, $error_log, $access_log, $previous);
 
 sub add_block_preprocessor (&) { unshift @preprocessors, shift }
-sub add_cleanup_handler ($)    { unshift @cleanup, shift }
-sub is_str (@)                 { same_string(@_) }
-sub bail_out (@)               { Test::More::BAIL_OUT(@_) }
 
 sub run_tests () {
     my @blocks = Test::Base::blocks();
     @blocks = List::Util::shuffle(@blocks) if !$ProxyWasm::Settings::NoShuffle;
     for my $block (@blocks) {
-        run_test($block);
+        _run_block($block);
     }
     _finish($previous) if $previous;
-    $_->() for @cleanup;
 }
 
-sub run_test ($) {
+sub _run_block {
     my ($block) = @_;
     my $name = "$0 " . $block->name;
     my $ok = eval {
@@ -78,42 +69,34 @@ sub _run {
         return;
     }
 
-    my $ports  = {};
-    my $expand = sub { expand_env($_[0], {}, $ports) };
-    if (!$ProxyWasm::Settings::NoManager && defined $block->config) {
-        return if !_start($block, $expand);
+    if (defined $block->config) {
+        return if !_start($block);
     }
-    elsif (!$ProxyWasm::Settings::NoManager && !$nginx) {
+    elsif (!$nginx) {
         die "no --- config, and no nginx of an earlier block\n";
     }
     $previous = $block;
 
-    if (defined $block->init) {
-        eval 'package main; ' . $block->init . '; 1' or die "init failed: $@";
-    }
-    for my $repeat (0 .. $ProxyWasm::Settings::RepeatEach - 1) {
-        write_user_files(server_root(), scalar $block->user_files, $expand) if $repeat;
-        my %mock = map { ($_ => scalar ProxyWasm::Mock->start($_, $block, \&_seconds)) } qw(tcp udp);
-        my $ok = eval { _requests($block, $repeat); 1 };
-        my $error = $@;
-        _check_mock($block, $_, $mock{$_}) for grep { $mock{$_} } qw(tcp udp);
-        die $error if !$ok;
-    }
+    my $mock  = Runner::Mock->start($block);
+    my $ok    = eval { _requests($block); 1 };
+    my $error = $@;
+    $mock->stop if $mock;
+    die $error if !$ok;
 }
 
 # True when nginx is up for the block's requests.
 sub _start {
-    my ($block, $expand) = @_;
-    my $root = server_root();
+    my ($block) = @_;
+    my $root   = server_root();
+    my $ports  = {};
+    my $expand = sub { expand_env($_[0], {}, $ports) };
     make_root($root);
     write_user_files($root, scalar $block->user_files, $expand);
     my $conf = write_conf({
         ProxyWasm::Settings::conf_options(),
         (map { ($_ => $expand->(scalar $block->$_)) }
             qw(main_config http_config config post_main_config)),
-        server_name    => $block->server_name // $ProxyWasm::Settings::ServerName,
-        error_log_file => scalar $block->error_log_file,
-        listen_options => wants_http2($block) ? ' http2' : '',
+        listen_options => defined $block->http2 ? ' http2' : '',
     });
 
     $nginx = ProxyWasm::Process->new(
@@ -122,7 +105,7 @@ sub _start {
     $access_log = ProxyWasm::Log->new("$root/logs/access.log");
 
     if (defined $block->must_die) {
-        _must_die($block) for 1 .. $ProxyWasm::Settings::RepeatEach;
+        _must_die($block);
         undef $nginx;
         return 0;
     }
@@ -148,7 +131,7 @@ sub _must_die {
         Test::More::isnt($status, 0, "$name - die as expected");
     }
     $nginx->stop(ProxyWasm::Settings::timeout()) if $started;
-    check_error_log({ block => $block, name => $name, repeat => 0 }, $error_log, sub { });
+    check_error_log({ block => $block, name => $name, index => 0 }, $error_log, sub { });
 }
 
 # Takes the nginx of a block down, then looks at what only then is in its log.
@@ -176,15 +159,12 @@ sub _finish {
 }
 
 sub _requests {
-    my ($block, $repeat) = @_;
+    my ($block)   = @_;
     my $name      = $block->name;
     my @requests  = requests_of($block);
     my $pipelined = $block->pipelined_requests;
     my $responses = $pipelined ? @$pipelined : @requests;
-    my %at = (block => $block, name => $name, repeat => $repeat, many => $responses > 1 || $pipelined);
-
-    Test::More::diag('# ', join ' ', map { /[^\w.:\/=-]/ ? "'$_'" : $_ }
-        curl_command($block, $requests[0])) if defined $block->curl;
+    my %at = (block => $block, name => $name, many => $responses > 1 || $pipelined);
 
     my ($bytes, $head);
     for my $i (0 .. $responses - 1) {
@@ -200,7 +180,6 @@ sub _requests {
         }
 
         sleep $block->wait if $block->wait;
-        $error_log->{pos} = 0 if $ProxyWasm::Settings::AccumLog;
         check_error_log(\%at, $error_log, sub { $nginx->settle });
         check_access_log(\%at, $access_log) if !defined $block->ignore_response;
     }
@@ -208,27 +187,25 @@ sub _requests {
 
 sub _send {
     my ($block, $packets) = @_;
-    my $name = $block->name;
-    my $head = join('', map { $_->{value} } @$packets) =~ /^\s*HEAD\s/;
+    my $name  = $block->name;
+    my $bytes = join '', @$packets;
+    my $head  = $bytes =~ /^\s*HEAD\s/;
 
-    if (wants_http2($block)) {
-        my ($out, $err) = curl($block, $packets);
+    if (defined $block->http2) {
+        my ($out, $err) = curl($bytes);
         Test::More::fail("$name - curl: $err") if length $err && !length $out;
         Test::More::diag("$name - curl: $err") if length $err && length $out;
         return ($out, $head);
     }
 
-    my $shutdown = $block->shutdown;
     my $result = exchange(
-        address      => $block->server_addr_for_client // $ProxyWasm::Settings::ServerAddr,
-        port         => $ProxyWasm::Settings::ClientPort,
+        address      => '127.0.0.1',
+        port         => $ProxyWasm::Settings::ServerPort,
         packets      => $packets,
         middle_delay => scalar $block->raw_request_middle_delay,
-        timeout      => _seconds(scalar $block->timeout) // $ProxyWasm::Settings::Timeout,
-        shutdown     => !defined $shutdown ? undef : $shutdown =~ /^\d+$/ ? $shutdown : 1,
+        timeout      => $ProxyWasm::Settings::Timeout,
     );
-    Test::More::fail("ERROR: client socket timed out - $name")
-        if $result->{timed_out} && !defined $block->abort;
+    Test::More::fail("ERROR: client socket timed out - $name") if $result->{timed_out};
     Test::More::diag("$name - $result->{error}") if $result->{error};
     Test::More::diag("$name - received:\n$result->{data}") if $ProxyWasm::Settings::Verbose;
     return ($result->{data}, $head);
@@ -237,35 +214,10 @@ sub _send {
 # Checks one response and returns the bytes that follow it.
 sub _check {
     my ($at, $bytes, $head) = @_;
-    my ($res, $raw_headers, $rest);
-    if (defined $at->{block}->http09) {
-        ($res, $raw_headers) = (HTTP::Response->new(200, 'OK', [], $bytes), '');
-    }
-    else {
-        ($res, $raw_headers, $rest) = parse_response($bytes, $head,
-            sub { Test::More::diag("$at->{name} - $_[0]") });
-    }
+    my ($res, $raw_headers, $rest) = parse_response($bytes, $head,
+        sub { Test::More::diag("$at->{name} - $_[0]") });
     check_response($at, $res, $raw_headers);
     return $rest;
-}
-
-sub _check_mock {
-    my ($block, $kind, $mock) = @_;
-    my $name  = $block->name;
-    my $want  = $block->${ \"${kind}_query" };
-    my $query = $mock->query;
-    $mock->stop;
-    same_string($query, $want, "$name - ${kind}_query ok") if defined $want;
-    Test::More::is(length $query, $block->tcp_query_len, "$name - TCP query length ok")
-        if $kind eq 'tcp' && defined $block->tcp_query_len;
-}
-
-# "300ms", "2s", "0.5"
-sub _seconds {
-    my ($text) = @_;
-    return undef if !defined $text;
-    return $text =~ /^\s*([\d.]+)ms\s*$/ ? $1 / 1000 : $text =~ /^\s*([\d.]+)s?\s*$/ ? $1
-        : die "not a time: $text\n";
 }
 
 1;
