@@ -7,14 +7,15 @@
 //! |---|---|
 //! | `executor`, `timer` | futures on nginx's event loop |
 //! | `transport` | nginx's connection as hyper reads and writes one |
-//! | `outgoing`, `target`, `body` | a call as the plugin described it |
-//! | `connect`, `balancer` | from a target to a connection |
+//! | `outgoing`, `body` | a call as the plugin described it |
+//! | `connect` | from a target to a connection |
 //! | `client`, `pool`, `http2` | the client of a worker, and its connections |
 //! | `grpc` | gRPC over HTTP/2 |
 //! | `caller` | whom the outcome of a call is told |
-//! | `error`, `limits` | what can go wrong, and what is too much |
+//! | `error` | what can go wrong |
+//!
+//! What needs no nginx is in [`proxy_wasm_host::outgoing`]: targets, gRPC's messages and metadata, the balancer, the limits.
 
-mod balancer;
 mod body;
 mod caller;
 mod client;
@@ -23,10 +24,8 @@ mod error;
 mod executor;
 mod grpc;
 mod http2;
-mod limits;
 mod outgoing;
 mod pool;
-mod target;
 mod timer;
 mod transport;
 
@@ -35,7 +34,7 @@ pub use client::Client;
 pub use error::CallError;
 pub use executor::{Task, shut_down, spawn};
 pub use grpc::{BadGrpcCall, NotSent, Outbox, OutgoingGrpc};
-pub use limits::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use outgoing::{BadCall, Outgoing};
-pub use target::Target;
+pub use proxy_wasm_host::outgoing::Target;
+pub use proxy_wasm_host::outgoing::limits::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use timer::{OnQuit, Sleep, timeout};

@@ -20,6 +20,7 @@
 //! | [`memory`], [`pairs`], [`property`] | guest memory, serialized header maps, property paths |
 //! | `instance`, `joined`, [`state`] | a running instance, callbacks called in one crossing, what a store holds |
 //! | [`wasm`] | wasmtime: engine, cache of compiled modules, limits, deadlines, WASI |
+//! | [`outgoing`] | calls to other servers: targets, gRPC's messages and metadata, the balancer, limits |
 //! | [`shared`] | shared data, queues and metrics in memory that several processes map |
 //! | [`config`] | options of plugins and APISIX's `config.yaml` as plain structs |
 //! | [`status`] | the state of a worker as JSON, and as a page for browsers |
@@ -40,6 +41,7 @@ mod joined;
 pub mod limits;
 pub mod local;
 pub mod memory;
+pub mod outgoing;
 pub mod pairs;
 pub mod plugin;
 pub mod property;

@@ -12,18 +12,16 @@ use ngx_bindings::connection::Connection;
 use ngx_bindings::inet::Address;
 use ngx_bindings::resolver::Resolver;
 use ngx_bindings::ssl::{self, Tls};
-use ngx_bindings::upstream;
+use proxy_wasm_host::outgoing::balancer::Balancer;
+use proxy_wasm_host::outgoing::{Service, Target};
 use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::state::HttpCallResponse;
 
-use super::balancer::Balancer;
-use super::connect::{Candidates, Secure, connect};
+use super::connect::{Candidates, Secure, balancer, connect};
 use super::error::CallError;
-use super::grpc::Service;
 use super::http2::{Http2, Http2Pool};
 use super::outgoing::Outgoing;
 use super::pool::{Http1, Key, Pool};
-use super::target::Target;
 use super::timer::timeout;
 use super::transport::Transport;
 
@@ -34,7 +32,7 @@ pub struct Client {
     pool: Rc<Pool>,
     http2: Rc<Http2Pool>,
     /// By name of `upstream` block.
-    balancers: RefCell<HashMap<String, Rc<Balancer>>>,
+    balancers: RefCell<HashMap<String, Rc<Balancer<Address>>>>,
     next_id: Cell<u32>,
 }
 
@@ -189,10 +187,9 @@ impl Client {
         Ok(HttpCallResponse { headers, body, trailers })
     }
 
-    fn balancer(&self, name: &str) -> Rc<Balancer> {
+    fn balancer(&self, name: &str) -> Rc<Balancer<Address>> {
         let mut balancers = self.balancers.borrow_mut();
-        let new = || Rc::new(Balancer::new(upstream::servers(name).unwrap_or_default()));
-        Rc::clone(balancers.entry(name.to_owned()).or_insert_with(new))
+        Rc::clone(balancers.entry(name.to_owned()).or_insert_with(|| Rc::new(balancer(name))))
     }
 }
 

@@ -3,29 +3,31 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use ngx_bindings::connection::Connection;
 use ngx_bindings::cycle;
 use ngx_bindings::inet::Address;
 use ngx_bindings::resolver::{ResolveError, Resolver};
 use ngx_bindings::ssl::{Tls, TlsError};
+use ngx_bindings::upstream;
+use proxy_wasm_host::outgoing::Target;
+use proxy_wasm_host::outgoing::balancer::{Balancer, Server};
 
-use super::balancer::Balancer;
 use super::error::CallError;
-use super::target::Target;
 
 /// The servers that a call may try, one after the other.
 pub enum Candidates {
     /// One address, or those of a name.
     Addresses(VecDeque<Address>),
     /// The servers of a block; those tried already.
-    Balanced(Rc<Balancer>, Vec<usize>),
+    Balanced(Rc<Balancer<Address>>, Vec<usize>),
 }
 
 impl Candidates {
     /// Of a target that is no block.
     pub async fn of(target: &Target, default_port: u16, resolver: Option<Resolver>) -> Result<Self, CallError> {
-        if let Some(address) = target.address(default_port) {
+        if let Some(address) = address(target, default_port) {
             return Ok(Self::Addresses(VecDeque::from([address])));
         }
         let Target::Host(host, port) = target else { return Ok(Self::Addresses(VecDeque::new())) };
@@ -41,7 +43,7 @@ impl Candidates {
         match self {
             Self::Addresses(addresses) => addresses.pop_front(),
             Self::Balanced(balancer, tried) => {
-                let (index, address) = balancer.pick(tried)?;
+                let (index, address) = balancer.pick(tried, Instant::now())?;
                 tried.push(index);
                 Some(address)
             }
@@ -53,9 +55,35 @@ impl Candidates {
         if let Self::Balanced(balancer, tried) = self
             && let Some(&last) = tried.last()
         {
-            balancer.report(last, connected);
+            balancer.report(last, connected, Instant::now());
         }
     }
+}
+
+/// The address, of a target that has just one.
+fn address(target: &Target, default_port: u16) -> Option<Address> {
+    match target {
+        Target::Ip(ip, port) => Some(Address::Ip((*ip, port.unwrap_or(default_port)).into())),
+        Target::Unix(path) => Some(Address::Unix(path.clone())),
+        Target::Upstream(_) | Target::Host(..) => None,
+    }
+}
+
+/// Whether the configuration has an `upstream` block of that name.
+pub fn is_block(name: &str) -> bool {
+    upstream::servers(name).is_some()
+}
+
+/// A balancer over the servers of an `upstream` block.
+pub fn balancer(name: &str) -> Balancer<Address> {
+    let servers = upstream::servers(name).unwrap_or_default();
+    Balancer::new(servers.into_iter().map(|server| Server {
+        address: server.address,
+        weight: server.weight,
+        max_fails: server.max_fails,
+        fail_timeout: Duration::from_secs(server.fail_timeout),
+        backup: server.backup,
+    }))
 }
 
 /// TLS with a server: by what, under which name, for which protocols.

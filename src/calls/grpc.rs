@@ -3,11 +3,7 @@
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>. As with Envoy, a unary call that succeeds is told by its
 //! message alone, and one that fails by its status alone; a stream is told everything.
 
-mod messages;
-mod metadata;
 mod outbox;
-mod service;
-mod status;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,18 +13,17 @@ use http::Request;
 use hyper::body::{Body, Incoming};
 use ngx_bindings::resolver::Resolver;
 use proxy_wasm_host::host::GrpcCall;
+use proxy_wasm_host::outgoing::messages::Messages;
+use proxy_wasm_host::outgoing::metadata::{self, BadRequest};
+use proxy_wasm_host::outgoing::{Service, Status, limits};
 use proxy_wasm_host::pairs::PairsBuf;
 
-pub use outbox::{NotSent, Outbox};
-pub use service::Service;
-pub use status::Status;
-
-use self::messages::Messages;
 use super::caller::Caller;
 use super::client::Client;
+use super::connect::is_block;
 use super::error::CallError;
-use super::limits;
 use super::timer::timeout;
+pub use outbox::{NotSent, Outbox};
 
 /// A call or stream to be made.
 pub struct OutgoingGrpc {
@@ -44,10 +39,8 @@ pub struct OutgoingGrpc {
 pub enum BadGrpcCall {
     /// The upstream is neither a host, nor a block, nor a `GrpcService` that names one.
     Upstream,
-    /// HTTP cannot carry `/SERVICE/METHOD`.
-    Method,
-    /// Nor the field of that name, or its value.
-    Metadata(Vec<u8>),
+    /// HTTP cannot carry it.
+    Request(BadRequest),
 }
 
 /// A call that was taken back while it was told of: nobody listens any more.
@@ -61,8 +54,8 @@ impl OutgoingGrpc {
         timeout: Option<u32>,
         resolver: Option<Resolver>,
     ) -> Result<Self, BadGrpcCall> {
-        let service = Service::parse(call.upstream).ok_or(BadGrpcCall::Upstream)?;
-        let request = metadata::request(&service, call, outbox, timeout)?;
+        let service = Service::parse(call.upstream, is_block).ok_or(BadGrpcCall::Upstream)?;
+        let request = metadata::request(&service, call, outbox, timeout).map_err(BadGrpcCall::Request)?;
         Ok(Self { service, request, timeout, resolver })
     }
 

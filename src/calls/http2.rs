@@ -7,10 +7,10 @@ use std::rc::{Rc, Weak};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
+use proxy_wasm_host::outgoing::limits;
 
 use super::executor::{NginxExecutor, Task, spawn};
 use super::grpc::Outbox;
-use super::limits;
 use super::pool::Key;
 use super::timer::{OnQuit, Sleep};
 use super::transport::Transport;

@@ -5,11 +5,12 @@ use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use hyper::body::Bytes;
 use proxy_wasm_host::host::HttpCall;
+use proxy_wasm_host::outgoing::limits;
+use proxy_wasm_host::outgoing::target::{Target, split_port};
 use proxy_wasm_host::pairs::Pairs;
 
 use super::body::CallBody;
-use super::limits;
-use super::target::{Target, split_port};
+use super::connect::is_block;
 
 /// A call to be made.
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ const OF_THE_CONNECTION: [HeaderName; 7] = [
 impl Outgoing {
     /// Checks a call.
     pub fn new(call: &HttpCall<'_>) -> Result<Self, BadCall> {
-        let target = Target::parse(call.upstream).ok_or(BadCall::Host)?;
+        let target = Target::parse(call.upstream, is_block).ok_or(BadCall::Host)?;
         let timeout = match call.timeout_ms as i32 {
             negative @ ..0 => return Err(BadCall::Timeout(negative)),
             0 => limits::DEFAULT_TIMEOUT,

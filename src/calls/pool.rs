@@ -9,10 +9,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use ngx_bindings::inet::Address;
+use proxy_wasm_host::outgoing::limits;
 
 use super::body::CallBody;
 use super::executor::{Task, spawn};
-use super::limits;
 use super::timer::{OnQuit, Sleep};
 use super::transport::Transport;
 

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{GrpcCall, GrpcCalls, Origin, Result};
+use proxy_wasm_host::outgoing::metadata::BadRequest;
 
 use super::http_calls::{log, resolver};
 use super::{NginxHost, RequestStream};
@@ -95,11 +96,11 @@ fn outgoing(
             BadGrpcCall::Upstream => {
                 log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii()));
             }
-            BadGrpcCall::Method => {
+            BadGrpcCall::Request(BadRequest::Method) => {
                 let (service, method) = (call.service.escape_ascii(), call.method.escape_ascii());
                 log(origin.stream, format_args!("grpc call gets invalid method: /{service}/{method}"));
             }
-            BadGrpcCall::Metadata(name) => {
+            BadGrpcCall::Request(BadRequest::Metadata(name)) => {
                 log(origin.stream, format_args!("grpc call gets invalid metadata: {}", name.escape_ascii()));
             }
         }

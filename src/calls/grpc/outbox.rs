@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use hyper::body::{Body, Bytes, Frame};
+use proxy_wasm_host::outgoing::messages::framed;
 
 /// Messages on their way out. The plugin's end and hyper's share one.
 #[derive(Clone, Debug, Default)]
@@ -37,12 +38,11 @@ impl Outbox {
         if queue.ended {
             return Err(NotSent::Ended);
         }
-        let length = u32::try_from(message.len()).map_err(|_| NotSent::Full)?;
         // A message of any size may be the only one that waits.
         if queue.bytes > 0 && queue.bytes + message.len() > limit {
             return Err(NotSent::Full);
         }
-        let frame = [&[0][..], &length.to_be_bytes(), message].concat();
+        let frame = framed(message).ok_or(NotSent::Full)?;
         queue.bytes += frame.len();
         queue.messages.push_back(frame.into());
         queue.wake();

@@ -3,9 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-use ngx_bindings::inet::Address;
-use ngx_bindings::upstream;
-
 /// Where a call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -20,13 +17,14 @@ pub enum Target {
 }
 
 impl Target {
-    /// Reads what a plugin wrote; `None` if that is no host. Blocks come before hosts, as in `proxy_pass`.
-    pub fn parse(text: &[u8]) -> Option<Self> {
+    /// Reads what a plugin wrote; `None` if that names no server. `is_block` says whether an `upstream` block has a name: blocks
+    /// come before hosts, as in `proxy_pass`.
+    pub fn parse(text: &[u8], is_block: impl Fn(&str) -> bool) -> Option<Self> {
         if let Some(path) = text.strip_prefix(b"unix:") {
             return (!path.is_empty()).then(|| Self::Unix(path.to_vec()));
         }
         let text = str::from_utf8(text).ok()?;
-        if upstream::servers(text).is_some() {
+        if is_block(text) {
             return Some(Self::Upstream(text.to_owned()));
         }
         let (host, port) = split_port(text)?;
@@ -40,7 +38,7 @@ impl Target {
     }
 
     /// What other clients take for it: a name, an address with its brackets, or a socket as `unix:/path`, which has port 0. `None`
-    /// for a block, which only nginx knows.
+    /// for a block, which only the embedder knows.
     pub fn host_and_port(&self, default_port: u16) -> Option<(String, u16)> {
         match self {
             Self::Upstream(_) => None,
@@ -48,15 +46,6 @@ impl Target {
             Self::Ip(ip @ IpAddr::V4(_), port) => Some((ip.to_string(), port.unwrap_or(default_port))),
             Self::Ip(ip @ IpAddr::V6(_), port) => Some((format!("[{ip}]"), port.unwrap_or(default_port))),
             Self::Unix(path) => Some((format!("unix:{}", str::from_utf8(path).ok()?), 0)),
-        }
-    }
-
-    /// The address, of a target that has just one.
-    pub fn address(&self, default_port: u16) -> Option<Address> {
-        match self {
-            Self::Ip(ip, port) => Some(Address::Ip((*ip, port.unwrap_or(default_port)).into())),
-            Self::Unix(path) => Some(Address::Unix(path.clone())),
-            Self::Upstream(_) | Self::Host(..) => None,
         }
     }
 }
@@ -85,4 +74,45 @@ pub fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
 
 fn is_host_name(host: &str) -> bool {
     !host.is_empty() && host.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<Target> {
+        Target::parse(text.as_bytes(), |name| name == "backend" || name == "10.0.0.9")
+    }
+
+    #[test]
+    fn hosts_addresses_sockets_and_blocks_are_told_apart() {
+        assert_eq!(parse("backend"), Some(Target::Upstream("backend".into())));
+        assert_eq!(parse("10.0.0.9"), Some(Target::Upstream("10.0.0.9".into())), "blocks come first");
+        assert_eq!(parse("Example.org"), Some(Target::Host("example.org".into(), None)));
+        assert_eq!(parse("a_b:81"), Some(Target::Host("a_b".into(), Some(81))));
+        assert_eq!(parse("10.0.0.1:81"), Some(Target::Ip([10, 0, 0, 1].into(), Some(81))));
+        assert_eq!(parse("[::1]"), Some(Target::Ip(Ipv6Addr::LOCALHOST.into(), None)));
+        assert_eq!(parse("[::1]:81"), Some(Target::Ip(Ipv6Addr::LOCALHOST.into(), Some(81))));
+        assert_eq!(parse("unix:/a b"), Some(Target::Unix(b"/a b".to_vec())));
+    }
+
+    #[test]
+    fn what_is_neither_is_none() {
+        for text in
+            ["", ":80", "a:0", "a:65536", "a:-1", "a:b", "a b", "[::1", "[10.0.0.1]", "a/b", "unix:", "é", "a:1:2"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
+        assert_eq!(Target::parse(b"\xff", |_| false), None);
+    }
+
+    #[test]
+    fn other_clients_get_a_host_and_a_port() {
+        let of = |text| parse(text).unwrap().host_and_port(80);
+        assert_eq!(of("a"), Some(("a".into(), 80)));
+        assert_eq!(of("10.0.0.1:81"), Some(("10.0.0.1".into(), 81)));
+        assert_eq!(of("[::1]"), Some(("[::1]".into(), 80)));
+        assert_eq!(of("unix:/a"), Some(("unix:/a".into(), 0)));
+        assert_eq!(of("backend"), None);
+    }
 }

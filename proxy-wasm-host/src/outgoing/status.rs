@@ -1,8 +1,8 @@
-//! How a call ended.
+//! How a gRPC call ended.
+
+use std::fmt::Display;
 
 use http::{HeaderMap, StatusCode};
-
-use super::super::error::CallError;
 
 /// A status of gRPC, with its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Status {
     }
 
     /// There was no connection, or it broke down.
-    pub fn unavailable(error: &CallError) -> Self {
+    pub fn unavailable(error: &dyn Display) -> Self {
         Self::new(UNAVAILABLE, error.to_string())
     }
 
@@ -87,13 +87,55 @@ fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let [first, tail @ ..] = rest {
         let byte = match rest {
-            [b'%', high, low, ..] => {
-                str::from_utf8(&[*high, *low]).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok())
-            }
+            [b'%', high, low, ..] => hex(*high).zip(hex(*low)).map(|(high, low)| high << 4 | low),
             _ => None,
         };
         decoded.push(byte.unwrap_or(*first));
         rest = if byte.is_some() { &tail[2..] } else { tail };
     }
     decoded
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_server_says_it_in_fields() {
+        let said = fields(&[("grpc-status", "5"), ("grpc-message", "no%20such%0athing%C3%A9")]);
+        assert_eq!(Status::of_fields(&said), Some(Status::new(5, "no such\nthing\u{e9}")));
+        assert_eq!(Status::of_fields(&fields(&[("grpc-status", "0")])), Some(Status::new(OK, "")));
+        assert_eq!(Status::of_fields(&fields(&[("grpc-message", "x")])), None);
+    }
+
+    #[test]
+    fn a_status_that_is_not_a_number_is_unknown() {
+        for status in ["", "x", "-1", "4294967296", "1.0"] {
+            let said = fields(&[("grpc-status", status)]);
+            assert_eq!(Status::of_fields(&said).unwrap().code, UNKNOWN, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_encoded_right_stays() {
+        for (text, expected) in
+            [("%", "%"), ("%4", "%4"), ("%zz", "%zz"), ("%+1", "%+1"), ("a%41%", "aA%"), ("%25%32", "%2")]
+        {
+            assert_eq!(percent_decode(text.as_bytes()), expected.as_bytes(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_status_of_http_stands_for_one_of_grpc() {
+        let of = |status| Status::of_http(StatusCode::from_u16(status).unwrap()).map(|status| status.code);
+        assert_eq!([200, 401, 404, 503, 500].map(of), [None, Some(16), Some(12), Some(14), Some(2)]);
+    }
 }

@@ -1,0 +1,149 @@
+//! Metadata: the fields of a request, and of a response and its trailers. Values of names in `-bin` are bytes to plugins, and
+//! base64 on the wire.
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Uri};
+
+use super::Service;
+use crate::host::GrpcCall;
+use crate::pairs::PairsBuf;
+
+/// Sent without padding, taken with or without: the protocol's "binary headers".
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The most that `grpc-timeout` can say, which has eight digits.
+const LONGEST_TIMEOUT: u32 = 99_999_999;
+
+/// What HTTP cannot carry of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BadRequest {
+    /// `/SERVICE/METHOD`.
+    Method,
+    /// The field of that name, or its value.
+    Metadata(Vec<u8>),
+}
+
+/// The request of a call, with a body of the embedder's. The timeout is in milliseconds.
+pub fn request<B>(
+    service: &Service,
+    call: &GrpcCall<'_>,
+    body: B,
+    timeout: Option<u32>,
+) -> Result<Request<B>, BadRequest> {
+    let bad = |name: &[u8]| BadRequest::Metadata(name.to_vec());
+    let path = [b"/", call.service, b"/", call.method].concat();
+    let authority = call.metadata.get(b":authority").unwrap_or(service.authority.as_bytes());
+    let mut uri = http::uri::Parts::default();
+    uri.scheme = Some(if service.tls_name.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+    uri.authority = Some(Authority::try_from(authority).map_err(|_| bad(b":authority"))?);
+    uri.path_and_query = Some(PathAndQuery::try_from(&path[..]).map_err(|_| BadRequest::Method)?);
+
+    let mut request = Request::new(body);
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| BadRequest::Method)?;
+    let fields = request.headers_mut();
+    fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    fields.insert(header::TE, HeaderValue::from_static("trailers"));
+    if let Some(timeout) = timeout {
+        let value = format!("{}m", timeout.min(LONGEST_TIMEOUT));
+        fields.insert("grpc-timeout", HeaderValue::try_from(value).map_err(|_| bad(b"grpc-timeout"))?);
+    }
+    for (name, value) in call.metadata.iter().filter(|(name, _)| !is_reserved(name)) {
+        let key = HeaderName::from_bytes(name).map_err(|_| bad(name))?;
+        let value = match key.as_str().ends_with("-bin") {
+            true => HeaderValue::try_from(BASE64.encode(value)),
+            false => HeaderValue::from_bytes(value),
+        };
+        let value = value.map_err(|_| bad(name))?;
+        fields.try_append(key, value).map_err(|_| bad(name))?;
+    }
+    Ok(request)
+}
+
+/// What the protocol itself sets.
+fn is_reserved(name: &[u8]) -> bool {
+    let own: [&[u8]; 6] = [b"content-type", b"te", b"host", b"content-length", b"connection", b"transfer-encoding"];
+    name.starts_with(b":")
+        || name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"grpc-"))
+        || own.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+/// What a plugin reads of a header or of trailers.
+pub fn received(fields: &HeaderMap) -> PairsBuf {
+    let mut metadata = PairsBuf::default();
+    for (name, value) in fields {
+        let name = name.as_str().as_bytes();
+        match name.ends_with(b"-bin").then(|| BASE64.decode(value.as_bytes())) {
+            Some(Ok(bytes)) => metadata.push(name, &bytes),
+            // Not what the protocol wants, but what the server sent.
+            _ => metadata.push(name, value.as_bytes()),
+        }
+    }
+    metadata
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pairs::{Encoder, Measure, Pairs};
+
+    fn serialized(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
+        let mut measure = Measure::default();
+        fields.iter().for_each(|(name, value)| measure.add(name, value));
+        let mut bytes = vec![0; measure.size()];
+        let mut encoder = Encoder::new(&mut bytes, measure).unwrap();
+        fields.iter().for_each(|(name, value)| encoder.push(name, value));
+        bytes
+    }
+
+    fn request_of(fields: &[(&[u8], &[u8])], timeout: Option<u32>) -> Result<Request<()>, BadRequest> {
+        let service = Service::parse(b"a.example:1", |_| false).unwrap();
+        let bytes = serialized(fields);
+        let metadata = Pairs::parse(&bytes).unwrap();
+        let call = GrpcCall { upstream: b"", service: b"pkg.Service", method: b"Method", metadata };
+        request(&service, &call, (), timeout)
+    }
+
+    #[test]
+    fn a_request_says_what_the_protocol_wants() {
+        let request = request_of(&[(b"x-a", b"1"), (b"x-a", b"2"), (b"X-Bin", b"\0\xff")], Some(u32::MAX)).unwrap();
+        assert_eq!(request.uri(), "http://a.example:1/pkg.Service/Method");
+        let fields = request.headers();
+        assert_eq!(fields["content-type"], "application/grpc");
+        assert_eq!(fields["grpc-timeout"], "99999999m");
+        assert_eq!(fields.get_all("x-a").iter().count(), 2);
+        assert_eq!(fields["x-bin"], "AP8");
+    }
+
+    #[test]
+    fn what_is_the_protocols_own_is_not_the_plugins() {
+        let own: [&[u8]; 5] = [b"TE", b"Content-Type", b"grpc-timeout", b"GRPC-Status", b":path"];
+        let request = request_of(&own.map(|name| (name, &b"x"[..])), None).unwrap();
+        assert_eq!(request.headers().len(), 2);
+        assert_eq!(request_of(&[(b":authority", b"b.example")], None).unwrap().uri().host(), Some("b.example"));
+    }
+
+    #[test]
+    fn what_http_cannot_carry_is_told() {
+        for (name, value) in [(&b"a b"[..], &b"1"[..]), (b"a", b"1\r\nb: 2"), (b"", b"1"), (b":authority", b"a b")] {
+            assert_eq!(request_of(&[(name, value)], None).unwrap_err(), BadRequest::Metadata(name.to_vec()));
+        }
+    }
+
+    #[test]
+    fn binary_values_are_read_as_bytes() {
+        let mut fields = HeaderMap::new();
+        for (name, value) in [("a-bin", "AP8"), ("a-bin", "AP8="), ("a-bin", "!"), ("b", "AP8")] {
+            fields.append(name, value.parse().unwrap());
+        }
+        let read: Vec<_> = received(&fields).iter().map(|(_, value)| value.to_vec()).collect();
+        assert_eq!(read, [b"\0\xff".to_vec(), b"\0\xff".to_vec(), b"!".to_vec(), b"AP8".to_vec()]);
+    }
+}
