@@ -4,6 +4,9 @@
 
 pub mod cache_file;
 pub mod config_yaml;
+pub mod grpc_messages;
+pub mod grpc_metadata;
+pub mod grpc_service;
 pub mod header_map;
 pub mod hostcalls;
 mod input;

@@ -1,0 +1,26 @@
+//! The server of a call: a text, or Envoy's serialized `GrpcService`.
+
+use proxy_wasm_host::outgoing::target::split_port;
+use proxy_wasm_host::outgoing::{Service, Target};
+
+/// Who is named can be called: no name is empty, no port is 0, and a name for TLS has no port.
+pub fn run(data: &[u8]) {
+    let Some(service) = Service::parse(data, |name| name == "block") else { return };
+    match &service.target {
+        Target::Upstream(name) => assert_eq!(name, "block"),
+        Target::Host(name, port) => assert!(!name.is_empty() && *port != Some(0)),
+        Target::Ip(_, port) => assert_ne!(*port, Some(0)),
+        Target::Unix(path) => assert!(!path.is_empty()),
+    }
+    let text = service.target.to_string();
+    assert!(!text.is_empty());
+    if let Some((host, port)) = service.target.host_and_port(50051) {
+        // What other clients are given is read as the same target.
+        let again = if port == 0 { host } else { format!("{host}:{port}") };
+        let read = Target::parse(again.as_bytes(), |_| false).expect("a target");
+        assert_eq!(read.host_and_port(0).map(|(host, _)| host), service.target.host_and_port(0).map(|(host, _)| host));
+    }
+    if let Some(name) = &service.tls_name {
+        assert!(split_port(name).is_some());
+    }
+}
