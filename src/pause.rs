@@ -160,6 +160,7 @@ impl RequestContext {
             Hold::Free => return,
             Hold::Held(_) if timed_out => {
                 self.pause.request.set(Hold::Free);
+                self.request().unwatch_client();
                 return self.request().finalize_in_event(rc::GATEWAY_TIME_OUT);
             }
             Hold::Held(_) if !self.has_answer() && !self.is_closed() => return,

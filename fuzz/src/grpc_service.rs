@@ -14,7 +14,8 @@ pub fn run(data: &[u8]) {
     }
     let text = service.target.to_string();
     assert!(!text.is_empty());
-    if let Some((host, port)) = service.target.host_and_port(50051) {
+    // `unix:80` is a socket, not a port of the host `unix`.
+    if let Some((host, port)) = service.target.host_and_port(50051).filter(|(host, _)| host != "unix") {
         // What other clients are given is read as the same target.
         let again = if port == 0 { host } else { format!("{host}:{port}") };
         let read = Target::parse(again.as_bytes(), |_| false).expect("a target");

@@ -325,6 +325,14 @@ impl Request {
         }
     }
 
+    /// Undoes [`Self::watch_client`], for a request that goes on elsewhere than in its phases: with an error page, say. An
+    /// upstream that is to ignore the client's leaving keeps the handler that it finds, and this one would free the request
+    /// under the upstream.
+    pub fn unwatch_client(self) {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { (*self.as_ptr()).read_event_handler = Some(sys::ngx_http_block_reading) }
+    }
+
     /// Lets the phases go on at the handler that suspended them. Only from an event of nginx's loop: the request may be gone after.
     pub fn resume_phases(self) {
         let r = self.as_ptr();
