@@ -248,7 +248,13 @@ pub fn body_of(request: Request, chain: Chain) -> ngx_int_t {
 
 fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     match ctx.response.stage.get() {
-        Stage::Upstream | Stage::Passing => next(ctx, chain),
+        Stage::Upstream => next(ctx, chain),
+        Stage::Passing | Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Trailers
+            if end::is_asked_for(ctx) =>
+        {
+            end::as_asked(ctx, chain)
+        }
+        Stage::Passing => next(ctx, chain),
         Stage::Trailers if !trailers::come_with(ctx, chain) => next(ctx, chain),
         Stage::Answering => {
             chain.consume();

@@ -13,7 +13,7 @@ use ngx_bindings::pool::AllocError;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::answer::answer_later;
+use super::answer::{answer_later, answer_now};
 use super::{Response, Stage, next};
 use crate::host::Answer;
 use crate::identity::main_module;
@@ -68,6 +68,7 @@ pub fn fail(ctx: &RequestContext, status: ngx_int_t) -> Stop {
         return cut(ctx);
     }
     drop_all(ctx);
+    drop(ctx.take_answer());
     ctx.response.stage.set(Stage::Passing);
     Stop::Page(status)
 }
@@ -108,6 +109,21 @@ pub fn cut_in_lua(ctx: &RequestContext) {
 fn refuse_output(ctx: &RequestContext) {
     ctx.request().refuse_output();
     ctx.wake_soon();
+}
+
+/// Whether a plugin closed or answered elsewhere than in a response callback, or failed there.
+pub fn is_asked_for(ctx: &RequestContext) -> bool {
+    (ctx.is_closed() || ctx.has_answer()) && !ctx.request().is_post_action()
+}
+
+/// Does what it asked for, before more of the response gets past a plugin that may have failed.
+pub fn as_asked(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
+    chain.consume();
+    let ended = match ctx.take_answer() {
+        Some(answer) if !ctx.is_closed() => answer_now(ctx, *answer),
+        _ => Err(cut(ctx)),
+    };
+    ended.map_or_else(|stop| stop.in_filter(ctx), |()| rc::OK)
 }
 
 /// Whether nginx has done with the response though its end has not come, and will not.

@@ -1,0 +1,220 @@
+package ProxyWasm::Endings;
+
+# The cells of the ending matrix: how a request ends, where it is then, and what makes
+# its response. Each cell is a location for each protocol. A plugin that fails is the cell's
+# own, so that no other cell's request meets its back-off.
+#
+#     my @cells = cells();
+#     $cells[0]{id}; {want}     504, a status; 'none', no answer; 'cut', part of one; 'whole'
+#     start_nginx(http_config => http_of(@cells), config => config_of(@cells), ...)
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+our @EXPORT_OK = qw(cells dying_cells waiting_cells http_of config_of servers PROTOCOLS);
+
+use constant PROTOCOLS => qw(kept pipelined old h2);
+
+# What makes the response. An endless one is still on its way when the request ends.
+my $upstream = 'proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT';
+my $grpc     = 'grpc_pass grpc://127.0.0.1:$TEST_NGINX_GRPC_PORT';
+my %sources = (
+    buffered             => "$upstream/whole;",
+    'buffered-endless'   => "$upstream/endless;",
+    'unbuffered-endless' => "proxy_buffering off; $upstream/endless;",
+    pieces               => "proxy_buffering off; $upstream/pieces;",
+    grpc                 => "rewrite ^ /whole break; $grpc;",
+    'grpc-endless'       => "rewrite ^ /endless break; $grpc;",
+    cached               => "proxy_cache cells; proxy_cache_key whole; proxy_cache_valid 1h; $upstream/whole;",
+    'cached-endless'     => "proxy_cache cells; proxy_cache_key \$uri; proxy_cache_valid 1h; $upstream/long;",
+    sendfile             => 'sendfile on; rewrite ^ /large.txt break;',
+    file                 => 'sendfile off; rewrite ^ /large.txt break;',
+    return               => 'return 200 "whole";',
+    error_page           => 'return 200 "whole";',
+    post_action          => "$upstream/whole;",
+);
+my %outer = (
+    error_page  => sub { "error_page 404 = $_[0]; return 404;" },
+    post_action => sub { "post_action $_[0]; return 200 whole;" },
+);
+
+my $call = '["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":path", "/quick"], [":authority", "u"]]]';
+my $hold = '["return", "pause"]';
+
+# Where the request is: the script of the plugin, whose steps there are given.
+my %where = (
+    'request headers'  => sub { qq("on_request_headers": [$_[0]]) },
+    'request body'     => sub { qq("on_request_body": [$_[0]]) },
+    'response headers' => sub { qq("on_response_headers": [$_[0]]) },
+    'first piece'      => sub { qq("on_response_body": [$_[0]]) },
+    'later piece'      => sub { qq("on_response_body": [{"if": ["eq", "\${count}", "1"], "then": [["return", "continue"]]}, $_[0]]) },
+    'the end'          => sub { qq("on_response_body": [{"if": ["eq", "\${end_of_stream}", "false"], "then": [["return", "continue"]]}, $_[0]]) },
+    trailers           => sub { qq("on_response_trailers": [$_[0]]) },
+);
+my %header_sent = map { $_ => 1 } 'later piece', 'the end', 'trailers';
+
+# How it ends: the steps there, those of the call's answer, and what comes of it before the header is sent.
+my %how = (
+    timeout  => [$hold, '', 504],
+    close    => ["$call, $hold", '["close_stream", "response"]', 'none'],
+    answer   => ["$call, $hold", '["send_local_response", 418, "tea"]', 418],
+    trap     => ["$call, $hold", '["trap"]', 503],
+    deadline => ["$call, $hold", '["loop"]', 503],
+    'close at once'  => ['["close_stream", "response"]', '', 'none'],
+    'answer at once' => ['["send_local_response", 418, "tea"]', '', 418],
+    'trap at once'   => ['["trap"]', '', 503],
+    # The plugin waits for nothing, but its call is out.
+    'close from a call'  => [$call, '["close_stream", "response"]', 'none'],
+    'answer from a call' => [$call, '["send_local_response", 418, "tea"]', 418],
+    'trap from a call'   => [$call, '["trap"]', 503],
+);
+my @held    = ('timeout', 'close', 'answer', 'trap', 'deadline', 'close at once', 'answer at once', 'trap at once');
+my @running = ('close from a call', 'answer from a call', 'trap from a call');
+
+sub cells {
+    my @cells;
+    my $add = sub {
+        my ($where, $sources, @how) = @_;
+        for my $source (@$sources) {
+            push @cells, _cell($_, $where, $source) for @how;
+        }
+    };
+    my @all = grep { $_ ne 'post_action' && $_ ne 'pieces' } sort keys %sources;
+    $add->('request headers', [qw(buffered return file)], @held);
+    $add->('request body', ['buffered'], @held);
+    $add->('response headers', \@all, @held);
+    $add->('first piece', [grep { !/-endless/ } @all], @held);
+    # An upstream's own times count as long as it has not finished.
+    my @but_timeout = grep { $_ ne 'timeout' } @held;
+    $add->('first piece', [grep { /-endless/ } @all], @but_timeout);
+    $add->('later piece', [grep { /-endless/ } @all], @but_timeout);
+    $add->('later piece', [grep { /-endless/ } @all], @running);
+    $add->('the end', ['pieces'], @held);
+    $add->('trailers', ['grpc'], @held);
+    $add->('request headers', ['post_action'], @held);
+    return @cells;
+}
+
+# Upstreams that die, or say nothing, in the midst of a body that a plugin holds.
+sub dying_cells {
+    my @cells;
+    for my $how (qw(dies silent)) {
+        my $times = 'proxy_read_timeout 100ms; grpc_read_timeout 100ms;';
+        my %from  = (
+            buffered   => "$upstream/$how;",
+            unbuffered => "proxy_buffering off; $upstream/$how;",
+            grpc       => "rewrite ^ /$how break; $grpc;",
+        );
+        for my $source (sort keys %from) {
+            for my $where ('response headers', 'first piece', 'later piece') {
+                # What is not taken keeps nginx from reading on where it does not buffer.
+                next if $where eq 'response headers' && $source ne 'buffered';
+                push @cells, {
+                    _cell('timeout', $where, $source)->%*,
+                    id       => "$how, $where, $source",
+                    location => "wasm_pause_timeout 1h; $times $from{$source}",
+                    # Of a stream that is reset, nginx's gRPC tells no filter.
+                    want     => $header_sent{$where} || "$how $source" eq 'dies grpc' ? 'cut' : 502,
+                };
+            }
+        }
+    }
+    return @cells;
+}
+
+# Requests that plugins hold for good.
+sub waiting_cells {
+    my @cells = map { _cell('timeout', @$_) }
+        ['request headers', 'buffered'], ['request body', 'buffered'],
+        (map { ['response headers', $_] } qw(buffered buffered-endless unbuffered-endless grpc-endless cached file return)),
+        (map { ['first piece', $_] } qw(buffered buffered-endless unbuffered-endless file sendfile)),
+        ['later piece', 'unbuffered-endless'], ['the end', 'pieces'];
+    $_->{location} =~ s/50ms/1h/ for @cells;
+    return @cells;
+}
+
+sub _cell {
+    my ($how, $where, $source) = @_;
+    my ($steps, $then, $unsent) = @{ $how{$how} };
+    my $want = $source eq 'post_action' ? 'whole' : $header_sent{$where} ? 'cut' : $unsent;
+    return {
+        id       => "$how, $where, $source",
+        script   => '{' . $where{$where}->($steps) . ($then && qq(, "on_http_call_response": [$then])) . '}',
+        location => ($how eq 'timeout' ? 'wasm_pause_timeout 50ms; ' : '') . ($sources{$source} // ''),
+        outer    => $outer{$source},
+        method   => $where eq 'request body' ? 'POST' : 'GET',
+        # Of an answer at once, nginx has sent nothing that the client could see of a header.
+        want     => $want,
+    };
+}
+
+sub http_of {
+    my $count = 0;
+    my %plugin = (well => 1);
+    for my $cell (@_) {
+        for my $protocol (PROTOCOLS) {
+            my $name = 'p' . ++$count;
+            $cell->{path}{$protocol} = "/$name";
+            $cell->{plugin}{$protocol} = $cell->{id} =~ /^(?:trap|deadline)/ ? $name : 'well';
+            $plugin{ $cell->{plugin}{$protocol} } = 1;
+        }
+    }
+    return join '', map { "wasm_plugin $_ \$TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;\n" } sort keys %plugin;
+}
+
+sub config_of {
+    my $locations = '';
+    for my $cell (@_) {
+        for my $protocol (PROTOCOLS) {
+            my ($name, $path) = ($cell->{plugin}{$protocol}, $cell->{path}{$protocol});
+            if ($cell->{outer}) {
+                $locations .= "location = $path { @{[$cell->{outer}->(\"/in$path\")]} }\n";
+                $path = "/in$path";
+            }
+            # The rewritten URI must not have the location looked for anew.
+            $locations .= "location = $path { proxy_wasm $name '$cell->{script}'; $cell->{location} }\n";
+        }
+    }
+    return $locations;
+}
+
+# The upstreams, over HTTP/1 and HTTP/2.
+sub servers {
+    return <<'E';
+    proxy_cache_path cells keys_zone=cells:1m;
+    server {
+        listen 127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+        listen 127.0.0.1:$TEST_NGINX_GRPC_PORT http2;
+        proxy_wasm off;
+        access_log off;
+        lua_check_client_abort on;
+        lua_http10_buffering off;
+        add_trailer grpc-status 0;
+        location = /quick { keepalive_timeout 0; return 200 "quick"; }
+        location = /whole { default_type application/grpc; return 200 "whole"; }
+        location = /pieces { content_by_lua_block {
+            for _, piece in ipairs({"one ", "two ", "three"}) do ngx.print(piece) ngx.flush(true) ngx.sleep(0.01) end
+        } }
+        location = /endless { content_by_lua_block {
+            while ngx.print(("0"):rep(4096)) and ngx.flush(true) do ngx.sleep(0.01) end
+        } }
+        # nginx waits for all of what it caches, though the client has a plugin's answer.
+        location = /long { content_by_lua_block {
+            for _ = 1, 50 do ngx.print(("0"):rep(4096)) ngx.flush(true) ngx.sleep(0.01) end
+        } }
+        location = /dies { content_by_lua_block {
+            ngx.header["Content-Length"] = 100000
+            for _ = 1, 2 do ngx.print(("0"):rep(8192)) ngx.flush(true) ngx.sleep(0.03) end
+            ngx.exit(ngx.ERROR)
+        } }
+        location = /silent { content_by_lua_block {
+            ngx.header["Content-Length"] = 100000
+            for _ = 1, 2 do ngx.print(("0"):rep(8192)) ngx.flush(true) ngx.sleep(0.03) end
+            ngx.sleep(100)
+        } }
+    }
+E
+}
+
+1;
