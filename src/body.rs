@@ -4,6 +4,9 @@ use std::io;
 use std::ops::Range;
 
 use ngx_bindings::chain::Chain;
+use proxy_wasm_host::abi::Status;
+
+use super::host_memory::{Held, HostMemory};
 
 /// A body on its way through the plugins of a request.
 pub struct Body {
@@ -11,6 +14,8 @@ pub struct Body {
     source: Chain,
     data: Data,
     changed: bool,
+    /// Of a copy, what is counted for the plugin that had it made.
+    held: Option<Held>,
 }
 
 enum Data {
@@ -23,12 +28,12 @@ enum Data {
 impl Body {
     /// A body that nginx holds; the chain outlives this.
     pub fn of(chain: Chain) -> Self {
-        Self { source: chain, data: Data::Chain, changed: false }
+        Self { source: chain, data: Data::Chain, changed: false, held: None }
     }
 
     /// A copy of a body, or what came in place of one.
     pub fn copied(bytes: Vec<u8>, changed: bool) -> Self {
-        Self { source: Chain::EMPTY, data: Data::Bytes(bytes), changed }
+        Self { source: Chain::EMPTY, data: Data::Bytes(bytes), changed, held: None }
     }
 
     /// Its length in bytes.
@@ -63,6 +68,18 @@ impl Body {
     /// Its length in bytes, were a range of it replaced by so many bytes.
     pub fn size_with(&self, range: &Range<usize>, value: usize) -> usize {
         self.size() - range.len() + value
+    }
+
+    /// Counts so many bytes, which the body is about to have here, for a plugin.
+    ///
+    /// # Errors
+    ///
+    /// As [`HostMemory::take`].
+    pub fn count_for(&mut self, memory: HostMemory, bytes: usize) -> Result<(), Status> {
+        match &mut self.held {
+            Some(held) if held.is_of(memory) => held.set(bytes),
+            other => memory.take(bytes).map(|held| *other = Some(held)),
+        }
     }
 
     /// Replaces a range, which lies inside the body.

@@ -9,6 +9,7 @@
 //! | `transport` | nginx's connection as hyper reads and writes one |
 //! | `outgoing`, `body` | a call as the plugin described it |
 //! | `connect` | from a target to a connection |
+//! | `connections` | how many connections calls may have |
 //! | `client`, `pool`, `http2` | the client of a worker, and its connections |
 //! | `grpc` | gRPC over HTTP/2 |
 //! | `caller` | whom the outcome of a call is told |
@@ -20,6 +21,7 @@ mod body;
 mod caller;
 mod client;
 mod connect;
+mod connections;
 mod error;
 mod executor;
 mod grpc;
@@ -31,6 +33,7 @@ mod transport;
 
 pub use caller::{Caller, Calls, Kind, PendingCalls, under_way};
 pub use client::Client;
+pub use connections::{Connections, Place, open as connections};
 pub use error::CallError;
 pub use executor::{Task, shut_down, spawn};
 pub use grpc::{BadGrpcCall, NotSent, Outbox, OutgoingGrpc};

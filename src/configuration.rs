@@ -16,6 +16,7 @@ use proxy_wasm_host::{self, Identity, Plugin, PluginOptions};
 use super::announce;
 use super::calls::{Client, RESPONSE_BODY};
 use super::host::NginxHost;
+use super::host_memory::HostMemory;
 use super::lua::Installation;
 use super::shared::loads::Loads;
 use super::shared::{Settings, Shared};
@@ -42,6 +43,10 @@ pub struct MainConf {
     pub tls: TlsSettings,
     /// `wasm_call_response_limit`.
     pub response_limit: Option<usize>,
+    /// `wasm_call_connections`.
+    pub call_connections: Option<usize>,
+    /// `wasm_worker_memory`.
+    pub worker_memory: Option<usize>,
     /// Sizes of the zones.
     pub shared_settings: Settings,
     /// What all workers share.
@@ -109,12 +114,8 @@ pub struct Policy {
     pub failure: FailurePolicy,
     /// Bytes of a body that may wait for the plugin.
     pub body_buffer_size: usize,
-}
-
-impl From<&Options> for Policy {
-    fn from(options: &Options) -> Self {
-        Self { failure: options.failure, body_buffer_size: options.body_buffer_size }
-    }
+    /// What a worker may keep for it.
+    pub memory: HostMemory,
 }
 
 /// What plugins run on; also those that Lua loads.
@@ -126,6 +127,9 @@ pub struct Runtime {
     /// Plugins that were loaded and not yet counted.
     pub loads: Loads,
 }
+
+/// `wasm_worker_memory` where nothing is said.
+const WORKER_MEMORY: usize = 1 << 30;
 
 /// What stops nginx's start: the message, and where the cause stands.
 pub struct Fault {
@@ -163,7 +167,7 @@ impl MainConf {
                 plugin,
                 priority: declared.plugin.priority,
                 phase: declared.plugin.phase,
-                policy: Policy::from(&options),
+                policy: self.policy(name, &options),
             });
         }
         self.tls.load(cf)?;
@@ -192,10 +196,20 @@ impl MainConf {
         Ok(())
     }
 
+    /// What these options mean for the requests of a plugin.
+    pub fn policy(&self, plugin: &str, options: &Options) -> Policy {
+        let worker_limit = self.worker_memory.unwrap_or(WORKER_MEMORY);
+        Policy {
+            failure: options.failure,
+            body_buffer_size: options.body_buffer_size,
+            memory: HostMemory::of(plugin, options.host_memory, worker_limit),
+        }
+    }
+
     /// What plugins call other servers with.
     pub fn client(&self) -> &Rc<Client> {
         let limit = self.response_limit.unwrap_or(RESPONSE_BODY);
-        self.client.get_or_init(|| Rc::new(Client::new(self.tls.context.clone(), limit)))
+        self.client.get_or_init(|| Rc::new(Client::new(self.tls.context.clone(), limit, self.call_connections)))
     }
 
     /// What plugins run on; none without `wasm_vm`.

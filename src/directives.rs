@@ -15,7 +15,7 @@ use super::identity::main_module;
 use super::status;
 
 /// The directives, in the order of the documentation.
-pub static mut COMMANDS: [ngx_command_t; 25] = [
+pub static mut COMMANDS: [ngx_command_t; 28] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
@@ -24,6 +24,8 @@ pub static mut COMMANDS: [ngx_command_t; 25] = [
     location_directive(c"wasm_response_body", sys::NGX_CONF_TAKE1, cmd_wasm_response_body),
     main_directive(c"wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
     main_directive(c"wasm_memory_limit", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_host_memory", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_worker_memory", sys::NGX_CONF_TAKE1, cmd_wasm_worker_memory),
     main_directive(c"wasm_callback_timeout", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_start_timeout", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_failure", sys::NGX_CONF_TAKE1, cmd_option),
@@ -35,6 +37,7 @@ pub static mut COMMANDS: [ngx_command_t; 25] = [
     main_directive(c"wasm_ssl_verify", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify),
     main_directive(c"wasm_ssl_verify_depth", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify_depth),
     main_directive(c"wasm_call_response_limit", sys::NGX_CONF_TAKE1, cmd_wasm_call_response_limit),
+    main_directive(c"wasm_call_connections", sys::NGX_CONF_TAKE1, cmd_wasm_call_connections),
     main_directive(c"wasm_shared_data", sys::NGX_CONF_TAKE12, cmd_wasm_shared_data),
     main_directive(c"wasm_shared_queue", sys::NGX_CONF_TAKE1, cmd_wasm_shared_queue),
     main_directive(c"wasm_metrics_zone", sys::NGX_CONF_TAKE1, cmd_wasm_metrics_zone),
@@ -223,6 +226,21 @@ extern "C" fn cmd_wasm_call_response_limit(
     main_handler(cf, conf, |_, args, main| {
         let limit = units::parse_size(&String::from_utf8_lossy(args[0])).map_err(|error| error.to_string())?;
         set_once(&mut main.response_limit, limit)
+    })
+}
+
+extern "C" fn cmd_wasm_call_connections(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| match text(args[0])?.parse() {
+        Ok(0) => Err("calls need a connection".to_owned()),
+        Ok(connections) => set_once(&mut main.call_connections, connections),
+        Err(_) => Err(format!("\"{}\" is not a number", args[0].escape_ascii())),
+    })
+}
+
+extern "C" fn cmd_wasm_worker_memory(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        let limit = units::parse_size(text(args[0])?).map_err(|error| error.to_string())?;
+        set_once(&mut main.worker_memory, limit)
     })
 }
 

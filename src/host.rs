@@ -36,6 +36,7 @@ pub use trailers::trailer_count;
 
 use self::timers::Ticks;
 use super::calls::{Calls, Client};
+use super::host_memory::HostMemory;
 use super::live::RequestHandle;
 use super::request::{RequestContext, Slot};
 use super::shared::counters::Counters;
@@ -63,6 +64,8 @@ pub struct NginxHost {
     /// By id of PluginContext.
     ticks: HashMap<u32, Ticks>,
     plugin: String,
+    /// What calls made in no request may have kept.
+    memory: HostMemory,
     shared: Rc<Shared>,
     counters: Counters,
     /// When the running callback began, if it is one to be timed.
@@ -75,13 +78,21 @@ pub struct NginxHost {
 
 impl NginxHost {
     /// The host of an instance that is about to be made.
-    pub fn new(client: Rc<Client>, roots: Rc<Roots>, plugin: &str, shared: Rc<Shared>, counters: Counters) -> Self {
+    pub fn new(
+        client: Rc<Client>,
+        roots: Rc<Roots>,
+        plugin: &str,
+        memory: HostMemory,
+        shared: Rc<Shared>,
+        counters: Counters,
+    ) -> Self {
         Self {
             client,
             roots,
             calls: Calls::default(),
             ticks: HashMap::new(),
             plugin: plugin.to_owned(),
+            memory,
             shared,
             counters,
             begin: None,
@@ -199,7 +210,7 @@ impl RequestStream {
 
     /// Before a name and a value are set, which the request's pool then keeps.
     fn allow(&self, name: &[u8], value: &[u8]) -> Result {
-        self.ctx().allowance.take(self.request(), name, value)
+        self.ctx().allowance.take(self.request(), self.slot().memory(), name, value)
     }
 }
 

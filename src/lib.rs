@@ -23,8 +23,10 @@
 //! | `body` | a body as a callback sees it |
 //! | `pause` | requests and responses that a plugin holds |
 //! | `host` | the traits of [`proxy_wasm_host::host`] on a worker and a request |
+//! | `host_memory` | what is kept for plugins beside their linear memory, and how much of it |
 //! | `lua` | C functions behind `resty.proxy-wasm` |
 //! | `log` | `tracing` to nginx's error log |
+//! | `told` | how often something may be said that each request can bring about |
 //! | `guard` | no panic crosses into C |
 
 // Under test nothing exports the tables that nginx looks for, so nothing reaches what stands behind them.
@@ -39,6 +41,7 @@ mod directives;
 mod filters;
 mod guard;
 mod host;
+mod host_memory;
 mod identity;
 mod live;
 mod log;
@@ -52,6 +55,7 @@ mod request;
 mod response;
 mod shared;
 mod status;
+mod told;
 mod turn;
 mod unsent;
 mod vm;

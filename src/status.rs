@@ -13,7 +13,7 @@ use super::host::NginxHost;
 use super::identity::{VERSION, WASMTIME_VERSION};
 use super::phases::main_conf;
 use super::shared::{Stores, counters};
-use super::{calls, vm};
+use super::{calls, host_memory, vm};
 
 /// The metrics of all workers; nothing where there is no zone.
 pub fn metrics(main: &MainConf) -> Option<String> {
@@ -32,6 +32,8 @@ pub fn status(main: &MainConf) -> Status {
         pid: std::process::id(),
         worker: cycle::worker() as usize,
         calls: calls::under_way(),
+        call_connections: calls::connections(),
+        host_memory: host_memory::of_worker(),
         plugins: vm::all().iter().map(|vm| plugin(vm, stores)).collect(),
         cache: cache.map(|cache| cache.directory().display().to_string()),
         zones: stores.map(zones),
@@ -53,6 +55,7 @@ fn plugin(vm: &VmContext<NginxHost>, stores: Option<&Stores>) -> Plugin {
         failures: status.failures,
         memory: status.memory_size,
         memory_limit: plugin.options().memory_limit,
+        host_memory: host_memory::of_plugin(plugin.name()),
         plugin_contexts: status.plugin_contexts,
         http_contexts: status.http_contexts,
         all_workers: stores.map(|stores| counters::totals(stores, plugin.name())),

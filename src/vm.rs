@@ -9,6 +9,7 @@ use proxy_wasm_host::{Failure, Plugin, PluginContext, VmContext};
 
 use super::calls::{Client, OnQuit, Sleep, Task, spawn};
 use super::host::NginxHost;
+use super::host_memory::HostMemory;
 use super::shared::Shared;
 use super::shared::counters::Counters;
 
@@ -25,7 +26,7 @@ pub struct Vm {
 
 impl Vm {
     /// A VM that starts when it is first needed.
-    pub fn new(plugin: Arc<Plugin<NginxHost>>, client: &Rc<Client>, shared: &Rc<Shared>) -> Self {
+    pub fn new(plugin: Arc<Plugin<NginxHost>>, memory: HostMemory, client: &Rc<Client>, shared: &Rc<Shared>) -> Self {
         let roots = Rc::<Roots>::default();
         let (client, shared, known) = (Rc::clone(client), Rc::clone(shared), Rc::clone(&roots));
         let name = plugin.name().to_owned();
@@ -33,7 +34,7 @@ impl Vm {
         let make_host = Box::new(move || {
             let counters = Counters::new(shared.stores(), &name);
             counters.start(is_restart.replace(true));
-            NginxHost::new(Rc::clone(&client), Rc::clone(&known), &name, Rc::clone(&shared), counters)
+            NginxHost::new(Rc::clone(&client), Rc::clone(&known), &name, memory, Rc::clone(&shared), counters)
         });
         let context = VmContext::new(plugin, make_host);
         VMS.with_borrow_mut(|vms| {

@@ -18,7 +18,9 @@ pub struct Worker {
 impl Worker {
     /// Makes the contexts; nothing of a guest runs before [`Self::start`] or the first request.
     pub fn new(main: &MainConf) -> Self {
-        let new = |declared: &DeclaredPlugin| Vm::new(declared.plugin.clone(), main.client(), &main.shared);
+        let new = |declared: &DeclaredPlugin| {
+            Vm::new(declared.plugin.clone(), declared.policy.memory, main.client(), &main.shared)
+        };
         let vms: Vec<_> = main.plugins.iter().map(new).collect();
         let context = |attachment: &Attachment| vms[attachment.plugin].plugin_context(attachment.configuration.clone());
         Self { contexts: main.attachments.iter().map(context).collect() }

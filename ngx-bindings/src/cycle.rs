@@ -129,6 +129,12 @@ fn http() -> Option<*mut ngx_http_conf_ctx_t> {
     }
 }
 
+/// How many connections this process may have: `worker_connections`.
+pub fn connections() -> usize {
+    // SAFETY: `ngx_cycle` is null or valid.
+    unsafe { sys::ngx_cycle.cast_const().as_ref() }.map_or(0, |cycle| cycle.connection_n)
+}
+
 /// The number of this worker.
 pub fn worker() -> ngx_uint_t {
     // SAFETY: a plain global of nginx.

@@ -3,11 +3,20 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use nginx_sys::{ngx_int_t, ngx_palloc, ngx_pnalloc, ngx_pool_cleanup_add, ngx_pool_t, ngx_str_t};
+use nginx_sys::{ngx_int_t, ngx_palloc, ngx_pnalloc, ngx_pool_cleanup_add, ngx_pool_large_t, ngx_pool_t, ngx_str_t};
 
 /// The pool could not give memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocError;
+
+/// What [`Pool::mark`] answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    current: *mut ngx_pool_t,
+    last: *mut u8,
+    next: *mut ngx_pool_t,
+    large: *mut ngx_pool_large_t,
+}
 
 /// A pool of nginx.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +67,16 @@ impl Pool {
         // SAFETY: the pool is valid by the handle's contract.
         let data: *mut T = unsafe { ngx_palloc(self.as_ptr(), size_of::<T>()) }.cast();
         if data.is_null() { Err(AllocError) } else { Ok(data) }
+    }
+
+    /// Where the pool's free memory begins: the same as before, if nothing was taken of it.
+    pub fn mark(self) -> Mark {
+        // SAFETY: the pool is valid by the handle's contract, and so is the block that it takes from.
+        unsafe {
+            let pool = self.as_ptr();
+            let current = (*pool).current;
+            Mark { current, last: (*current).d.last, next: (*current).d.next, large: (*pool).large }
+        }
     }
 
     /// Moves a value into the pool, to be dropped when the pool is destroyed.

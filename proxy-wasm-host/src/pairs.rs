@@ -54,6 +54,11 @@ impl<'a> Pairs<'a> {
         self.lengths.is_empty()
     }
 
+    /// Bytes of names and values, with their lengths.
+    pub fn size(&self) -> usize {
+        size_of_val(self.lengths) + self.text.len()
+    }
+
     /// Names and values, in order.
     pub fn iter(&self) -> Iter<'a> {
         Iter { lengths: self.lengths, text: self.text }

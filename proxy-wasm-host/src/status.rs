@@ -23,6 +23,10 @@ pub struct Status {
     pub worker: usize,
     /// Calls to other servers that are under way in this worker.
     pub calls: usize,
+    /// Connections of these calls, those that are kept for the next ones among them.
+    pub call_connections: usize,
+    /// Bytes that this worker keeps for its plugins beside their linear memory.
+    pub host_memory: usize,
     /// The plugins of this worker.
     pub plugins: Vec<Plugin>,
     /// The folder of compiled modules.
@@ -58,6 +62,8 @@ pub struct Plugin {
     pub memory: usize,
     /// The most it may have.
     pub memory_limit: usize,
+    /// Bytes that this worker keeps for it beside that memory.
+    pub host_memory: usize,
     /// Configurations of it.
     pub plugin_contexts: usize,
     /// Requests that it is busy with.

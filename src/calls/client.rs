@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use http::{HeaderMap, Response};
 use hyper::body::{Body, Incoming};
-use ngx_bindings::connection::Connection;
+use ngx_bindings::cycle;
 use ngx_bindings::inet::Address;
 use ngx_bindings::resolver::Resolver;
 use ngx_bindings::ssl::{self, Tls};
@@ -18,17 +18,23 @@ use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::state::HttpCallResponse;
 
 use super::connect::{Candidates, Secure, balancer, connect};
+use super::connections::{self, Place};
 use super::error::CallError;
 use super::http2::{Http2, Http2Pool};
 use super::outgoing::Outgoing;
 use super::pool::{Http1, Key, Pool};
 use super::timer::timeout;
 use super::transport::Transport;
+use crate::host_memory::HostMemory;
+use crate::told::Told;
 
 /// What the calls of all plugins of a worker share.
 pub struct Client {
     tls: Option<Rc<Tls>>,
     response_limit: usize,
+    /// `wasm_call_connections`.
+    connection_limit: Option<usize>,
+    told: Told,
     pool: Rc<Pool>,
     http2: Rc<Http2Pool>,
     /// By name of `upstream` block.
@@ -38,10 +44,12 @@ pub struct Client {
 
 impl Client {
     /// A client without connections.
-    pub fn new(tls: Option<Rc<Tls>>, response_limit: usize) -> Self {
+    pub fn new(tls: Option<Rc<Tls>>, response_limit: usize, connection_limit: Option<usize>) -> Self {
         Self {
             tls,
             response_limit,
+            connection_limit,
+            told: Told::default(),
             pool: Rc::default(),
             http2: Rc::default(),
             balancers: RefCell::default(),
@@ -56,7 +64,11 @@ impl Client {
 
     /// Makes a call, within its timeout.
     pub async fn call(&self, call: &Outgoing, resolver: Option<Resolver>) -> Result<HttpCallResponse, CallError> {
-        timeout(call.timeout, self.try_servers(call, resolver)).await.unwrap_or(Err(CallError::Timeout))
+        let exchange = async {
+            let _place = self.place_of(call.memory()).await;
+            self.try_servers(call, resolver).await
+        };
+        timeout(call.timeout, exchange).await.unwrap_or(Err(CallError::Timeout))
     }
 
     /// Bytes of a response's body, or of a message of gRPC.
@@ -70,8 +82,14 @@ impl Client {
     }
 
     /// A connection of HTTP/2 to a service.
-    pub async fn http2(&self, service: &Service, resolver: Option<Resolver>) -> Result<Rc<Http2>, CallError> {
+    pub async fn http2(
+        &self,
+        service: &Service,
+        memory: HostMemory,
+        resolver: Option<Resolver>,
+    ) -> Result<Rc<Http2>, CallError> {
         let default_port = if service.tls_name.is_some() { 443 } else { 80 };
+        let _place = self.place_of(memory).await;
         let mut candidates = self.candidates(&service.target, default_port, resolver).await?;
         let mut last_error = None;
         while let Some(address) = candidates.next() {
@@ -82,10 +100,10 @@ impl Client {
             match self.connect(key.tls_name.as_deref(), &key.address, b"\x02h2").await {
                 Ok(connection) => {
                     candidates.report(true);
-                    if key.tls_name.is_some() && ssl::alpn_selected(&connection) != b"h2" {
+                    if key.tls_name.is_some() && ssl::alpn_selected(&connection.connection) != b"h2" {
                         return Err(CallError::NoHttp2);
                     }
-                    let connection = Http2::over(Transport(connection)).await.map_err(CallError::Http)?;
+                    let connection = Http2::over(connection).await.map_err(CallError::Http)?;
                     return Ok(self.http2.put(key, connection));
                 }
                 Err(error) => {
@@ -121,10 +139,10 @@ impl Client {
             match self.connect(key.tls_name.as_deref(), &key.address, b"").await {
                 Ok(connection) => {
                     candidates.report(true);
-                    let mut connection = Http1::over(Transport(connection)).await.map_err(CallError::Http)?;
+                    let mut connection = Http1::over(connection).await.map_err(CallError::Http)?;
                     let response =
                         connection.send(call.request()).await.map_err(|error| CallError::Http(error.into_error()))?;
-                    return self.receive(key, connection, response).await;
+                    return self.receive(call, key, connection, response).await;
                 }
                 Err(error) => {
                     candidates.report(false);
@@ -140,16 +158,52 @@ impl Client {
         tls_name: Option<&str>,
         address: &Address,
         protocols: &[u8],
-    ) -> Result<Connection, CallError> {
+    ) -> Result<Transport, CallError> {
         let secure = tls_name.map(|name| Secure { tls: self.tls.as_deref(), name, protocols });
-        connect(address, secure).await
+        let place = self.place().await;
+        Ok(Transport { connection: connect(address, secure).await?, _place: place })
+    }
+
+    /// A place among the connections of calls. One that is idle makes room.
+    async fn place(&self) -> Place {
+        let (all, limit) = (connections::of_worker(), self.connection_limit());
+        if all.open() >= limit && !self.pool.close_one() && !self.http2.close_one() {
+            self.tell_wait(limit);
+        }
+        all.take(limit).await
+    }
+
+    /// A place among what the plugin may have of these connections, for a call.
+    async fn place_of(&self, memory: HostMemory) -> Place {
+        let (of_plugin, limit) = (memory.account().connections(), share(self.connection_limit()));
+        if of_plugin.open() >= limit {
+            self.tell_wait(limit);
+        }
+        of_plugin.take(limit).await
+    }
+
+    fn tell_wait(&self, limit: usize) {
+        if self.told.again() {
+            tracing::warn!("calls of plugins wait: {limit} connections are in use (wasm_call_connections)");
+        }
+    }
+
+    /// Both places at once, for a call that another client makes.
+    pub fn try_places(&self, memory: HostMemory) -> Option<(Place, Place)> {
+        let limit = self.connection_limit();
+        let of_plugin = memory.account().connections().try_take(share(limit))?;
+        Some((of_plugin, connections::of_worker().try_take(limit)?))
+    }
+
+    fn connection_limit(&self) -> usize {
+        self.connection_limit.unwrap_or_else(|| cycle::connections() / 2).max(1)
     }
 
     /// Makes the call on a kept connection; `None` if there is none, or the server had closed those there were.
     async fn reuse(&self, call: &Outgoing, key: &Key) -> Result<Option<HttpCallResponse>, CallError> {
         while let Some(mut connection) = self.pool.take(key) {
             match connection.send(call.request()).await {
-                Ok(response) => return self.receive(key.clone(), connection, response).await.map(Some),
+                Ok(response) => return self.receive(call, key.clone(), connection, response).await.map(Some),
                 // The server may close a connection just when it is used again.
                 Err(error) if error.message().is_some() || call.is_idempotent() => {}
                 Err(error) => return Err(CallError::Http(error.into_error())),
@@ -161,6 +215,7 @@ impl Client {
     /// Reads the whole response, and keeps the connection for the next call.
     async fn receive(
         &self,
+        call: &Outgoing,
         key: Key,
         connection: Http1,
         response: Response<Incoming>,
@@ -175,7 +230,10 @@ impl Client {
                 Ok(data) if body.len() + data.len() > self.response_limit => {
                     return Err(CallError::TooLarge(self.response_limit));
                 }
-                Ok(data) => body.extend_from_slice(&data),
+                Ok(data) => {
+                    call.keep(data.len())?;
+                    body.extend_from_slice(&data);
+                }
                 Err(frame) => {
                     if let Ok(fields) = frame.into_trailers() {
                         push_fields(&mut trailers, &fields);
@@ -183,7 +241,9 @@ impl Client {
                 }
             }
         }
-        self.pool.put(key, connection);
+        if !connections::of_worker().anybody_waits() {
+            self.pool.put(key, connection);
+        }
         Ok(HttpCallResponse { headers, body, trailers })
     }
 
@@ -198,4 +258,9 @@ fn push_fields(pairs: &mut PairsBuf, fields: &HeaderMap) {
     for (name, value) in fields {
         pairs.push(name.as_str().as_bytes(), value.as_bytes());
     }
+}
+
+/// What one plugin may have of the connections for calls: some are left to others.
+fn share(limit: usize) -> usize {
+    limit - limit / 4
 }

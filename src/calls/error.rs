@@ -26,6 +26,8 @@ pub enum CallError {
     Http(hyper::Error),
     /// Lua's HTTP library made the call: what it says.
     Lua(String),
+    /// Too much is kept for the plugin.
+    HostMemory,
     /// The response is larger than `wasm_call_response_limit`.
     TooLarge(usize),
 }
@@ -42,6 +44,7 @@ impl fmt::Display for CallError {
             Self::NoHttp2 => f.write_str("the server does not speak HTTP/2"),
             Self::Http(error) => of_http(f, error),
             Self::Lua(reason) => f.write_str(reason),
+            Self::HostMemory => f.write_str("too much is kept for the plugin"),
             Self::TooLarge(limit) => write!(f, "response larger than {limit} bytes"),
         }
     }

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use http::Request;
 use hyper::body::{Body, Incoming};
 use ngx_bindings::resolver::Resolver;
+use proxy_wasm_host::abi;
 use proxy_wasm_host::host::GrpcCall;
 use proxy_wasm_host::outgoing::messages::Messages;
 use proxy_wasm_host::outgoing::metadata::{self, BadRequest};
@@ -25,6 +26,8 @@ use super::error::CallError;
 use super::timer::timeout;
 pub use outbox::{NotSent, Outbox};
 
+use crate::host_memory::{Held, HostMemory};
+
 /// A call or stream to be made.
 pub struct OutgoingGrpc {
     service: Service,
@@ -32,6 +35,8 @@ pub struct OutgoingGrpc {
     /// In milliseconds; a stream has none, but must come about within the default.
     timeout: Option<u32>,
     resolver: Option<Resolver>,
+    memory: HostMemory,
+    _held: Held,
 }
 
 /// What is wrong with a call.
@@ -41,6 +46,8 @@ pub enum BadGrpcCall {
     Upstream,
     /// HTTP cannot carry it.
     Request(BadRequest),
+    /// Too much is kept for the plugin.
+    Memory(abi::Status),
 }
 
 /// A call that was taken back while it was told of: nobody listens any more.
@@ -50,13 +57,16 @@ impl OutgoingGrpc {
     /// Checks a call. Messages to send come from `outbox`.
     pub fn new(
         call: &GrpcCall<'_>,
+        memory: HostMemory,
         outbox: Outbox,
         timeout: Option<u32>,
         resolver: Option<Resolver>,
     ) -> Result<Self, BadGrpcCall> {
         let service = Service::parse(call.upstream, is_block).ok_or(BadGrpcCall::Upstream)?;
+        let size = call.upstream.len() + call.metadata.size() + limits::CALL;
+        let held = memory.take(size).map_err(BadGrpcCall::Memory)?;
         let request = metadata::request(&service, call, outbox, timeout).map_err(BadGrpcCall::Request)?;
-        Ok(Self { service, request, timeout, resolver })
+        Ok(Self { service, request, timeout, resolver, memory, _held: held })
     }
 
     /// Makes a unary call, and tells the plugin of its message or its failure.
@@ -100,7 +110,7 @@ impl OutgoingGrpc {
         id: u32,
         received: &mut dyn FnMut(Vec<u8>) -> Result<(), Cancelled>,
     ) -> Result<Status, Cancelled> {
-        let connected = timeout(limits::DEFAULT_TIMEOUT, client.http2(&self.service, self.resolver)).await;
+        let connected = timeout(limits::DEFAULT_TIMEOUT, client.http2(&self.service, self.memory, self.resolver)).await;
         let connection = match connected.unwrap_or(Err(CallError::Timeout)) {
             Ok(connection) => connection,
             Err(error) => return Ok(Status::unavailable(&error)),
@@ -122,7 +132,7 @@ impl OutgoingGrpc {
         tell(caller, id, |caller| {
             caller.call(|plugin, http| plugin.on_grpc_receive_initial_metadata(http, id, metadata))
         })?;
-        receive(body, client.response_limit(), caller, id, received).await
+        receive(body, client.response_limit(), self.memory, caller, id, received).await
     }
 }
 
@@ -130,11 +140,14 @@ impl OutgoingGrpc {
 async fn receive(
     mut body: Incoming,
     limit: usize,
+    memory: HostMemory,
     caller: &Caller,
     id: u32,
     received: &mut dyn FnMut(Vec<u8>) -> Result<(), Cancelled>,
 ) -> Result<Status, Cancelled> {
     let mut messages = Messages::new(limit);
+    // What has come and is no whole message yet.
+    let Ok(mut held) = memory.take(0) else { return Ok(Status::host_memory()) };
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let frame = match frame {
             Ok(frame) => frame,
@@ -143,6 +156,9 @@ async fn receive(
         match frame.into_data() {
             Ok(data) => {
                 messages.push(&data);
+                if held.set(messages.size()).is_err() {
+                    return Ok(Status::host_memory());
+                }
                 loop {
                     match messages.next() {
                         Ok(Some(message)) => received(message)?,

@@ -64,6 +64,18 @@ impl Http2Pool {
         connection
     }
 
+    /// Closes a connection that has no call; false if there is none.
+    pub fn close_one(&self) -> bool {
+        let connections = self.0.borrow();
+        let mut idle = connections.iter().filter(|(_, connection)| Rc::strong_count(connection) == 1);
+        let idle = idle.next().map(|(key, connection)| (key.clone(), Rc::clone(connection)));
+        drop(connections);
+        idle.is_some_and(|(key, connection)| {
+            self.remove(&key, &connection);
+            true
+        })
+    }
+
     fn remove(&self, key: &Key, connection: &Rc<Http2>) {
         let mut connections = self.0.borrow_mut();
         let removed = match connections.get(key) {

@@ -1,9 +1,12 @@
 //! A call as the plugin described it, checked and ready to be sent.
 
+use std::cell::RefCell;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use hyper::body::Bytes;
+use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::HttpCall;
 use proxy_wasm_host::outgoing::limits;
 use proxy_wasm_host::outgoing::target::{Target, split_port};
@@ -11,9 +14,11 @@ use proxy_wasm_host::pairs::Pairs;
 
 use super::body::CallBody;
 use super::connect::is_block;
+use super::error::CallError;
+use crate::host_memory::{Held, HostMemory};
 
 /// A call to be made.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Outgoing {
     /// Where to.
     pub target: Target,
@@ -27,6 +32,8 @@ pub struct Outgoing {
     body: CallBody,
     /// As the log tells it.
     uri: String,
+    memory: HostMemory,
+    held: RefCell<Held>,
 }
 
 /// What is wrong with a call.
@@ -38,6 +45,8 @@ pub enum BadCall {
     Timeout(i32),
     /// A pseudo header or a field that HTTP cannot carry.
     Field(Vec<u8>),
+    /// Too much is kept for the plugin.
+    Memory(Status),
 }
 
 /// Fields that say how one connection is used: the host's own business. `Expect` would cost a round trip for bodies that are
@@ -54,7 +63,9 @@ const OF_THE_CONNECTION: [HeaderName; 7] = [
 
 impl Outgoing {
     /// Checks a call.
-    pub fn new(call: &HttpCall<'_>) -> Result<Self, BadCall> {
+    pub fn new(call: &HttpCall<'_>, memory: HostMemory) -> Result<Self, BadCall> {
+        let size = call.body.len() + call.headers.size() + call.trailers.size() + limits::CALL;
+        let held = memory.take(size).map_err(BadCall::Memory)?;
         let target = Target::parse(call.upstream, is_block).ok_or(BadCall::Host)?;
         let timeout = match call.timeout_ms as i32 {
             negative @ ..0 => return Err(BadCall::Timeout(negative)),
@@ -97,6 +108,8 @@ impl Outgoing {
             method,
             path,
             headers,
+            memory,
+            held: RefCell::new(held),
             body: CallBody::new(Bytes::copy_from_slice(call.body), (!trailers.is_empty()).then_some(trailers)),
         })
     }
@@ -138,6 +151,19 @@ impl Outgoing {
     /// Whether fields follow the body.
     pub fn has_trailers(&self) -> bool {
         self.body.has_trailers()
+    }
+
+    /// Counts bytes of the response, which are kept until the plugin has been told of it.
+    ///
+    /// # Errors
+    /// `HostMemory` when too much is kept for the plugin.
+    pub fn keep(&self, bytes: usize) -> Result<(), CallError> {
+        self.held.borrow_mut().grow(bytes).map_err(|_| CallError::HostMemory)
+    }
+
+    /// What may be kept for the plugin.
+    pub fn memory(&self) -> HostMemory {
+        self.memory
     }
 
     /// What is called, for the log.

@@ -92,6 +92,18 @@ impl Pool {
         drop(oldest);
     }
 
+    /// Closes the connection that has been idle for the longest time; false if there is none.
+    pub fn close_one(&self) -> bool {
+        let pool = self.idle.borrow();
+        let oldest =
+            pool.iter().filter_map(|(key, idle)| Some((idle.first()?.id, key.clone()))).min_by_key(|idle| idle.0);
+        drop(pool);
+        oldest.is_some_and(|(id, key)| {
+            self.remove(&key, id);
+            true
+        })
+    }
+
     fn remove(&self, key: &Key, id: u64) {
         let mut pool = self.idle.borrow_mut();
         let Some(connections) = pool.get_mut(key) else { return };

@@ -7,14 +7,20 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use ngx_bindings::connection::Connection;
 
+use super::connections::Place;
+
 /// A connection to a server, TLS or not.
-pub struct Transport(pub Connection);
+pub struct Transport {
+    /// Closed before its place is left.
+    pub connection: Connection,
+    pub _place: Place,
+}
 
 impl Read for Transport {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         // SAFETY: `poll_read` only writes into the buffer, and tells how much.
         unsafe {
-            let n = ready!(self.0.poll_read(cx, buf.as_mut()))?;
+            let n = ready!(self.connection.poll_read(cx, buf.as_mut()))?;
             buf.advance(n);
         }
         Poll::Ready(Ok(()))
@@ -23,7 +29,7 @@ impl Read for Transport {
 
 impl Write for Transport {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, bytes)
+        self.connection.poll_write(cx, bytes)
     }
 
     /// nginx writes at once, and so does OpenSSL.

@@ -34,6 +34,7 @@ impl Buffers for RequestStream {
             self.request().log().print(Level::Error, line);
             return Err(Status::InternalFailure);
         }
+        body.count_for(self.slot().memory(), new_size)?;
         body.replace(range, value).map_err(|error| self.unreadable(&error))
     }
 }

@@ -9,6 +9,7 @@ use proxy_wasm_host::outgoing::metadata::BadRequest;
 use super::http_calls::{log, resolver};
 use super::{NginxHost, RequestStream};
 use crate::calls::{BadGrpcCall, Kind, NotSent, Outbox, OutgoingGrpc, spawn};
+use crate::host_memory::HostMemory;
 
 impl GrpcCalls<RequestStream> for NginxHost {
     fn grpc_call(
@@ -26,20 +27,22 @@ impl GrpcCalls<RequestStream> for NginxHost {
             0 => None,
             _ => Some(timeout_ms),
         };
-        let outbox = Outbox::default();
-        outbox.send(message, self.client.response_limit()).map_err(|_| Status::BadArgument)?;
-        outbox.end();
-        let outgoing = outgoing(&origin, &call, outbox, timeout)?;
         let caller = self.caller(&origin)?;
+        let memory = self.memory_of(origin.stream);
+        let outbox = Outbox::new(memory);
+        outbox.send(message, self.client.response_limit()).map_err(Status::from)?;
+        outbox.end();
+        let outgoing = outgoing(&origin, &call, memory, outbox, timeout)?;
         let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
         self.calls_of(origin.stream).insert(id, Kind::Unary, spawn(outgoing.call(client, caller, id)));
         Ok(id)
     }
 
     fn grpc_stream(&mut self, origin: Origin<'_, RequestStream>, call: GrpcCall<'_>) -> Result<u32> {
-        let outbox = Outbox::default();
-        let outgoing = outgoing(&origin, &call, outbox.clone(), None)?;
         let caller = self.caller(&origin)?;
+        let memory = self.memory_of(origin.stream);
+        let outbox = Outbox::new(memory);
+        let outgoing = outgoing(&origin, &call, memory, outbox.clone(), None)?;
         let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
         self.calls_of(origin.stream).insert(id, Kind::Stream(outbox), spawn(outgoing.stream(client, caller, id)));
         Ok(id)
@@ -51,10 +54,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
             Some(Kind::Unary) => return Err(Status::BadArgument),
             Some(Kind::Http) | None => return Err(Status::NotFound),
         };
-        outbox.send(message, self.client.response_limit()).map_err(|reason| match reason {
-            NotSent::Ended => Status::BadArgument,
-            NotSent::Full => Status::InternalFailure,
-        })?;
+        outbox.send(message, self.client.response_limit()).map_err(Status::from)?;
         if end_of_stream {
             outbox.end();
         }
@@ -85,14 +85,25 @@ impl GrpcCalls<RequestStream> for NginxHost {
     }
 }
 
+impl From<NotSent> for Status {
+    fn from(reason: NotSent) -> Self {
+        match reason {
+            NotSent::Ended | NotSent::TooLong => Self::BadArgument,
+            NotSent::Full => Self::InternalFailure,
+        }
+    }
+}
+
 fn outgoing(
     origin: &Origin<'_, RequestStream>,
     call: &GrpcCall<'_>,
+    memory: HostMemory,
     outbox: Outbox,
     timeout: Option<u32>,
 ) -> Result<OutgoingGrpc> {
-    OutgoingGrpc::new(call, outbox, timeout, resolver(origin.stream)).map_err(|reason| {
+    OutgoingGrpc::new(call, memory, outbox, timeout, resolver(origin.stream)).map_err(|reason| {
         match reason {
+            BadGrpcCall::Memory(status) => return status,
             BadGrpcCall::Upstream => {
                 log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii()));
             }

@@ -10,15 +10,16 @@ use proxy_wasm_host::host::{HttpCall, HttpCalls, Origin, Result};
 use proxy_wasm_host::state::HttpCallResponse;
 
 use super::{NginxHost, RequestStream};
-use crate::calls::{BadCall, CallError, Caller, Calls, Kind, MAX_CALLS, Outgoing, spawn};
+use crate::calls::{BadCall, CallError, Caller, Calls, Client, Kind, MAX_CALLS, Outgoing, spawn};
+use crate::host_memory::HostMemory;
 use crate::lua::LuaCall;
 
 impl HttpCalls<RequestStream> for NginxHost {
     fn http_call(&mut self, origin: Origin<'_, RequestStream>, call: HttpCall<'_>) -> Result<u32> {
         let stream = origin.stream;
-        let outgoing = Outgoing::new(&call).map_err(|reason| refuse(stream, &reason, call.upstream))?;
-        let outgoing = Rc::new(outgoing);
         let caller = self.caller(&origin)?;
+        let outgoing = Outgoing::new(&call, self.memory_of(stream));
+        let outgoing = Rc::new(outgoing.map_err(|reason| refuse(stream, &reason, call.upstream))?);
         let id = self.client.next_id();
         if let Some(log) = caller.log() {
             log.print(
@@ -29,7 +30,7 @@ impl HttpCalls<RequestStream> for NginxHost {
         let resolver = resolver(stream);
         let client = Rc::clone(&self.client);
         let plugin = origin.plugin_context;
-        let by_lua = stream.and_then(|stream| queue_for_lua(stream, id, &outgoing));
+        let by_lua = stream.and_then(|stream| queue_for_lua(stream, id, &outgoing, &client));
         let task = spawn(async move {
             let result = match by_lua {
                 Some(call) => call.response(&client, resolver).await,
@@ -67,6 +68,11 @@ impl NginxHost {
         }
     }
 
+    /// What may be kept for the caller.
+    pub(super) fn memory_of(&self, stream: Option<&RequestStream>) -> HostMemory {
+        stream.map_or(self.memory, |stream| stream.slot().memory())
+    }
+
     /// What keeps the calls made now, for as long as there is somebody to be told of them: the request, or else this instance.
     pub(super) fn calls_of<'a>(&'a self, stream: Option<&'a RequestStream>) -> &'a Calls {
         stream.map_or(&self.calls, RequestStream::calls)
@@ -74,9 +80,9 @@ impl NginxHost {
 }
 
 /// Leaves a call of a request to Lua, if Lua waits for its plugin.
-fn queue_for_lua(stream: &RequestStream, id: u32, call: &Rc<Outgoing>) -> Option<Rc<LuaCall>> {
+fn queue_for_lua(stream: &RequestStream, id: u32, call: &Rc<Outgoing>, client: &Client) -> Option<Rc<LuaCall>> {
     let ctx = stream.ctx();
-    let queued = ctx.waiting.calls.queue(stream.slot().index(), id, call)?;
+    let queued = ctx.waiting.calls.queue(stream.slot().index(), id, call, client)?;
     stream.request().log().print(
         Level::Notice,
         format_args!("send http request to {}, method: {}, timeout in ms: {}", call.uri(), call.method(), call.timeout),
@@ -113,6 +119,7 @@ fn refuse(stream: Option<&RequestStream>, reason: &BadCall, upstream: &[u8]) -> 
     match reason {
         BadCall::Host => log(stream, format_args!("http call gets invalid host: {}", upstream.escape_ascii())),
         BadCall::Timeout(timeout) => log(stream, format_args!("invalid timeout: {timeout}")),
+        BadCall::Memory(status) => return *status,
         BadCall::Field(name) => log(stream, format_args!("http call gets invalid header: {}", name.escape_ascii())),
     }
     Status::BadArgument

@@ -29,6 +29,9 @@ impl LocalResponse for RequestStream {
         if self.ctx().handle().get().is_none() {
             return Err(Status::BadArgument);
         }
+        // Until the request has ended: nginx has a copy of its own to send.
+        let size = response.body.len() + response.headers.size();
+        self.ctx().allowance.hold(self.slot().memory(), size)?;
         if !response.details.is_empty() {
             let details = response.details.escape_ascii();
             let line = format_args!("local response {}, details: {details}", response.status);

@@ -19,7 +19,17 @@ pub type Value<'a> = Option<Cow<'a, [u8]>>;
 
 impl Properties for RequestStream {
     fn property(&mut self, path: PropertyPath<'_>) -> Result<Value<'_>> {
-        Ok(property(self.request(), path))
+        let request = self.request();
+        let before = request.pool().mark();
+        let value = property(request, path);
+        if request.pool().mark() == before {
+            return Ok(value);
+        }
+        // nginx evaluates a variable anew each time, into the pool, unless the configuration names it.
+        let size = value.as_ref().map_or(0, |value| value.len());
+        // Of all statuses but OK this one alone makes no plugin panic.
+        self.ctx().allowance.take_read(self.slot().memory(), size).map_err(|_| Status::NotFound)?;
+        Ok(value)
     }
 
     fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result {

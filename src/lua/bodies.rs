@@ -59,18 +59,18 @@ fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bo
     ctx.response.begin_in_lua();
     // That of the request may be left: Lua does not fetch it after a failure or an answer.
     drop(ctx.request_body.take());
-    let Piece { bytes: mut kept, hold } = ctx.response.kept.take(slot.index());
+    let Piece { bytes: mut kept, hold, held } = ctx.response.kept.take(slot.index());
     match hold {
         Hold::End => {
             // Another plugin let go of something; this one has not.
             kept.extend_from_slice(body);
-            ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold });
+            ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold, held });
             Verdict::Pause
         }
         Hold::Done => {
             kept.extend_from_slice(body);
             pass_on(ctx, kept, true);
-            ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold });
+            ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold, held: None });
             Verdict::Continue
         }
         // A plugin that failed keeps nothing back any more.
@@ -84,9 +84,9 @@ fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bo
         Hold::LetGo => match see(ctx, slot, body.to_vec(), false, end_of_body) {
             // The end, and what goes before it, can only be kept together.
             Verdict::Pause if end_of_body => {
-                let Piece { bytes, hold } = ctx.response.kept.take(slot.index());
+                let Piece { bytes, hold, held } = ctx.response.kept.take(slot.index());
                 kept.extend_from_slice(&bytes);
-                ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold });
+                ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold, held });
                 Verdict::Pause
             }
             verdict => {
@@ -121,7 +121,8 @@ fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_
         Verdict::Pause => {
             let bytes = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
             let limit = slot.body_buffer_size();
-            if bytes.len() > limit {
+            let held = slot.memory().take(bytes.len()).ok();
+            if bytes.len() > limit || held.is_none() {
                 let name = slot.plugin_name();
                 let size = bytes.len();
                 let line = format_args!(
@@ -132,9 +133,8 @@ fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_
                 response::cut_in_lua(ctx);
                 return Verdict::Pause;
             }
-            ctx.response
-                .kept
-                .put(slot.index(), Piece { bytes, hold: if end_of_body { Hold::End } else { Hold::Until } });
+            let hold = if end_of_body { Hold::End } else { Hold::Until };
+            ctx.response.kept.put(slot.index(), Piece { bytes, hold, held });
             if end_of_body {
                 ctx.request().set_buffered(true);
                 ctx.pause_response();
@@ -143,7 +143,7 @@ fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_
         }
         verdict => {
             if end_of_body {
-                ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold: Hold::Done });
+                ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold: Hold::Done, held: None });
             }
             verdict
         }

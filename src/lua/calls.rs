@@ -19,7 +19,7 @@ use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::state::HttpCallResponse;
 
 use super::{bytes, current};
-use crate::calls::{CallError, Client, Outgoing, Target, timeout};
+use crate::calls::{CallError, Client, Outgoing, Place, Target, timeout};
 use crate::guard::guard;
 use crate::rarely::Rarely;
 use crate::request::RequestContext;
@@ -56,7 +56,7 @@ impl LuaCalls {
 
     /// Has Lua make a call; `None` if it will not, or cannot: `resty.http` sends no trailers, knows no `upstream` blocks, and
     /// speaks no TLS over a socket in the file system.
-    pub fn queue(&self, slot: usize, id: u32, call: &Rc<Outgoing>) -> Option<Rc<LuaCall>> {
+    pub fn queue(&self, slot: usize, id: u32, call: &Rc<Outgoing>, client: &Client) -> Option<Rc<LuaCall>> {
         let can_be_made = match call.target {
             Target::Upstream(_) => false,
             Target::Unix(_) => call.tls_name.is_none(),
@@ -65,7 +65,16 @@ impl LuaCalls {
         if self.slot.get() != Some(slot) || !can_be_made || call.has_trailers() {
             return None;
         }
-        let call = Rc::new(LuaCall { id, call: Rc::clone(call), reply: Cell::default(), waker: Cell::default() });
+        // Lua's thread does not wait for a connection to become free; the worker's own client does.
+        let places = client.try_places(call.memory())?;
+        let call = Rc::clone(call);
+        let call = Rc::new(LuaCall {
+            id,
+            call,
+            reply: Cell::default(),
+            waker: Cell::default(),
+            places: Cell::new(Some(places)),
+        });
         self.work.make().queued.borrow_mut().push_back(Rc::downgrade(&call));
         Some(call)
     }
@@ -78,7 +87,7 @@ impl LuaCalls {
         Some(call)
     }
 
-    fn reply(&self, id: u32, reply: Reply) {
+    fn reply(&self, id: u32, reply: impl FnOnce(&Outgoing) -> Reply) {
         let Some(work) = self.work.get() else { return };
         let call = {
             let mut under_way = work.under_way.borrow_mut();
@@ -88,7 +97,7 @@ impl LuaCalls {
             position.and_then(|position| under_way.swap_remove(position).upgrade())
         };
         if let Some(call) = call {
-            call.reply.set(Some(reply));
+            call.reply.set(Some(reply(&call.call)));
             if let Some(waker) = call.waker.take() {
                 waker.wake();
             }
@@ -102,6 +111,8 @@ pub struct LuaCall {
     call: Rc<Outgoing>,
     reply: Cell<Option<Reply>>,
     waker: Cell<Option<Waker>>,
+    /// Until it is declined.
+    places: Cell<Option<(Place, Place)>>,
 }
 
 enum Reply {
@@ -125,7 +136,10 @@ impl LuaCall {
         match timeout(self.call.timeout, reply).await {
             Some(Reply::Response(response)) => Ok(response),
             Some(Reply::Failed(reason)) => Err(CallError::Lua(reason)),
-            Some(Reply::Declined) => client.call(&self.call, resolver).await,
+            Some(Reply::Declined) => {
+                drop(self.places.take());
+                client.call(&self.call, resolver).await
+            }
             None => Err(CallError::Timeout),
         }
     }
@@ -231,7 +245,10 @@ unsafe extern "C" fn ngx_http_proxy_wasm_call_answered(
     // SAFETY: Lua passes the running request, and strings of its own with their lengths.
     guard((), || unsafe {
         let (fields, body) = (bytes(fields, fields_len), bytes(body, body_len));
-        reply(r, id, || Reply::Response(response(status, fields, body)));
+        reply(r, id, |call| match call.keep(fields.len() + body.len()) {
+            Ok(()) => Reply::Response(response(status, fields, body)),
+            Err(error) => Reply::Failed(error.to_string()),
+        });
     });
 }
 
@@ -246,7 +263,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_call_failed(
     // SAFETY: as above.
     guard((), || unsafe {
         let reason = bytes(reason, reason_len);
-        reply(r, id, || Reply::Failed(String::from_utf8_lossy(reason).into_owned()));
+        reply(r, id, |_| Reply::Failed(String::from_utf8_lossy(reason).into_owned()));
     });
 }
 
@@ -254,16 +271,16 @@ unsafe extern "C" fn ngx_http_proxy_wasm_call_failed(
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_call_declined(r: *mut ngx_http_request_t, id: u32) {
     // SAFETY: Lua passes the running request.
-    guard((), || unsafe { reply(r, id, || Reply::Declined) });
+    guard((), || unsafe { reply(r, id, |_| Reply::Declined) });
 }
 
 /// # Safety
 ///
 /// `r` is a valid request.
-unsafe fn reply(r: *mut ngx_http_request_t, id: u32, reply: impl FnOnce() -> Reply) {
+unsafe fn reply(r: *mut ngx_http_request_t, id: u32, reply: impl FnOnce(&Outgoing) -> Reply) {
     // SAFETY: by this function's contract.
     if let Some(calls) = unsafe { calls_of(r) } {
-        calls.reply(id, reply());
+        calls.reply(id, reply);
     }
 }
 

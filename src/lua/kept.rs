@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 
+use crate::host_memory::Held;
 use crate::rarely::Rarely;
 
 /// By slot: what it keeps.
@@ -17,6 +18,8 @@ pub struct Kept(Rarely<RefCell<Vec<(usize, Piece)>>>);
 pub struct Piece {
     pub bytes: Vec<u8>,
     pub hold: Hold,
+    /// Counts the bytes.
+    pub held: Option<Held>,
 }
 
 /// How a plugin stands to the body.

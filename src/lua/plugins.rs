@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ngx_bindings::cycle::{self, Process};
 
 use super::{LoadedPlugin, LuaPlugin, LuaPluginContext, bytes, current};
-use crate::configuration::{MainConf, Policy, Runtime};
+use crate::configuration::{MainConf, Runtime};
 use crate::deadlines;
 use crate::guard::guard;
 use crate::vm::Vm;
@@ -66,8 +66,9 @@ impl LuaPlugin {
         if let Some(stores) = main.shared.stores() {
             runtime.loads.count(stores);
         }
-        let vm = Vm::new(plugin, main.client(), &main.shared);
-        Some(self.loaded.get_or_init(|| LoadedPlugin { vm, policy: Policy::from(&runtime.options) }))
+        let policy = main.policy(&self.name, &runtime.options);
+        let vm = Vm::new(plugin, policy.memory, main.client(), &main.shared);
+        Some(self.loaded.get_or_init(|| LoadedPlugin { vm, policy }))
     }
 }
 

@@ -13,6 +13,7 @@ use proxy_wasm_host::{Callback, Failure, HttpContext, Plugin, PluginContext};
 use crate::calls::PendingCalls;
 use crate::configuration::{BodyMode, Policy};
 use crate::host::NginxHost;
+use crate::host_memory::HostMemory;
 
 /// Slots that cost a request no allocation: a global rule or two and what a route has.
 const ROW: usize = 4;
@@ -122,6 +123,11 @@ impl Slot {
             self.readiness.set(Readiness::Gone);
             self.http.finish();
         }
+    }
+
+    /// What the plugin may have this worker keep.
+    pub fn memory(&self) -> HostMemory {
+        self.policy.memory
     }
 
     /// How much of a body may wait for the plugin, or be what it made of it.

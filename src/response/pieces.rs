@@ -118,6 +118,10 @@ pub fn hold(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<(), S
         piece.body.drop_source();
         return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
     }
+    if piece.body.count_for(slot.memory(), size).is_err() {
+        piece.body.drop_source();
+        return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
+    }
     piece.body.keep().map_err(|error| unreadable(ctx, &error))?;
     // An upstream that has not finished is what the plugin may wait for, and nginx has a time for that.
     let more_follows = !piece.marks.last && ctx.response.from_upstream.get();

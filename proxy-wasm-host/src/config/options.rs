@@ -12,6 +12,8 @@ mod limits {
 
     /// `wasm_memory_limit`: a WAF in Go takes 60 MB to start, so this leaves room and still bounds a leak.
     pub const MEMORY: usize = 256 << 20;
+    /// `wasm_host_memory`: bodies of some dozen calls and requests at once.
+    pub const HOST_MEMORY: usize = 256 << 20;
     /// `wasm_callback_timeout`: a callback holds its worker, and every request in it, for as long as it runs.
     pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(1);
     /// `wasm_start_timeout`: Go's start and a rule set's configuration take seconds on a slow machine.
@@ -35,6 +37,8 @@ pub enum FailurePolicy {
 pub struct Options {
     /// Bytes of memory an instance may have.
     pub memory_limit: usize,
+    /// Bytes that a worker keeps for the plugin beside that memory.
+    pub host_memory: usize,
     /// How long a callback may run; `None` for as long as it likes.
     pub callback_timeout: Option<Duration>,
     /// How long start and configure may run; `None` for as long as they like.
@@ -53,6 +57,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             memory_limit: limits::MEMORY,
+            host_memory: limits::HOST_MEMORY,
             callback_timeout: Some(limits::CALLBACK_TIMEOUT),
             start_timeout: Some(limits::START_TIMEOUT),
             failure: FailurePolicy::default(),
@@ -70,6 +75,7 @@ type TimeoutOverride = Option<Option<Duration>>;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     memory_limit: Option<usize>,
+    host_memory: Option<usize>,
     callback_timeout: TimeoutOverride,
     start_timeout: TimeoutOverride,
     failure: Option<FailurePolicy>,
@@ -86,6 +92,7 @@ impl Overrides {
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
             "memory_limit" => once(&mut self.memory_limit, name, parse_size(value)?),
+            "host_memory" => once(&mut self.host_memory, name, parse_size(value)?),
             "callback_timeout" => once(&mut self.callback_timeout, name, parse_timeout(value)?),
             "start_timeout" => once(&mut self.start_timeout, name, parse_timeout(value)?),
             "failure" => once(&mut self.failure, name, parse_failure(value)?),
@@ -93,8 +100,8 @@ impl Overrides {
             "env" => add_variable(&mut self.env, value),
             "capabilities" => once(&mut self.capabilities, name, parse_list(value)),
             _ => Err(Error::new(format!(
-                "has no option \"{name}\"; there are priority, phase, memory_limit, callback_timeout, start_timeout, \
-                 failure, body_buffer_size, env and capabilities"
+                "has no option \"{name}\"; there are priority, phase, memory_limit, host_memory, callback_timeout, \
+                 start_timeout, failure, body_buffer_size, env and capabilities"
             ))),
         }
     }
@@ -104,6 +111,7 @@ impl Overrides {
         let inherited = above.env.iter().filter(|(name, _)| !self.env.iter().any(|(ours, _)| ours == name));
         Options {
             memory_limit: self.memory_limit.unwrap_or(above.memory_limit),
+            host_memory: self.host_memory.unwrap_or(above.host_memory),
             callback_timeout: self.callback_timeout.unwrap_or(above.callback_timeout),
             start_timeout: self.start_timeout.unwrap_or(above.start_timeout),
             failure: self.failure.unwrap_or(above.failure),
@@ -186,6 +194,7 @@ mod tests {
     fn every_option_has_a_parser() {
         let options = overrides(&[
             ("memory_limit", "1g"),
+            ("host_memory", "128m"),
             ("callback_timeout", "500ms"),
             ("start_timeout", "2m"),
             ("failure", "closed"),
@@ -195,6 +204,7 @@ mod tests {
         ]);
         let expected = Options {
             memory_limit: 1 << 30,
+            host_memory: 128 << 20,
             callback_timeout: Some(Duration::from_millis(500)),
             start_timeout: Some(Duration::from_secs(120)),
             failure: FailurePolicy::Closed,

@@ -18,5 +18,8 @@ pub const IDLE_CONNECTIONS: usize = 32;
 /// How long a connection without a call is kept, in milliseconds: less than most servers keep theirs.
 pub const IDLE_TIME: u32 = 55_000;
 
+/// Bytes of a call, beside what its plugin gave.
+pub const CALL: usize = 4 << 10;
+
 /// Calls and streams that one VM may have under way: each may hold a whole response in memory.
 pub const CALLS: usize = 10_000;

@@ -33,6 +33,11 @@ impl Messages {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Bytes that have not been taken.
+    pub fn size(&self) -> usize {
+        self.bytes.len() - self.taken
+    }
+
     /// The next whole message.
     ///
     /// # Errors

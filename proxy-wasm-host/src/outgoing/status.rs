@@ -75,6 +75,11 @@ impl Status {
         Self::new(RESOURCE_EXHAUSTED, format!("message of {size} bytes, larger than {limit}"))
     }
 
+    /// Too much is kept for the plugin.
+    pub fn host_memory() -> Self {
+        Self::new(RESOURCE_EXHAUSTED, "too much is kept for the plugin")
+    }
+
     /// The response ended without a status.
     pub fn missing() -> Self {
         Self::new(UNKNOWN, "no grpc-status received")

@@ -10,13 +10,21 @@ use std::task::{Context, Poll, Waker};
 use hyper::body::{Body, Bytes, Frame};
 use proxy_wasm_host::outgoing::messages::framed;
 
+use crate::host_memory::{Held, HostMemory};
+
+/// Bytes of a message, beside its own.
+const MESSAGE: usize = 128;
+
 /// Messages on their way out. The plugin's end and hyper's share one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Outbox(Rc<RefCell<Queue>>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
-    messages: VecDeque<Bytes>,
+    memory: HostMemory,
+    messages: VecDeque<(Bytes, Held)>,
+    /// The message before: hyper asks for the next when it has been sent.
+    sent: Option<Held>,
     bytes: usize,
     ended: bool,
     waker: Option<Waker>,
@@ -27,11 +35,19 @@ struct Queue {
 pub enum NotSent {
     /// The plugin had ended the stream.
     Ended,
-    /// The server does not take what is waiting already.
+    /// gRPC has no length for it.
+    TooLong,
+    /// The server does not take what is waiting already, or too much is kept for the plugin.
     Full,
 }
 
 impl Outbox {
+    /// No messages yet.
+    pub fn new(memory: HostMemory) -> Self {
+        let (messages, sent, bytes, ended, waker) = (VecDeque::new(), None, 0, false, None);
+        Self(Rc::new(RefCell::new(Queue { memory, messages, sent, bytes, ended, waker })))
+    }
+
     /// Appends a message, framed: uncompressed, with its length.
     pub fn send(&self, message: &[u8], limit: usize) -> Result<(), NotSent> {
         let mut queue = self.0.borrow_mut();
@@ -42,9 +58,10 @@ impl Outbox {
         if queue.bytes > 0 && queue.bytes + message.len() > limit {
             return Err(NotSent::Full);
         }
-        let frame = framed(message).ok_or(NotSent::Full)?;
+        let frame = framed(message).ok_or(NotSent::TooLong)?;
+        let held = queue.memory.take(message.len() + MESSAGE).map_err(|_| NotSent::Full)?;
         queue.bytes += frame.len();
-        queue.messages.push_back(frame.into());
+        queue.messages.push_back((frame.into(), held));
         queue.wake();
         Ok(())
     }
@@ -72,12 +89,14 @@ impl Body for Outbox {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut queue = self.0.borrow_mut();
         match queue.messages.pop_front() {
-            Some(message) => {
+            Some((message, held)) => {
                 queue.bytes -= message.len();
+                queue.sent = Some(held);
                 Poll::Ready(Some(Ok(Frame::data(message))))
             }
             None if queue.ended => Poll::Ready(None),
             None => {
+                queue.sent = None;
                 queue.waker = Some(cx.waker().clone());
                 Poll::Pending
             }

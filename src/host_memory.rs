@@ -1,0 +1,196 @@
+//! What this module keeps for plugins beside their linear memory: calls and their answers, local
+//! responses, bodies that were changed, what was set for a request.
+//!
+//! Each plugin has an account in a worker. Whatever keeps bytes for it holds a [`Held`], which gives
+//! them back when it is dropped.
+
+use std::cell::{Cell, RefCell};
+
+use proxy_wasm_host::abi::Status;
+
+use super::calls::Connections;
+use super::told::Told;
+
+thread_local! {
+    /// By name of plugin. They are few, and stay over reloads: what they count may outlive one.
+    static ACCOUNTS: RefCell<Vec<&'static Account>> = const { RefCell::new(Vec::new()) };
+    /// Bytes of all accounts.
+    static OF_WORKER: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Bytes that this worker keeps for its plugins.
+pub fn of_worker() -> usize {
+    OF_WORKER.get()
+}
+
+/// Bytes that this worker keeps for a plugin.
+pub fn of_plugin(plugin: &str) -> usize {
+    Account::of(plugin).used()
+}
+
+/// What one plugin has this worker keep.
+#[derive(Debug)]
+pub struct Account {
+    plugin: Box<str>,
+    used: Cell<usize>,
+    told: Told,
+    connections: Connections,
+}
+
+impl Account {
+    /// Bytes that are kept.
+    pub fn used(&self) -> usize {
+        self.used.get()
+    }
+
+    /// Of the connections of calls, those that the plugin's have.
+    pub fn connections(&'static self) -> &'static Connections {
+        &self.connections
+    }
+
+    fn of(plugin: &str) -> &'static Self {
+        ACCOUNTS.with_borrow_mut(|accounts| {
+            if let Some(known) = accounts.iter().find(|account| &*account.plugin == plugin) {
+                return *known;
+            }
+            let new: &Self = Box::leak(Box::new(Self {
+                plugin: plugin.into(),
+                used: Cell::default(),
+                told: Told::default(),
+                connections: Connections::default(),
+            }));
+            accounts.push(new);
+            new
+        })
+    }
+
+    fn change(&self, change: impl Fn(usize) -> usize) {
+        self.used.set(change(self.used.get()));
+        OF_WORKER.set(change(OF_WORKER.get()));
+    }
+}
+
+/// The bytes that a plugin may have a worker keep.
+#[derive(Clone, Copy, Debug)]
+pub struct HostMemory {
+    account: &'static Account,
+    /// `wasm_host_memory`.
+    limit: usize,
+    /// `wasm_worker_memory`.
+    worker_limit: usize,
+}
+
+impl HostMemory {
+    /// Those of a plugin.
+    pub fn of(plugin: &str, limit: usize, worker_limit: usize) -> Self {
+        Self { account: Account::of(plugin), limit, worker_limit }
+    }
+
+    /// What is counted.
+    pub fn account(self) -> &'static Account {
+        self.account
+    }
+
+    /// Counts bytes that are about to be kept.
+    ///
+    /// # Errors
+    /// `InternalFailure` where they are too many, with a line in the worker's log, at most once a
+    /// second.
+    pub fn take(self, bytes: usize) -> Result<Held, Status> {
+        let mut held = Held { memory: self, bytes: 0 };
+        held.grow(bytes)?;
+        Ok(held)
+    }
+
+    fn check(self, bytes: usize) -> Result<(), Status> {
+        let exceeds = |used: usize, limit| used.checked_add(bytes).is_none_or(|used| used > limit);
+        let (limit, directive) = if exceeds(self.account.used(), self.limit) {
+            (self.limit, "wasm_host_memory")
+        } else if exceeds(of_worker(), self.worker_limit) {
+            (self.worker_limit, "wasm_worker_memory")
+        } else {
+            return Ok(());
+        };
+        if self.account.told.again() {
+            let plugin = &self.account.plugin;
+            tracing::error!("plugin \"{plugin}\" is refused {bytes} bytes past {directive} ({limit})");
+        }
+        Err(Status::InternalFailure)
+    }
+}
+
+/// Bytes that are kept for a plugin, and counted until this is dropped.
+#[derive(Debug)]
+pub struct Held {
+    memory: HostMemory,
+    bytes: usize,
+}
+
+impl Held {
+    /// Counts more bytes.
+    ///
+    /// # Errors
+    /// As [`HostMemory::take`].
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Status> {
+        self.memory.check(bytes)?;
+        self.memory.account.change(|used| used + bytes);
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Counts so many bytes in place of those before.
+    ///
+    /// # Errors
+    /// As [`HostMemory::take`].
+    pub fn set(&mut self, bytes: usize) -> Result<(), Status> {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.grow(more),
+            None => {
+                let less = self.bytes - bytes;
+                self.memory.account.change(|used| used.saturating_sub(less));
+                self.bytes = bytes;
+                Ok(())
+            }
+        }
+    }
+
+    /// Whose they are.
+    pub fn is_of(&self, memory: HostMemory) -> bool {
+        std::ptr::eq(self.memory.account, memory.account)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.account.change(|used| used.saturating_sub(self.bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_counted_until_it_goes() {
+        let memory = HostMemory::of("counted", 100, 1000);
+        let mut held = memory.take(60).unwrap();
+        assert_eq!(memory.take(41).err(), Some(Status::InternalFailure));
+        assert_eq!(held.grow(41).err(), Some(Status::InternalFailure));
+        held.set(100).unwrap();
+        held.set(10).unwrap();
+        let other = memory.take(90).unwrap();
+        assert_eq!((memory.account().used(), of_worker()), (100, 100));
+        drop((held, other));
+        assert_eq!((memory.account().used(), of_worker()), (0, 0));
+        assert!(memory.take(usize::MAX).is_err());
+    }
+
+    #[test]
+    fn plugins_share_what_the_worker_has() {
+        let (one, two) = (HostMemory::of("one", 100, 150), HostMemory::of("two", 100, 150));
+        let held = one.take(100).unwrap();
+        assert!(two.take(51).is_err());
+        assert!(two.take(50).is_ok());
+        assert!(held.is_of(HostMemory::of("one", 1, 1)) && !held.is_of(two));
+    }
+}

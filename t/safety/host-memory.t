@@ -1,0 +1,113 @@
+# What the host keeps for a plugin, by what it keeps: past the limit a plugin is refused more, and all is given back in the end.
+
+use lib '.';
+use t::ProxyWasm;
+use ProxyWasm::Zoo 'open_zoo';
+
+use constant LIMIT => 'host_memory=1m';
+
+my $called = free_port();
+my $text   = '{"repeat": ["x", 600000]}';
+
+# A step whose outcome is added to what the plugin answers.
+sub quiet { my ($name, $op, @args) = @_; return qq({"op": "$op", "args": [@{[join ', ', @args]}], "as": "$name", "quiet": true}) }
+
+# Two steps of a kind, of which the first fits, and an answer that says what came of them.
+sub twice {
+    my ($op, @args) = @_;
+    return '{"on_request_headers": ['
+        . join(', ', quiet(first => $op, @args), quiet(second => $op, @args))
+        . ', ["send_local_response", 200, "${first} ${second}"]]}';
+}
+
+my $server = qq("127.0.0.1:$called");
+my %scripts = (
+    call     => twice('http_call', $server, '[[":path", "/never"]]', $text),
+    trailers => twice('http_call', $server, '[[":path", "/never"]]', '""', qq([["a", $text]])),
+    message  => twice('grpc_call', $server, '"s"', '"m"', '[]', $text),
+    metadata => twice('grpc_call', $server, '"s"', '"m"', qq([["a", $text]]), '""'),
+    field    => twice('add_header_map_value', '"response"', '"x-long"', $text),
+    stream   => '{"on_request_headers": ['
+        . join(', ', quiet(stream => 'grpc_stream', $server, '"s"', '"m"'),
+            quiet(first => 'grpc_send', '"${stream}"', $text), quiet(second => 'grpc_send', '"${stream}"', $text))
+        . ', ["send_local_response", 200, "${first} ${second}"]]}',
+    answer => '{"on_request_headers": ['
+        . quiet(first => 'send_local_response', 200, '{"repeat": ["x", 1100000]}')
+        . ', ["send_local_response", 200, "${first}"]]}',
+    body => '{"on_request_body": ['
+        . quiet(first => 'set_buffer_bytes', '"request_body"', '{"repeat": ["x", 1100000]}')
+        . ', ["send_local_response", 200, "${first}"]]}',
+    response => qq({"on_request_headers": [["http_call", $server, [[":path", "/large"]]], ["return", "pause"]],
+        "on_http_call_response": [["send_local_response", 200, "fields: \${num_headers}"]]}),
+    held => '{"on_response_body": [{"if": ["eq", "${end_of_stream}", "false"], "then": [["return", "pause"]]}]}',
+);
+my %answers = (
+    (map { $_ => qr/^(?:OK|\d+) INTERNAL_FAILURE$/ } qw(call trailers message metadata stream)),
+    field    => qr/^OK INTERNAL_FAILURE$/,
+    answer   => qr/^INTERNAL_FAILURE$/,
+    body     => qr/^INTERNAL_FAILURE$/,
+    response => qr/^fields: 0$/,
+);
+
+# Reads a variable that nginx evaluates anew each time, until there is none any more.
+my $reader = <<'WAT';
+(module
+  (import "env" "proxy_get_property" (func $get (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "request_id")
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+    (loop $again
+      (br_if $again (i32.eqz (call $get (i32.const 0) (i32.const 10) (i32.const 64) (i32.const 68)))))
+    (i32.const 0)))
+WAT
+
+my $zoo = open_zoo(
+    plugins => {
+        (map { $_ => { script => $scripts{$_}, options => LIMIT } } keys %scripts),
+        reader => { file => 'reader.wat', options => 'host_memory=128k callback_timeout=60s' },
+        held   => { script => $scripts{held}, options => LIMIT, content => 'proxy_buffering off; proxy_pass http://127.0.0.1:' . $called . '/large;' },
+    },
+    user_files  => [['reader.wat', $reader], ['large', 'x' x 2_000_000]],
+    config      => 'location = /status { wasm_status; }',
+    http_config => <<"CONF",
+    server {
+        listen 127.0.0.1:$called;
+        client_max_body_size 10m;
+        location = /never { content_by_lua_block { ngx.sleep(3600) } }
+        location = /large { alias \$TEST_NGINX_HTML_DIR/large; }
+    }
+CONF
+);
+
+sub host_memory { return $zoo->get('/status')->{body} =~ /^  "host_memory": (\d+)/m ? $1 : -1 }
+
+for my $name (sort keys %answers) {
+    subtest $name => sub {
+        for my $time (qw(first second)) {
+            my $got = $name eq 'body' ? $zoo->post("/$name", 'text') : $zoo->get("/$name");
+            like $got->{body}, $answers{$name}, "is refused past the limit, the $time time too";
+        }
+        is $zoo->lines(qr/\[error\].*plugin "$name" is refused \d+ bytes past wasm_host_memory \(1048576\)/) > 0, 1, 'which is told';
+        is host_memory(), 0, 'all is given back';
+        $zoo->is_unharmed('afterwards');
+    };
+}
+
+subtest 'variables' => sub {
+    is $zoo->get('/reader')->{status}, 200, 'are not found, past the limit';
+    ok $zoo->lines(qr/plugin "reader" is refused \d+ bytes past wasm_host_memory/), 'which is told';
+    is host_memory(), 0, 'all is given back';
+};
+
+subtest 'a body that is held' => sub {
+    my $got = eval { $zoo->get('/held') };
+    isnt $got && length($got->{body} // ''), 2_000_000, 'does not come through';
+    ok $zoo->lines(qr/plugin "held" is refused/), 'which is told';
+    is host_memory(), 0, 'all is given back';
+    $zoo->is_unharmed('afterwards');
+};
+
+$zoo->close;
+done_testing;
