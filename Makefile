@@ -103,9 +103,17 @@ fuzz-front: deps plugins all ## the same to nginx by broken clients; SEED=N repe
 		FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/front/run
 
 .PHONY: sanitize
-sanitize: deps plugins all ## install what is missing, build, run suites under valgrind
+sanitize: deps plugins ## install what is missing, build nginx and the module with AddressSanitizer, run all suites
+	scripts/sanitize
+
+.PHONY: sanitize-matrices
+sanitize-matrices: deps plugins ## the same with few suites, as .ci/run does
+	scripts/sanitize --matrices
+
+.PHONY: valgrind
+valgrind: deps plugins all ## install what is missing, build, run suites under valgrind
 	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
-		scripts/sanitize $(TEST_JOBS)
+		scripts/valgrind $(TEST_JOBS)
 
 .PHONY: lint
 lint: deps ## install what is missing, check formats and styles

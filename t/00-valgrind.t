@@ -1,4 +1,4 @@
-# What `make sanitize` is worth: under valgrind, a worker that loses memory, or uses what it has freed, fails its test.
+# What `make valgrind` is worth: under valgrind, a worker that loses memory, or uses what it has freed, fails its test.
 
 use lib '.';
 use t::ProxyWasm;

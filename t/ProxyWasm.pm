@@ -82,6 +82,8 @@ BEGIN {
     if (!$ENV{TEST_NGINX_SERVROOT}) {
         $our_root = $ENV{TEST_NGINX_SERVROOT} = Cwd::getcwd() . "/t/servroot-$$";
     }
+    # Before what starts servers: its END looks for reports after theirs has stopped them.
+    require ProxyWasm::Sanitizer;
     $ENV{TEST_NGINX_SERVER_PORT}   ||= ProxyWasm::Port::reserve_port();
     $ENV{TEST_NGINX_UPSTREAM_PORT} ||= ProxyWasm::Port::reserve_port();
 

@@ -19,7 +19,7 @@ install_test_packages() {
     # Prometheus' own parser, for what wasm_metrics serves.
     apt_install python3-prometheus-client
 
-    # The fuzzer is C++. valgrind counts instructions for make bench, and looks for memory that is misused for make sanitize.
+    # The fuzzer is C++. valgrind counts instructions for make bench, and looks for memory that is misused for make valgrind.
     apt_install g++ valgrind
 
     # Linters. luajit2 is the LuaJIT that the Lua module is built on; Debian's luajit would remove that module.
