@@ -10,6 +10,9 @@ use ProxyWasm::Guard qw(bad_lines);
 use ProxyWasm::Log;
 use Time::HiRes qw(sleep time);
 
+# What nginx says of `rewrite … break`, too, where an alias cuts the URI.
+our $OF_ALIAS = qr/"alias" cannot be used in location .* where URI was rewritten/;
+
 # A request may still be held, wait for a call or be lingering.
 use constant DRAINED => 10;
 
@@ -47,7 +50,7 @@ sub _complaints {
 sub _log {
     my ($self) = @_;
     my @lines = map { @{ $_->read_lines } } @{ $self->{logs} };
-    my @bad = bad_lines(\@lines, []);
+    my @bad = bad_lines(\@lines, [$OF_ALIAS]);
     # A sanitizer's report goes on.
     my ($report) = grep { $lines[$_] =~ /ERROR: \w+Sanitizer/ } 0 .. $#lines;
     return (@bad, defined $report ? @lines[$report .. $#lines] : ());
