@@ -144,6 +144,13 @@ pub fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
         describe(ctx, &body, marks)?;
         send_header(ctx)?;
     }
+    if response.stage.get() == Stage::Dropping {
+        // The plugins made it a response that has no body, by its status.
+        if let Err(chain) = body.into_owned_or_chain() {
+            chain.consume();
+        }
+        return Ok(rc::OK);
+    }
     let chain = match body.into_owned_or_chain() {
         Ok(bytes) => response.unsent.make().add(request, bytes, marks)?,
         Err(chain) => chain,
