@@ -95,7 +95,7 @@ bad request, bad request
 
 
 
-=== TEST 4: a plugin that fails in each of its callbacks
+=== TEST 4: a plugin that fails in each of its callbacks, the last of a response
 --- config
     location = /t {
         content_by_lua_block {
@@ -104,17 +104,25 @@ bad request, bad request
             local function configured(callback)
                 return wasm.on_configure(wasm.load(callback, "$TEST_NGINX_PLUGINS/hostcalls.wasm"), '{"' .. callback .. '": [["trap"]]}')
             end
-            ngx.say(select(2, configured("on_configure")))
-            ngx.say(select(2, wasm.on_http_request_headers(configured("on_request_headers"))))
-            ngx.say(select(2, wasm.on_http_request_body(configured("on_request_body"), "body", true)))
-            ngx.say(select(2, wasm.on_http_response_headers(configured("on_response_headers"))))
+            ngx.header["X-Configure"] = select(2, configured("on_configure"))
+            ngx.header["X-Headers"] = select(2, wasm.on_http_request_headers(configured("on_request_headers")))
+            ngx.header["X-Body"] = select(2, wasm.on_http_request_body(configured("on_request_body"), "body", true))
+            ngx.ctx.last = configured("on_response_headers")
+            ngx.say("hi")
+        }
+        header_filter_by_lua_block {
+            local said = {}
+            for _, name in ipairs({"X-Configure", "X-Headers", "X-Body"}) do said[name] = ngx.header[name] end
+            said["X-Response"] = select(2, require("resty.proxy-wasm").on_http_response_headers(ngx.ctx.last))
+            for name, value in pairs(said) do ngx.header[name] = value end
         }
     }
---- response_body
-failed to run proxy_on_configure
-failed to run proxy_on_http_request_headers
-failed to run proxy_on_http_request_body
-failed to run proxy_on_http_response_headers
+--- error_code: 503
+--- response_headers
+X-Configure: failed to run proxy_on_configure
+X-Headers: failed to run proxy_on_http_request_headers
+X-Body: failed to run proxy_on_http_request_body
+X-Response: failed to run proxy_on_http_response_headers
 --- error_log eval
 [
     qr/\[error\] .*failed to call function: proxy_on_configure/,
