@@ -5,12 +5,12 @@ use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ngx_bindings::Conf;
 use ngx_bindings::ssl::{Tls, Verify};
 use proxy_wasm_host::config::{FailurePolicy, Options, Overrides, Phase, PluginDeclaration};
-use proxy_wasm_host::wasm::{Cache, Engine, EngineConfig, Module};
+use proxy_wasm_host::wasm::{Cache, CompileLimits, Compiler, Engine, EngineConfig, Module};
 use proxy_wasm_host::{self, Identity, Plugin, PluginOptions};
 
 use super::announce;
@@ -31,6 +31,10 @@ pub struct MainConf {
     pub wasm_vm: bool,
     /// `wasm_cache`.
     pub cache: CacheSetting,
+    /// `wasm_compile_timeout`.
+    pub compile_timeout: Option<Duration>,
+    /// `wasm_compile_memory`.
+    pub compile_memory: Option<usize>,
     /// Limits and policy set in `http`.
     pub overrides: Overrides,
     /// Every `wasm_plugin` line and every plugin of a `wasm_config` file.
@@ -121,6 +125,7 @@ pub struct Policy {
 /// What plugins run on; also those that Lua loads.
 pub struct Runtime {
     pub engine: Engine,
+    pub compiler: Compiler,
     pub cache: Option<Cache>,
     /// The options of plugins that say nothing else.
     pub options: Options,
@@ -154,7 +159,8 @@ impl MainConf {
         let engine = Engine::new(&EngineConfig { epoch_interruption: !self.overrides.callback_timeout_is_off() })
             .and_then(|engine| proxy_wasm_host::prepare(&engine).map(|()| engine))
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
-        let runtime = Runtime { engine, cache: self.open_cache(cf), options, loads: Loads::new() };
+        let compiler = Compiler::Child(self.compile_limits());
+        let runtime = Runtime { engine, compiler, cache: self.open_cache(cf), options, loads: Loads::new() };
         self.shared.declare(cf, &self.shared_settings).map_err(|message| Fault { message, place: String::new() })?;
 
         for declared in &self.declared {
@@ -237,6 +243,14 @@ impl MainConf {
         (0..self.attachments.len()).any(|attachment| self.plugin_of(attachment).phase == phase)
     }
 
+    fn compile_limits(&self) -> CompileLimits {
+        let usual = CompileLimits::default();
+        CompileLimits {
+            time: self.compile_timeout.unwrap_or(usual.time),
+            memory: self.compile_memory.unwrap_or(usual.memory),
+        }
+    }
+
     fn open_cache(&self, cf: Conf) -> Option<Cache> {
         let path = match &self.cache {
             CacheSetting::Off => return None,
@@ -289,7 +303,7 @@ impl Runtime {
             compiled.set(true);
             announce::compiling(name, bytes.len());
         };
-        let module = Module::load_or_compile(&self.engine, self.cache.as_ref(), &bytes, compiling)
+        let module = Module::load_or_compile(&self.engine, &self.compiler, self.cache.as_ref(), &bytes, compiling)
             .map_err(|error| error.to_string())?;
         announce::loaded(name, &module, compiled.get(), begun.elapsed());
         self.loads.add(name, module.from_cache());

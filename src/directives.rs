@@ -15,7 +15,7 @@ use super::identity::main_module;
 use super::status;
 
 /// The directives, in the order of the documentation.
-pub static mut COMMANDS: [ngx_command_t; 28] = [
+pub static mut COMMANDS: [ngx_command_t; 30] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
@@ -23,6 +23,8 @@ pub static mut COMMANDS: [ngx_command_t; 28] = [
     location_directive(c"wasm_request_body", sys::NGX_CONF_TAKE1, cmd_wasm_request_body),
     location_directive(c"wasm_response_body", sys::NGX_CONF_TAKE1, cmd_wasm_response_body),
     main_directive(c"wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
+    main_directive(c"wasm_compile_timeout", sys::NGX_CONF_TAKE1, cmd_wasm_compile_timeout),
+    main_directive(c"wasm_compile_memory", sys::NGX_CONF_TAKE1, cmd_wasm_compile_memory),
     main_directive(c"wasm_memory_limit", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_host_memory", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_worker_memory", sys::NGX_CONF_TAKE1, cmd_wasm_worker_memory),
@@ -45,6 +47,9 @@ pub static mut COMMANDS: [ngx_command_t; 28] = [
     content_directive(c"wasm_status", cmd_wasm_status),
     ngx_command_t::empty(),
 ];
+
+/// The least that `wasm_compile_memory` takes: the compiler itself needs some.
+const LEAST_COMPILE_MEMORY: usize = 16 << 20;
 
 /// What a handler does once C's pointers are references: an error is a line for the operator, without the directive's name.
 type Handled = Result<(), String>;
@@ -157,6 +162,26 @@ extern "C" fn cmd_wasm_capabilities(cf: *mut ngx_conf_t, _: *mut ngx_command_t, 
 
 fn set_option(main: &mut MainConf, option: &str, value: &str) -> Handled {
     main.overrides.set(option, value).map_err(|error| error.to_string())
+}
+
+extern "C" fn cmd_wasm_compile_timeout(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        let time = units::parse_time(text(args[0])?).map_err(|error| error.to_string())?;
+        if time.is_zero() {
+            return Err("a timeout of 0 lets no plugin be compiled".to_owned());
+        }
+        set_once(&mut main.compile_timeout, time)
+    })
+}
+
+extern "C" fn cmd_wasm_compile_memory(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        let limit = units::parse_size(text(args[0])?).map_err(|error| error.to_string())?;
+        if limit < LEAST_COMPILE_MEMORY {
+            return Err("no plugin can be compiled in less than 16m".to_owned());
+        }
+        set_once(&mut main.compile_memory, limit)
+    })
 }
 
 /// nginx's arguments are bytes; names and numbers are text.

@@ -103,6 +103,8 @@ for (
     ['an unknown option', ['--fnord', 'a'], qr/there is no option --fnord/],
     ['an option without its value', ['a', '--conf'], qr/--conf takes a value/],
     ['two configurations', ['a', '--conf', '1', '--conf', '2'], qr/one configuration at a time/],
+    ['no time', ['a', '--compile-timeout', 'soon'], qr/"soon" is not a time/],
+    ['no size', ['a', '--compile-memory', 'much'], qr/"much" is not a size/],
     ['a file that is not there', ['/nonexistent.wasm'], qr{/nonexistent\.wasm cannot be read: No such file}],
     ['a configuration that is not there', ['a', '--conf-file', '/nonexistent'], qr{/nonexistent cannot be read: No such file}],
 ) {
@@ -111,6 +113,11 @@ for (
     is $status, 2, "$name: exit status";
     like $output, $message, "$name: message";
 }
+($status, $output) = check('--compile-timeout', '100ms', file('slow.wat',
+    '(module (func (local i32)' . ' loop' x 20_000 . ' local.get 0 br_if 0 end' x 20_000 . '))'));
+is $status, 1, 'a module that compiles for minutes: exit status';
+like $output, qr/slow\.wat takes longer to compile than wasm_compile_timeout allows \(0\.1 s\)/, 'and the limit';
+
 ($status, $output) = check('--help');
 is $status, 0, '--help: exit status';
 like $output, qr/^usage: proxy-wasm-check FILE/, '--help: usage';

@@ -1,14 +1,20 @@
 //! The command line.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+
+use proxy_wasm_host::config;
+use proxy_wasm_host::config::units::{parse_size, parse_time};
+use proxy_wasm_host::wasm::CompileLimits;
 
 /// What `--help` prints.
 pub const USAGE: &str = "\
 usage: proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]
+                        [--compile-timeout TIME] [--compile-memory SIZE]
 
 Says what the Proxy-Wasm plugin in FILE (.wasm or .wat) needs of its host and what it has, then
 starts it with the configuration, sends one request through it, and prints what it did.
+Limits of compiling are written as those of nginx's directives: 180s and 2g by default.
 
 exit status: 0  all went well
              1  nginx would not take the plugin
@@ -25,6 +31,8 @@ pub struct Arguments {
     pub name: String,
     /// What `proxy_on_configure` reads.
     pub configuration: Vec<u8>,
+    /// What compiling may take.
+    pub limits: CompileLimits,
 }
 
 /// The arguments; `None` if help is asked for.
@@ -32,7 +40,7 @@ pub struct Arguments {
 /// # Errors
 /// In words for who typed them.
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Arguments>, String> {
-    let (mut file, mut configuration) = (None, None);
+    let (mut file, mut configuration, mut limits) = (None, None, CompileLimits::default());
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let mut value = |name: &str| arguments.next().ok_or_else(|| format!("{name} takes a value"));
@@ -42,6 +50,14 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Argumen
             Some(name @ "--conf-file") => {
                 let path = PathBuf::from(value(name)?);
                 std::fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?
+            }
+            Some(name @ "--compile-timeout") => {
+                limits.time = parsed(&value(name)?, parse_time)?;
+                continue;
+            }
+            Some(name @ "--compile-memory") => {
+                limits.memory = parsed(&value(name)?, parse_size)?;
+                continue;
             }
             Some(option) if option.starts_with('-') => return Err(format!("there is no option {option}")),
             _ if file.is_some() => return Err("one FILE at a time".to_owned()),
@@ -56,5 +72,9 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Argumen
     }
     let file = file.ok_or("which FILE?")?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Some(Arguments { file, name, configuration: configuration.unwrap_or_default() }))
+    Ok(Some(Arguments { file, name, configuration: configuration.unwrap_or_default(), limits }))
+}
+
+fn parsed<T>(value: &OsStr, parse: impl Fn(&str) -> Result<T, config::Error>) -> Result<T, String> {
+    parse(&value.to_string_lossy()).map_err(|error| error.to_string())
 }

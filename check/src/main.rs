@@ -1,4 +1,5 @@
-//! `proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]`: what a plugin needs, whether nginx will take it, and what it does.
+//! `proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]`: what a plugin needs, whether nginx will
+//! take it, and what it does.
 //!
 //! It is the module's own core on a host of plain structs, so what it says of a module is what `nginx -t` says.
 //!
@@ -54,7 +55,7 @@ fn check(arguments: &Arguments) -> ExitCode {
             return ExitCode::from(USAGE_ERROR);
         }
     };
-    let checked = module::check(&arguments.name, &bytes);
+    let checked = module::check(&arguments.name, &bytes, arguments.limits);
     log::print();
     match checked {
         Ok(plugin) => match run::run(plugin, &arguments.configuration) {

@@ -6,7 +6,7 @@ use proxy_wasm_host::config::Options;
 use proxy_wasm_host::config::units::Size;
 use proxy_wasm_host::error::Error;
 use proxy_wasm_host::local::{self, LocalHost};
-use proxy_wasm_host::wasm::Module;
+use proxy_wasm_host::wasm::{CompileLimits, Compiler, Module};
 use proxy_wasm_host::{Identity, Plugin, PluginOptions};
 use wasmtime::{ExternType, FuncType};
 
@@ -14,8 +14,8 @@ use crate::output::say;
 use crate::producers;
 
 /// Prints what it is and needs; the plugin, if nginx would take it.
-pub fn check(name: &str, bytes: &[u8]) -> Result<Arc<Plugin<LocalHost>>, Error> {
-    let module = Module::load(local::engine(), None, bytes)?;
+pub fn check(name: &str, bytes: &[u8], limits: CompileLimits) -> Result<Arc<Plugin<LocalHost>>, Error> {
+    let module = Module::load_or_compile(local::engine(), &Compiler::Child(limits), None, bytes, || ())?;
     line("plugin", format_args!("{name}, {}, BLAKE3 {}", Size(bytes.len()), module.hash()));
     let plugin = plugin(name, &module);
     if let Ok(plugin) = &plugin {

@@ -4,6 +4,7 @@
 //! return is a [`Failure`](crate::Failure).
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::abi::Status;
 
@@ -16,6 +17,12 @@ pub enum Error {
     NotWasm,
     /// It looks like a module, but is none.
     Compile(wasmtime::Error),
+    /// Compiling it took this time, which is all that it may take.
+    CompileTimeout(Duration),
+    /// Compiling it took these bytes, which are all that it may take.
+    CompileMemory(usize),
+    /// It was not compiled, and not for its own fault.
+    Compiler(String),
     /// A module, but not a plugin that this host can run.
     Plugin(String),
 }
@@ -26,6 +33,17 @@ impl fmt::Display for Error {
             Self::Engine(error) => write!(f, "cannot run: wasmtime does not work on this machine: {}", one_line(error)),
             Self::NotWasm => f.write_str("is not a WebAssembly module"),
             Self::Compile(error) => write!(f, "is not a valid WebAssembly module: {}", one_line(error)),
+            Self::CompileTimeout(limit) => write!(
+                f,
+                "takes longer to compile than wasm_compile_timeout allows ({} s): raise it if the plugin is to be trusted",
+                limit.as_secs_f64()
+            ),
+            Self::CompileMemory(limit) => write!(
+                f,
+                "takes more memory to compile than wasm_compile_memory allows ({} MB): raise it if the plugin is to be trusted",
+                limit >> 20
+            ),
+            Self::Compiler(reason) => write!(f, "cannot be compiled: {reason}"),
             Self::Plugin(fault) => f.write_str(fault),
         }
     }

@@ -29,17 +29,14 @@ use tracing::warn;
 use self::folder::{Folder, words};
 use self::lock::Lock;
 use super::Engine;
+use super::compiler::Artifact;
 use super::module::Hash;
 use crate::error::Error;
-
-/// How long a process waits for another one to compile, where nobody said otherwise.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A directory of compiled modules, with a folder for each user whose processes compile.
 #[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
-    patience: Duration,
     /// It was said that nothing can be kept.
     has_warned: AtomicBool,
 }
@@ -47,13 +44,7 @@ pub struct Cache {
 impl Cache {
     /// A cache in that directory, which need not be there.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into(), patience: PATIENCE, has_warned: AtomicBool::new(false) }
-    }
-
-    /// The same, whose processes wait at most that long for each other.
-    #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+        Self { directory: directory.into(), has_warned: AtomicBool::new(false) }
     }
 
     /// Where it is.
@@ -81,29 +72,38 @@ impl Cache {
         &self,
         engine: &Engine,
         hash: &Hash,
-        compile: impl Fn() -> Result<wasmtime::Module, Error>,
+        patience: Duration,
+        compile: impl Fn() -> Result<Artifact, Error>,
     ) -> Result<(wasmtime::Module, bool), Error> {
         let key = key(engine, hash);
         let name = format!("{key}.cwasm");
         if let Some(module) = self.find(engine, &name) {
             return Ok((module, true));
         }
-        let Some(folder) = self.own_folder() else { return Ok((compile()?, false)) };
-        let lock = Lock::take(&folder, format!("{key}.lock"), self.patience);
+        let Some(folder) = self.own_folder() else {
+            return Ok((compile()?.into_module(engine)?, false));
+        };
+        let lock = Lock::take(&folder, format!("{key}.lock"), patience);
         // Who waited here for another process to compile finds its work.
         if lock.is_some()
             && let Some(module) = entry::load(&folder, &name, engine)
         {
             return Ok((module, true));
         }
-        let module = compile()?;
-        if let Err(reason) = store(&folder, &name, &module) {
-            let path = folder.path_of(&name);
-            warn!("cannot write {}, so its module will be compiled again: {reason}", path.display());
-            return Ok((module, false));
+        let artifact = compile()?;
+        match artifact.read(|bytes| entry::store(&folder, &name, bytes)) {
+            // As others will have it: mapped, and so shared with them.
+            Ok(()) => {
+                if let Some(module) = entry::load(&folder, &name, engine) {
+                    return Ok((module, false));
+                }
+            }
+            Err(error) => {
+                let path = folder.path_of(&name);
+                warn!("cannot write {}, so its module will be compiled again: {}", path.display(), words(&error));
+            }
         }
-        // As others will have it: mapped, and so shared with them.
-        Ok((entry::load(&folder, &name, engine).unwrap_or(module), false))
+        Ok((artifact.into_module(engine)?, false))
     }
 
     /// A module that this user's processes compiled, or root's.
@@ -130,11 +130,6 @@ impl Cache {
             })
             .ok()
     }
-}
-
-fn store(folder: &Folder, name: &str, module: &wasmtime::Module) -> Result<(), String> {
-    let artifact = module.serialize().map_err(|error| format!("{error:#}"))?;
-    entry::store(folder, name, &artifact).map_err(|error| words(&error))
 }
 
 /// The name of a module's entry, without its ending.
@@ -170,7 +165,7 @@ mod tests {
     use std::{env, fs, process};
 
     use super::*;
-    use crate::wasm::{EngineConfig, Module};
+    use crate::wasm::{Compiler, EngineConfig, Module};
 
     const MODULE: &[u8] = br#"(module (func (export "f") (result i32) (i32.const 7)))"#;
 
@@ -343,9 +338,10 @@ mod tests {
         fs::remove_file(&entry).unwrap();
         let held = fs::File::create(entry.with_extension("lock")).unwrap();
         held.lock().unwrap();
-        let cache = directory.cache().with_patience(Duration::from_millis(30));
-        let module = load(&cache, EngineConfig::default());
-        assert!(!module.from_cache() && works(&module));
+        let (engine, hash) = (Engine::new(&EngineConfig::default()).unwrap(), Hash::of(MODULE));
+        let compile = || Compiler::Here.compile(&engine, MODULE);
+        let loaded = directory.cache().load_or_compile(&engine, &hash, Duration::from_millis(30), compile);
+        assert!(!loaded.unwrap().1, "compiled");
         assert!(load(&directory.cache(), EngineConfig::default()).from_cache(), "and is stored");
     }
 

@@ -30,7 +30,8 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
-    fn wasmtime(self) -> Config {
+    /// These settings in wasmtime's words.
+    pub(super) fn wasmtime(self) -> Config {
         let mut config = Config::new();
         config.epoch_interruption(self.epoch_interruption);
         // Its threads would not survive the fork between nginx's master and its workers.
@@ -57,8 +58,7 @@ pub struct Engine(Arc<Shared>);
 
 struct Shared {
     wasmtime: wasmtime::Engine,
-    /// Without the checks in compiled code nobody would look at the clock.
-    has_deadlines: bool,
+    config: EngineConfig,
     ticker: Ticker,
     modules: Mutex<HashMap<Hash, Weak<Compiled>>>,
     own_module: OnceCell<wasmtime::Module>,
@@ -74,7 +74,7 @@ impl Engine {
         let ticker = Ticker::new(wasmtime.weak());
         Ok(Self(Arc::new(Shared {
             wasmtime,
-            has_deadlines: config.epoch_interruption,
+            config: *config,
             ticker,
             modules: Mutex::default(),
             own_module: OnceCell::new(),
@@ -87,7 +87,7 @@ impl Engine {
     /// # Errors
     /// When no thread can be made.
     pub fn start_ticker(&self) -> std::io::Result<()> {
-        if self.0.has_deadlines { self.0.ticker.start_thread() } else { Ok(()) }
+        if self.has_deadlines() { self.0.ticker.start_thread() } else { Ok(()) }
     }
 
     /// As [`Engine::start_ticker`], by another pulse than a thread's.
@@ -95,7 +95,7 @@ impl Engine {
     /// # Errors
     /// When the pulse cannot be started.
     pub fn start_ticker_by(&self, pulse: StartPulse) -> std::io::Result<()> {
-        if self.0.has_deadlines { self.0.ticker.start(pulse) } else { Ok(()) }
+        if self.has_deadlines() { self.0.ticker.start(pulse) } else { Ok(()) }
     }
 
     /// Ends the pulse of [`Engine::start_ticker`].
@@ -111,6 +111,16 @@ impl Engine {
     /// How many ticks of the epoch a guest may run that has this much time; for `Store::set_epoch_deadline`.
     pub fn ticks(&self, timeout: Option<Duration>) -> u64 {
         self.0.ticker.ticks(timeout)
+    }
+
+    /// Without the checks in compiled code nobody would look at the clock.
+    fn has_deadlines(&self) -> bool {
+        self.0.config.epoch_interruption
+    }
+
+    /// What was decided for all plugins.
+    pub fn config(&self) -> EngineConfig {
+        self.0.config
     }
 
     /// Wasmtime's own engine.

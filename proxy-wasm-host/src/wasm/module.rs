@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Cache, Engine};
+use super::{Cache, Compiler, Engine};
 use crate::error::Error;
 
 /// BLAKE3 of the bytes of a plugin's file.
@@ -11,7 +11,7 @@ use crate::error::Error;
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    fn of(bytes: &[u8]) -> Self {
+    pub(super) fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).into())
     }
 
@@ -51,15 +51,16 @@ impl Module {
     /// # Errors
     /// When `bytes` are no WebAssembly, or of a kind the engine does not run.
     pub fn load(engine: &Engine, cache: Option<&Cache>, bytes: &[u8]) -> Result<Self, Error> {
-        Self::load_or_compile(engine, cache, bytes, || ())
+        Self::load_or_compile(engine, &Compiler::Here, cache, bytes, || ())
     }
 
-    /// As [`Module::load`], telling by `compiling` that what comes may take long.
+    /// As [`Module::load`], by that compiler, telling by `compiling` that what comes may take long.
     ///
     /// # Errors
-    /// As [`Module::load`].
+    /// As [`Module::load`]; and when the compiler meets a limit.
     pub fn load_or_compile(
         engine: &Engine,
+        compiler: &Compiler,
         cache: Option<&Cache>,
         bytes: &[u8],
         compiling: impl Fn(),
@@ -73,11 +74,11 @@ impl Module {
         }
         let compile = || {
             compiling();
-            wasmtime::Module::new(engine.wasmtime(), bytes).map_err(Error::Compile)
+            compiler.compile(engine, bytes)
         };
         let (wasmtime, from_cache) = match cache {
-            Some(cache) => cache.load_or_compile(engine, &hash, compile)?,
-            None => (compile()?, false),
+            Some(cache) => cache.load_or_compile(engine, &hash, compiler.longest(), compile)?,
+            None => (compile()?.into_module(engine)?, false),
         };
         let compiled = Arc::new(Compiled { hash, size: bytes.len(), from_cache, wasmtime });
         engine.remember(&compiled);

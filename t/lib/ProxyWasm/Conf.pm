@@ -133,7 +133,7 @@ CONF
 sub _tail {
     my ($o) = @_;
     my $post = $o->{post_main_config} // '';
-    my $user = $> == 0 ? "user root;\n" : '';
+    my $user = $o->{user} ? "user $o->{user};\n" : $> == 0 ? "user root;\n" : '';
     return <<"CONF";
 $post
 

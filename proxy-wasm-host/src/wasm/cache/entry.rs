@@ -38,11 +38,11 @@ pub fn load(folder: &Folder, name: &str, engine: &Engine) -> Option<wasmtime::Mo
 }
 
 /// Writes an entry, at once for all who look for it.
-pub fn store(folder: &Folder, name: &str, artifact: &[u8]) -> io::Result<()> {
+pub fn store(folder: &Folder, name: &str, artifact: &mut dyn Read) -> io::Result<()> {
     let temporary = format!("{name}.{}", std::process::id());
     let stored = create(folder, &temporary).and_then(|mut file| {
-        file.write_all(artifact)?;
-        file.write_all(&crc32fast::hash(artifact).to_le_bytes())?;
+        let checksum = each_chunk(artifact, |chunk| file.write_all(chunk))?;
+        file.write_all(&checksum.to_le_bytes())?;
         // Not synced: if the machine dies and leaves half of it, the checksum tells.
         folder.rename(&temporary, name)
     });
@@ -83,16 +83,23 @@ fn verify(file: &File) -> io::Result<()> {
 
 fn checksum_matches(file: &File, size: u64) -> io::Result<bool> {
     let Some(size) = size.checked_sub(CHECKSUM as u64) else { return Ok(false) };
-    let mut crc = crc32fast::Hasher::new();
     let mut artifact = file.take(size);
-    let mut chunk = vec![0; 1 << 18];
-    loop {
-        match artifact.read(&mut chunk)? {
-            0 => break,
-            count => crc.update(&chunk[..count]),
-        }
-    }
+    let found = each_chunk(&mut artifact, |_| Ok(()))?;
     let mut checksum = [0; CHECKSUM];
     artifact.into_inner().read_exact(&mut checksum)?;
-    Ok(crc.finalize() == u32::from_le_bytes(checksum))
+    Ok(found == u32::from_le_bytes(checksum))
+}
+
+/// Reads all, and answers its checksum.
+fn each_chunk(from: &mut dyn Read, mut with: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u32> {
+    let mut crc = crc32fast::Hasher::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        let chunk = match from.read(&mut buffer)? {
+            0 => return Ok(crc.finalize()),
+            count => &buffer[..count],
+        };
+        crc.update(chunk);
+        with(chunk)?;
+    }
 }

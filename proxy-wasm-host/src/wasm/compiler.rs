@@ -1,0 +1,268 @@
+//! Compiles modules in a child process, within limits of time and memory.
+//!
+//! A small module can take minutes and gigabytes to compile. In a child it costs at most what the
+//! limits say, what the compiler allocated goes with the child, and the compiler may use threads,
+//! which a process of nginx's that forks later must not have. The child hands back the artifact in
+//! a file in memory.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `child` | the child process: how it begins, what it gives up, how it ends |
+//! | `job` | what the child does |
+
+mod child;
+mod job;
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::time::Duration;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use self::child::{Child, End};
+use super::{Engine, Error};
+use crate::error::single_spaced;
+
+/// What compiling one module may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// By the clock on the wall.
+    pub time: Duration,
+    /// Bytes of memory, beside what the process has that asks for it.
+    pub memory: usize,
+}
+
+impl Default for CompileLimits {
+    /// A plugin of 25 MB takes half a minute and 1 GB on a machine of today.
+    fn default() -> Self {
+        Self { time: Duration::from_secs(180), memory: 2 << 30 }
+    }
+}
+
+/// Where modules are compiled.
+#[derive(Clone, Copy, Debug)]
+pub enum Compiler {
+    /// In this process, without limits: for modules of one's own.
+    Here,
+    /// In a child process.
+    Child(CompileLimits),
+}
+
+impl Compiler {
+    /// Compiles a module, of its bytes or its text.
+    ///
+    /// # Errors
+    /// When it is not a module, when a limit stops the compiler, or when there can be no child.
+    pub(super) fn compile(&self, engine: &Engine, bytes: &[u8]) -> Result<Artifact, Error> {
+        match self {
+            Self::Here => wasmtime::Module::new(engine.wasmtime(), bytes).map(Artifact::Module).map_err(Error::Compile),
+            Self::Child(limits) => in_child(engine, *limits, bytes).map(Artifact::File),
+        }
+    }
+
+    /// How long a process may hold the right to make an entry of the cache.
+    pub fn longest(&self) -> Duration {
+        match self {
+            Self::Here => CompileLimits::default().time,
+            Self::Child(limits) => limits.time,
+        }
+    }
+}
+
+/// What the compiler made.
+pub(super) enum Artifact {
+    /// A module that can be used here.
+    Module(wasmtime::Module),
+    /// A file that is nobody else's.
+    File(File),
+}
+
+impl Artifact {
+    /// The module.
+    ///
+    /// # Errors
+    /// When the file cannot be mapped.
+    pub fn into_module(self, engine: &Engine) -> Result<wasmtime::Module, Error> {
+        match self {
+            Self::Module(module) => Ok(module),
+            Self::File(file) => {
+                // SAFETY: a child of this process wrote the file, from what wasmtime had compiled
+                // in it; nobody else has it.
+                #[allow(unsafe_code)]
+                let module = unsafe { wasmtime::Module::deserialize_open_file(engine.wasmtime(), file) };
+                module.map_err(|error| Error::Compiler(single_spaced(&format!("{error:#}"))))
+            }
+        }
+    }
+
+    /// Its bytes, for an entry of the cache.
+    pub fn read(&self, mut to: impl FnMut(&mut dyn Read) -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Self::Module(module) => {
+                let bytes = module.serialize().map_err(|error| io::Error::other(format!("{error:#}")))?;
+                to(&mut &bytes[..])
+            }
+            Self::File(file) => {
+                let mut file = file;
+                file.rewind()?;
+                to(&mut file)
+            }
+        }
+    }
+}
+
+fn in_child(engine: &Engine, limits: CompileLimits, bytes: &[u8]) -> Result<File, Error> {
+    let no_child = |error: io::Error| Error::Compiler(format!("there can be no process for the compiler: {error}"));
+    let file = memfd_create(c"proxy-wasm-artifact", MFdFlags::MFD_CLOEXEC).map_err(|error| no_child(error.into()))?;
+    let mut file = File::from(file);
+    let config = engine.config();
+    let child = Child::start(&file, limits, |file| job::run(config, bytes, file)).map_err(no_child)?;
+    match child.wait(limits.time).map_err(no_child)? {
+        End::Code(job::DONE) => Ok(file),
+        End::Code(job::REFUSED) => Err(Error::Compile(wasmtime::Error::msg(said(&mut file)))),
+        End::Code(job::OUT_OF_MEMORY) => Err(Error::CompileMemory(limits.memory)),
+        End::TimedOut => Err(Error::CompileTimeout(limits.time)),
+        end => Err(why(end, &said(&mut file), limits)),
+    }
+}
+
+/// What the child wrote where it ended as it should not have: its own last words, and those of
+/// Rust's library.
+fn why(end: End, said: &str, limits: CompileLimits) -> Error {
+    if said.contains("memory allocation of") {
+        return Error::CompileMemory(limits.memory);
+    }
+    let how = match end {
+        End::Signal(signal) => format!("the compiler was ended by {signal}"),
+        _ => "the compiler failed".to_owned(),
+    };
+    Error::Compiler(if said.is_empty() { how } else { format!("{how}: {}", single_spaced(said)) })
+}
+
+/// The text in the file.
+fn said(file: &mut File) -> String {
+    let mut text = Vec::new();
+    // A short text, of a child that has ended: what cannot be read was not said.
+    let _ = file.rewind().and_then(|()| file.take(1 << 16).read_to_end(&mut text));
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::wasm::{EngineConfig, Module};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn engine() -> Engine {
+        Engine::new(&EngineConfig::default()).unwrap()
+    }
+
+    fn limits(time: Duration, memory: usize) -> Compiler {
+        Compiler::Child(CompileLimits { time, memory })
+    }
+
+    fn load(compiler: Compiler, bytes: &[u8]) -> Result<Module, Error> {
+        Module::load_or_compile(&engine(), &compiler, None, bytes, || ())
+    }
+
+    /// Nested loops, which take a time that is cubic in their number.
+    fn slow() -> Vec<u8> {
+        let nested = 20_000;
+        let mut text = b"(module (func (local i32)".to_vec();
+        text.extend(b" loop".repeat(nested));
+        text.extend(b" local.get 0 br_if 0 end".repeat(nested));
+        text.extend(b"))");
+        text
+    }
+
+    /// Many functions, which take memory each.
+    fn large() -> Vec<u8> {
+        let mut text = b"(module".to_vec();
+        text.extend(b"(func)".repeat(200_000));
+        text.extend(b")");
+        text
+    }
+
+    #[test]
+    fn what_a_child_compiled_runs_here() {
+        let module = load(
+            Compiler::Child(CompileLimits::default()),
+            br#"(module (func (export "f") (result i32) (i32.const 7)))"#,
+        );
+        let module = module.unwrap();
+        let mut store = wasmtime::Store::new(module.wasmtime().engine(), ());
+        store.set_epoch_deadline(1);
+        let instance = wasmtime::Instance::new(&mut store, module.wasmtime(), &[]).unwrap();
+        let function = instance.get_typed_func::<(), i32>(&mut store, "f").unwrap();
+        assert_eq!(function.call(&mut store, ()).unwrap(), 7);
+    }
+
+    #[test]
+    fn a_compile_error_has_the_words_that_it_has_here() {
+        for bytes in [&b"(module (x))"[..], b"\0asm\x02\0\0\0", b"(module (func (result i32)))"] {
+            let child = load(Compiler::Child(CompileLimits::default()), bytes).err().unwrap().to_string();
+            assert_eq!(child, load(Compiler::Here, bytes).err().unwrap().to_string());
+        }
+    }
+
+    #[test]
+    fn too_long_is_an_error_in_time() {
+        let begun = Instant::now();
+        let error = load(limits(SECOND, 2 << 30), &slow()).err().unwrap();
+        assert!(matches!(error, Error::CompileTimeout(_)), "{error}");
+        assert!(begun.elapsed() < 60 * SECOND);
+        assert!(error.to_string().contains("wasm_compile_timeout"), "{error}");
+    }
+
+    #[test]
+    fn too_much_is_an_error() {
+        let error = load(limits(100 * SECOND, 32 << 20), &large()).err().unwrap();
+        assert!(matches!(error, Error::CompileMemory(_)), "{error}");
+        assert!(error.to_string().contains("wasm_compile_memory"), "{error}");
+    }
+
+    #[test]
+    fn a_child_that_is_killed_is_an_error() {
+        let file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
+        let limits = CompileLimits::default();
+        let child = Child::start(&file, limits, |_| {
+            loop {
+                std::thread::sleep(SECOND);
+            }
+        });
+        let child = child.unwrap();
+        nix::sys::signal::kill(child.pid(), nix::sys::signal::Signal::SIGKILL).unwrap();
+        let end = child.wait(limits.time).unwrap();
+        let error = why(end, "", limits);
+        assert!(error.to_string().contains("the compiler was ended by SIGKILL"), "{error}");
+    }
+
+    #[test]
+    fn a_panic_is_an_error_with_its_words() {
+        let mut file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
+        let limits = CompileLimits::default();
+        let child = Child::start(&file, limits, |_| panic!("a defect")).unwrap();
+        let error = why(child.wait(limits.time).unwrap(), &said(&mut file), limits);
+        assert!(error.to_string().contains("a defect"), "{error}");
+    }
+
+    #[test]
+    fn a_child_holds_nothing_of_its_parent() {
+        let (read, write) = nix::unistd::pipe().unwrap();
+        let file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
+        let child = Child::start(&file, CompileLimits::default(), |_| {
+            loop {
+                std::thread::sleep(SECOND);
+            }
+        });
+        let child = child.unwrap();
+        drop(write);
+        // The end of the pipe comes while the child is there.
+        let mut byte = [0];
+        assert_eq!(File::from(read).read(&mut byte).unwrap(), 0);
+        assert!(matches!(child.wait(Duration::ZERO).unwrap(), End::TimedOut));
+    }
+}

@@ -1,0 +1,321 @@
+//! A child process that does one job within limits, and that nobody but its parent hears of.
+//!
+//! In nginx every process has a handler for SIGCHLD that reaps whatever child there is and writes
+//! about it. So the child is made with no signal for its end, by `clone`: the kernel then shows it
+//! to no `waitpid` that does not ask for such children. That is a fork without libc, which is safe
+//! while there is one thread. Where there are more, libc's own `fork` is used, which sees to its
+//! allocator's locks.
+//!
+//! The child holds no descriptor of its parent's but the file it writes, handles no signal as its
+//! parent does, ends when its parent does, and is what the kernel kills first when memory is short.
+//! Timers are not inherited.
+
+#![allow(unsafe_code)]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+use nix::sys::signal::{self, SigHandler, SigSet, SigmaskHow, Signal};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpid, getppid, pipe2};
+
+use super::CompileLimits;
+
+/// The code of a child that ended by a panic or an abort.
+const FAILED: i32 = 2;
+
+/// What stands in a process list.
+const NAME: &std::ffi::CStr = c"wasm-compiler";
+
+/// The lowest descriptor of what the child keeps: above the standard ones.
+const ABOVE_STANDARD: RawFd = 3;
+
+/// A child that has begun.
+pub struct Child {
+    pid: Pid,
+    /// Hangs up when the child has ended, as the child alone has the other end.
+    ended: OwnedFd,
+    /// What the thread blocked before.
+    mask: SigSet,
+    is_reaped: bool,
+}
+
+/// How a child ended.
+#[derive(Debug)]
+pub enum End {
+    Code(i32),
+    Signal(Signal),
+    TimedOut,
+    /// Somebody else saw its end.
+    Unknown,
+}
+
+impl Child {
+    /// Starts a child that writes to the file, and ends with the code that the job returns. What it
+    /// says on standard error goes to the file.
+    ///
+    /// # Errors
+    /// When there can be no child.
+    pub fn start(
+        file: &File,
+        limits: CompileLimits,
+        job: impl FnOnce(&mut File) -> io::Result<i32>,
+    ) -> io::Result<Self> {
+        let (ended, held) = pipe2(OFlag::O_CLOEXEC)?;
+        let parent = getpid();
+        // A handler of the parent's must not run in the child.
+        let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+        match fork() {
+            Ok(ForkResult::Child) => be_child(file, &held, limits, parent, job),
+            Ok(ForkResult::Parent { child }) => {
+                // SIGCHLD, if there is one, comes when the child has been reaped, so that no
+                // handler finds it.
+                let mut waiting = mask;
+                waiting.add(Signal::SIGCHLD);
+                waiting.thread_set_mask()?;
+                Ok(Self { pid: child, ended, mask, is_reaped: false })
+            }
+            Err(error) => {
+                mask.thread_set_mask()?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Its number.
+    #[cfg(test)]
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Waits for its end, and ends it when the time is over.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn wait(mut self, time: Duration) -> io::Result<End> {
+        if !self.ends_within(time)? {
+            self.kill();
+            return Ok(End::TimedOut);
+        }
+        let status = self.reap()?;
+        Ok(match status {
+            WaitStatus::Exited(_, code) => End::Code(code),
+            WaitStatus::Signaled(_, signal, _) => End::Signal(signal),
+            _ => End::Unknown,
+        })
+    }
+
+    fn ends_within(&self, time: Duration) -> io::Result<bool> {
+        let begun = Instant::now();
+        loop {
+            let left = time.saturating_sub(begun.elapsed());
+            // Rounded up, so that it does not spin in the last millisecond.
+            let timeout =
+                PollTimeout::try_from(left.as_millis() + u128::from(!left.is_zero())).unwrap_or(PollTimeout::MAX);
+            match poll(&mut [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)], timeout) {
+                Ok(0) if begun.elapsed() >= time => return Ok(false),
+                Ok(0) | Err(Errno::EINTR) => {}
+                Ok(_) => return Ok(true),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn reap(&mut self) -> io::Result<WaitStatus> {
+        self.is_reaped = true;
+        loop {
+            match waitpid(self.pid, Some(WaitPidFlag::__WALL)) {
+                Err(Errno::EINTR) => {}
+                // A process that ignores SIGCHLD has no children to wait for.
+                Err(Errno::ECHILD) => return Ok(WaitStatus::StillAlive),
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn kill(&mut self) {
+        // It is there until it is reaped, so its number is nobody else's.
+        let _ = signal::kill(self.pid, Signal::SIGKILL);
+        let _ = self.reap();
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if !self.is_reaped {
+            self.kill();
+        }
+        // The mask was this thread's own.
+        let _ = self.mask.thread_set_mask();
+    }
+}
+
+fn fork() -> Result<ForkResult, Errno> {
+    if !has_one_thread() {
+        // SAFETY: libc sees to it that its allocator works in the child of a process with threads;
+        // the child uses nothing else that another thread may have locked.
+        return unsafe { nix::unistd::fork() };
+    }
+    // SAFETY: without flags, and so without any argument that counts, `clone` is a fork. No signal
+    // is sent at the child's end. Nobody else is in this process who could hold a lock.
+    match unsafe { libc::syscall(libc::SYS_clone, 0usize, 0usize, 0usize, 0usize, 0usize) } {
+        -1 => Err(Errno::last()),
+        0 => Ok(ForkResult::Child),
+        child => Ok(ForkResult::Parent { child: Pid::from_raw(child as libc::pid_t) }),
+    }
+}
+
+/// Whether the calling thread is the only one; not, where that cannot be seen.
+fn has_one_thread() -> bool {
+    // A folder's links are its own two and one of each folder in it.
+    fs::metadata("/proc/self/task").is_ok_and(|tasks| tasks.nlink() == 3)
+}
+
+/// The child's life. It leaves by `_exit`: what the parent does at its exit is the parent's.
+fn be_child(
+    file: &File,
+    held: &OwnedFd,
+    limits: CompileLimits,
+    parent: Pid,
+    job: impl FnOnce(&mut File) -> io::Result<i32>,
+) -> ! {
+    let run = || -> io::Result<i32> {
+        let mut file = become_child(file, held, limits, parent)?;
+        let said = file.try_clone()?;
+        Ok(catch_unwind(AssertUnwindSafe(|| job(&mut file)))
+            .unwrap_or_else(|panic| {
+                let text = panic.downcast_ref::<&str>().copied();
+                Err(io::Error::other(
+                    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic"),
+                ))
+            })
+            .unwrap_or_else(|error| {
+                let _ = write!(&said, "{error}");
+                FAILED
+            }))
+    };
+    let code = run().unwrap_or(FAILED);
+    // SAFETY: ends this process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Lets go of everything that is the parent's, and takes on the limits.
+fn become_child(file: &File, held: &OwnedFd, limits: CompileLimits, parent: Pid) -> io::Result<File> {
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != parent {
+        return Err(io::Error::other("its parent has gone"));
+    }
+    reset_signals()?;
+    let file = keep_alone(file, held)?;
+    let _ = prctl::set_name(NAME);
+    // Without a `/proc`, and where that is forbidden, it is as likely to be killed as its parent.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
+    limit(limits)?;
+    Ok(file)
+}
+
+/// Signals do what they do without a handler, but for those that nginx's own processes take for
+/// other things than their end.
+fn reset_signals() -> io::Result<()> {
+    for signal in Signal::iterator() {
+        let handler = match signal {
+            Signal::SIGHUP | Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGWINCH | Signal::SIGPIPE => {
+                SigHandler::SigIgn
+            }
+            Signal::SIGABRT => SigHandler::Handler(on_abort),
+            Signal::SIGKILL | Signal::SIGSTOP => continue,
+            _ => SigHandler::SigDfl,
+        };
+        // SAFETY: the one handler does what a handler may.
+        unsafe { signal::signal(signal, handler)? };
+    }
+    SigSet::empty().thread_set_mask()?;
+    Ok(())
+}
+
+/// Rust's library aborts where memory cannot be had, and says so before. That is no reason for a
+/// core dump.
+extern "C" fn on_abort(_: libc::c_int) {
+    // SAFETY: ends this process, which a signal handler may.
+    unsafe { libc::_exit(FAILED) }
+}
+
+/// Closes every descriptor but the file and the end of the pipe. Standard error becomes the file,
+/// for what Rust's library says.
+fn keep_alone(file: &File, held: &OwnedFd) -> io::Result<File> {
+    // In places where no standard descriptor is.
+    let file = duplicate(file.as_fd())?;
+    let held = duplicate(held.as_fd())?;
+    let null = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let nothing = null.as_ref().map_or(file.as_fd(), AsFd::as_fd);
+    dup2_stdin(nothing)?;
+    dup2_stdout(nothing)?;
+    dup2_stderr(file.as_fd())?;
+    let (low, high) = (file.as_raw_fd().min(held.as_raw_fd()), file.as_raw_fd().max(held.as_raw_fd()));
+    close_range(ABOVE_STANDARD, low - 1);
+    close_range(low + 1, high - 1);
+    close_range(high + 1, RawFd::MAX);
+    // Closed above, or open until the end.
+    std::mem::forget((null, held));
+    Ok(file.into())
+}
+
+fn duplicate(fd: impl AsFd) -> io::Result<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(ABOVE_STANDARD))?;
+    // SAFETY: `fcntl` made it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Closes descriptors from the first to the last, one by one where the kernel is older than 5.9.
+fn close_range(first: RawFd, last: RawFd) {
+    if first > last {
+        return;
+    }
+    // SAFETY: nothing in this process uses the parent's descriptors any more.
+    unsafe {
+        if libc::syscall(libc::SYS_close_range, first, last, 0) == 0 {
+            return;
+        }
+        let open = libc::sysconf(libc::_SC_OPEN_MAX).clamp(0, 1 << 20) as RawFd;
+        (first..=last.min(open)).for_each(|fd| {
+            libc::close(fd);
+        });
+    }
+}
+
+fn limit(limits: CompileLimits) -> io::Result<()> {
+    lower(Resource::RLIMIT_CORE, 0)?;
+    // Counts memory that this process alone can write; that of a worker, which has instances, is
+    // there already. Address space that is only reserved does not count.
+    let data = data_now().saturating_add(limits.memory as rlim_t);
+    lower(Resource::RLIMIT_DATA, data)?;
+    // Should the parent be stopped. Each core's time counts.
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let seconds = (limits.time.as_secs() + 2).saturating_mul(cores);
+    lower(Resource::RLIMIT_CPU, seconds)
+}
+
+/// Sets a limit, where there is not a lower one.
+fn lower(resource: Resource, limit: rlim_t) -> io::Result<()> {
+    let (soft, hard) = getrlimit(resource)?;
+    let (soft, hard) = (soft.min(limit), hard.min(limit));
+    Ok(setrlimit(resource, soft, hard)?)
+}
+
+/// Bytes that count for `RLIMIT_DATA` now; none where `/proc` is not there to say.
+fn data_now() -> rlim_t {
+    let pages = fs::read_to_string("/proc/self/statm").ok().and_then(|line| line.split(' ').nth(5)?.parse().ok());
+    // SAFETY: asks for a number.
+    pages.unwrap_or(0u64).saturating_mul(unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64)
+}

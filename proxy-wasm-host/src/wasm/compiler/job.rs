@@ -1,0 +1,54 @@
+//! What the child does: it compiles, on all cores, and writes the artifact to the file.
+
+use std::fs::File;
+use std::io::{self, Seek, Write};
+use std::thread::available_parallelism;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use wasmtime::OutOfMemory;
+
+use crate::wasm::EngineConfig;
+
+/// The file has the artifact.
+pub const DONE: i32 = 0;
+/// The file has the reason why it is not a module.
+pub const REFUSED: i32 = 1;
+/// The limit of memory was met.
+pub const OUT_OF_MEMORY: i32 = 3;
+
+/// More of them take more memory for stacks than they save time.
+const MOST_THREADS: usize = 16;
+
+/// Compiles, and says by a code what is in the file.
+pub fn run(config: EngineConfig, bytes: &[u8], file: &mut File) -> io::Result<i32> {
+    match compile(config, bytes) {
+        Ok(artifact) => write(file, &artifact).map(|()| DONE),
+        Err(error) if error.is::<OutOfMemory>() => Ok(OUT_OF_MEMORY),
+        Err(error) => write(file, format!("{error:#}").as_bytes()).map(|()| REFUSED),
+    }
+}
+
+fn compile(config: EngineConfig, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let pool = threads();
+    let mut config = config.wasmtime();
+    config.parallel_compilation(pool.is_some());
+    let engine = wasmtime::Engine::new(&config)?;
+    let compile = || engine.precompile_module(bytes);
+    match &pool {
+        Some(pool) => pool.install(compile),
+        None => compile(),
+    }
+}
+
+/// Threads for all cores; none where there is one, or where they cannot be made.
+fn threads() -> Option<ThreadPool> {
+    let count = available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    if count > 1 { ThreadPoolBuilder::new().num_threads(count).build().ok() } else { None }
+}
+
+/// Puts the bytes in the place of what was said on standard error.
+fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(bytes)
+}
