@@ -159,15 +159,17 @@ fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: &Slot)
     keep_body(ctx)
 }
 
-/// Gives nginx what the plugins left of the request's body.
+/// Gives nginx what the plugins left of the request's body, in the form that nginx's own handlers expect.
 fn keep_body(ctx: &RequestContext) -> ngx_int_t {
-    if ctx.request_body.borrow().is_none() {
+    if !ctx.body_read.get() {
         return rc::DECLINED;
     }
-    match ctx.request_body.take().filter(Body::is_changed).and_then(Body::into_bytes) {
-        Some(bytes) => ctx.request().set_body(&bytes).map_or_else(Into::into, |()| rc::DECLINED),
-        None => rc::DECLINED,
-    }
+    let changed = ctx.request_body.take().filter(Body::is_changed).and_then(Body::into_bytes);
+    let kept = match changed {
+        Some(bytes) => ctx.request().set_body(&bytes),
+        None => ctx.request().name_body_file(),
+    };
+    kept.map_or_else(Into::into, |()| rc::DECLINED)
 }
 
 unsafe extern "C" fn on_log(r: *mut ngx_http_request_t) -> ngx_int_t {

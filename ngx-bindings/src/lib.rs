@@ -8,6 +8,7 @@
 #![allow(clippy::unnecessary_cast)]
 
 pub mod body;
+mod body_file;
 pub mod chain;
 pub mod channel;
 pub mod conf;
