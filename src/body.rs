@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 
+use ngx_bindings::Request;
 use ngx_bindings::chain::Chain;
 use proxy_wasm_host::abi::Status;
 
@@ -138,6 +139,11 @@ impl Body {
         self.bytes()?;
         std::mem::take(&mut self.source).consume();
         Ok(())
+    }
+
+    /// Whether nginx's filters can take the body from where it is.
+    pub fn suits_filters_of(&self, request: Request) -> bool {
+        matches!(self.data, Data::Bytes(_)) || self.source.suits_filters_of(request)
     }
 
     /// Lets nginx use its buffers again, for a body of which nothing more is asked.

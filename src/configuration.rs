@@ -1,6 +1,6 @@
 //! What the directives leave behind: the plugins of `http`, and for each location the PluginContexts that its requests meet.
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ngx_bindings::Conf;
+use ngx_bindings::modules::Location;
 use ngx_bindings::ssl::{Tls, Verify};
 use proxy_wasm_host::config::{FailurePolicy, Options, Overrides, Phase, PluginDeclaration};
 use proxy_wasm_host::wasm::{Cache, CompileLimits, Compiler, Engine, EngineConfig, Module};
@@ -57,6 +58,8 @@ pub struct MainConf {
     pub shared: Rc<Shared>,
     /// Whether Lua has this module's file.
     pub installation: Installation,
+    /// Those that have plugins.
+    pub locations: RefCell<Vec<Location>>,
     runtime: Option<Runtime>,
     client: OnceCell<Rc<Client>>,
     worker: OnceCell<Worker>,
@@ -340,6 +343,8 @@ pub struct LocConf {
     pub response_body: Option<BodyMode>,
     /// `wasm_pause_timeout` in milliseconds, if it stands here or above.
     pub pause_timeout: Option<u32>,
+    /// `slice` fetches responses in parts, and plugins may change them.
+    pub is_changed_in_parts: Cell<bool>,
 }
 
 /// When a plugin's body callback runs.

@@ -19,6 +19,7 @@
 //! | `phases` | rewrite, access and log phase handlers: the request's way through its plugins |
 //! | `filters`, `response` | header and body filter: the response's way |
 //! | `turn` | how long events of this module may take before nginx's loop serves others |
+//! | `unseen` | what nginx adds to responses that plugins do not see |
 //! | `unsent` | what plugins made of the response, until the client has it |
 //! | `body` | a body as a callback sees it |
 //! | `pause` | requests and responses that a plugin holds |
@@ -57,6 +58,7 @@ mod shared;
 mod status;
 mod told;
 mod turn;
+mod unseen;
 mod unsent;
 mod vm;
 mod worker;

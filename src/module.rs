@@ -11,14 +11,14 @@ use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
 use ngx_bindings::cycle::{self, Process};
 use ngx_bindings::log::Level;
 use ngx_bindings::lua::Lua;
-use ngx_bindings::rc;
 use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t};
+use ngx_bindings::{rc, slice};
 
 use super::configuration::{LocConf, MainConf};
 use super::guard::guard;
 use super::identity::main_module;
 use super::shared::queue_events;
-use super::{announce, calls, deadlines, directives, filters, live, log, lua, phases};
+use super::{announce, calls, deadlines, directives, filters, live, log, lua, phases, unseen};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
@@ -126,8 +126,10 @@ extern "C" fn merge_loc_conf(cf: *mut ngx_conf_t, above: *mut c_void, conf: *mut
     guard(CONF_ERROR, || {
         // SAFETY: nginx passes its parser, inside `http`, and two of what `create_loc_conf` answered.
         unsafe {
-            let main = &*Conf::from_ptr(cf).main_conf::<MainConf>(main_module());
+            let cf = Conf::from_ptr(cf);
+            let main = &*cf.main_conf::<MainConf>(main_module());
             (*conf.cast::<LocConf>()).merge(&*above.cast::<LocConf>(), main);
+            unseen::remember(cf, main, &*conf.cast::<LocConf>());
         }
         CONF_OK
     })
@@ -138,7 +140,10 @@ extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
         // SAFETY: nginx passes its parser, inside `http`.
         unsafe {
             let cf = Conf::from_ptr(cf);
-            phases::register(cf, &*cf.main_conf(main_module()))
+            let main: &MainConf = &*cf.main_conf(main_module());
+            slice::find(cf);
+            unseen::look_through(cf, main);
+            phases::register(cf, main)
         }
     })
 }

@@ -117,13 +117,20 @@ impl RequestContext {
     /// An answer or an end that came from elsewhere (a call's response, a tick, another request) is looked at by the event; what a
     /// callback of a phase leaves, the phase looks at. A thread of Lua's looks after every call.
     pub fn after_callback(&self) {
-        if !self.is_running() && (self.has_answer() || self.is_closed() || self.waiting.any()) {
+        let due = || self.has_answer() || self.is_closed() || self.waiting.any() || self.response.waits_behind_holder();
+        if !self.is_running() && due() {
             self.with_event(Event::post);
         }
     }
 
     /// Does what is due as soon as nginx's loop comes round: ends the response, or what upstream still sends of it.
     pub fn wake_soon(&self) {
+        self.with_event(Event::post);
+    }
+
+    /// The response goes on when nginx's loop comes round: others have their turn before.
+    pub fn go_on_next_turn(&self) {
+        self.response.goes_on();
         self.with_event(Event::post);
     }
 

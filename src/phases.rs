@@ -74,6 +74,9 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     if ctx.pause.holds_request() {
         return rc::DONE;
     }
+    if loc.is_changed_in_parts.get() {
+        request.forget_range();
+    }
     match request_headers(ctx, loc, phase) {
         Verdict::Continue => {}
         verdict => return phase_result(ctx, verdict),

@@ -14,6 +14,7 @@ mod pieces;
 mod resume;
 mod trailers;
 mod validators;
+mod waiting;
 
 use std::cell::{Cell, RefCell};
 
@@ -30,6 +31,7 @@ use self::end::{Stop, drop_all, fail, is_over_early};
 pub use self::end::{cut_in_lua, fail_in_lua};
 use self::pieces::{Piece, sees_body, take};
 use self::validators::Validators;
+use self::waiting::Waiting;
 use super::body::Body;
 use super::filters::NEXT;
 use super::host::header_count;
@@ -45,8 +47,16 @@ pub struct Response {
     stage: Cell<Stage>,
     /// What `proxy_on_response_body` may see now.
     pub body: RefCell<Option<Body>>,
-    /// What upstream sent and no plugin has seen yet: links of ours to nginx's buffers.
-    waiting: Cell<Chain>,
+    /// What upstream sent and no plugin has seen yet.
+    waiting: Waiting,
+    /// More of it is handed out when nginx's loop comes round.
+    goes_on: Cell<bool>,
+    /// The request that brought the latest bytes of the body: a subrequest where `slice` fetches the body in parts.
+    latest: Cell<Option<Request>>,
+    /// The end of the body has come to the plugins.
+    end_seen: Cell<bool>,
+    /// A body that is complete, but for nginx's word.
+    whole: Rarely<RefCell<Option<Piece>>>,
     /// By slot: what it holds of the body.
     held: Rarely<RefCell<Vec<(usize, Piece)>>>,
     /// What Lua keeps of the body for plugins.
@@ -72,6 +82,8 @@ enum Stage {
     HeaderWaits,
     /// The header is sent, the body goes through the plugins.
     Body,
+    /// The end of the body is sent: what comes now, a filter before ours or after adds.
+    Ended,
     /// The header is sent, and no plugin sees the body; but trailers may come with its end.
     Trailers,
     /// Nothing concerns the plugins any more.
@@ -112,8 +124,9 @@ impl Response {
         self.stage.get() == Stage::Cut
     }
 
-    fn header_is_held(&self) -> bool {
-        matches!(self.stage.get(), Stage::HeaderHeld(_))
+    /// More of what waits is to be handed out from the event.
+    pub fn goes_on(&self) {
+        self.goes_on.set(true);
     }
 
     /// The slot whose plugin holds something.
@@ -240,8 +253,15 @@ fn send_header(ctx: &RequestContext) -> Result<(), Stop> {
 
 /// The body filter of a request that plugins may have to do with.
 pub fn body_of(request: Request, chain: Chain) -> ngx_int_t {
-    match RequestContext::of(request).filter(|_| !request.is_subrequest()) {
-        Some(ctx) => body(ctx, chain),
+    // What a subrequest of `slice` brings is a part of the client's response.
+    if request.is_subrequest() && !request.is_slice() {
+        return NEXT.body(request, chain);
+    }
+    match RequestContext::of(request.main()) {
+        Some(ctx) => {
+            ctx.response.latest.set(Some(request));
+            body(ctx, chain)
+        }
         None => NEXT.body(request, chain),
     }
 }
@@ -272,7 +292,7 @@ fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
         Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Trailers if is_over_early(ctx, chain) => {
             end::without_its_end(ctx, chain)
         }
-        Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Trailers => {
+        Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Ended | Stage::Trailers => {
             let result = take(ctx, chain);
             settle(ctx);
             result.unwrap_or_else(|stop| stop.in_filter(ctx))
@@ -295,13 +315,22 @@ fn next_header(ctx: &RequestContext) -> ngx_int_t {
 
 /// The body filters after ours. Called without a buffer while nothing of theirs waits, nginx's last filter sees a mistake.
 fn next(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
-    if chain.is_empty() && !ctx.request().is_sending() { rc::OK } else { NEXT.body(ctx.request(), chain) }
+    let outlet = outlet(ctx);
+    if chain.is_empty() && !outlet.is_sending() { rc::OK } else { NEXT.body(outlet, chain) }
 }
 
-/// Tells nginx, and the clock, whether something waits for a plugin.
+/// The request that the response goes through.
+fn outlet(ctx: &RequestContext) -> Request {
+    let request = ctx.request();
+    request.outlet(ctx.response.latest.get().unwrap_or(request))
+}
+
+/// Tells nginx, and the clock, whether something waits for a plugin. `slice` does not fetch the next part while something does,
+/// so a plugin that waits for the rest of the body is no reason there.
 fn settle(ctx: &RequestContext) {
     let held = ctx.response.holder().is_some();
-    ctx.request().set_buffered(held || !ctx.response.waiting.get().is_empty());
+    let waits_for_parts = || ctx.request().is_sliced() && ctx.response.piece_holder().is_some();
+    outlet(ctx).set_buffered(!ctx.response.waiting.is_empty() || held && !waits_for_parts());
     if !held {
         ctx.pause.stop_clock();
     }

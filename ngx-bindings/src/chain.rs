@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::mem::ManuallyDrop;
+use std::ops::Range;
 use std::os::fd::FromRawFd;
 use std::os::unix::fs::FileExt;
 
 use nginx_sys::{ngx_buf_t, ngx_chain_t};
 
-use crate::Pool;
 use crate::pool::AllocError;
+use crate::{Pool, Request};
 
 /// A chain of buffers that nginx, or a list of ours, keeps.
 #[derive(Clone, Copy)]
@@ -119,15 +120,18 @@ impl Chain {
         if into.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
+    /// Whether the filters after ours can work on all of it. Those that read or change bytes say so when the header comes to them;
+    /// nginx sees to it before our filter, but for a body that came while our filter kept the header back.
+    pub fn suits_filters_of(self, request: Request) -> bool {
+        let (in_memory, writable) = request.filters_need();
+        let suits =
+            |buf: Buf| buf.size() == 0 || if writable { buf.is_writable() } else { !in_memory || buf.in_memory() };
+        self.bufs().all(suits)
+    }
+
     /// Marks all buffers as sent, so that whoever filled them may use them again.
     pub fn consume(self) {
-        for Buf(buf) in self.bufs() {
-            // SAFETY: a buffer of a valid chain.
-            unsafe {
-                (*buf).pos = (*buf).last;
-                (*buf).file_pos = (*buf).file_last;
-            }
-        }
+        self.bufs().for_each(Buf::consume);
     }
 
     /// Adds links of our own, in the pool, to the same buffers at the end of the chain.
@@ -138,6 +142,32 @@ impl Chain {
             crate::rc::OK => Ok(()),
             _ => Err(AllocError),
         }
+    }
+
+    /// Bytes of the first buffer; none of an empty chain.
+    pub fn first_size(self) -> usize {
+        self.bufs().next().map_or(0, Buf::size)
+    }
+
+    /// Takes links off the front: as many buffers as hold `limit` bytes together, and at least one.
+    pub fn split_front(&mut self, limit: usize) -> Self {
+        let front = *self;
+        let (mut size, mut last) = (0, std::ptr::null_mut::<ngx_chain_t>());
+        // SAFETY: links of a valid chain, that are ours.
+        unsafe {
+            while let Some(link) = self.0.as_mut() {
+                size += Buf(link.buf).size();
+                if !last.is_null() && size > limit {
+                    break;
+                }
+                last = self.0;
+                self.0 = link.next;
+            }
+            if let Some(last) = last.as_mut() {
+                last.next = std::ptr::null_mut();
+            }
+        }
+        front
     }
 
     /// Gives the links, not the buffers, back to the pool they came from, and leaves no chain.
@@ -161,6 +191,11 @@ impl Buf {
         unsafe { (*self.0).temporary() != 0 || (*self.0).memory() != 0 || (*self.0).mmap() != 0 }
     }
 
+    fn is_writable(self) -> bool {
+        // SAFETY: a buffer of a valid chain.
+        unsafe { (*self.0).temporary() != 0 }
+    }
+
     fn size(self) -> usize {
         // SAFETY: a buffer of a valid chain: `last` is not before `pos`, nor `file_last` before `file_pos`.
         unsafe {
@@ -169,6 +204,14 @@ impl Buf {
             } else {
                 usize::try_from((*self.0).file_last - (*self.0).file_pos).unwrap_or_default()
             }
+        }
+    }
+
+    fn consume(self) {
+        // SAFETY: a buffer of a valid chain.
+        unsafe {
+            (*self.0).pos = (*self.0).last;
+            (*self.0).file_pos = (*self.0).file_last;
         }
     }
 
@@ -182,6 +225,66 @@ impl Buf {
             }
             let file = ManuallyDrop::new(File::from_raw_fd((*(*self.0).file).fd));
             file.read_exact_at(into, (*self.0).file_pos as u64 + start as u64)
+        }
+    }
+}
+
+/// A part of one of nginx's buffers, as a buffer of its own that refers to the same bytes.
+///
+/// As with [`OwnedBuf`], filters keep the address longer than they need the bytes, so the buffer lives in the request's pool.
+pub struct Part {
+    buf: *mut ngx_buf_t,
+    /// The buffer that this part ends.
+    ends: Option<Buf>,
+}
+
+impl Part {
+    /// A part of nothing yet.
+    pub fn new(pool: Pool) -> Result<Self, AllocError> {
+        Ok(Self { buf: pool.alloc::<ngx_buf_t>()?, ends: None })
+    }
+
+    /// Lets this be a range, which lies inside it, of the first buffer of a chain that is not empty, and answers it as a chain of
+    /// its own. What the buffer says beside its bytes comes with its last part.
+    pub fn fill(&mut self, pool: Pool, chain: Chain, range: Range<usize>) -> Result<Chain, AllocError> {
+        let link = pool.alloc_link()?;
+        // SAFETY: the chain is valid and has a link; the part's buffer and its link are ours, in the pool.
+        unsafe {
+            let of = Buf((*chain.0).buf);
+            let ends = range.end == of.size();
+            self.buf.copy_from_nonoverlapping(of.0, 1);
+            let buf = &mut *self.buf;
+            buf.tag = std::ptr::null_mut();
+            buf.shadow = std::ptr::null_mut();
+            if of.in_memory() {
+                buf.pos = (*of.0).pos.add(range.start);
+                buf.last = (*of.0).pos.add(range.end);
+            }
+            if buf.in_file() != 0 {
+                buf.file_pos = (*of.0).file_pos + range.start as nginx_sys::off_t;
+                buf.file_last = (*of.0).file_pos + range.end as nginx_sys::off_t;
+            }
+            if !ends {
+                buf.set_last_buf(0);
+                buf.set_last_in_chain(0);
+                buf.set_flush(0);
+                buf.set_sync(0);
+            }
+            self.ends = ends.then_some(of);
+            link.write(ngx_chain_t { buf: self.buf, next: std::ptr::null_mut() });
+        }
+        Ok(Chain(link))
+    }
+
+    /// Whether nothing of it is left to send.
+    pub fn is_sent(&self) -> bool {
+        Buf(self.buf).size() == 0
+    }
+
+    /// All parts up to this one are sent: the buffer that it ended may be used again.
+    pub fn give_back(&mut self) {
+        if let Some(buf) = self.ends.take() {
+            buf.consume();
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-use nginx_sys::{ngx_int_t, ngx_palloc, ngx_pnalloc, ngx_pool_cleanup_add, ngx_pool_large_t, ngx_pool_t, ngx_str_t};
+use nginx_sys::{
+    ngx_chain_t, ngx_int_t, ngx_palloc, ngx_pnalloc, ngx_pool_cleanup_add, ngx_pool_large_t, ngx_pool_t, ngx_str_t,
+};
 
 /// The pool could not give memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +79,13 @@ impl Pool {
             let current = (*pool).current;
             Mark { current, last: (*current).d.last, next: (*current).d.next, large: (*pool).large }
         }
+    }
+
+    /// A link of a chain, from those that were given back to the pool if there is one; not initialized.
+    pub fn alloc_link(self) -> Result<*mut ngx_chain_t, AllocError> {
+        // SAFETY: the pool is valid by the handle's contract.
+        let link = unsafe { nginx_sys::ngx_alloc_chain_link(self.as_ptr()) };
+        if link.is_null() { Err(AllocError) } else { Ok(link) }
     }
 
     /// Moves a value into the pool, to be dropped when the pool is destroyed.

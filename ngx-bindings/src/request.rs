@@ -390,6 +390,22 @@ impl Request {
         unsafe { (*(*self.as_ptr()).connection).buffered() != 0 || !(*self.as_ptr()).postponed.is_null() }
     }
 
+    /// Whether a filter needs the body in memory, and in memory that it may write to.
+    pub fn filters_need(self) -> (bool, bool) {
+        let in_memory = self.filter_need_in_memory_bit() | self.main().main_filter_need_in_memory_bit();
+        (in_memory != 0, self.filter_need_temporary_bit() != 0)
+    }
+
+    /// Whether what goes to the client waits for the client, or for a subrequest that comes before: more of it would only wait as
+    /// well. Not so where a filter has taken it all and keeps it to compress it, say, and nothing would call for more.
+    pub fn is_blocked(self) -> bool {
+        const FOR_CLIENT: u32 = sys::NGX_HTTP_WRITE_BUFFERED | sys::NGX_HTTP_V2_BUFFERED;
+        // SAFETY: a live request has a connection.
+        unsafe {
+            (*(*self.as_ptr()).connection).buffered() as u32 & FOR_CLIENT != 0 || !(*self.as_ptr()).postponed.is_null()
+        }
+    }
+
     /// Stops the time in which the client must take something (`send_timeout`), while there is nothing for it to take.
     pub fn stop_send_timeout(self) {
         // SAFETY: a live request has a connection, and that a write event; the timer is in nginx's tree if it is set.

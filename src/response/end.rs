@@ -130,7 +130,8 @@ pub fn as_asked(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
 pub fn is_over_early(ctx: &RequestContext, chain: Chain) -> bool {
     let (request, response) = (ctx.request(), &ctx.response);
     // nginx sends what it has of a response that its upstream does not finish.
-    let is_truncated = || response.from_upstream.get() && chain.is_flush() && !request.has_active_upstream();
+    let source = response.latest.get().unwrap_or(request);
+    let is_truncated = || response.from_upstream.get() && chain.is_flush() && !source.has_active_upstream();
     request.is_post_action() || is_truncated()
 }
 
@@ -156,9 +157,10 @@ pub fn drop_all(ctx: &RequestContext) {
     if let Some(held) = ctx.response.held.get() {
         held.borrow_mut().clear();
     }
-    let mut waiting = ctx.response.waiting.replace(Chain::EMPTY);
-    waiting.consume();
-    waiting.free_links(ctx.request().pool());
+    if let Some(whole) = ctx.response.whole.get() {
+        whole.take();
+    }
+    ctx.response.waiting.clear(ctx.request().pool());
     ctx.pause.stop_clock();
 }
 
@@ -180,6 +182,6 @@ impl Response {
         let ends = |held: &std::cell::RefCell<Vec<(usize, super::Piece)>>| {
             held.borrow().iter().any(|(_, piece)| piece.marks.last)
         };
-        self.waiting.get().marks().last || self.held.get().is_some_and(ends)
+        self.waiting.chain().marks().last || self.held.get().is_some_and(ends)
     }
 }

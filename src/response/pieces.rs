@@ -10,7 +10,8 @@ use ngx_bindings::sys::ngx_int_t;
 
 use super::answer::answer_now;
 use super::end::{Stop, cut, fail, unreadable};
-use super::{Response, Stage, next, send_header, trailers};
+use super::waiting::PIECE;
+use super::{Response, Stage, next, outlet, send_header, trailers};
 use crate::body::Body;
 use crate::configuration::LocConf;
 use crate::phases::loc_conf;
@@ -18,6 +19,10 @@ use crate::request::{RequestContext, Slot, Verdict};
 
 /// Bytes made by plugins that may wait for the client before upstream does.
 const UNSENT_LIMIT: usize = 256 << 10;
+
+/// Bytes handed out in one turn of nginx's loop of a body that is all there: nginx sends as many of a file
+/// (`sendfile_max_chunk`).
+const TURN: usize = 2 << 20;
 
 /// A piece of the body, and what came with it.
 pub struct Piece {
@@ -35,44 +40,122 @@ impl From<Chain> for Piece {
 
 /// Takes what upstream sent, or, with an empty chain, goes on with what waits.
 pub fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
-    let (response, pool) = (&ctx.response, ctx.request().pool());
-    let mut waiting = response.waiting.get();
-    if !chain.is_empty() {
-        let may_pass = waiting.is_empty() && !response.header_is_held() && !lacks_only_its_end(ctx, chain);
-        if may_pass && response.collect_unsent() <= UNSENT_LIMIT {
-            return pass(ctx, 0, chain.into());
-        }
-        waiting.append(pool, chain)?;
-        response.waiting.set(waiting);
-    }
-    if response.header_is_held() || lacks_only_its_end(ctx, waiting) {
-        return Ok(rc::OK);
-    }
-    let rc = next(ctx, Chain::EMPTY);
-    if rc == rc::ERROR || waiting.is_empty() || response.collect_unsent() > UNSENT_LIMIT {
+    let waiting = &ctx.response.waiting;
+    if waiting.is_empty() && ctx.response.stage.get() == Stage::Ended {
+        let rc = next(ctx, chain);
+        ctx.response.collect_unsent();
         return Ok(rc);
     }
-    response.waiting.set(Chain::EMPTY);
-    let result = pass(ctx, 0, waiting.into());
-    waiting.free_links(pool);
-    result
+    if !chain.is_empty() && waiting.is_empty() && goes_at_once(ctx, chain) {
+        return pass(ctx, 0, chain.into());
+    }
+    waiting.push(ctx.request().pool(), chain)?;
+    if must_wait(ctx, waiting.chain()) {
+        return set_aside(ctx).map(|()| rc::OK);
+    }
+    let rc = next(ctx, Chain::EMPTY);
+    hand_out(ctx, rc)
 }
 
-/// Whether a chain is all of a body whose header still waits, but for nginx's word that nothing follows. Where nginx buffers a
-/// response that comes by itself, right after; with it the plugins see the whole at once, and its length and tag can be kept.
+/// Copies a body that lacks only its end, where nginx does not buffer it: it then looks for the end when its buffers are free.
+fn set_aside(ctx: &RequestContext) -> Result<(), Stop> {
+    let (waiting, pool) = (&ctx.response.waiting, ctx.request().pool());
+    let chain = waiting.chain();
+    if chain.size() == 0 || !chain.marks().flush || !lacks_only_its_end(ctx, chain) {
+        return Ok(());
+    }
+    let mut links = waiting.take(pool)?;
+    let mut whole = Piece::from(links);
+    let kept = whole.body.keep();
+    links.free_links(pool);
+    kept.map_err(|error| unreadable(ctx, &error))?;
+    *ctx.response.whole.make().borrow_mut() = Some(whole);
+    Ok(())
+}
+
+/// Hands plugins what waits, piece by piece, for as long as nginx takes them. `rc` is what nginx's filters answered last.
+pub fn hand_out(ctx: &RequestContext, mut rc: ngx_int_t) -> Result<ngx_int_t, Stop> {
+    let (response, pool) = (&ctx.response, ctx.request().pool());
+    let mut left = TURN;
+    response.waiting.give_back();
+    while rc != rc::ERROR && may_go_on(ctx) {
+        if left == 0 {
+            ctx.go_on_next_turn();
+            break;
+        }
+        let mut piece = response.waiting.take(pool)?;
+        left = left.saturating_sub(piece.size());
+        let passed = match response.stage.get() {
+            Stage::Ended => Ok(next(ctx, piece)),
+            _ => pass(ctx, 0, piece.into()),
+        };
+        piece.free_links(pool);
+        response.waiting.give_back();
+        rc = passed?;
+    }
+    Ok(rc)
+}
+
+/// Whether a chain needs no cutting, and nothing that came before it waits.
+fn goes_at_once(ctx: &RequestContext, chain: Chain) -> bool {
+    let size = chain.size();
+    size <= PIECE
+        && !must_wait(ctx, chain)
+        && ctx.response.collect_unsent() <= UNSENT_LIMIT
+        && !ctx.response.lacks_room(ctx, size)
+}
+
+fn may_go_on(ctx: &RequestContext) -> bool {
+    let waiting = &ctx.response.waiting;
+    !waiting.is_empty()
+        && !must_wait(ctx, waiting.chain())
+        && ctx.response.collect_unsent() <= UNSENT_LIMIT
+        && !(waiting.is_cutting() && outlet(ctx).is_blocked())
+        && !ctx.response.lacks_room(ctx, waiting.next_size())
+}
+
+/// Whether a chain is not to be shown to plugins yet.
+fn must_wait(ctx: &RequestContext, chain: Chain) -> bool {
+    match ctx.response.stage.get() {
+        Stage::HeaderHeld(_) => true,
+        // What comes after the end is not of the body, and goes when the body has gone.
+        Stage::HeaderWaits | Stage::Body if ctx.response.end_seen.get() => true,
+        _ => lacks_only_its_end(ctx, chain),
+    }
+}
+
+/// Whether a chain is all of a body whose header still waits, but for nginx's word that nothing follows. That comes right after,
+/// by itself; with it the plugins see the whole at once, and its length and tag can be kept. So they can if nothing has come yet of
+/// a body of a known length, where nginx flushes its header.
 fn lacks_only_its_end(ctx: &RequestContext, chain: Chain) -> bool {
-    if chain.is_empty() || ctx.response.stage.get() != Stage::HeaderWaits {
+    if chain.is_empty() || ctx.response.stage.get() != Stage::HeaderWaits || ctx.response.holder().is_some() {
         return false;
     }
-    let Marks { last, flush, .. } = chain.marks();
-    !last && !flush && ctx.request().content_length() == Some(chain.size() as u64)
+    let (Marks { last, last_in_chain, flush }, size) = (chain.marks(), chain.size());
+    let whole = |length| match size {
+        0 => flush && !last_in_chain,
+        size => size as u64 == length && size <= PIECE,
+    };
+    !last && ctx.request().content_length().is_some_and(whole)
 }
 
 /// `proxy_on_response_body` from a slot on, then the filters after ours.
 pub fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_int_t, Stop> {
     let (loc, response) = (loc_conf(ctx.request()), &ctx.response);
+    response.end_seen.set(response.end_seen.get() | piece.marks.last);
+    if let Some(whole) = response.whole.get() {
+        piece = join(whole.take(), piece).map_err(|error| unreadable(ctx, &error))?;
+    }
     for slot in ctx.slots.starting_at(first).filter(|slot| sees_body(loc, slot)) {
-        piece = join(response.take_held(slot.index()), piece).map_err(|error| unreadable(ctx, &error))?;
+        let held = response.take_held(slot.index());
+        let (holds, shows_nothing) = (held.is_some(), piece.body.size() == 0 && !piece.marks.last);
+        piece = join(held, piece).map_err(|error| unreadable(ctx, &error))?;
+        if shows_nothing && holds {
+            return keep(ctx, slot, piece);
+        }
+        if shows_nothing {
+            continue;
+        }
         let (size, end_of_stream) = (u32::try_from(piece.body.size()).unwrap_or(u32::MAX), piece.marks.last);
         *response.body.borrow_mut() = Some(piece.body);
         let verdict = ctx.call(slot, |http| http.on_response_body(size, end_of_stream));
@@ -82,8 +165,7 @@ pub fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_
         match verdict {
             Verdict::Continue => piece.body = body,
             Verdict::Pause => {
-                hold(ctx, slot, Piece { body, ..piece })?;
-                return Ok(rc::OK);
+                return hold(ctx, slot, Piece { body, ..piece });
             }
             verdict => return end(ctx, body, verdict),
         }
@@ -107,7 +189,7 @@ pub fn end(ctx: &RequestContext, body: Body, verdict: Verdict) -> Result<ngx_int
 }
 
 /// Keeps a piece for the plugin that paused on it.
-pub fn hold(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<(), Stop> {
+pub fn hold(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<ngx_int_t, Stop> {
     let (size, limit) = (piece.body.size(), slot.body_buffer_size());
     if size > limit {
         let name = slot.plugin_name();
@@ -122,22 +204,28 @@ pub fn hold(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<(), S
         piece.body.drop_source();
         return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
     }
-    piece.body.keep().map_err(|error| unreadable(ctx, &error))?;
     // An upstream that has not finished is what the plugin may wait for, and nginx has a time for that.
     let more_follows = !piece.marks.last && ctx.response.from_upstream.get();
-    ctx.response.held.make().borrow_mut().push((slot.index(), piece));
+    let kept = keep(ctx, slot, piece)?;
     if more_follows {
         ctx.wait_for_source()
     } else {
         ctx.pause_response()
     }
-    Ok(())
+    Ok(kept)
+}
+
+/// Puts a piece where the plugin that holds it will find it.
+fn keep(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<ngx_int_t, Stop> {
+    piece.body.keep().map_err(|error| unreadable(ctx, &error))?;
+    ctx.response.held.make().borrow_mut().push((slot.index(), piece));
+    Ok(rc::OK)
 }
 
 /// Hands a piece to the filters after ours, and the header before it if that still waits.
 pub fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
-    let Piece { body, marks, .. } = piece;
+    let Piece { mut body, marks, .. } = piece;
     response.changed.set(response.changed.get() || body.is_changed());
     if response.stage.get() == Stage::HeaderWaits {
         response.stage.set(Stage::Body);
@@ -150,6 +238,12 @@ pub fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
             chain.consume();
         }
         return Ok(rc::OK);
+    }
+    if marks.last {
+        response.stage.set(Stage::Ended);
+    }
+    if !body.suits_filters_of(request) {
+        body.bytes().map_err(|error| unreadable(ctx, &error))?;
     }
     let chain = match body.into_owned_or_chain() {
         Ok(bytes) => response.unsent.make().add(request, bytes, marks)?,
@@ -165,6 +259,9 @@ fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), Alloc
     let request = ctx.request();
     let length = marks.last.then(|| body.size() as u64);
     let same_length = length.is_some() && length == request.content_length();
+    if same_length && !ctx.response.changed.get() {
+        return Ok(());
+    }
     request.set_content_length(length);
     match (ctx.response.changed.get(), marks.last) {
         (true, _) => ctx.response.validators.drop_changed(request, same_length),
@@ -192,6 +289,20 @@ fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
 }
 
 impl Response {
+    /// Whether a plugin that waits for a call holds as much as it may: the call's response will let it go on.
+    fn lacks_room(&self, ctx: &RequestContext, size: usize) -> bool {
+        let is_full = |(slot, piece): &(usize, Piece)| {
+            let full = |slot: &Slot| piece.body.size() + size > slot.body_buffer_size() && slot.calls_pending();
+            ctx.slots.get(*slot).is_some_and(full)
+        };
+        self.held.get().is_some_and(|held| held.borrow().iter().any(is_full))
+    }
+
+    /// Whether something waits behind what a plugin holds.
+    pub fn waits_behind_holder(&self) -> bool {
+        !self.waiting.is_empty() && self.piece_holder().is_some()
+    }
+
     /// What the plugin of a slot holds.
     pub(super) fn take_held(&self, slot: usize) -> Option<Piece> {
         let mut held = self.held.get()?.borrow_mut();

@@ -7,8 +7,8 @@ use ngx_bindings::sys::ngx_int_t;
 
 use super::answer::answer_now;
 use super::end::{Stop, cut, fail};
-use super::pieces::{pass, take};
-use super::{Stage, header_from, next, settle, trailers};
+use super::pieces::{hand_out, pass, take};
+use super::{Stage, header_from, next, outlet, settle, trailers};
 use crate::request::RequestContext;
 
 impl RequestContext {
@@ -30,16 +30,18 @@ impl RequestContext {
             _ => {}
         }
         let before = self.response.holder();
+        let goes_on = self.response.goes_on.take();
         let source_is_over = request.header_only() || self.response.source_is_over();
-        match self.woken(resumed, timed_out) {
+        match self.woken(resumed, timed_out).and_then(|rc| hand_out(self, rc)) {
             Err(stop) => return stop.in_event(self, source_is_over),
             Ok(rc::ERROR) => return Stop::Filter(rc::ERROR).in_event(self, source_is_over),
             Ok(_) => settle(self),
         }
-        if self.response.holder().is_some() && !request.is_sending() {
-            request.stop_send_timeout();
-        } else if before.is_some() {
-            request.resume_writing();
+        let outlet = outlet(self);
+        if self.response.holder().is_some() && !outlet.is_sending() {
+            outlet.stop_send_timeout();
+        } else if before.is_some() || goes_on {
+            outlet.resume_writing();
         }
     }
 

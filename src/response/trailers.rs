@@ -37,8 +37,7 @@ pub fn pass(ctx: &RequestContext, first: usize, piece: Piece) -> Result<ngx_int_
         match ctx.call(slot, |http| http.on_response_trailers(count)) {
             Verdict::Continue => {}
             Verdict::Pause => {
-                hold(ctx, slot, Piece { with_trailers: true, ..piece })?;
-                return Ok(ngx_bindings::rc::OK);
+                return hold(ctx, slot, Piece { with_trailers: true, ..piece });
             }
             verdict => return end(ctx, piece.body, verdict),
         }
