@@ -24,9 +24,9 @@ use super::client::Client;
 use super::connect::is_block;
 use super::error::CallError;
 use super::timer::timeout;
-pub use outbox::{NotSent, Outbox};
-
 use crate::host_memory::{Held, HostMemory};
+
+pub use outbox::{NotSent, Outbox};
 
 /// A call or stream to be made.
 pub struct OutgoingGrpc {

@@ -58,8 +58,8 @@ impl Outbox {
         if queue.bytes > 0 && queue.bytes + message.len() > limit {
             return Err(NotSent::Full);
         }
-        let frame = framed(message).ok_or(NotSent::TooLong)?;
         let held = queue.memory.take(message.len() + MESSAGE).map_err(|_| NotSent::Full)?;
+        let frame = framed(message).ok_or(NotSent::TooLong)?;
         queue.bytes += frame.len();
         queue.messages.push_back((frame.into(), held));
         queue.wake();
