@@ -59,7 +59,7 @@ sub shown {
 sub scgi {
     my ($client, $size) = @_;
     while ((my $digit = take($client, 1)) ne ':') { $size .= $digit }
-    return shown(split /\0/, take($client, $size + 1) =~ s/,\z//r, -1);
+    return shown(take($client, $size + 1) =~ /([^\0]*)\0([^\0]*)\0/g);
 }
 
 sub uwsgi {

@@ -106,7 +106,7 @@ sub raw {
     my ($self, $bytes, %o) = @_;
     my $timeout = ($o{timeout} || 10) * $ProxyWasm::Settings::Patience;
     my @to = (address => '127.0.0.1', port => $o{port} // $self->{port}, timeout => $timeout);
-    my $got = ProxyWasm::Client::exchange(@to, packets => [{ value => $bytes }]);
+    my $got = ProxyWasm::Client::exchange(@to, packets => [$bytes]);
     return $got->{data} . ($got->{timed_out} ? ' (timed out)' : '');
 }
 
