@@ -17,9 +17,9 @@ pub fn from_path(path: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(target)
 }
 
-/// The first control character, if there is one.
-pub fn control_character(path: &[u8]) -> Option<u8> {
-    path.iter().copied().find(u8::is_ascii_control)
+/// The first byte that [`from_path`] escapes, if there is one.
+pub fn escaped_byte(path: &[u8]) -> Option<u8> {
+    path.iter().copied().find(|&byte| is_escaped(byte))
 }
 
 fn is_escaped(byte: u8) -> bool {
@@ -60,8 +60,9 @@ mod tests {
     }
 
     #[test]
-    fn a_control_character_is_found() {
-        assert_eq!(control_character(b"/a b\xff"), None);
-        assert_eq!(control_character(b"/a\x7f\n"), Some(0x7f));
+    fn the_first_that_is_escaped_is_found() {
+        assert_eq!(escaped_byte(b"/a%20b?\xff"), None);
+        assert_eq!(escaped_byte(b"/a\x7f\n"), Some(0x7f));
+        assert_eq!(escaped_byte(b"/a b"), Some(b' '));
     }
 }

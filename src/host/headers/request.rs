@@ -124,7 +124,7 @@ impl RequestStream {
         }
         // The C module does nothing but to write this line, which existing suites look for.
         if self.slot().is_driven_by_lua()
-            && let Some(invalid) = target::control_character(path)
+            && let Some(invalid) = target::escaped_byte(path)
         {
             self.refuse("request", b":path", &invalid_char(invalid));
             return Ok(());
