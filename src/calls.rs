@@ -12,6 +12,7 @@
 //! | `connections` | how many connections calls may have |
 //! | `client`, `pool`, `http2` | the client of a worker, and its connections |
 //! | `grpc` | gRPC over HTTP/2 |
+//! | `quit` | what a worker that is told to quit waits for |
 //! | `caller` | whom the outcome of a call is told |
 //! | `error` | what can go wrong |
 //!
@@ -28,6 +29,7 @@ mod grpc;
 mod http2;
 mod outgoing;
 mod pool;
+mod quit;
 mod timer;
 mod transport;
 
@@ -35,9 +37,15 @@ pub use caller::{Caller, Calls, Kind, PendingCalls, under_way};
 pub use client::Client;
 pub use connections::{Connections, Place, open as connections};
 pub use error::CallError;
-pub use executor::{Task, shut_down, spawn};
+pub use executor::{Task, spawn};
 pub use grpc::{BadGrpcCall, NotSent, Outbox, OutgoingGrpc};
 pub use outgoing::{BadCall, Outgoing};
 pub use proxy_wasm_host::outgoing::Target;
 pub use proxy_wasm_host::outgoing::limits::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use timer::{OnQuit, Sleep, timeout};
+
+/// Ends what is under way; called when the worker exits.
+pub fn shut_down() {
+    executor::shut_down();
+    quit::stop();
+}

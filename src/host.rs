@@ -89,7 +89,7 @@ impl NginxHost {
         Self {
             client,
             roots,
-            calls: Calls::default(),
+            calls: Calls::of_instance(),
             ticks: HashMap::new(),
             plugin: plugin.to_owned(),
             memory,
@@ -197,7 +197,7 @@ impl RequestStream {
 
     pub fn calls(&self) -> &Calls {
         self.calls.get_or_init(|| {
-            let calls = Calls::default();
+            let calls = Calls::of_request();
             self.slot().set_calls(calls.pending());
             calls
         })

@@ -81,7 +81,7 @@ impl Roots {
     /// from ticks or queues, not from requests.
     pub fn restart(&self, id: u32, delay: u32) {
         if let Some(context) = self.get(id) {
-            let task = spawn(restart(Rc::downgrade(&context), delay));
+            let task = spawn(OnQuit::Forget, restart(Rc::downgrade(&context), delay));
             // An attempt that failed is over: it is what leads here.
             let before = self.restarts.borrow_mut().insert(id, task);
             drop(before);

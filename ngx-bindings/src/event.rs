@@ -12,6 +12,10 @@ pub fn is_looping() -> bool {
     unsafe { !sys::ngx_event_timer_rbtree.root.is_null() }
 }
 
+/// The data of an event that has none. When nginx logs timers (`debug`), it takes the data for a
+/// connection, and reads the descriptor behind its first three words.
+static NO_CONNECTION: [usize; 4] = [0; 4];
+
 /// Has nginx take the signal that is being handled for the alarm of `timer_resolution`: a wait for events that it ends is no fault.
 pub fn set_timer_alarm() {
     // SAFETY: a plain global of nginx, which its own signal handler sets in the same way.
@@ -38,12 +42,13 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event that calls `handler`, with `data` in the event's `data`.
+    /// An event that calls `handler`, with `data` in the event's `data`: null, or at least as large as
+    /// [`NO_CONNECTION`].
     pub fn new(handler: Handler, data: *mut c_void, log: Log) -> Self {
         // SAFETY: all zero is nginx's own way to start an event.
         let mut raw: ngx_event_t = unsafe { std::mem::zeroed() };
         raw.handler = Some(on_event);
-        raw.data = data;
+        raw.data = if data.is_null() { (&raw const NO_CONNECTION).cast_mut().cast() } else { data };
         raw.log = log.as_ptr();
         Self { raw, handler, keeps_worker: false }
     }
@@ -55,9 +60,9 @@ impl Event {
         unsafe { sys::ngx_add_timer(&raw mut self.raw, milliseconds as ngx_msec_t) }
     }
 
-    /// Lets the event's timer not keep a worker from shutting down.
-    pub fn set_cancelable(&mut self) {
-        self.raw.set_cancelable(1);
+    /// Says whether a worker may shut down before the timer runs out.
+    pub fn set_cancelable(&mut self, is_cancelable: bool) {
+        self.raw.set_cancelable(is_cancelable.into());
     }
 
     /// Forgets the timer.

@@ -31,6 +31,7 @@ pub mod request;
 mod request_bits;
 pub mod resolver;
 pub mod shm;
+pub mod shutdown;
 pub mod slice;
 pub mod ssl;
 pub mod string;

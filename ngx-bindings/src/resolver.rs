@@ -19,6 +19,8 @@ use crate::{Request, cycle, rc, string};
 pub struct Resolver {
     resolver: NonNull<ngx_resolver_t>,
     timeout: ngx_msec_t,
+    /// Whether a worker that is told to quit does not wait for answers.
+    is_cancelable: bool,
 }
 
 /// Why a name has no address.
@@ -48,22 +50,22 @@ impl Resolver {
     /// The resolver of the location that the request is in.
     pub fn of(request: Request) -> Option<Self> {
         // SAFETY: the core module has a configuration of every location.
-        unsafe { Self::from_conf(request.loc_conf(&raw const sys::ngx_http_core_module)) }
+        unsafe { Self::from_conf(request.loc_conf(&raw const sys::ngx_http_core_module), false) }
     }
 
-    /// The resolver of `http`, for what has no request.
+    /// The resolver of `http`, for what has no request: a worker that is told to quit does not wait for its answers.
     pub fn of_http() -> Option<Self> {
         // SAFETY: as above; `http` has a location configuration of its own.
-        unsafe { Self::from_conf(cycle::http_loc_conf(&raw const sys::ngx_http_core_module)) }
+        unsafe { Self::from_conf(cycle::http_loc_conf(&raw const sys::ngx_http_core_module), true) }
     }
 
     /// # Safety
     ///
     /// `conf` is null or valid as long as the process.
-    unsafe fn from_conf(conf: *const ngx_http_core_loc_conf_t) -> Option<Self> {
+    unsafe fn from_conf(conf: *const ngx_http_core_loc_conf_t, is_cancelable: bool) -> Option<Self> {
         // SAFETY: by this function's contract.
         let conf = unsafe { conf.as_ref() }?;
-        Some(Self { resolver: NonNull::new(conf.resolver)?, timeout: conf.resolver_timeout })
+        Some(Self { resolver: NonNull::new(conf.resolver)?, timeout: conf.resolver_timeout, is_cancelable })
     }
 
     /// Looks a name up; the port of the addresses is 0.
@@ -91,6 +93,7 @@ impl Resolver {
             let ctx = ctx.as_ptr();
             (*ctx).name = string::borrowed(question.name.as_bytes());
             (*ctx).timeout = self.timeout;
+            (*ctx).set_cancelable(self.is_cancelable.into());
             (*ctx).data = Rc::as_ptr(&question).cast_mut().cast();
             (*ctx).handler = Some(on_answer);
             if sys::ngx_resolve_name(ctx) != rc::OK {

@@ -12,10 +12,15 @@ use super::super::host::{NginxHost, RequestStream};
 use super::super::live::RequestHandle;
 use super::executor::Task;
 use super::grpc::Outbox;
+use super::quit::Awaited;
+use super::timer::OnQuit;
 
 /// The calls that a request, or an instance, has under way. Dropping them cancels them.
-#[derive(Debug, Default)]
-pub struct Calls(Rc<RefCell<HashMap<u32, Call>>>);
+#[derive(Debug)]
+pub struct Calls {
+    calls: Rc<RefCell<HashMap<u32, Call>>>,
+    on_quit: OnQuit,
+}
 
 thread_local! {
     /// Calls of this worker that are under way.
@@ -33,6 +38,8 @@ struct Call {
     kind: Kind,
     task: Task,
     _counted: Counted,
+    /// Of one that nothing else keeps the worker for. A stream may never end.
+    _awaited: Option<Awaited>,
 }
 
 /// Is counted while it lives.
@@ -64,30 +71,42 @@ pub enum Kind {
 }
 
 impl Calls {
+    /// Those of a request, which keeps a worker that is told to quit.
+    pub fn of_request() -> Self {
+        Self { calls: Rc::default(), on_quit: OnQuit::Wait }
+    }
+
+    /// Those of an instance, made outside requests.
+    pub fn of_instance() -> Self {
+        Self { calls: Rc::default(), on_quit: OnQuit::Forget }
+    }
+
     /// Keeps a call until it is over.
     pub fn insert(&self, id: u32, kind: Kind, task: Task) {
-        self.0.borrow_mut().insert(id, Call { kind, task, _counted: Counted::new() });
+        let is_awaited = self.on_quit == OnQuit::Forget && !matches!(kind, Kind::Stream(_));
+        let awaited = is_awaited.then(Awaited::new);
+        self.calls.borrow_mut().insert(id, Call { kind, task, _counted: Counted::new(), _awaited: awaited });
     }
 
     /// What the call of that id is, if it is under way.
     pub fn kind(&self, id: u32) -> Option<Kind> {
-        self.0.borrow().get(&id).map(|call| call.kind.clone())
+        self.calls.borrow().get(&id).map(|call| call.kind.clone())
     }
 
     /// Ends a call; nothing more is told of it.
     pub fn cancel(&self, id: u32) {
-        let call = self.0.borrow_mut().remove(&id);
+        let call = self.calls.borrow_mut().remove(&id);
         drop(call);
     }
 
     /// For who waits for them.
     pub fn pending(&self) -> PendingCalls {
-        PendingCalls(Rc::downgrade(&self.0))
+        PendingCalls(Rc::downgrade(&self.calls))
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.borrow().len()
+        self.calls.borrow().len()
     }
 }
 
@@ -105,7 +124,7 @@ impl PendingCalls {
 impl Drop for Calls {
     fn drop(&mut self) {
         // A call that is just being told of holds them for a moment, too.
-        let calls = self.0.take();
+        let calls = self.calls.take();
         drop(calls);
     }
 }
@@ -114,6 +133,7 @@ impl Drop for Calls {
 pub struct Caller {
     context: Context,
     calls: Weak<RefCell<HashMap<u32, Call>>>,
+    on_quit: OnQuit,
 }
 
 enum Context {
@@ -126,12 +146,21 @@ enum Context {
 impl Caller {
     /// An HttpContext.
     pub fn http(stream: &RequestStream, calls: &Calls) -> Self {
-        Self { context: Context::Http(stream.handle(), stream.slot().index()), calls: Rc::downgrade(&calls.0) }
+        Self::new(Context::Http(stream.handle(), stream.slot().index()), calls)
     }
 
     /// A PluginContext.
     pub fn plugin(plugin: &Rc<PluginContext<NginxHost>>, calls: &Calls) -> Self {
-        Self { context: Context::Plugin(Rc::downgrade(plugin)), calls: Rc::downgrade(&calls.0) }
+        Self::new(Context::Plugin(Rc::downgrade(plugin)), calls)
+    }
+
+    fn new(context: Context, calls: &Calls) -> Self {
+        Self { context, calls: Rc::downgrade(&calls.calls), on_quit: calls.on_quit }
+    }
+
+    /// Whether a worker that is told to quit waits for the call.
+    pub fn on_quit(&self) -> OnQuit {
+        self.on_quit
     }
 
     /// The log of the request that the call is made for, or the worker's.

@@ -23,7 +23,7 @@ use super::error::CallError;
 use super::http2::{Http2, Http2Pool};
 use super::outgoing::Outgoing;
 use super::pool::{Http1, Key, Pool};
-use super::timer::timeout;
+use super::timer::{OnQuit, timeout};
 use super::transport::Transport;
 use crate::host_memory::HostMemory;
 use crate::told::Told;
@@ -63,12 +63,17 @@ impl Client {
     }
 
     /// Makes a call, within its timeout.
-    pub async fn call(&self, call: &Outgoing, resolver: Option<Resolver>) -> Result<HttpCallResponse, CallError> {
+    pub async fn call(
+        &self,
+        call: &Outgoing,
+        resolver: Option<Resolver>,
+        on_quit: OnQuit,
+    ) -> Result<HttpCallResponse, CallError> {
         let exchange = async {
             let _place = self.place_of(call.memory()).await;
             self.try_servers(call, resolver).await
         };
-        timeout(call.timeout, exchange).await.unwrap_or(Err(CallError::Timeout))
+        timeout(call.timeout, on_quit, exchange).await.unwrap_or(Err(CallError::Timeout))
     }
 
     /// Bytes of a response's body, or of a message of gRPC.

@@ -17,6 +17,7 @@ use ngx_bindings::sys::ngx_event_t;
 
 use super::super::guard::guard;
 use super::super::turn::Turn;
+use super::timer::OnQuit;
 
 thread_local! {
     /// The tasks of this process; nginx runs in one thread.
@@ -31,6 +32,8 @@ struct Tasks {
     futures: HashMap<u64, Option<LocalFuture>>,
     last_id: u64,
     ready: VecDeque<Arc<Ticket>>,
+    /// How many of those that are ready a worker waits for when it is told to quit.
+    awaited: usize,
     event: Option<Box<Event>>,
 }
 
@@ -56,14 +59,15 @@ impl Drop for Task {
     }
 }
 
-/// Runs a future. It is polled first when nginx is back in its loop.
-pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
+/// Runs a future. It is polled first when nginx is back in its loop. `on_quit` says whether a worker that is told to quit
+/// polls it once more when it was woken.
+pub fn spawn(on_quit: OnQuit, future: impl Future<Output = ()> + 'static) -> Task {
     let id = TASKS.with_borrow_mut(|tasks| {
         tasks.last_id += 1;
         tasks.futures.insert(tasks.last_id, Some(Box::pin(future)));
         tasks.last_id
     });
-    Arc::new(Ticket { id, queued: AtomicBool::new(false) }).wake();
+    Arc::new(Ticket { id, on_quit, queued: AtomicBool::new(false) }).wake();
     Task(Some(id))
 }
 
@@ -76,7 +80,14 @@ pub fn shut_down() {
 /// What a waker of a task stands for.
 struct Ticket {
     id: u64,
+    on_quit: OnQuit,
     queued: AtomicBool,
+}
+
+impl Ticket {
+    fn is_awaited(&self) -> usize {
+        (self.on_quit == OnQuit::Wait).into()
+    }
 }
 
 impl Wake for Ticket {
@@ -91,6 +102,7 @@ impl Wake for Ticket {
 
 impl Tasks {
     fn push_ready(&mut self, ticket: Arc<Ticket>) {
+        self.awaited += ticket.is_awaited();
         self.ready.push_back(ticket);
         if self.event.is_none() {
             self.event = cycle::log().map(|log| Box::new(Event::new(on_ready, ptr::null_mut(), log)));
@@ -102,14 +114,21 @@ impl Tasks {
         if !self.ready.is_empty()
             && let Some(event) = &mut self.event
         {
+            event.set_cancelable(self.awaited == 0);
             event.post();
         }
+    }
+
+    fn pop_ready(&mut self) -> Option<Arc<Ticket>> {
+        let ticket = self.ready.pop_front()?;
+        self.awaited -= ticket.is_awaited();
+        Some(ticket)
     }
 }
 
 unsafe extern "C" fn on_ready(_: *mut ngx_event_t) {
     let turn = Turn::begin();
-    while let Some(ticket) = TASKS.with_borrow_mut(|tasks| tasks.ready.pop_front()) {
+    while let Some(ticket) = TASKS.with_borrow_mut(Tasks::pop_ready) {
         guard((), || poll(ticket));
         if turn.is_over() {
             return TASKS.with_borrow_mut(Tasks::post_if_ready);
@@ -143,6 +162,6 @@ pub struct NginxExecutor;
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for NginxExecutor {
     fn execute(&self, future: F) {
-        spawn(future).detach();
+        spawn(OnQuit::Forget, future).detach();
     }
 }

@@ -71,7 +71,7 @@ impl OutgoingGrpc {
 
     /// Makes a unary call, and tells the plugin of its message or its failure.
     pub async fn call(self, client: Rc<Client>, caller: Caller, id: u32) {
-        let exchange = timeout(self.timeout.unwrap_or(limits::DEFAULT_TIMEOUT), async {
+        let exchange = timeout(self.timeout.unwrap_or(limits::DEFAULT_TIMEOUT), caller.on_quit(), async {
             let mut message = None;
             let mut received = |received| {
                 message = Some(received);
@@ -110,7 +110,8 @@ impl OutgoingGrpc {
         id: u32,
         received: &mut dyn FnMut(Vec<u8>) -> Result<(), Cancelled>,
     ) -> Result<Status, Cancelled> {
-        let connected = timeout(limits::DEFAULT_TIMEOUT, client.http2(&self.service, self.memory, self.resolver)).await;
+        let connecting = client.http2(&self.service, self.memory, self.resolver);
+        let connected = timeout(limits::DEFAULT_TIMEOUT, caller.on_quit(), connecting).await;
         let connection = match connected.unwrap_or(Err(CallError::Timeout)) {
             Ok(connection) => connection,
             Err(error) => return Ok(Status::unavailable(&error)),

@@ -28,7 +28,7 @@ impl Http2 {
         builder.max_header_list_size(limits::RESPONSE_HEADER_SIZE as u32);
         let (sender, connection) = builder.handshake(transport).await?;
         // What goes wrong on it is told to the calls that wait for their responses.
-        let driver = spawn(async move { drop(connection.await) });
+        let driver = spawn(OnQuit::Forget, async move { drop(connection.await) });
         Ok(Self { sender, _driver: driver })
     }
 
@@ -58,7 +58,7 @@ impl Http2Pool {
     /// Lets further calls share a connection.
     pub fn put(self: &Rc<Self>, key: Key, connection: Http2) -> Rc<Http2> {
         let connection = Rc::new(connection);
-        spawn(expire(Rc::downgrade(self), key.clone(), Rc::downgrade(&connection))).detach();
+        spawn(OnQuit::Forget, expire(Rc::downgrade(self), key.clone(), Rc::downgrade(&connection))).detach();
         let before = self.0.borrow_mut().insert(key, Rc::clone(&connection));
         drop(before);
         connection

@@ -38,7 +38,7 @@ impl Http1 {
         builder.max_headers(limits::RESPONSE_HEADERS).max_buf_size(limits::RESPONSE_HEADER_SIZE);
         let (sender, connection) = builder.handshake(transport).await?;
         // What goes wrong on it is told to the call that waits for its response.
-        let driver = spawn(async move { drop(connection.await) });
+        let driver = spawn(OnQuit::Forget, async move { drop(connection.await) });
         Ok(Self { sender, _driver: driver })
     }
 
@@ -82,7 +82,7 @@ impl Pool {
         }
         let id = self.last_id.get() + 1;
         self.last_id.set(id);
-        let expiry = spawn(expire(Rc::downgrade(self), key.clone(), id));
+        let expiry = spawn(OnQuit::Forget, expire(Rc::downgrade(self), key.clone(), id));
         let idle = Idle { id, connection, _expiry: expiry };
         let mut pool = self.idle.borrow_mut();
         let connections = pool.entry(key).or_default();

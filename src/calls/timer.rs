@@ -25,10 +25,10 @@ struct Clock {
     waker: RefCell<Option<Waker>>,
 }
 
-/// Whether a worker that is told to quit waits for a timer.
+/// Whether a worker that is told to quit waits for a timer or a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnQuit {
-    /// Somebody waits for what it bounds.
+    /// A request waits for it.
     Wait,
     /// It is of no use to a worker that is going away.
     Forget,
@@ -40,9 +40,7 @@ impl Sleep {
         let clock = Rc::new(Clock::default());
         let event = cycle::log().map(|log| {
             let mut event = Box::new(Event::new(on_timer, Rc::as_ptr(&clock).cast_mut().cast(), log));
-            if on_quit == OnQuit::Forget {
-                event.set_cancelable();
-            }
+            event.set_cancelable(on_quit == OnQuit::Forget);
             event.set_timer(milliseconds);
             event
         });
@@ -74,9 +72,9 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
 }
 
 /// Runs a future for no longer than some time; `None` if it took longer.
-pub async fn timeout<T>(milliseconds: u32, future: impl Future<Output = T>) -> Option<T> {
+pub async fn timeout<T>(milliseconds: u32, on_quit: OnQuit, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
-    let mut sleep = pin!(Sleep::new(milliseconds, OnQuit::Wait));
+    let mut sleep = pin!(Sleep::new(milliseconds, on_quit));
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),

@@ -43,7 +43,7 @@ impl NginxHost {
             return Err(Status::InternalFailure);
         }
         let id = self.client.next_id();
-        let task = spawn(async move {
+        let task = spawn(caller.on_quit(), async move {
             let answer = addresses(&host, resolver).await;
             tell(&caller, id, &host, answer);
         });

@@ -34,7 +34,8 @@ impl GrpcCalls<RequestStream> for NginxHost {
         outbox.end();
         let outgoing = outgoing(&origin, &call, memory, outbox, timeout)?;
         let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
-        self.calls_of(origin.stream).insert(id, Kind::Unary, spawn(outgoing.call(client, caller, id)));
+        let task = spawn(caller.on_quit(), outgoing.call(client, caller, id));
+        self.calls_of(origin.stream).insert(id, Kind::Unary, task);
         Ok(id)
     }
 
@@ -44,7 +45,8 @@ impl GrpcCalls<RequestStream> for NginxHost {
         let outbox = Outbox::new(memory);
         let outgoing = outgoing(&origin, &call, memory, outbox.clone(), None)?;
         let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
-        self.calls_of(origin.stream).insert(id, Kind::Stream(outbox), spawn(outgoing.stream(client, caller, id)));
+        let task = spawn(caller.on_quit(), outgoing.stream(client, caller, id));
+        self.calls_of(origin.stream).insert(id, Kind::Stream(outbox), task);
         Ok(id)
     }
 

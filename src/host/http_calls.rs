@@ -31,10 +31,10 @@ impl HttpCalls<RequestStream> for NginxHost {
         let client = Rc::clone(&self.client);
         let plugin = origin.plugin_context;
         let by_lua = stream.and_then(|stream| queue_for_lua(stream, id, &outgoing, &client));
-        let task = spawn(async move {
+        let task = spawn(caller.on_quit(), async move {
             let result = match by_lua {
                 Some(call) => call.response(&client, resolver).await,
-                None => client.call(&outgoing, resolver).await,
+                None => client.call(&outgoing, resolver, caller.on_quit()).await,
             };
             answer(&caller, id, plugin, &outgoing, result);
         });
@@ -51,10 +51,6 @@ impl NginxHost {
     pub(super) fn caller(&self, origin: &Origin<'_, RequestStream>) -> Result<Caller> {
         if !event::is_looping() {
             tracing::error!("calls can be made in a worker only, not while nginx reads its configuration");
-            return Err(Status::InternalFailure);
-        }
-        if origin.stream.is_none() && cycle::exiting() {
-            // Requests come to their end; of calls that make the next one there may be none.
             return Err(Status::InternalFailure);
         }
         let calls = self.calls_of(origin.stream);

@@ -28,7 +28,7 @@ impl Timers for NginxHost {
             return Err(Status::InternalFailure);
         }
         let context = self.roots.get(plugin_context).ok_or(Status::InternalFailure)?;
-        let task = spawn(tick(Rc::downgrade(&context), period));
+        let task = spawn(OnQuit::Forget, tick(Rc::downgrade(&context), period));
         self.ticks.insert(plugin_context, Ticks { period, _task: task });
         Ok(())
     }

@@ -19,7 +19,7 @@ use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::state::HttpCallResponse;
 
 use super::{bytes, current};
-use crate::calls::{CallError, Client, Outgoing, Place, Target, timeout};
+use crate::calls::{CallError, Client, OnQuit, Outgoing, Place, Target, timeout};
 use crate::guard::guard;
 use crate::rarely::Rarely;
 use crate::request::RequestContext;
@@ -133,12 +133,12 @@ impl LuaCall {
                 Poll::Pending
             }
         });
-        match timeout(self.call.timeout, reply).await {
+        match timeout(self.call.timeout, OnQuit::Wait, reply).await {
             Some(Reply::Response(response)) => Ok(response),
             Some(Reply::Failed(reason)) => Err(CallError::Lua(reason)),
             Some(Reply::Declined) => {
                 drop(self.places.take());
-                client.call(&self.call, resolver).await
+                client.call(&self.call, resolver, OnQuit::Wait).await
             }
             None => Err(CallError::Timeout),
         }

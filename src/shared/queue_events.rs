@@ -111,7 +111,7 @@ impl Listener {
         channel::watch(WAKE.get()?.as_fd(), on_wake, log).ok()?;
         let mut again = Box::new(Event::new(on_wake, ptr::null_mut(), log));
         // A worker that is told to quit does not wait for queues, which may never be empty.
-        again.set_cancelable();
+        again.set_cancelable(true);
         Some(Self { registrations: Vec::new(), turn: 0, again })
     }
 

@@ -6,6 +6,9 @@ pub const DEFAULT_TIMEOUT: u32 = 60_000;
 /// Bytes of a response's body, where `wasm_call_response_limit` does not say otherwise. It is held in memory, twice.
 pub const RESPONSE_BODY: usize = 10 * 1024 * 1024;
 
+/// How long a worker that is told to quit waits for calls made outside requests, in milliseconds.
+pub const QUIT_TIME: u32 = 5_000;
+
 /// Fields of a response's header.
 pub const RESPONSE_HEADERS: usize = 1_000;
 
