@@ -25,6 +25,7 @@ my %sources = (
     'unbuffered-endless' => "proxy_buffering off; $upstream/endless;",
     pieces               => "proxy_buffering off; $upstream/pieces;",
     grpc                 => "rewrite ^ /whole break; $grpc;",
+    'grpc-pieces'        => "rewrite ^ /pieces break; $grpc;",
     'grpc-endless'       => "rewrite ^ /endless break; $grpc;",
     cached               => "proxy_cache cells; proxy_cache_key whole; proxy_cache_valid 1h; $upstream/whole;",
     'cached-endless'     => "proxy_cache cells; proxy_cache_key \$uri; proxy_cache_valid 1h; $upstream/long;",
@@ -80,7 +81,7 @@ sub cells {
             push @cells, _cell($_, $where, $source) for @how;
         }
     };
-    my @all = grep { $_ ne 'post_action' && $_ ne 'pieces' } sort keys %sources;
+    my @all = grep { $_ ne 'post_action' && !/pieces/ } sort keys %sources;
     $add->('request headers', [qw(buffered return file)], @held);
     $add->('request body', ['buffered'], @held);
     $add->('response headers', \@all, @held);
@@ -91,7 +92,7 @@ sub cells {
     $add->('later piece', [grep { /-endless/ } @all], @but_timeout);
     $add->('later piece', [grep { /-endless/ } @all], @running);
     $add->('the end', ['pieces'], @held);
-    $add->('trailers', ['grpc'], @held);
+    $add->('trailers', ['grpc', 'grpc-pieces'], @held);
     $add->('request headers', ['post_action'], @held);
     return @cells;
 }
@@ -137,7 +138,9 @@ sub waiting_cells {
 sub _cell {
     my ($how, $where, $source) = @_;
     my ($steps, $then, $unsent) = @{ $how{$how} };
-    my $want = $source eq 'post_action' ? 'whole' : $header_sent{$where} ? 'cut' : $unsent;
+    # The header of a response of a known length waits for the end, and so for the trailers.
+    my $sent = $header_sent{$where} && "$where $source" ne 'trailers grpc';
+    my $want = $source eq 'post_action' ? 'whole' : $sent ? 'cut' : $unsent;
     return {
         id       => "$how, $where, $source",
         script   => '{' . $where{$where}->($steps) . ($then && qq(, "on_http_call_response": [$then])) . '}',
