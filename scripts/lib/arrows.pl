@@ -26,7 +26,7 @@ for my $crate (sort keys %orders) {
         my @path = split m{/}, substr($file, 1 + length $crate) =~ s/\.rs$//r;
         my $room = $path[0];
         next if $room eq 'lib';
-        push @faults, "$file: the room \"$room\" is not in $order_file" if !exists $level{$room};
+        if (!exists $level{$room}) { push @faults, "$file: the room \"$room\" is not in $order_file"; next }
         for my $target (imports(source($file), @path)) {
             next if $target eq $room or !exists $level{$target};
             $seen{"$room -> $target"} = $file if $level{$target} < $level{$room};
