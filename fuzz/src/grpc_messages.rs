@@ -29,7 +29,7 @@ fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool) {
     for piece in pieces {
         messages.push(piece);
         loop {
-            match messages.next() {
+            match messages.take_message() {
                 Ok(Some(message)) => read.push(message),
                 Ok(None) => break,
                 Err(status) => {

@@ -161,7 +161,7 @@ async fn receive(
                     return Ok(Status::host_memory());
                 }
                 loop {
-                    match messages.next() {
+                    match messages.take_message() {
                         Ok(Some(message)) => received(message)?,
                         Ok(None) => break,
                         Err(status) => return Ok(status),

@@ -107,11 +107,11 @@ fn goes_at_once(ctx: &RequestContext, chain: Chain) -> bool {
 
 fn may_go_on(ctx: &RequestContext) -> bool {
     let waiting = &ctx.response.waiting;
-    !waiting.is_empty()
-        && !must_wait(ctx, waiting.chain())
-        && ctx.response.collect_unsent() <= UNSENT_LIMIT
-        && !(waiting.is_cutting() && outlet(ctx).is_blocked())
-        && !ctx.response.lacks_room(ctx, waiting.next_size())
+    if waiting.is_empty() || must_wait(ctx, waiting.chain()) || ctx.response.collect_unsent() > UNSENT_LIMIT {
+        return false;
+    }
+    let is_blocked = waiting.is_cutting() && outlet(ctx).is_blocked();
+    !is_blocked && !ctx.response.lacks_room(ctx, waiting.next_size())
 }
 
 /// Whether a chain is not to be shown to plugins yet.

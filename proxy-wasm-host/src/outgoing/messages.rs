@@ -42,7 +42,7 @@ impl Messages {
     ///
     /// # Errors
     /// The status that a message this host cannot take ends its call with.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, Status> {
+    pub fn take_message(&mut self) -> Result<Option<Vec<u8>>, Status> {
         let Some((&[compressed, length @ ..], rest)) = self.bytes[self.taken..].split_first_chunk::<PREFIX>() else {
             return Ok(None);
         };
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     fn read(messages: &mut Messages) -> Vec<Vec<u8>> {
-        std::iter::from_fn(|| messages.next().expect("no fault")).collect()
+        std::iter::from_fn(|| messages.take_message().expect("no fault")).collect()
     }
 
     #[test]
@@ -86,28 +86,28 @@ mod tests {
     fn a_message_that_is_not_whole_is_none() {
         let mut messages = Messages::new(10);
         messages.push(&[0, 0, 0, 0]);
-        assert_eq!(messages.next(), Ok(None));
+        assert_eq!(messages.take_message(), Ok(None));
         messages.push(&[2, b'a']);
-        assert_eq!(messages.next(), Ok(None));
+        assert_eq!(messages.take_message(), Ok(None));
         messages.push(b"b");
-        assert_eq!(messages.next(), Ok(Some(b"ab".to_vec())));
-        assert_eq!(messages.next(), Ok(None));
+        assert_eq!(messages.take_message(), Ok(Some(b"ab".to_vec())));
+        assert_eq!(messages.take_message(), Ok(None));
     }
 
     #[test]
     fn a_message_over_the_limit_ends_the_call_before_it_has_come() {
         let mut messages = Messages::new(10);
         messages.push(&[0, 0, 0, 0, 11]);
-        assert_eq!(messages.next(), Err(Status::resource_exhausted(11, 10)));
+        assert_eq!(messages.take_message(), Err(Status::resource_exhausted(11, 10)));
         let mut messages = Messages::new(10);
         messages.push(&[0, 0xff, 0xff, 0xff, 0xff]);
-        assert_eq!(messages.next(), Err(Status::resource_exhausted(0xffff_ffff, 10)));
+        assert_eq!(messages.take_message(), Err(Status::resource_exhausted(0xffff_ffff, 10)));
     }
 
     #[test]
     fn a_compressed_message_ends_the_call() {
         let mut messages = Messages::new(10);
         messages.push(&[1, 0, 0, 0, 1, 0]);
-        assert_eq!(messages.next().unwrap_err().code, 13);
+        assert_eq!(messages.take_message().unwrap_err().code, 13);
     }
 }
