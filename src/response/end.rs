@@ -39,7 +39,12 @@ impl Stop {
     /// Ends the response in a filter: what that answers nginx.
     pub fn in_filter(self, ctx: &RequestContext) -> ngx_int_t {
         match self {
-            Self::Page(status) => ctx.request().replace_response(main_module(), status),
+            Self::Page(status) => match ctx.request().replace_response(main_module(), status) {
+                // The client has not taken all of the page. An upstream that is not told to end goes
+                // on, without the contexts that nginx has forgotten, and gRPC's needs its own.
+                rc::AGAIN => rc::ERROR,
+                rc => rc,
+            },
             Self::Cut => {
                 refuse_output(ctx);
                 rc::ERROR
