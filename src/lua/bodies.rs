@@ -171,7 +171,9 @@ unsafe extern "C" fn ngx_http_proxy_wasm_changed_body(
         let Some(ctx) = unsafe { Request::from_ptr(r) }.and_then(RequestContext::of) else {
             return 0;
         };
-        let passed = ctx.request_body.take().or_else(|| ctx.response.body.take());
+        // A response that has no body gets none: what followed its header would be taken for the next response's.
+        let of_response = || ctx.response.body.take().filter(|_| ctx.request().expects_body());
+        let passed = ctx.request_body.take().or_else(of_response);
         let Some(bytes) = passed.filter(Body::is_changed).and_then(Body::into_bytes) else {
             return 0;
         };
