@@ -94,13 +94,12 @@ test-browser: plugins all ## look at the status page in headless Chromium, where
 		TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins prove -I. t/browser/
 
 .PHONY: fuzz
-fuzz: deps ## install what is missing, fuzz each target for FUZZ_SECONDS
+fuzz: deps fuzz-front ## install what is missing, fuzz nginx, and each target, for FUZZ_SECONDS
 	scripts/fuzz $(FUZZ_SECONDS)
 
 .PHONY: fuzz-front
-fuzz-front: deps plugins all ## the same to nginx by broken clients; SEED=N repeats what found something
-	TEST_NGINX_BINARY=$(NGINX_BINARY) TEST_NGINX_MODULE=$(MODULE) TEST_NGINX_PLUGINS=$(CARGO_TARGET_DIR)/plugins \
-		FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/front/run
+fuzz-front: deps plugins ## the same to nginx with sanitizers, by broken clients; SEED=N repeats what found something
+	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/with-sanitizers fuzz/front/run
 
 .PHONY: sanitize
 sanitize: deps plugins ## install what is missing, build nginx and the module with AddressSanitizer, run all suites

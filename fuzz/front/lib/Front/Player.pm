@@ -18,7 +18,7 @@ use Time::HiRes qw(time);
 use constant { AT_ONCE => 48, SILENCE => 0.4, MOST => 4 << 20 };
 
 # A clean connection waits for its responses: they come, or the server hangs.
-use constant PATIENCE => 10;
+use constant PATIENCE => 30;
 
 sub play {
     my ($patience, @connections) = @_;
