@@ -6,6 +6,7 @@ use lib '.';
 use t::ProxyWasm;
 use ProxyWasm::Endings qw(cells dying_cells waiting_cells http_of config_of servers PROTOCOLS);
 use ProxyWasm::EndingClient;
+use ProxyWasm::Zoo qw(BRIEF);
 use ProxyWasm::Settings ();
 use JSON::PP qw(decode_json);
 use List::Util qw(sum);
@@ -24,22 +25,22 @@ $ENV{TEST_NGINX_GRPC_PORT} = free_port();
 my $s = start_nginx(
     worker_connections => 4096,
     user_files         => [['large.txt', '0123456789' x 20_000 . 'whole']],
-    http_config        => "wasm_callback_timeout 20ms;\n" . http_of(@every) . servers(),
-    config             => "listen 127.0.0.1:$h2_port http2; root \$TEST_NGINX_HTML_DIR;\n" . config_of(@every) . <<'E',
+    http_config        => "wasm_callback_timeout @{[BRIEF]};\n" . http_of(@every) . servers(),
+    config             => "listen 127.0.0.1:$h2_port http2;\n" . config_of(@every) . <<'E',
         location = /next { return 200 "next"; }
-        location = /left {
+        location = /endless/left {
             proxy_wasm well '{"on_response_body": [
                 {"if": ["eq", "${count}", "1"], "then": [["return", "continue"]]}, ["return", "pause"]]}';
-            post_action /left/post;
+            post_action /whole/left;
             proxy_buffering off;
-            proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/endless;
+            proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
         }
-        location = /left/post {
+        location = /whole/left {
             proxy_wasm well '{
                 "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT",
                     [[":method", "GET"], [":path", "/quick"], [":authority", "u"]]], ["return", "pause"]],
                 "on_http_call_response": [["log", "info", "after the client"], ["continue_stream", "request"]]}';
-            proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/whole;
+            proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
         }
         location = /status { wasm_status; }
 E
@@ -122,7 +123,7 @@ subtest 'the client says that it sends no more, which nginx takes for leaving' =
 
 subtest 'the client leaves a download whose post_action waits' => sub {
     $s->mark_log;
-    my @clients = map { ProxyWasm::EndingClient->ask('kept', $s, 'GET', '/left') } 1 .. 5;
+    my @clients = map { ProxyWasm::EndingClient->ask('kept', $s, 'GET', '/endless/left') } 1 .. 5;
     ok length $_->{connection}->_bytes(500), 'it comes' for @clients;
     $_->leave for @clients;
     ok $s->wait_for_log(qr/after the client/, count => 5), 'each post_action goes on';

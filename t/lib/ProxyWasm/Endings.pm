@@ -17,23 +17,25 @@ our @EXPORT_OK = qw(cells dying_cells waiting_cells http_of config_of servers PR
 use constant PROTOCOLS => qw(kept pipelined old h2);
 
 # What makes the response. An endless one is still on its way when the request ends.
-my $upstream = 'proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT';
-my $grpc     = 'grpc_pass grpc://127.0.0.1:$TEST_NGINX_GRPC_PORT';
+# What an upstream does is the first segment of the location's path.
+my $upstream = 'proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;';
+my $grpc     = 'grpc_pass grpc://127.0.0.1:$TEST_NGINX_GRPC_PORT;';
+my $file     = 'alias $TEST_NGINX_HTML_DIR/large.txt;';
 my %sources = (
-    buffered             => "$upstream/whole;",
-    'buffered-endless'   => "$upstream/endless;",
-    'unbuffered-endless' => "proxy_buffering off; $upstream/endless;",
-    pieces               => "proxy_buffering off; $upstream/pieces;",
-    grpc                 => "rewrite ^ /whole break; $grpc;",
-    'grpc-pieces'        => "rewrite ^ /pieces break; $grpc;",
-    'grpc-endless'       => "rewrite ^ /endless break; $grpc;",
-    cached               => "proxy_cache cells; proxy_cache_key whole; proxy_cache_valid 1h; $upstream/whole;",
-    'cached-endless'     => "proxy_cache cells; proxy_cache_key \$uri; proxy_cache_valid 1h; $upstream/long;",
-    sendfile             => 'sendfile on; rewrite ^ /large.txt break;',
-    file                 => 'sendfile off; rewrite ^ /large.txt break;',
-    return               => 'return 200 "whole";',
-    error_page           => 'return 200 "whole";',
-    post_action          => "$upstream/whole;",
+    buffered             => ['whole', $upstream],
+    'buffered-endless'   => ['endless', $upstream],
+    'unbuffered-endless' => ['endless', "proxy_buffering off; $upstream"],
+    pieces               => ['pieces', "proxy_buffering off; $upstream"],
+    grpc                 => ['whole', $grpc],
+    'grpc-pieces'        => ['pieces', $grpc],
+    'grpc-endless'       => ['endless', $grpc],
+    cached               => ['whole', "proxy_cache cells; proxy_cache_key whole; proxy_cache_valid 1h; $upstream"],
+    'cached-endless'     => ['long', "proxy_cache cells; proxy_cache_key \$uri; proxy_cache_valid 1h; $upstream"],
+    sendfile             => ['file', "sendfile on; $file"],
+    file                 => ['file', "sendfile off; $file"],
+    return               => ['file', 'return 200 "whole";'],
+    error_page           => ['file', 'return 200 "whole";'],
+    post_action          => ['whole', $upstream],
 );
 my %outer = (
     error_page  => sub { "error_page 404 = $_[0]; return 404;" },
@@ -103,9 +105,9 @@ sub dying_cells {
     for my $how (qw(dies silent)) {
         my $times = 'proxy_read_timeout 100ms; grpc_read_timeout 100ms;';
         my %from  = (
-            buffered   => "$upstream/$how;",
-            unbuffered => "proxy_buffering off; $upstream/$how;",
-            grpc       => "rewrite ^ /$how break; $grpc;",
+            buffered   => $upstream,
+            unbuffered => "proxy_buffering off; $upstream",
+            grpc       => $grpc,
         );
         for my $source (sort keys %from) {
             for my $where ('response headers', 'first piece', 'later piece') {
@@ -114,6 +116,7 @@ sub dying_cells {
                 push @cells, {
                     _cell('timeout', $where, $source)->%*,
                     id       => "$how, $where, $source",
+                    does     => $how,
                     location => "wasm_pause_timeout 1h; $times $from{$source}",
                     # Of a stream that is reset, nginx's gRPC tells no filter.
                     want     => $header_sent{$where} || "$how $source" eq 'dies grpc' ? 'cut' : 502,
@@ -138,16 +141,17 @@ sub waiting_cells {
 sub _cell {
     my ($how, $where, $source) = @_;
     my ($steps, $then, $unsent) = @{ $how{$how} };
+    my $from = $sources{$source};
     # The header of a response of a known length waits for the end, and so for the trailers.
     my $sent = $header_sent{$where} && "$where $source" ne 'trailers grpc';
     my $want = $source eq 'post_action' ? 'whole' : $sent ? 'cut' : $unsent;
     return {
         id       => "$how, $where, $source",
         script   => '{' . $where{$where}->($steps) . ($then && qq(, "on_http_call_response": [$then])) . '}',
-        location => ($how eq 'timeout' ? 'wasm_pause_timeout 50ms; ' : '') . ($sources{$source} // ''),
+        location => ($how eq 'timeout' ? 'wasm_pause_timeout 50ms; ' : '') . ($from->[1] // ''),
+        does     => $from->[0],
         outer    => $outer{$source},
         method   => $where eq 'request body' ? 'POST' : 'GET',
-        # Of an answer at once, nginx has sent nothing that the client could see of a header.
         want     => $want,
     };
 }
@@ -158,7 +162,7 @@ sub http_of {
     for my $cell (@_) {
         for my $protocol (PROTOCOLS) {
             my $name = 'p' . ++$count;
-            $cell->{path}{$protocol} = "/$name";
+            $cell->{path}{$protocol} = "/$cell->{does}/$name";
             $cell->{plugin}{$protocol} = $cell->{id} =~ /^(?:trap|deadline)/ ? $name : 'well';
             $plugin{ $cell->{plugin}{$protocol} } = 1;
         }
@@ -172,10 +176,9 @@ sub config_of {
         for my $protocol (PROTOCOLS) {
             my ($name, $path) = ($cell->{plugin}{$protocol}, $cell->{path}{$protocol});
             if ($cell->{outer}) {
-                $locations .= "location = $path { @{[$cell->{outer}->(\"/in$path\")]} }\n";
-                $path = "/in$path";
+                $locations .= "location = $path { @{[$cell->{outer}->(\"$path/in\")]} }\n";
+                $path .= '/in';
             }
-            # The rewritten URI must not have the location looked for anew.
             $locations .= "location = $path { proxy_wasm $name '$cell->{script}'; $cell->{location} }\n";
         }
     }
@@ -195,23 +198,23 @@ sub servers {
         lua_http10_buffering off;
         add_trailer grpc-status 0;
         location = /quick { keepalive_timeout 0; return 200 "quick"; }
-        location = /whole { default_type application/grpc; return 200 "whole"; }
-        location = /pieces { content_by_lua_block {
+        location /whole { default_type application/grpc; return 200 "whole"; }
+        location /pieces { content_by_lua_block {
             for _, piece in ipairs({"one ", "two ", "three"}) do ngx.print(piece) ngx.flush(true) ngx.sleep(0.01) end
         } }
-        location = /endless { content_by_lua_block {
+        location /endless { content_by_lua_block {
             while ngx.print(("0"):rep(4096)) and ngx.flush(true) do ngx.sleep(0.01) end
         } }
         # nginx waits for all of what it caches, though the client has a plugin's answer.
-        location = /long { content_by_lua_block {
+        location /long { content_by_lua_block {
             for _ = 1, 50 do ngx.print(("0"):rep(4096)) ngx.flush(true) ngx.sleep(0.01) end
         } }
-        location = /dies { content_by_lua_block {
+        location /dies { content_by_lua_block {
             ngx.header["Content-Length"] = 100000
             for _ = 1, 2 do ngx.print(("0"):rep(8192)) ngx.flush(true) ngx.sleep(0.03) end
             ngx.exit(ngx.ERROR)
         } }
-        location = /silent { content_by_lua_block {
+        location /silent { content_by_lua_block {
             ngx.header["Content-Length"] = 100000
             for _ = 1, 2 do ngx.print(("0"):rep(8192)) ngx.flush(true) ngx.sleep(0.03) end
             ngx.sleep(100)
