@@ -6,7 +6,6 @@ use lib '.';
 use t::ProxyWasm;
 use ProxyWasm::Endings qw(cells dying_cells waiting_cells http_of config_of servers PROTOCOLS);
 use ProxyWasm::EndingClient;
-use ProxyWasm::Zoo qw(BRIEF);
 use ProxyWasm::Settings ();
 use JSON::PP qw(decode_json);
 use List::Util qw(sum);
@@ -25,7 +24,7 @@ $ENV{TEST_NGINX_GRPC_PORT} = free_port();
 my $s = start_nginx(
     worker_connections => 4096,
     user_files         => [['large.txt', '0123456789' x 20_000 . 'whole']],
-    http_config        => "wasm_callback_timeout @{[BRIEF]};\n" . http_of(@every) . servers(),
+    http_config        => http_of(@every) . servers(),
     config             => "listen 127.0.0.1:$h2_port http2;\n" . config_of(@every) . <<'E',
         location = /next { return 200 "next"; }
         location = /endless/left {

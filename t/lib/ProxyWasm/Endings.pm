@@ -10,6 +10,7 @@ package ProxyWasm::Endings;
 
 use strict;
 use warnings;
+use ProxyWasm::Zoo qw(BRIEF);
 
 use Exporter 'import';
 our @EXPORT_OK = qw(cells dying_cells waiting_cells http_of config_of servers PROTOCOLS);
@@ -158,16 +159,16 @@ sub _cell {
 
 sub http_of {
     my $count = 0;
-    my %plugin = (well => 1);
+    my %plugin = (well => '');
     for my $cell (@_) {
         for my $protocol (PROTOCOLS) {
             my $name = 'p' . ++$count;
             $cell->{path}{$protocol} = "/$cell->{does}/$name";
             $cell->{plugin}{$protocol} = $cell->{id} =~ /^(?:trap|deadline)/ ? $name : 'well';
-            $plugin{ $cell->{plugin}{$protocol} } = 1;
+            $plugin{ $cell->{plugin}{$protocol} } = $cell->{id} =~ /^deadline/ ? 'callback_timeout=' . BRIEF : '';
         }
     }
-    return join '', map { "wasm_plugin $_ \$TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;\n" } sort keys %plugin;
+    return join '', map { "wasm_plugin $_ \$TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite $plugin{$_};\n" } sort keys %plugin;
 }
 
 sub config_of {
