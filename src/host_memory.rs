@@ -5,6 +5,7 @@
 //! them back when it is dropped.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 
 use proxy_wasm_host::abi::Status;
 
@@ -12,8 +13,10 @@ use super::calls::Connections;
 use super::told::Told;
 
 thread_local! {
-    /// By name of plugin. They are few, and stay over reloads: what they count may outlive one.
-    static ACCOUNTS: RefCell<Vec<&'static Account>> = const { RefCell::new(Vec::new()) };
+    /// By name of plugin. They are few, and stay over reloads: what they count may outlive one. The
+    /// list is not dropped: accounts are used, and found by LeakSanitizer, until the process ends.
+    static ACCOUNTS: RefCell<ManuallyDrop<Vec<&'static Account>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
     /// Bytes of all accounts.
     static OF_WORKER: Cell<usize> = const { Cell::new(0) };
 }

@@ -38,15 +38,18 @@ __lsan_default_options(void)
 
 
 /*
- * What nginx keeps until its process ends, and forgets the address of. No stack here has a frame of
- * the module above the one that is named: what the module loses is a defect.
+ * What nginx keeps until its process ends, and forgets the address of. No stack here has a frame
+ * of the module above the one that is named: what the module loses is a defect.
  *
  * ngx_event_process_init: a worker's connections and events; the cycle that pointed at them is
- * freed. ngx_set_environment: the process's environment.
+ * freed.
+ * ngx_set_environment: the process's environment.
+ * ngx_regex_malloc: the context that PCRE2 compiles in, when another configuration is read.
  */
 const char *
 __lsan_default_suppressions(void)
 {
     return "leak:ngx_event_process_init\n"
-           "leak:ngx_set_environment\n";
+           "leak:ngx_set_environment\n"
+           "leak:ngx_regex_malloc\n";
 }
