@@ -58,9 +58,11 @@ subtest 'a damaged entry is compiled anew' => sub {
         print {$out} $damage;
         close $out;
         rename "$entry.damaged", $entry;
+        $s->mark_log;
         ok $s->reload, 'a reload with ' . length($damage) . ' bytes in its place';
         is $s->get('/t')->{status}, 200, 'the plugin runs';
         cmp_ok -s $entry, '>', 4096, 'and the entry is mended';
+        is scalar(() = $s->error_log =~ /is not usable, so its module is compiled/g), 1, 'with one warning';
     }
     $s->stop;
 };

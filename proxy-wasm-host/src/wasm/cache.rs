@@ -86,7 +86,7 @@ impl Cache {
         let lock = Lock::take(&folder, format!("{key}.lock"), patience);
         // Who waited here for another process to compile finds its work.
         if lock.is_some()
-            && let Some(module) = entry::load(&folder, &name, engine)
+            && let Ok(Some(module)) = entry::load(&folder, &name, engine)
         {
             return Ok((module, true));
         }
@@ -94,7 +94,7 @@ impl Cache {
         match artifact.read(|bytes| entry::store(&folder, &name, bytes)) {
             // As others will have it: mapped, and so shared with them.
             Ok(()) => {
-                if let Some(module) = entry::load(&folder, &name, engine) {
+                if let Ok(Some(module)) = entry::load(&folder, &name, engine) {
                     return Ok((module, false));
                 }
             }
@@ -112,7 +112,10 @@ impl Cache {
         let others = (!own.is_root()).then_some(root);
         [Some(own), others].into_iter().flatten().find_map(|user| {
             let folder = self.usable(Folder::open(&self.directory, user))??;
-            entry::load(&folder, name, engine)
+            entry::load(&folder, name, engine).unwrap_or_else(|reason| {
+                warn!("{reason}");
+                None
+            })
         })
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 
 use nix::unistd::Uid;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::super::Engine;
 use super::folder::{Folder, words};
@@ -13,16 +13,18 @@ use super::folder::{Folder, words};
 /// Bytes of the checksum at the end of an entry.
 const CHECKSUM: usize = 4;
 
-/// The module of that name in a folder. It is mapped, not read: all processes that use it share its
-/// pages.
-pub fn load(folder: &Folder, name: &str, engine: &Engine) -> Option<wasmtime::Module> {
+/// The module of that name in a folder, if there is one. It is mapped, not read: all processes that
+/// use it share its pages.
+///
+/// # Errors
+/// When there is an entry that cannot be used; in words for an operator.
+pub fn load(folder: &Folder, name: &str, engine: &Engine) -> Result<Option<wasmtime::Module>, String> {
     let path = folder.path_of(name);
     let file = match folder.read(name) {
         Ok(file) => file,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound) => return None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
-            warn!("cannot read {}, so its module is compiled: {}", path.display(), words(&error));
-            return None;
+            return Err(format!("cannot read {}, so its module is compiled: {}", path.display(), words(&error)));
         }
     };
     let module = verify(&file).map_err(|error| words(&error)).and_then(|()| {
@@ -34,7 +36,7 @@ pub fn load(folder: &Folder, name: &str, engine: &Engine) -> Option<wasmtime::Mo
         let module = unsafe { wasmtime::Module::deserialize_open_file(engine.wasmtime(), file) };
         module.map_err(|error| format!("{error:#}"))
     });
-    module.inspect_err(|error| warn!("{} is not usable, so its module is compiled: {error}", path.display())).ok()
+    module.map(Some).map_err(|error| format!("{} is not usable, so its module is compiled: {error}", path.display()))
 }
 
 /// Writes an entry, at once for all who look for it.
