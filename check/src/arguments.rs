@@ -14,7 +14,7 @@ usage: proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]
 
 Says what the Proxy-Wasm plugin in FILE (.wasm or .wat) needs of its host and what it has, then
 starts it with the configuration, sends one request through it, and prints what it did.
-Limits of compiling are written as those of nginx's directives: 180s and 2g by default.
+Limits of compiling are written as those of nginx's directives: 300s and 2g by default.
 
 exit status: 0  all went well
              1  nginx would not take the plugin
