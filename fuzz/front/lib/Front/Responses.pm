@@ -14,8 +14,10 @@ my $TAG = qr/\bid=c(\d+)r(\d+)&/;
 # What is wrong with what a connection got.
 sub complaints {
     my ($c) = @_;
-    my @found = map { "got what is another connection's: id=c$_" } _foreign($c->{got}, qr/^$c->{number}r/);
-    push @found, _streams($c) if $c->{http2};
+    # What was broken on its way may name another.
+    my @foreign = grep { index($c->{said}, "id=c$_&") < 0 } _foreign($c->{got}, qr/^$c->{number}r/);
+    my @found = map { "got what is another connection's: id=c$_" } @foreign;
+    push @found, _streams($c) if $c->{http2} && $c->{kind} !~ /mutated/;
     push @found, _pipelined($c) if $c->{clean};
     push @found, 'a response never came, or never ended' if $c->{silent};
     return @found;
