@@ -431,7 +431,7 @@ no
 --- request
 GET /t
 --- response_headers
-Content-Length: 1000000
+Transfer-Encoding: chunked
 --- response_body_filters: length
 --- response_body chomp
 1000000
