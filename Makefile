@@ -85,7 +85,6 @@ test: deps plugins all tools ## install what is missing, build, run all tests
 	cargo test --profile quick --package proxy-wasm-host $(CARGO_FLAGS)
 	scripts/test-plugins
 	scripts/with-nginx scripts/test-suites
-	scripts/fuzz 5
 
 .PHONY: test-browser
 test-browser: plugins all ## look at the status page in headless Chromium, where that is installed
