@@ -1,8 +1,8 @@
 //! A response on its way through the plugins of its request.
 //!
-//! When a plugin may change the body, the header waits for the first piece of it to come out of the plugins: a response that came
-//! in one piece then still says its length, and a plugin may still answer in its place. nginx itself sends a header no earlier
-//! than that, unless it is told to flush, which lets ours go, too.
+//! When a plugin may change the body, the header waits for the first piece of it to come out of the plugins, or for all pieces of
+//! a body that is all there: such a response still says its length, and a plugin may still answer in its place. nginx itself sends
+//! a header no earlier than that, unless it is told to flush, which lets ours go, too.
 //!
 //! What plugins do not change passes as nginx's own buffers. What they made anew counts until the client has it: past
 //! a limit nothing more is taken from upstream, so a slow client costs no memory. What may not go on yet stays in nginx's
@@ -57,6 +57,8 @@ pub struct Response {
     end_seen: Cell<bool>,
     /// A body that is complete, but for nginx's word.
     whole: Rarely<RefCell<Option<Piece>>>,
+    /// What went through the plugins while the header waits for the rest of the body.
+    passed: Cell<Chain>,
     /// By slot: what it holds of the body.
     held: Rarely<RefCell<Vec<(usize, Piece)>>>,
     /// What Lua keeps of the body for plugins.

@@ -165,7 +165,11 @@ pub fn drop_all(ctx: &RequestContext) {
     if let Some(whole) = ctx.response.whole.get() {
         whole.take();
     }
-    ctx.response.waiting.clear(ctx.request().pool());
+    let (response, pool) = (&ctx.response, ctx.request().pool());
+    let mut passed = response.passed.take();
+    passed.consume();
+    passed.free_links(pool);
+    response.waiting.clear(pool);
     ctx.pause.stop_clock();
 }
 

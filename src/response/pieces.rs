@@ -227,7 +227,16 @@ pub fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     let Piece { mut body, marks, .. } = piece;
     response.changed.set(response.changed.get() || body.is_changed());
+    let mut passed = Chain::EMPTY;
     if response.stage.get() == Stage::HeaderWaits {
+        if rest_is_there(ctx, &body, marks) {
+            return put_by(ctx, body, marks);
+        }
+        if !response.passed.get().is_empty() {
+            put_by(ctx, body, marks)?;
+            passed = response.passed.take();
+            body = Body::of(passed);
+        }
         response.stage.set(Stage::Body);
         describe(ctx, &body, marks)?;
         send_header(ctx)?;
@@ -250,8 +259,32 @@ pub fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
         Err(chain) => chain,
     };
     let rc = next(ctx, chain);
+    passed.free_links(request.pool());
     response.collect_unsent();
     Ok(rc)
+}
+
+/// Whether the header can wait for the rest of the body, which is here already and small enough to be handed out in one turn: it
+/// then says the length of what the plugins made of it.
+fn rest_is_there(ctx: &RequestContext, body: &Body, marks: Marks) -> bool {
+    let (response, rest) = (&ctx.response, ctx.response.waiting.chain());
+    !marks.last
+        && rest.marks().last
+        && response.passed.get().size() + body.size() + rest.size() <= TURN
+        && response.collect_unsent() + body.size() <= UNSENT_LIMIT
+}
+
+/// Puts a piece behind those that went through the plugins before it.
+fn put_by(ctx: &RequestContext, body: Body, marks: Marks) -> Result<ngx_int_t, Stop> {
+    let (request, response) = (ctx.request(), &ctx.response);
+    let chain = match body.into_owned_or_chain() {
+        Ok(bytes) => response.unsent.make().add(request, bytes, marks)?,
+        Err(chain) => chain,
+    };
+    let mut passed = response.passed.get();
+    passed.append(request.pool(), chain)?;
+    response.passed.set(passed);
+    Ok(rc::OK)
 }
 
 /// Makes the header say of the body what is known of it now.

@@ -431,7 +431,7 @@ no
 --- request
 GET /t
 --- response_headers
-Transfer-Encoding: chunked
+Content-Length: 1000000
 --- response_body_filters: length
 --- response_body chomp
 1000000
