@@ -1,7 +1,7 @@
 //! Where a call goes, as plugins write it: `host`, `host:port`, an IP address, `unix:/path`, or the name of an `upstream` block.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Where a call goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,8 +31,9 @@ impl Target {
         if let Some(ip) = host.strip_prefix('[') {
             return Some(Self::Ip(ip.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.into(), port));
         }
-        match host.parse::<IpAddr>() {
-            Ok(ip) => Some(Self::Ip(ip, port)),
+        // As in nginx, an IPv6 address needs brackets: its last colon may be that of a port.
+        match host.parse::<Ipv4Addr>() {
+            Ok(ip) => Some(Self::Ip(ip.into(), port)),
             Err(_) => is_host_name(host).then(|| Self::Host(host.to_ascii_lowercase(), port)),
         }
     }
@@ -100,6 +101,9 @@ mod tests {
     fn what_is_neither_is_none() {
         for text in
             ["", ":80", "a:0", "a:65536", "a:-1", "a:b", "a b", "[::1", "[10.0.0.1]", "a/b", "unix:", "é", "a:1:2"]
+                .into_iter()
+                // Which colon would be that of a port?
+                .chain(["::1", "::1:80", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8:9"])
         {
             assert_eq!(parse(text), None, "{text}");
         }
