@@ -58,9 +58,12 @@ all: ## build the module (the default)
 	scripts/with-nginx cargo build --release $(CARGO_FLAGS)
 	@echo $(MODULE)
 
+# The module is named for the features that it asks of dependencies: with the same, wasmtime is
+# compiled once for both.
 .PHONY: tools
 tools: ## build proxy-wasm-check
-	cargo build --release --package proxy-wasm-check $(CARGO_FLAGS)
+	cargo build --release --package ngx_http_proxy_wasm_module --package proxy-wasm-check \
+		--bin proxy-wasm-check $(CARGO_FLAGS)
 	@echo $(CHECK)
 
 .PHONY: plugins
@@ -79,12 +82,14 @@ build-deps: ## install what is missing to build the module and plugins in Rust, 
 deps: ## the same, and what is missing to lint and test
 	scripts/deps
 
-# Two profiles: `release` for what is installed, `quick` for all else.
+# Two profiles: `release` for what is installed, `quick` for all else. The fuzz targets, which have
+# no tests, are named for the features that they ask of dependencies: wasmtime is compiled once.
 .PHONY: test
 test: deps plugins all tools ## install what is missing, build, run all tests
-	cargo test --profile quick --package proxy-wasm-host $(CARGO_FLAGS)
+	cargo test --profile quick --package proxy-wasm-host --package ngx-proxy-wasm-fuzz $(CARGO_FLAGS)
 	scripts/test-plugins
 	scripts/with-nginx scripts/test-suites
+	scripts/fuzz 5
 
 .PHONY: test-browser
 test-browser: plugins all ## look at the status page in headless Chromium, where that is installed
