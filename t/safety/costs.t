@@ -105,7 +105,7 @@ my %cost = (
                                              again(40, call("proxy_log(4, $TEXT, " . 2 * $n . ')')) }],
     'fd_write, bytes'      => [16_000, sub { my $n = shift; fill($n, 'a'), "(i32.store (i32.const $SLOT) (i32.const $TEXT)) (i32.store offset=4 (i32.const $SLOT) (i32.const $n))",
                                              again(60, call("fd_write(1, $SLOT, 1, 80)")) }],
-    'random_get, bytes'    => [200_000, sub { my $n = shift; again(10, call("random_get($TEXT, $n)")) }],
+    'random_get, bytes'    => [50_000, sub { my $n = shift; again(40, call("random_get($TEXT, $n)")) }],
     'poll_oneoff, events'  => [250, sub { my $n = shift; again(200, call("poll_oneoff($TEXT, $MAP, $n, $SLOT)")) }],
     'proxy_set_header_map_pairs, request'     => [4000, sub { fields($REQUEST, shift) }, 'proxy_on_request_headers'],
     'proxy_set_header_map_pairs, validators'  => [4000, sub { my $n = shift; fields($RESPONSE, $n), map_of($n, 'etag'), call("proxy_set_header_map_pairs($RESPONSE, $MAP, (local.get \$size))") }],
