@@ -1,7 +1,7 @@
 package ProxyWasm::Gateway;
 
 # A server of FastCGI, SCGI and uwsgi in one, told apart by the first byte of a request. It answers
-# with the parameters that it was sent, sorted, one a line. For requests without a body.
+# with the parameters that it was sent, sorted, one a line, and behind an empty line with the body.
 
 use strict;
 use warnings;
@@ -52,14 +52,27 @@ sub take {
 }
 
 sub shown {
-    my (%params) = @_;
-    return "Status: 200\r\nContent-Type: text/plain\r\n\r\n" . join '', map { "$_: $params{$_}\n" } sort keys %params;
+    my ($body, %params) = @_;
+    my $shown = join '', map { "$_: $params{$_}\n" } sort keys %params;
+    return "Status: 200\r\nContent-Type: text/plain\r\n\r\n$shown" . (length $body && "\n$body");
+}
+
+# As long as CONTENT_LENGTH says, and what comes behind it.
+sub body {
+    my ($client, %params) = @_;
+    my $body = take($client, $params{CONTENT_LENGTH} || 0);
+    $client->blocking(0);
+    my $more = '';
+    $body .= "[and more: $more]" if read $client, $more, 100;
+    $client->blocking(1);
+    return $body;
 }
 
 sub scgi {
     my ($client, $size) = @_;
     while ((my $digit = take($client, 1)) ne ':') { $size .= $digit }
-    return shown(take($client, $size + 1) =~ /([^\0]*)\0([^\0]*)\0/g);
+    my %params = take($client, $size + 1) =~ /([^\0]*)\0([^\0]*)\0/g;
+    return shown(body($client, %params), %params);
 }
 
 sub uwsgi {
@@ -70,17 +83,18 @@ sub uwsgi {
         (my $name, my $value, $rest) = unpack 'v/a v/a a*', $rest;
         $params{$name} = $value;
     }
-    return shown(%params);
+    return shown(body($client, %params), %params);
 }
 
 sub fastcgi {
     my ($client, $first) = @_;
-    my ($params, $id) = '';
+    my ($params, $body, $id) = ('', '');
     for (my $head = $first . take($client, 7);; $head = take($client, 8)) {
         (undef, my $type, $id, my $length, my $padding) = unpack 'CCnnC', $head;
         my $content = $length ? take($client, $length) : '';
         take($client, $padding) if $padding;
         $params .= $content if $type == 4;
+        $body .= $content if $type == 5;
         last if $type == 5 && !$length;
     }
     my %params;
@@ -89,9 +103,9 @@ sub fastcgi {
         ($name, $value) = (substr($params, 0, $name, ''), substr($params, 0, $value, ''));
         $params{$name} = $value;
     }
-    my $answer = shown(%params);
+    my @answer = unpack '(a65535)*', shown($body, %params);
     return join '', map { pack('CCnnCx', 1, $_->[0], $id, length $_->[1], 0) . $_->[1] }
-        [6, $answer], [6, ''], [3, "\0" x 8];
+        (map { [6, $_] } @answer), [6, ''], [3, "\0" x 8];
 }
 
 sub size {
