@@ -185,7 +185,7 @@ unsafe extern "C" fn on_log(r: *mut ngx_http_request_t) -> ngx_int_t {
 #[inline(never)]
 extern "C" fn finish_guarded(request: Request) -> ngx_int_t {
     guard(rc::OK, || {
-        if let Some(ctx) = RequestContext::of(request) {
+        if let Some(ctx) = RequestContext::of_ended(request) {
             ctx.finish();
         }
         rc::OK

@@ -81,15 +81,19 @@ impl RequestContext {
     /// False if no plugin has met the request: what a request without plugins is asked, so no more than a look.
     #[inline]
     pub fn may_be_of(request: Request) -> bool {
-        // What destroys the context is in the pool, even where a redirect made nginx forget it.
+        // What destroys the context is in the pool, even where nginx has forgotten it.
         request.pool().has_on_destroy()
     }
 
     /// The context of a request, if any plugin has met it.
     #[inline]
     pub fn of<'a>(request: Request) -> Option<&'a Self> {
-        let ctx = Self::known(request);
-        if ctx.is_some() || !request.pool().has_on_destroy() { ctx } else { Self::find_again(request) }
+        Self::known(request).or_else(|| if request.may_have_lost_contexts() { Self::find_again(request) } else { None })
+    }
+
+    /// As [`Self::of`] in the log phase: a context that is not found there would end when nginx has taken the request apart.
+    pub fn of_ended<'a>(request: Request) -> Option<&'a Self> {
+        Self::known(request).or_else(|| Self::find_again(request))
     }
 
     #[inline]
@@ -100,10 +104,7 @@ impl RequestContext {
 
     #[cold]
     fn find_again<'a>(request: Request) -> Option<&'a Self> {
-        if !request.is_internal() {
-            return None;
-        }
-        // An internal redirect made nginx forget it. In the pool are those of subrequests, too.
+        // In the pool are those of subrequests, too.
         // SAFETY: what `create` registered with `destroy` is a `RequestContext`.
         let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
         let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();

@@ -80,6 +80,13 @@ impl Request {
         self.internal_bit() != 0
     }
 
+    /// Whether nginx may have forgotten what modules stored of this request: an internal redirect does that, and a header filter
+    /// that answers with a page instead of the response (`ngx_http_filter_finalize_request`), as `If-Match` makes nginx do.
+    #[inline]
+    pub fn may_have_lost_contexts(self) -> bool {
+        self.is_internal() || self.filter_finalize_bit() != 0
+    }
+
     /// The module's own data of this request.
     ///
     /// # Safety
@@ -91,7 +98,7 @@ impl Request {
         unsafe { (*(*self.as_ptr()).ctx.add((*module).ctx_index as usize)).cast() }
     }
 
-    /// Stores the module's own data of this request; nginx forgets it on an internal redirect.
+    /// Stores the module's own data of this request, until [`Self::may_have_lost_contexts`].
     ///
     /// # Safety
     ///

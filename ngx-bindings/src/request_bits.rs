@@ -43,6 +43,7 @@ bits! {
         complex_uri_bit = ngx_bindings_request_complex_uri,
         count_bits = ngx_bindings_request_count,
         done_bit = ngx_bindings_request_done,
+        filter_finalize_bit = ngx_bindings_request_filter_finalize,
         filter_need_in_memory_bit = ngx_bindings_request_filter_need_in_memory,
         filter_need_temporary_bit = ngx_bindings_request_filter_need_temporary,
         header_only_bit = ngx_bindings_request_header_only,

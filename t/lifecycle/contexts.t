@@ -221,3 +221,35 @@ qr/(?:create|free) http context \d+/
 --- grep_error_log_out
 create http context 2
 free http context 2
+
+
+
+=== TEST 13: a page of nginx's own filters is part of the same request
+--- http_config
+    wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm;
+--- config
+    location /t.txt {
+        proxy_wasm hostcalls '{"trace": true, "on_response_headers": [["get_header_map_value", "response", ":status"]],
+            "on_log": [["get_property", "request_id"], ["set_property", "args", "a"]]}';
+    }
+--- user_files
+>>> t.txt
+text
+--- request
+GET /t.txt
+--- more_headers
+If-Match: "another"
+--- error_code: 412
+--- grep_error_log eval
+qr/on_(?:context_create|request_headers|response_headers|done|log|delete) \d+|:status -> OK \d+|(?:get|set)_property \w+.*? -> \w+/
+--- grep_error_log_out
+on_context_create 1
+on_context_create 2
+on_request_headers 2
+on_response_headers 2
+:status -> OK 412
+on_done 2
+on_log 2
+get_property request_id -> OK
+set_property args a -> OK
+on_delete 2
