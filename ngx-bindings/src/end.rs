@@ -48,7 +48,8 @@ impl Request {
     }
 
     /// Ends the request with nginx's page for `status`, or the `error_page`, in place of a response
-    /// whose header is not sent. `source_is_over`: whoever made that response, if not an upstream,
+    /// whose header is not sent; always nginx's own while the client's body is being discarded.
+    /// `source_is_over`: whoever made that response, if not an upstream,
     /// does nothing more with the request. `module` keeps its context. Only from an event of
     /// nginx's loop: the request may be gone after.
     pub fn end_with_page(self, module: *const ngx_module_t, status: ngx_int_t, source_is_over: bool) {
@@ -56,6 +57,7 @@ impl Request {
         let is_free = ended == Ended::Now || ended == Ended::Before && source_is_over;
         if is_free && self.main().blocked_bits() == 0 {
             self.forget_response(module);
+            self.skip_error_page_of_unread_body();
             return self.finalize_in_event(status);
         }
         let rc = self.replace_response(module, status);
@@ -182,6 +184,15 @@ impl Request {
             }
         }
         self.set_buffered(false);
+    }
+
+    /// An `error_page` may lead to an upstream, and a request with an upstream must not discard its
+    /// body: when the client stops sending, `ngx_http_discarded_request_body_handler` stays the
+    /// handler of reading, and hands the request back once more than it may.
+    fn skip_error_page_of_unread_body(self) {
+        if self.main().discard_body_bit() != 0 {
+            self.set_error_page_bit(1);
+        }
     }
 
     #[cfg(ngx_feature = "http_cache")]
