@@ -92,6 +92,8 @@ enum Stage {
     Passing,
     /// A plugin answered in Lua's header filter: the answer's body goes in place of the first piece that comes.
     Answering,
+    /// It has gone, and no plugin is shown it; what upstream still sends is dropped.
+    Answered,
     /// What upstream still sends is dropped: a plugin answered, or the response is only a header.
     Dropping,
     /// nginx's page of this status is to take the place of the response, whose source is over.
@@ -124,6 +126,11 @@ impl Response {
     /// Whether the client is to be cut off.
     pub fn is_cut(&self) -> bool {
         self.stage.get() == Stage::Cut
+    }
+
+    /// Whether a plugin answered, or failed, in Lua's header filter: the body is the answer's, of the length that the header says.
+    pub fn is_answered_in_lua(&self) -> bool {
+        matches!(self.stage.get(), Stage::Answering | Stage::Answered)
     }
 
     /// More of what waits is to be handed out from the event.
@@ -280,12 +287,12 @@ fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
         Stage::Trailers if !trailers::come_with(ctx, chain) => next(ctx, chain),
         Stage::Answering => {
             chain.consume();
-            ctx.response.stage.set(Stage::Dropping);
+            ctx.response.stage.set(Stage::Answered);
             let body = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
             ctx.wake_soon();
             send_answer(ctx, body).unwrap_or_else(|stop| stop.in_filter(ctx))
         }
-        Stage::Dropping => {
+        Stage::Answered | Stage::Dropping => {
             chain.consume();
             let rc = next(ctx, Chain::EMPTY);
             ctx.response.collect_unsent();

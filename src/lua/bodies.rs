@@ -39,7 +39,8 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
     }
 }
 
-/// `proxy_on_response_body`. What the plugin pauses on is kept, and Lua passes nothing on, not even the end.
+/// `proxy_on_response_body`. What the plugin pauses on is kept, and Lua passes nothing on, not even the end. An answer that a
+/// plugin gave in the header filter is for no plugin to see.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
     r: *mut ngx_http_request_t,
@@ -56,6 +57,9 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
 }
 
 fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bool) -> Verdict {
+    if ctx.response.is_answered_in_lua() {
+        return Verdict::Continue;
+    }
     ctx.response.begin_in_lua();
     // That of the request may be left: Lua does not fetch it after a failure or an answer.
     drop(ctx.request_body.take());

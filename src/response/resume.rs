@@ -21,7 +21,7 @@ impl RequestContext {
             return request.resume_writing();
         }
         match self.response.stage.get() {
-            Stage::Dropping if !self.is_closed() => {
+            Stage::Answered | Stage::Dropping if !self.is_closed() => {
                 request.set_buffered(false);
                 return request.finish_answered();
             }
