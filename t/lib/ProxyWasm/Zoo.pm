@@ -23,7 +23,7 @@ use Exporter 'import';
 our @EXPORT_OK = qw(open_zoo bad_in BRIEF);
 
 # Processor time of a callback that is to run past it: short, but long enough for what leads there, and for plugins that are well.
-use constant BRIEF => $ProxyWasm::Settings::Patience > 1 ? '2s' : '20ms';
+use constant BRIEF => ($ProxyWasm::Settings::Patience > 1 ? 100 * $ProxyWasm::Settings::Patience : 20) . 'ms';
 
 sub open_zoo {
     my (%o) = @_;
