@@ -1,10 +1,11 @@
 //! `host` and `:authority` of a request: one value under two names.
 //!
-//! A plugin that changes one of the two and writes the other back as it was means the change,
-//! whichever of them it writes last: a map's order is no intention. Where it changes both, and
-//! differently, `:authority` counts, as RFC 9113 has it for a request that names two hosts.
+//! A plugin that changes one of the two and writes the other back unchanged means the change. The
+//! order of its writes does not matter, because a map has no intended order. Where a plugin changes
+//! both to different values, `:authority` counts, as RFC 9113 says of a request that names two
+//! hosts.
 
-/// Under which name a value was written.
+/// The name under which a value was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
     /// The field `host`.
@@ -14,7 +15,7 @@ pub enum Name {
 }
 
 impl Name {
-    /// The name of a field that says the host, if it is one.
+    /// Returns which of the two names this is; `None` for any other field.
     pub fn of(name: &[u8]) -> Option<Self> {
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => Some(Self::Host),
@@ -24,16 +25,16 @@ impl Name {
     }
 }
 
-/// What one plugin has written of a request's host, by one function call after the other.
+/// What one plugin has written to a request's host so far, one function call after another.
 #[derive(Debug)]
 pub struct Written {
     name: Name,
-    /// The value before the plugin's first change.
+    /// The host's value before the plugin's first change.
     before: Vec<u8>,
 }
 
 impl Written {
-    /// Whether a value that is written now takes effect, where the host is `current`.
+    /// Returns whether writing `value` now takes effect, while the host is `current`.
     pub fn counts(this: Option<&Self>, current: &[u8], name: Name, value: &[u8]) -> bool {
         match this {
             Some(written) if written.name != name && written.before != current => {
@@ -43,7 +44,7 @@ impl Written {
         }
     }
 
-    /// Notes a value that takes effect, where the host was `current`.
+    /// Records that a value takes effect, while the host was `current`.
     pub fn note(this: &mut Option<Self>, current: &[u8], name: Name, value: &[u8]) {
         match this {
             Some(written) => written.name = name,
@@ -53,8 +54,8 @@ impl Written {
     }
 }
 
-/// What a map that is written as a whole says of the host, which is `current`: a name and a value,
-/// or nothing, if it has neither name.
+/// Returns the name and value that set the host when a plugin writes a whole map, while the host is
+/// `current`; `None` if the map has neither name.
 pub fn of_map<'a>(current: &[u8], fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Option<(Name, &'a [u8])> {
     let (mut host, mut authority) = (None, None);
     for (name, value) in fields {
@@ -70,7 +71,7 @@ pub fn of_map<'a>(current: &[u8], fields: impl Iterator<Item = (&'a [u8], &'a [u
     }
 }
 
-/// Whether nginx takes it for a host, of a client: `ngx_http_validate_host`.
+/// Returns whether nginx accepts `host` from a client: `ngx_http_validate_host`.
 pub fn is_valid(host: &[u8]) -> bool {
     let no_char = |byte: &u8| *byte == b'/' || *byte <= b' ' || *byte == 0x7f;
     let end = match host.first() {
@@ -89,7 +90,7 @@ mod tests {
         of_map(current.as_bytes(), fields).map(|(_, value)| std::str::from_utf8(value).unwrap())
     }
 
-    /// In both orders.
+    /// Reads a map with `host` first and one with `:authority` first; both must give the same.
     fn both(current: &str, host: &'static str, authority: &'static str) -> Option<&'static str> {
         let there = map(current, &[("Host", host), ("a", "b"), (":authority", authority)]);
         assert_eq!(map(current, &[(":authority", authority), ("Host", host)]), there);
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(map("a", &[("hosts", "b"), (":path", "/")]), None);
     }
 
-    /// The host, after a plugin has written these one by one.
+    /// Returns the host after a plugin has written these values one by one.
     fn one_by_one(writes: &[(Name, &str)]) -> String {
         let (mut current, mut written) = ("a".to_owned(), None);
         for &(name, value) in writes {

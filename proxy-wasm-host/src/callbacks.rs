@@ -1,7 +1,7 @@
-//! The callbacks, `proxy_on_*`: their names, their types, and those a plugin exports.
+//! The callbacks, `proxy_on_*`: their names, their types, and which of them a plugin exports.
 //!
-//! Spec v0.2.1, "Callbacks exposed by the Wasm module". All are optional. Those of TCP streams are not here: this host gives
-//! plugins HTTP streams only.
+//! Spec v0.2.1, "Callbacks exposed by the Wasm module". All callbacks are optional. The callbacks
+//! of TCP streams are missing here: this host gives plugins HTTP streams only.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use wasmtime::{ExternType, FuncType, Instance, Module, Store, TypedFunc, ValType
 
 use crate::error::Error;
 
-/// Declares every callback once: the enum that names it, and the export as a typed function of an instance.
+/// Declares every callback once: as a variant of the enum, and as a typed function of an instance.
 macro_rules! callbacks {
     ($($(#[$doc:meta])* $variant:ident $field:ident $name:literal: $type:ty,)*) => {
         /// A callback of the ABI.
@@ -17,17 +17,18 @@ macro_rules! callbacks {
         pub enum Callback { $($(#[$doc])* $variant,)* }
 
         impl Callback {
-            /// As the plugin exports it.
+            /// The name of the callback's export.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }
             }
         }
 
         impl CallbackSet {
-            /// The callbacks that a module exports.
+            /// Finds the callbacks that a module exports.
             ///
             /// # Errors
-            /// When one is no function, or of a type that the ABI does not have.
+            /// When an export of a callback's name is not a function, or has a type that the ABI
+            /// does not define.
             pub fn of(module: &Module) -> Result<Self, Error> {
                 let mut set = Self::default();
                 $(if let Some(export) = module.get_export($name) {
@@ -38,7 +39,7 @@ macro_rules! callbacks {
             }
         }
 
-        /// The callbacks of an instance, found once so that no call looks up a name.
+        /// The callbacks of an instance, looked up once, so that no call has to look up a name.
         pub(crate) struct Callbacks { $(pub $field: $type,)* }
 
         impl Callbacks {
@@ -50,13 +51,13 @@ macro_rules! callbacks {
 }
 
 callbacks! {
-    /// "Context lifecycle": a context comes to be.
+    /// "Context lifecycle": a context is created.
     OnContextCreate on_context_create "proxy_on_context_create": Export<(u32, u32), ()>,
-    /// "Context lifecycle": the host is done with a context.
+    /// "Context lifecycle": the host has finished with a context.
     OnDone on_done "proxy_on_done": Export<u32, u32>,
-    /// "Context lifecycle": what happened can be logged.
+    /// "Context lifecycle": the plugin may log what happened.
     OnLog on_log "proxy_on_log": Export<u32, ()>,
-    /// "Context lifecycle": a context goes.
+    /// "Context lifecycle": a context is deleted.
     OnDelete on_delete "proxy_on_delete": Export<u32, ()>,
     /// "Configuration": the VM starts.
     OnVmStart on_vm_start "proxy_on_vm_start": Export<(u32, u32), u32>,
@@ -94,18 +95,18 @@ callbacks! {
     OnForeignFunction on_foreign_function "proxy_on_foreign_function": Export<(u32, u32, u32), ()>,
 }
 
-/// Which callbacks a plugin has.
+/// The set of callbacks that a plugin has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CallbackSet(u32);
 
 impl CallbackSet {
-    /// Whether this one is there.
+    /// Returns whether the set has this callback.
     #[inline]
     pub fn contains(self, callback: Callback) -> bool {
         self.0 & (1 << callback as u32) != 0
     }
 
-    /// What is in either.
+    /// Returns the callbacks that are in either set.
     #[inline]
     pub fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -122,18 +123,18 @@ impl fmt::Display for Callback {
     }
 }
 
-/// A callback as the instance has it, or not.
+/// One callback of an instance; `None` if the plugin does not export it.
 pub(crate) struct Export<P, R>(Option<TypedFunc<P, R>>);
 
 impl<P: WasmParams + Arity, R: WasmResults + Arity> Export<P, R> {
-    /// A callback's types are its numbers of parameters and results: all are `i32`.
+    /// The accepted types, as numbers of parameters and results: all values are `i32`.
     const TYPES: &[(usize, usize)] = &[(P::ARITY, R::ARITY)];
 
     fn find<T>(instance: &Instance, store: &mut Store<T>, name: &str) -> Self {
         Self(instance.get_typed_func(store, name).ok())
     }
 
-    /// Calls it; `missing` is what its absence means.
+    /// Calls the callback; returns `missing` if the plugin does not have it.
     #[inline]
     pub fn call<T>(&self, store: &mut Store<T>, params: P, missing: R) -> wasmtime::Result<R> {
         match &self.0 {
@@ -143,7 +144,8 @@ impl<P: WasmParams + Arity, R: WasmResults + Arity> Export<P, R> {
     }
 }
 
-/// `proxy_on_request_headers` and `proxy_on_response_headers`: ABI 0.1.0 has them without `end_of_stream`.
+/// `proxy_on_request_headers` and `proxy_on_response_headers`. ABI 0.1.0 defines both without
+/// `end_of_stream`.
 pub(crate) enum HeadersExport {
     WithoutEnd(Export<(u32, u32), i32>),
     WithEnd(Export<(u32, u32, u32), i32>),
@@ -168,7 +170,7 @@ impl HeadersExport {
     }
 }
 
-/// How many values a parameter or result type of Rust is in WebAssembly.
+/// The number of WebAssembly values in a Rust parameter or result type.
 pub(crate) trait Arity {
     const ARITY: usize;
 }
@@ -208,7 +210,7 @@ fn signature(ty: &str, params: usize, results: usize) -> String {
     format!("({}) -> {}", vec![ty; params].join(", "), if results == 0 { "()" } else { ty })
 }
 
-/// A function's type as an operator reads it: `(i32, i32) -> i32`.
+/// A function's type in the form that error messages show: `(i32, i32) -> i32`.
 pub(crate) struct Signature<'a>(pub &'a FuncType);
 
 impl fmt::Display for Signature<'_> {

@@ -1,8 +1,8 @@
-//! What operators write, as plain structs: the arguments of our directives and `wasm.plugins` of APISIX's
-//! `config.yaml`.
+//! The operator's configuration as plain structs: the arguments of the directives, and
+//! `wasm.plugins` of APISIX's `config.yaml`.
 //!
-//! Nothing of nginx is named here: a directive's handler gives its arguments and turns an [`Error`] into nginx's
-//! `[emerg]` line.
+//! This room does not know nginx: a directive's handler passes its arguments and turns an [`Error`]
+//! into nginx's `[emerg]` line.
 
 use std::fmt;
 
@@ -14,11 +14,11 @@ pub mod units;
 pub use options::{FailurePolicy, Options, Overrides};
 pub use plugin::{Phase, PluginDeclaration};
 
-/// Why something is refused, in words for the operator. Where it stands is the caller's to say.
+/// Why a value is refused, in words for the operator. The caller adds the place where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error(String);
 
-/// The answer of every parser here.
+/// The result of every parser here.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

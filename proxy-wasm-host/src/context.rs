@@ -1,9 +1,12 @@
-//! Contexts and their ids: which exist in an instance, whose they are, and which one is effective.
+//! Contexts and their ids: which contexts an instance has, which plugin context owns each HTTP
+//! context, and which one is effective.
 //!
-//! Spec v0.2.1, "Context lifecycle". Ids count from 1 for plugin and HTTP contexts together. A plugin context takes a freed
-//! plugin id, oldest first, else the next number; an HTTP context takes a freed id of its plugin context, else the next number;
-//! with a plugin context the ids of its HTTP contexts go. So in the steady state a request's context costs no allocation and
-//! no look-up: it is an index into a slab, and its id is written there.
+//! Spec v0.2.1, "Context lifecycle". Plugin and HTTP contexts count their ids together, from 1. A
+//! plugin context takes the plugin id that was freed first, else the next number. An HTTP context
+//! takes an id that its plugin context freed, else the next number. When a plugin context ends, the
+//! ids of its HTTP contexts are given up. In the steady state a request's context therefore costs
+//! neither an allocation nor a look-up: the context is an index into a slab, and its id is stored
+//! there.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,27 +16,27 @@ use tracing::info;
 use super::abi::Status;
 use super::host::Origin;
 
-/// Where a context stands in the slab of its kind.
+/// The position of a context in the slab of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContextKey {
     Plugin(usize),
     Http(usize),
 }
 
-/// How far a context has come.
+/// How far a context has come in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// No context; its id waits to be used again.
+    /// There is no context here; the id waits to be used again.
     Free,
-    /// A plugin context that the running instance has not seen yet.
+    /// A plugin context that the running instance has not created yet.
     Registered,
     /// Created in the running instance, and in use.
     Open,
     /// A plugin context whose configuration the plugin refused.
     Refused,
-    /// `proxy_on_done` said false: the plugin will call `proxy_done`.
+    /// `proxy_on_done` returned false: the plugin will call `proxy_done`.
     Pending,
-    /// `proxy_done` was called: log and delete follow when the guest has returned.
+    /// `proxy_done` was called. Log and delete follow when the guest has returned.
     Ended,
 }
 
@@ -41,11 +44,12 @@ struct PluginSlot {
     id: u32,
     stage: Stage,
     configuration: Arc<[u8]>,
-    /// HTTP contexts that are not free.
+    /// The number of HTTP contexts that are not free.
     live: usize,
-    /// Free HTTP contexts, by index; the last freed is used first, its slot being warm.
+    /// Free HTTP contexts, by index. The one that was freed last is used first, because its slot is
+    /// still in the CPU's cache.
     free: Vec<usize>,
-    /// Its owner let go of it; it ends with its last HTTP context.
+    /// The owner has dropped the plugin context; it ends with its last HTTP context.
     retired: bool,
 }
 
@@ -53,19 +57,21 @@ struct HttpSlot<S> {
     id: u32,
     stage: Stage,
     plugin: usize,
-    /// The request, until it is over.
+    /// The request; `None` when it is over.
     stream: Option<S>,
 }
 
-/// Every context of a VM. Outlives the instance, so that a plugin context keeps its id when the instance is replaced.
+/// Every context of a VM. It outlives the instance, so that a plugin context keeps its id when the
+/// instance is replaced.
 pub struct Contexts<S> {
     plugins: Vec<PluginSlot>,
     http: Vec<HttpSlot<S>>,
-    /// Freed plugin contexts, oldest first.
+    /// Freed plugin contexts, the oldest first.
     free_plugins: VecDeque<usize>,
-    /// Slots whose id went with their plugin context.
+    /// Slots of HTTP contexts whose ids ended with their plugin context.
     vacant_http: Vec<usize>,
-    /// For ids that come from the guest; changes only when an id is first used or goes.
+    /// Finds a context by an id from the guest. Changes only when an id is used for the first time,
+    /// or ends.
     by_id: HashMap<u32, ContextKey>,
     last_id: u32,
     effective: Option<ContextKey>,
@@ -88,7 +94,7 @@ impl<S> Default for Contexts<S> {
     }
 }
 
-/// What host functions ask.
+/// The part that host functions use.
 impl<S> Contexts<S> {
     /// The request of the effective context, if it is an HTTP context whose request still lives.
     pub fn effective_stream_mut(&mut self) -> Option<&mut S> {
@@ -98,7 +104,7 @@ impl<S> Contexts<S> {
         }
     }
 
-    /// As [`Self::effective_stream_mut`].
+    /// The same request as [`Self::effective_stream_mut`], borrowed shared.
     pub fn effective_stream(&self) -> Option<&S> {
         match self.effective? {
             ContextKey::Http(index) => self.http[index].stream.as_ref(),
@@ -106,7 +112,7 @@ impl<S> Contexts<S> {
         }
     }
 
-    /// The effective context, as what a call from it is told by.
+    /// Who is calling: the effective context, with its plugin context and its request.
     pub fn origin(&self) -> Origin<'_, S> {
         match self.effective {
             Some(ContextKey::Http(index)) => {
@@ -117,7 +123,7 @@ impl<S> Contexts<S> {
                 let id = self.plugins[index].id;
                 Origin { plugin_context: id, context: id, stream: None }
             }
-            // The start function runs in no context.
+            // The start function runs outside every context.
             None => Origin { plugin_context: 0, context: 0, stream: None },
         }
     }
@@ -131,7 +137,8 @@ impl<S> Contexts<S> {
         Ok(())
     }
 
-    /// The configuration of the plugin context that the effective context is, or belongs to; empty in the start function.
+    /// The configuration of the effective plugin context, or of the effective HTTP context's plugin
+    /// context; empty in the start function.
     pub fn plugin_configuration(&self) -> &[u8] {
         match self.effective {
             Some(ContextKey::Http(index)) => &self.plugins[self.http[index].plugin].configuration,
@@ -140,10 +147,10 @@ impl<S> Contexts<S> {
         }
     }
 
-    /// `proxy_done`: the effective context may be logged and deleted.
+    /// `proxy_done`: the effective context may now be logged and deleted.
     ///
     /// # Errors
-    /// `NotFound` when its `proxy_on_done` did not say false before.
+    /// `NotFound` when `proxy_on_done` of this context has not returned false before.
     pub fn done(&mut self) -> Result<(), Status> {
         let key = self.effective.ok_or(Status::NotFound)?;
         let stage = self.stage_mut(key);
@@ -156,9 +163,9 @@ impl<S> Contexts<S> {
     }
 }
 
-/// What the VM does with them.
+/// The part that the VM uses.
 impl<S> Contexts<S> {
-    /// Makes a plugin context that no instance has seen yet.
+    /// Makes a plugin context that no instance has created yet.
     pub(crate) fn register(&mut self, configuration: Arc<[u8]>) -> usize {
         if let Some(index) = self.free_plugins.pop_front() {
             let slot = &mut self.plugins[index];
@@ -180,7 +187,8 @@ impl<S> Contexts<S> {
         index
     }
 
-    /// Makes an HTTP context of a plugin context: answers where it stands, its id and that of the plugin context.
+    /// Makes an HTTP context of a plugin context. Returns its index, its id, and the id of the
+    /// plugin context.
     #[inline]
     pub(crate) fn open(&mut self, plugin: usize, stream: S) -> (usize, u32, u32) {
         let owner = &mut self.plugins[plugin];
@@ -205,7 +213,7 @@ impl<S> Contexts<S> {
         index
     }
 
-    /// Makes a context the effective one: what every callback begins with.
+    /// Makes a context the effective one; every callback begins with this.
     #[inline]
     pub(crate) fn enter(&mut self, key: ContextKey) {
         self.effective = Some(key);
@@ -229,12 +237,13 @@ impl<S> Contexts<S> {
         *self.stage_mut(key) = stage;
     }
 
-    /// The configuration of a plugin context.
+    /// The configuration that belongs to a plugin context.
     pub(crate) fn configuration(&self, plugin: usize) -> &Arc<[u8]> {
         &self.plugins[plugin].configuration
     }
 
-    /// Lets a context wait for `proxy_done`; its request, if it has one, does not wait with it.
+    /// Makes a context wait for `proxy_done`. The context lets go of its request, which does not
+    /// wait.
     pub(crate) fn suspend(&mut self, key: ContextKey) {
         self.set_stage(key, Stage::Pending);
         if let ContextKey::Http(index) = key {
@@ -242,7 +251,8 @@ impl<S> Contexts<S> {
         }
     }
 
-    /// Frees an HTTP context. Tells its plugin context if that waited for nothing else to end.
+    /// Frees an HTTP context. Returns its plugin context if that was waiting for this last one to
+    /// end.
     pub(crate) fn release_http(&mut self, index: usize) -> Option<usize> {
         let slot = &mut self.http[index];
         slot.stage = Stage::Free;
@@ -255,14 +265,15 @@ impl<S> Contexts<S> {
         (owner.retired && owner.live == 0).then_some(plugin)
     }
 
-    /// The owner of a plugin context lets go of it: true if it can end now, false if HTTP contexts of it still live.
+    /// Marks that the owner of a plugin context has dropped it. Returns true if it can end now,
+    /// false if it still has HTTP contexts.
     pub(crate) fn retire(&mut self, plugin: usize) -> bool {
         let slot = &mut self.plugins[plugin];
         slot.retired = true;
         slot.live == 0
     }
 
-    /// Frees a plugin context, and the ids of its HTTP contexts for good.
+    /// Frees a plugin context, and ends the ids of its HTTP contexts for good.
     pub(crate) fn release_plugin(&mut self, index: usize) {
         let slot = &mut self.plugins[index];
         slot.stage = Stage::Free;
@@ -280,12 +291,13 @@ impl<S> Contexts<S> {
         !self.ended.is_empty()
     }
 
-    /// The next context that called `proxy_done` and waits to be logged and deleted.
+    /// Returns the next context that called `proxy_done` and has to be logged and deleted.
     pub(crate) fn next_ended(&mut self) -> Option<ContextKey> {
         self.ended.pop()
     }
 
-    /// The instance is gone: its HTTP contexts end with it, its plugin contexts wait for the next one.
+    /// The instance is gone: its HTTP contexts end with it, and its plugin contexts wait for the
+    /// next instance.
     pub(crate) fn forget_instance(&mut self) {
         self.effective = None;
         self.ended.clear();
@@ -304,14 +316,15 @@ impl<S> Contexts<S> {
         }
     }
 
-    /// Every context that exists in the instance, HTTP contexts first: the order in which they end with the VM.
+    /// Returns every context that exists in the instance, HTTP contexts first. They end in this
+    /// order when the VM ends.
     pub(crate) fn living(&self) -> Vec<ContextKey> {
         let http = self.http.iter().enumerate().map(|(index, slot)| (ContextKey::Http(index), slot.stage));
         let plugins = self.plugins.iter().enumerate().map(|(index, slot)| (ContextKey::Plugin(index), slot.stage));
         http.chain(plugins).filter(|(_, stage)| *stage != Stage::Free).map(|(key, _)| key).collect()
     }
 
-    /// How many plugin contexts and HTTP contexts there are.
+    /// The numbers of plugin contexts and of HTTP contexts.
     pub(crate) fn count(&self) -> (usize, usize) {
         let plugins = self.plugins.iter().filter(|slot| slot.stage != Stage::Free);
         let http = self.http.iter().filter(|slot| slot.stage != Stage::Free);
@@ -325,13 +338,13 @@ impl<S> Contexts<S> {
         }
     }
 
-    /// A context the guest may name: one that it knows of.
+    /// Finds a context that the guest may name: one that was created in it.
     fn find(&self, id: u32) -> Option<ContextKey> {
         let key = *self.by_id.get(&id)?;
         (!matches!(self.stage(key), Stage::Free | Stage::Registered)).then_some(key)
     }
 
-    /// The next number that is not in use; 0 means "no context" in the ABI.
+    /// Returns the next number that is not in use; 0 means "no context" in the ABI.
     fn next_id(&mut self, key: ContextKey) -> u32 {
         loop {
             self.last_id = self.last_id.wrapping_add(1);

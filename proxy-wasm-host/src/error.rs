@@ -1,29 +1,30 @@
-//! Why a plugin cannot be loaded, in words for the operator who wrote the line that names it.
+//! Why a plugin cannot be loaded, in words for the operator who wrote the directive that names it.
 //!
-//! What goes wrong later has its own types, where it happens: a host function answers a [`Status`], a callback that does not
-//! return is a [`Failure`](crate::Failure).
+//! Later failures have their own types: a host function returns a [`Status`], and a callback that
+//! does not return is a [`Failure`](crate::Failure).
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::abi::Status;
 
-/// A fault of a plugin's file, or of the machine that should run it. Reads after "plugin NAME ".
+/// A fault of a plugin's file, or of the machine that should run it. The text is read after "plugin
+/// NAME ".
 #[derive(Debug)]
 pub enum Error {
-    /// Wasmtime does not run here.
+    /// Wasmtime does not run on this machine.
     Engine(wasmtime::Error),
-    /// Neither a binary module nor the text of one.
+    /// The file is neither a binary module nor the text of one.
     NotWasm,
-    /// It looks like a module, but is none.
+    /// The file looks like a module, but is not valid.
     Compile(wasmtime::Error),
-    /// Compiling it took this time, which is all that it may take.
+    /// Compiling the module took this long, which is the limit.
     CompileTimeout(Duration),
-    /// Compiling it took these bytes, which are all that it may take.
+    /// Compiling the module took this many bytes of memory, which is the limit.
     CompileMemory(usize),
-    /// It was not compiled, and not for its own fault.
+    /// The module was not compiled, for a reason that is not in the module.
     Compiler(String),
-    /// A module, but not a plugin that this host can run.
+    /// The file is a module, but not a plugin that this host can run.
     Plugin(String),
 }
 
@@ -58,12 +59,13 @@ impl From<Error> for Status {
     }
 }
 
-/// An error of wasmtime with its causes, as one line of a log: that of a text module comes with the lines it is about.
+/// An error of wasmtime with its causes, as one line of a log. Wasmtime shows the lines at fault of
+/// a text module below each other.
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {
     single_spaced(&format!("{error:#}"))
 }
 
-/// A text without line breaks and indentation.
+/// Replaces line breaks and indentation by single spaces.
 pub(crate) fn single_spaced(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

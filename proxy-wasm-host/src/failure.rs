@@ -1,4 +1,4 @@
-//! Why a callback gave no answer, what is written about it, and how soon its plugin is tried again.
+//! Why a callback did not return, what is logged about it, and when its plugin is tried again.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,34 +11,35 @@ use super::joined;
 use crate::error::{one_line, single_spaced};
 use crate::wasm::wasi::ProcExit;
 
-/// Why a callback gave no answer. What it means for a request is the host's policy (`wasm_failure`); what it means for the
-/// instance is decided here: one that was interrupted is never used again.
+/// Why a callback did not return a usable result. The operator's policy (`wasm_failure`) decides
+/// what this means for the request. For the instance the rule is fixed: an instance whose call was
+/// interrupted is never used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// The guest, or a host function in it, trapped: the cause, and the guest's backtrace.
+    /// The guest, or a host function that it called, trapped: the cause, and the guest's backtrace.
     Trap(Box<Cause>),
-    /// It ran past its deadline.
+    /// The callback ran past its deadline.
     Timeout,
-    /// It called `proc_exit`.
+    /// The plugin called `proc_exit`.
     Exit(i32),
     /// No instance could be made.
     Start(Box<Cause>),
-    /// The plugin refused its configuration, or that of its VM.
+    /// The plugin refused its configuration, or the configuration of its VM.
     Refused(Callback),
-    /// It returned a number that is no `proxy_action_t`.
+    /// The callback returned a number that is not a `proxy_action_t`.
     BadAction(i32),
-    /// The instance that the context lived in failed in another call.
+    /// The instance of this context failed in another call.
     Gone,
-    /// The plugin failed again and again, and is not tried for this long.
+    /// The plugin failed several times in a row, and is not tried for this long.
     Unavailable {
         /// Milliseconds until the next attempt.
         retry_in_ms: u32,
     },
-    /// It is called from within one of its own calls.
+    /// The plugin was called from within one of its own calls.
     Reentrant,
 }
 
-/// What happened, in words.
+/// The cause of a failure, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause(String);
 
@@ -54,12 +55,13 @@ impl fmt::Display for Cause {
     }
 }
 
-// What every callback comes to is handed on from room to room: it stays small.
+// Every callback returns this result through several modules, so it must stay small.
 const _: () = assert!(size_of::<Result<i32, Failure>>() <= 16);
 
 impl Failure {
-    /// Whether there is an error line about it already, or about what it comes of: a plugin that fails is no news to each of the
-    /// requests that it fails. The others are the caller's to tell.
+    /// Returns whether an error line about this failure, or about its cause, has been written
+    /// already: a failed plugin must not log a line for each request that it fails. For the other
+    /// failures the caller writes the line.
     pub fn is_reported(&self) -> bool {
         match self {
             Self::Trap(_) | Self::Timeout | Self::Exit(_) | Self::Start(_) | Self::Refused(_) => true,
@@ -68,7 +70,7 @@ impl Failure {
         }
     }
 
-    /// What wasmtime says of a call of that plugin that did not return.
+    /// Reads the failure from wasmtime's error for a call that did not return.
     pub(crate) fn of(error: &wasmtime::Error, plugin: &str) -> Self {
         if let Some(ProcExit(code)) = error.downcast_ref() {
             return Self::Exit(*code);
@@ -76,13 +78,15 @@ impl Failure {
         if let Some(Trap::Interrupt) = error.downcast_ref() {
             return Self::Timeout;
         }
-        // The backtrace is a context of the error, on top of its cause, and has a line per frame; the outermost may be ours.
+        // The backtrace is a context of the error, on top of its cause, and has one line per frame.
+        // The outermost frame may be that of [`joined`].
         let mut cause = single_spaced(&error.root_cause().to_string());
         if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
             let shown = backtrace.frames().iter().filter(|frame| !joined::is_own(frame)).count();
             let frames: Vec<_> = backtrace.to_string().lines().skip(1).take(shown).map(single_spaced).collect();
             cause += ", backtrace: ";
-            // Go's modules and those of WAT bear no name; the plugin's tells more than wasmtime's word for that.
+            // Modules from Go and from WAT have no name; the plugin's name says more than
+            // wasmtime's placeholder.
             cause += &frames.join(", ").replace("<unknown>!", &format!("{plugin}!"));
         }
         Self::Trap(cause.into())
@@ -111,10 +115,10 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Failure {
-    /// For an instance that was not made.
+    /// Reads the failure from wasmtime's error for an instance that was not made.
     pub(crate) fn start(error: &wasmtime::Error, plugin: &str) -> Self {
         match Self::of(error, plugin) {
-            // Without a guest on the stack it did not come to run: a limit, or the machine.
+            // Without a guest on the stack the guest never ran: a limit stopped it, or the machine.
             Self::Trap(_) if error.downcast_ref::<WasmBacktrace>().is_none() => Self::Start(one_line(error).into()),
             failure => failure,
         }
@@ -136,15 +140,16 @@ impl fmt::Display for CallFailed<'_> {
     }
 }
 
-/// How often a failure may be told that leaves the instance as it is: each request can bring one.
+/// The shortest time between two lines about failures that leave the instance running, because
+/// every request can bring such a failure.
 const TELL_AGAIN: Duration = Duration::from_secs(1);
 
-/// When such a failure of a plugin was told last.
+/// When a failure of this kind was last logged for a plugin.
 #[derive(Debug, Default)]
 pub(crate) struct Told(Cell<Option<Instant>>);
 
 impl Told {
-    /// Whether to tell one that happens now.
+    /// Returns whether to log a failure that happens now.
     pub fn again(&self, now: Instant) -> bool {
         let due = self.0.get().is_none_or(|last| now - last >= TELL_AGAIN);
         if due {
@@ -154,27 +159,28 @@ impl Told {
     }
 }
 
-/// An instance that lived this long without failing was healthy: the next may start at once.
+/// An instance that ran this long without failing was healthy: the next one may start at once.
 const HEALTHY: Duration = Duration::from_secs(10);
 
 /// The longest wait between attempts.
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
-/// When the next instance may start: at once after a healthy one, then after 1 s, doubling.
+/// When the next instance may start: at once after a healthy one, then after 1 s, then after twice
+/// as long each time.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
-    /// In a row.
+    /// Failures in a row.
     failures: u32,
     started: Option<Instant>,
     not_before: Option<Instant>,
 }
 
 impl Backoff {
-    /// To be asked before an instance is made.
+    /// Must be called before an instance is made.
     pub fn start(&mut self, now: Instant) -> Result<(), Failure> {
         match self.not_before {
             Some(time) if time > now => {
-                // Rounded up: whoever waits for so long does not come too early.
+                // Rounded up, so that a caller who waits this long does not come too early.
                 let retry_in_ms = (time - now).as_nanos().div_ceil(1_000_000);
                 Err(Failure::Unavailable { retry_in_ms: u32::try_from(retry_in_ms).unwrap_or(u32::MAX) })
             }
@@ -185,12 +191,13 @@ impl Backoff {
         }
     }
 
-    /// How long no instance may start.
+    /// How long it takes until an instance may start.
     pub fn wait(&self, now: Instant) -> Option<Duration> {
         self.not_before.and_then(|time| time.checked_duration_since(now)).filter(|wait| !wait.is_zero())
     }
 
-    /// The instance failed. Answers how long no other will be started, if there is to be a wait.
+    /// Records that the instance failed. Returns how long no other will be started; `None` if the
+    /// next may start at once.
     pub fn failed(&mut self, now: Instant) -> Option<Duration> {
         if self.started.is_some_and(|started| now - started >= HEALTHY) {
             self.failures = 0;
@@ -202,7 +209,7 @@ impl Backoff {
     }
 }
 
-/// After so many failures in a row, the first not counted.
+/// The wait after this many failures in a row, not counting the first.
 fn delay(failures: u32) -> Duration {
     Duration::from_secs(1 << (failures - 1).min(6)).min(LONGEST_DELAY)
 }

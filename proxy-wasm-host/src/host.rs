@@ -1,8 +1,10 @@
-//! What a host gives to plugins, as traits: one per chapter of the spec.
+//! What a host offers to plugins, as traits: one per chapter of the spec.
 //!
-//! [`Host`] is what a VM can always reach; [`Stream`] is one request, reachable through the HttpContext that stands for it.
-//! nginx implements them on a worker and a request, [`local`](crate::local) on plain structs. Arguments have been checked for memory safety when they
-//! arrive here, and header names and values for CR, LF and NUL; whether they make sense is the host's to say.
+//! [`Host`] is what a VM can always reach. [`Stream`] is one request, reached through the
+//! HttpContext of that request. nginx's module implements them on a worker and a request,
+//! [`local`](crate::local) on plain structs. Arguments that arrive here have been checked for
+//! memory safety, and header names and values for CR, LF and NUL; the host decides whether they
+//! make sense.
 
 use std::borrow::Cow;
 
@@ -10,10 +12,10 @@ use super::abi::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
 use super::pairs::Pairs;
 use super::property::PropertyPath;
 
-/// The answer of a host function that is not a value.
+/// The result of a host function.
 pub type Result<T = ()> = std::result::Result<T, Status>;
 
-/// Everything a VM can call on its host.
+/// Everything that a VM can call on its host.
 pub trait Host:
     Logging<Self::Stream>
     + Clocks
@@ -29,39 +31,41 @@ pub trait Host:
     /// One HTTP request and its response.
     type Stream: Stream;
 
-    /// The instance came up. This and what follows is for a host that counts, and not of the spec.
+    /// The instance has started. This method and the next ones are not of the spec: they let a host
+    /// keep statistics.
     fn instance_started(&mut self) {}
-    /// A request has met the plugin.
+    /// A request has reached the plugin.
     fn stream_opened(&mut self) {}
     /// The plugin has started a call to another server.
     fn call_started(&mut self) {}
-    /// A callback begins, or several that follow each other. Answers whether they are to be measured.
+    /// A callback begins, or several that follow each other. Returns whether to measure them.
     fn guest_entered(&mut self) -> bool {
         false
     }
-    /// So many callbacks ended, the last one well or not; if they were to be measured, with so many bytes of linear memory in use.
+    /// This many callbacks ended; `_returned` says whether the last of them returned. If they were
+    /// measured, `_memory_size` is the size of the linear memory in bytes.
     fn guest_left(&mut self, _callbacks: usize, _returned: bool, _memory_size: Option<usize>) {}
 }
 
-/// Everything a plugin can do to one request.
+/// Everything that a plugin can do to one request.
 pub trait Stream: HeaderMaps + Buffers + Properties + LocalResponse + StreamControl + 'static {}
 
-/// Who calls: for functions whose effect comes back to a context later.
+/// Who calls: for functions whose result comes back to a context later.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a, S> {
-    /// The PluginContext that the effective context is, or belongs to.
+    /// The effective plugin context, or the plugin context of the effective HttpContext.
     pub plugin_context: u32,
     /// The effective context.
     pub context: u32,
-    /// The request of the effective context, if it is an HttpContext whose request still lives.
+    /// The request of the effective context, if that is an HttpContext whose request still lives.
     pub stream: Option<&'a S>,
 }
 
 /// Spec, "Logging".
 pub trait Logging<S> {
-    /// The lowest level that is written.
+    /// The lowest level that is logged.
     fn log_level(&self, stream: Option<&S>) -> LogLevel;
-    /// Writes one line: to the request's log if there is one, else to the worker's.
+    /// Writes one line: to the request's log if there is a request, else to the worker's.
     fn log(&self, stream: Option<&S>, level: LogLevel, message: &[u8]);
 }
 
@@ -73,7 +77,7 @@ pub trait Clocks {
 
 /// Spec, "Timers".
 pub trait Timers {
-    /// Calls `proxy_on_tick` of `plugin_context` every `period` milliseconds; 0 stops it.
+    /// Calls `proxy_on_tick` of `plugin_context` every `period` milliseconds; 0 stops the calls.
     fn set_tick_period(&mut self, plugin_context: u32, period: u32) -> Result;
 }
 
@@ -83,11 +87,11 @@ pub trait HeaderMaps {
     fn for_each_header(&self, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> Result;
     /// The first value of `name`, compared without case.
     fn header(&self, map: MapType, name: &[u8]) -> Result<Option<Cow<'_, [u8]>>>;
-    /// Appends a field, keeping those of the same name.
+    /// Appends a field, and keeps the fields that have the same name.
     fn add_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result;
-    /// Sets a field, in place of all of the same name.
+    /// Sets a field, in place of all fields that have the same name.
     fn replace_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result;
-    /// Removes all fields of that name; none is no error.
+    /// Removes all fields of that name; `Ok` if there are none.
     fn remove_header(&mut self, map: MapType, name: &[u8]) -> Result;
     /// Replaces the whole map.
     fn set_headers(&mut self, map: MapType, pairs: Pairs<'_>) -> Result;
@@ -95,11 +99,13 @@ pub trait HeaderMaps {
 
 /// Spec, "Buffers", on the bodies of the request and the response.
 pub trait Buffers {
-    /// Bytes in the buffer now. `NotFound` outside the callback that may see it.
+    /// The number of bytes that are in the buffer now. `NotFound` outside the callbacks that may
+    /// see the buffer.
     fn buffer_size(&self, buffer: BufferType) -> Result<usize>;
-    /// Fills `into` from `start`; the range lies inside the buffer.
+    /// Fills `into` with the bytes from `start` on; the range lies inside the buffer.
     fn read_buffer(&self, buffer: BufferType, start: usize, into: &mut [u8]) -> Result;
-    /// Replaces `size` bytes at `start` by `value`; the range lies inside the buffer (append: `start` is its size, `size` is 0).
+    /// Replaces `size` bytes at `start` by `value`; the range lies inside the buffer. To append,
+    /// `start` is the buffer's size, and `size` is 0.
     fn replace_buffer(&mut self, buffer: BufferType, start: usize, size: usize, value: &[u8]) -> Result;
 }
 
@@ -111,12 +117,12 @@ pub trait Properties {
     fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result;
 }
 
-/// An answer the plugin gives in the upstream's place.
+/// A response that the plugin sends in place of the upstream's.
 #[derive(Clone, Copy, Debug)]
 pub struct Response<'a> {
     /// HTTP status code.
     pub status: u32,
-    /// Why, for the log.
+    /// The reason, for the log.
     pub details: &'a [u8],
     /// The body; empty for none.
     pub body: &'a [u8],
@@ -128,36 +134,37 @@ pub struct Response<'a> {
 
 /// Spec, "HTTP streams": `proxy_send_local_response`.
 pub trait LocalResponse {
-    /// Answers the request; takes effect when the callback has returned.
+    /// Answers the request. Takes effect when the callback has returned.
     fn send_local_response(&mut self, response: Response<'_>) -> Result;
 }
 
 /// Spec, "Common HTTP and TCP stream operations".
 pub trait StreamControl {
-    /// Resumes a paused half; takes effect when the callback has returned.
+    /// Resumes a paused half of the stream. Takes effect when the callback has returned.
     fn continue_stream(&mut self, stream: StreamType) -> Result;
-    /// Ends the stream; takes effect when the callback has returned.
+    /// Ends the stream. Takes effect when the callback has returned.
     fn close_stream(&mut self, stream: StreamType) -> Result;
 }
 
 /// An outgoing HTTP request.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpCall<'a> {
-    /// Where to: an authority, a URI or an upstream's name.
+    /// The server: an authority, a URI or an upstream's name.
     pub upstream: &'a [u8],
-    /// Header fields, pseudo headers among them.
+    /// Header fields, including pseudo headers.
     pub headers: Pairs<'a>,
     /// The body; empty for none.
     pub body: &'a [u8],
     /// Trailer fields.
     pub trailers: Pairs<'a>,
-    /// For connect, send and read together.
+    /// The time for connecting, sending and reading together.
     pub timeout_ms: u32,
 }
 
 /// Spec, "HTTP calls".
 pub trait HttpCalls<S> {
-    /// Starts a call and answers its id; the response comes by `proxy_on_http_call_response`, never before the guest has returned.
+    /// Starts a call and returns its id. The response comes by `proxy_on_http_call_response`, never
+    /// before the guest has returned.
     fn http_call(&mut self, origin: Origin<'_, S>, call: HttpCall<'_>) -> Result<u32>;
 }
 
@@ -176,9 +183,9 @@ pub struct GrpcCall<'a> {
 
 /// Spec, "gRPC calls".
 pub trait GrpcCalls<S> {
-    /// Starts a unary call and answers its id.
+    /// Starts a unary call and returns its id.
     fn grpc_call(&mut self, origin: Origin<'_, S>, call: GrpcCall<'_>, message: &[u8], timeout_ms: u32) -> Result<u32>;
-    /// Opens a stream and answers its id.
+    /// Opens a stream and returns its id.
     fn grpc_stream(&mut self, origin: Origin<'_, S>, call: GrpcCall<'_>) -> Result<u32>;
     /// Sends a message on a stream.
     fn grpc_send(&mut self, origin: Origin<'_, S>, id: u32, message: &[u8], end_of_stream: bool) -> Result;
@@ -190,21 +197,21 @@ pub trait GrpcCalls<S> {
 
 /// Spec, "Shared Key-Value Store".
 pub trait SharedData {
-    /// Appends the value to `value`, and answers its CAS number.
+    /// Appends the value to `value`, and returns its CAS number.
     fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32>;
-    /// Sets a value; `cas` 0 sets it whatever it was.
+    /// Sets a value; a `cas` of 0 sets it whatever its number is.
     fn set_shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &[u8], cas: u32) -> Result;
 }
 
 /// Spec, "Shared Queues".
 pub trait SharedQueues {
-    /// Makes or opens a queue; `plugin_context` is told when it has items.
+    /// Makes or opens a queue, and notifies `plugin_context` when it has items.
     fn register_queue(&mut self, plugin_context: u32, vm_id: &[u8], name: &[u8]) -> Result<u32>;
     /// Finds a queue.
     fn resolve_queue(&mut self, vm_id: &[u8], name: &[u8]) -> Result<u32>;
     /// Appends an item.
     fn enqueue(&mut self, queue: u32, value: &[u8]) -> Result;
-    /// Takes the oldest item, and appends it to `value`.
+    /// Takes the oldest item and appends it to `value`.
     fn dequeue(&mut self, queue: u32, value: &mut Vec<u8>) -> Result;
 }
 
@@ -222,6 +229,6 @@ pub trait Metrics {
 
 /// Spec, "Foreign function interface".
 pub trait ForeignFunctions<S> {
-    /// Calls a function of the host by name; `NotFound` when there is none.
+    /// Calls a function of the host by its name; `NotFound` when there is none.
     fn call_foreign_function(&mut self, origin: Origin<'_, S>, name: &[u8], arguments: &[u8]) -> Result<Vec<u8>>;
 }

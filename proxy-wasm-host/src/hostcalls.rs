@@ -1,8 +1,9 @@
-//! Host functions: what a plugin imports from `env`, one file per chapter of the spec.
+//! Host functions: what a plugin imports from `env`, with one file per chapter of the spec.
 //!
-//! Every import of ABI 0.1.0, 0.2.0 and 0.2.1 is here, whatever version the plugin advertises: the versions differ in
-//! names, not in what a name means. A host function is a small safe function on a [`Guest`]; its arguments are what the
-//! guest's mean, and [`answer`] alone turns its result into what the guest gets.
+//! Every import of ABI 0.1.0, 0.2.0 and 0.2.1 is defined, whatever version the plugin advertises:
+//! the versions use different names, but never give one name two meanings. A host function is a
+//! small safe function on a [`Guest`]. It takes its arguments already decoded, and only [`answer`]
+//! turns its result into the number that the guest gets.
 
 use wasmtime::{Caller, Linker, Module};
 
@@ -11,7 +12,7 @@ use super::host::Host;
 use super::memory::{Error, Guest, Result};
 use super::state::VmState;
 
-/// Defines host functions: `"name" (what the guest passes) => function(what it means);`.
+/// Defines host functions: `"name" (the guest's parameters) => function(decoded arguments);`.
 macro_rules! hostcalls {
     ($linker:ident: $($name:literal ($($argument:ident: $type:ty),*) => $function:ident($($value:expr),*);)*) => {
         $($linker.func_wrap("env", $name, |caller: wasmtime::Caller<'_, $crate::state::VmState<H>>, $($argument: $type),*| {
@@ -43,11 +44,11 @@ mod timers;
 mod toolchains;
 mod wasi;
 
-/// Defines every function of `env`, with the types that `module` imports where there is more than one; those of WASI are
-/// [`wasi`](crate::wasm::wasi)'s.
+/// Defines every function of `env`. Where a function has several types, it gets the type that
+/// `module` imports. [`wasi`](crate::wasm::wasi) defines the functions of WASI.
 ///
 /// # Errors
-/// When the linker has one of these names already.
+/// When the linker has a function of one of these names already.
 pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>, module: &Module) -> wasmtime::Result<()> {
     buffers::add_to_linker(linker)?;
     clocks::add_to_linker(linker)?;
@@ -68,7 +69,7 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>, module: &Module) 
     toolchains::add_to_linker(linker)
 }
 
-/// Runs one host function and answers the guest.
+/// Runs one host function and returns its status to the guest.
 fn answer<'a, H: Host>(
     caller: Caller<'a, VmState<H>>,
     call: impl FnOnce(&mut Guest<'a, H>) -> Result,

@@ -1,4 +1,4 @@
-//! One running instance of a plugin: its store, its exports, and how it comes up.
+//! One running instance of a plugin: its store, its exports, and how it starts.
 
 use std::mem;
 use std::sync::Arc;
@@ -18,15 +18,16 @@ pub(crate) struct Instance<H: Host> {
     pub store: Store<VmState<H>>,
     pub callbacks: Callbacks,
     pub joined: Option<Joined>,
-    /// `proxy_on_vm_start` was called; it is called once, with the first plugin context.
+    /// `proxy_on_vm_start` has been called. It is called once, with the first plugin context.
     pub vm_started: bool,
 }
 
-/// Why an instance did not come up: the function it failed in, and how.
+/// Why an instance did not start: the function that failed, and how it failed.
 pub(crate) type NotStarted = (&'static str, Failure);
 
 impl<H: Host> Instance<H> {
-    /// Makes an instance and runs its start functions. The contexts go with it, or stay where they are if it does not come up.
+    /// Makes an instance and runs its start functions. The contexts move into the instance; if it
+    /// does not start, they stay where they are.
     pub fn start(plugin: &Plugin<H>, host: H, contexts: &mut Contexts<H::Stream>) -> Result<Self, NotStarted> {
         let state = plugin.state(host, mem::take(contexts));
         let mut store = Store::new(plugin.engine().wasmtime(), state);
@@ -43,7 +44,8 @@ impl<H: Host> Instance<H> {
         }
     }
 
-    /// What every call begins with: its context is effective, and its time starts to run. Answers whether it is measured.
+    /// Begins a call: makes its context effective and starts its deadline. Returns whether to
+    /// measure the call.
     #[inline]
     pub fn enter(&mut self, effective: ContextKey, ticks: u64) -> bool {
         self.store.set_epoch_deadline(ticks);
@@ -52,7 +54,7 @@ impl<H: Host> Instance<H> {
         state.host.guest_entered()
     }
 
-    /// What every call ends with, of one callback or several.
+    /// Ends a call, of one callback or of several.
     #[inline]
     pub fn leave(&mut self, callbacks: usize, returned: bool, measured: bool) {
         let memory_size = measured.then(|| self.memory_size());
@@ -64,18 +66,19 @@ impl<H: Host> Instance<H> {
         &mut self.store.data_mut().contexts
     }
 
-    /// Bytes of linear memory.
+    /// The size of the linear memory, in bytes.
     pub fn memory_size(&self) -> usize {
         self.store.data().guest.as_ref().map_or(0, |guest| guest.memory.data_size(&self.store))
     }
 
-    /// Ends the instance; its contexts outlive it.
+    /// Ends the instance and returns its contexts, which outlive it.
     pub fn into_contexts(self) -> Contexts<H::Stream> {
         self.store.into_data().contexts
     }
 }
 
-/// Spec, "Integration": `_initialize`, and then `main`, if there is one; else `_start`. A start section runs before all of them.
+/// Spec, "Integration": calls `_initialize`, and then `main` if there is one; else calls `_start`.
+/// A start section runs before all of them.
 fn initialize<H: Host>(
     plugin: &Plugin<H>,
     store: &mut Store<VmState<H>>,
@@ -104,7 +107,8 @@ fn initialize<H: Host>(
     Ok((Callbacks::of(&instance, store), joined))
 }
 
-/// A start function may leave by `proc_exit(0)`, as a command of WASI does when its `main` is over.
+/// A start function may leave by `proc_exit(0)`, as a WASI command does when its `main` has
+/// returned.
 fn started<H: Host, R>(
     plugin: &Plugin<H>,
     function: &'static str,

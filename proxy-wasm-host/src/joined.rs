@@ -1,15 +1,18 @@
 //! Callbacks that come together, called in one crossing into the guest.
 //!
-//! A call from the host into a guest costs some 250 instructions, whatever it does: wasmtime saves and restores the state of its
-//! store, and can be left by a trap. A call from one guest to another costs ten. So beside the instance of a plugin that has these
-//! callbacks is one of a small module of our own ([`TEXT`]), in the same store and linked to the plugin's exports: it calls
-//! `proxy_on_context_create` and `proxy_on_request_headers` when a request comes, `proxy_on_done`, `proxy_on_log` and
-//! `proxy_on_delete` when it is over.
+//! A call from the host into a guest costs some 250 instructions, whatever the guest does: wasmtime
+//! saves and restores the state of its store, and prepares for a trap. A call from one guest to
+//! another costs ten. So the store of a plugin that has these callbacks also holds an instance of a
+//! small module of this host ([`TEXT`]), linked to the plugin's exports. That module calls
+//! `proxy_on_context_create` and `proxy_on_request_headers` when a request comes, and
+//! `proxy_on_done`, `proxy_on_log` and `proxy_on_delete` when it is over.
 //!
-//! Plugins see no difference, nor do operators, but that such callbacks share one deadline. Of one that traps the host can tell
-//! which it was. Where the next one needs the host first (`proxy_on_done` returned false, or the effective context was changed),
-//! it comes back, and the host goes on with single calls. So it does with a plugin that lacks one of the callbacks, or has
-//! `proxy_on_request_headers` as ABI 0.1.0 did: the compilers of the SDKs export all of them.
+//! Plugins and operators see one difference only: such callbacks share one deadline. When one of
+//! them traps, the host can tell which. Where the host must act before the next callback
+//! (`proxy_on_done` returned false, or the effective context was changed), the module returns and
+//! the host continues with single calls. The host also uses single calls for a plugin that lacks
+//! one of the callbacks (the SDKs' compilers export all of them), and for one that has
+//! `proxy_on_request_headers` of ABI 0.1.0.
 
 use wasmtime::{Extern, FrameInfo, Global, Instance, Store, TypedFunc};
 
@@ -17,32 +20,32 @@ use super::callbacks::Callback;
 use crate::error::Error;
 use crate::wasm::Engine;
 
-/// The module: WebAssembly text, compiled once per engine.
+/// The module, as WebAssembly text, compiled once per engine.
 const TEXT: &str = include_str!("joined.wat");
 
-/// As the module calls itself.
+/// The name that the module gives itself.
 const NAME: &str = "joined_callbacks";
 
-/// In the order of the module's imports.
+/// The callbacks in the order of the module's imports.
 const CALLBACKS: [Callback; 5] =
     [Callback::OnContextCreate, Callback::OnRequestHeaders, Callback::OnDone, Callback::OnLog, Callback::OnDelete];
 
-/// When a request comes.
+/// The callbacks that run when a request comes.
 pub(crate) const BEGIN: &[Callback] = &[Callback::OnContextCreate, Callback::OnRequestHeaders];
 
-/// When a context ends.
+/// The callbacks that run when a context ends.
 pub(crate) const END: &[Callback] = &[Callback::OnDone, Callback::OnLog, Callback::OnDelete];
 
-/// What [`Joined::end`] left to be done with the context.
+/// How far [`Joined::end`] came, and so what the host still has to do with the context.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
-    /// `proxy_on_done` returned false.
+    /// `proxy_on_done` returned false: wait for `proxy_done`.
     NotDone,
-    /// Log and delete.
+    /// Log and delete are still to be called.
     Done,
-    /// Delete.
+    /// Delete is still to be called.
     Logged,
-    /// Nothing.
+    /// Nothing is left to be called.
     Deleted,
 }
 
@@ -57,25 +60,27 @@ impl End {
     }
 }
 
-/// The module's instance beside that of a plugin.
+/// The module's instance, in the store of a plugin's instance.
 pub(crate) struct Joined {
     begin: TypedFunc<(u32, u32, u32, u32), u64>,
     end: TypedFunc<u32, u32>,
     returned: Global,
-    /// To be set when another context becomes effective.
+    /// The host sets this when another context becomes effective.
     pub apart: Global,
 }
 
-/// Compiles what instances of plugins have beside them: for a process that forks, so that those after it find it done.
+/// Compiles the module that calls joined callbacks. A process that forks calls this first, so that
+/// its children find the module compiled.
 ///
 /// # Errors
-/// When it cannot be compiled.
+/// When the module cannot be compiled.
 pub fn prepare(engine: &Engine) -> Result<(), Error> {
     engine.own_module(TEXT).map(drop)
 }
 
 impl Joined {
-    /// Puts an instance beside that of a plugin, if it fits.
+    /// Makes an instance of the module for a plugin's instance; `None` if the plugin's callbacks do
+    /// not fit.
     pub fn beside<T>(plugin: &Instance, engine: &Engine, store: &mut Store<T>) -> Option<Self> {
         let exports: Option<Vec<Extern>> =
             CALLBACKS.iter().map(|callback| plugin.get_export(&mut *store, callback.name())).collect();
@@ -88,8 +93,8 @@ impl Joined {
         })
     }
 
-    /// `proxy_on_context_create` of an HTTP context, and `proxy_on_request_headers`: what that returned, or nothing if it has
-    /// not been called.
+    /// Calls `proxy_on_context_create` of an HTTP context, and `proxy_on_request_headers`. Returns
+    /// what the latter returned; `None` if it has not been called.
     #[inline]
     pub fn begin<T>(
         &self,
@@ -101,7 +106,7 @@ impl Joined {
         Ok(u32::try_from(result).ok().map(u32::cast_signed))
     }
 
-    /// `proxy_on_done`, `proxy_on_log` and `proxy_on_delete`.
+    /// Calls `proxy_on_done`, `proxy_on_log` and `proxy_on_delete`.
     #[inline]
     pub fn end<T>(&self, store: &mut Store<T>, id: u32) -> wasmtime::Result<End> {
         Ok(match self.end.call(store, id)? {
@@ -118,7 +123,8 @@ impl Joined {
     }
 }
 
-/// Whether a frame of a backtrace is the module's: nobody who reads one knows of it.
+/// Returns whether a frame of a backtrace is the module's. Operators do not know the module, so
+/// such frames are not shown.
 pub(crate) fn is_own(frame: &FrameInfo) -> bool {
     frame.module().name() == Some(NAME)
 }

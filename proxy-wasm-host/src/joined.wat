@@ -1,4 +1,4 @@
-;; Calls the callbacks that come together, from beside the plugin. See joined.rs.
+;; Calls callbacks that follow each other, in one crossing into the guest. See joined.rs.
 (module $joined_callbacks
   (import "plugin" "proxy_on_context_create" (func $context_create (param i32 i32)))
   (import "plugin" "proxy_on_request_headers" (func $request_headers (param i32 i32 i32) (result i32)))
@@ -6,12 +6,12 @@
   (import "plugin" "proxy_on_log" (func $log (param i32)))
   (import "plugin" "proxy_on_delete" (func $delete (param i32)))
 
-  ;; How many callbacks have returned: so which one it was that did not.
+  ;; The number of callbacks that have returned, which tells the host which one did not.
   (global $returned (export "returned") (mut i32) (i32.const 0))
-  ;; Set by the host when the running callback changes the effective context, which the next one must find as it was.
+  ;; The host sets this when a callback changes the effective context: the next one needs the old.
   (global $apart (export "apart") (mut i32) (i32.const 0))
 
-  ;; What proxy_on_request_headers returns, as 32 bits; -1 if it is left to the host.
+  ;; Returns the 32 bits of proxy_on_request_headers; -1 if the host has to call it.
   (func (export "begin")
     (param $id i32) (param $parent i32) (param $num_headers i32) (param $end_of_stream i32) (result i64)
     (global.set $apart (i32.const 0))
@@ -22,7 +22,7 @@
     (i64.extend_i32_u
       (call $request_headers (local.get $id) (local.get $num_headers) (local.get $end_of_stream))))
 
-  ;; How many of the three have run; 0 if proxy_on_done returned false.
+  ;; Returns how many of the three have run; 0 if proxy_on_done returned false.
   (func (export "end") (param $id i32) (result i32)
     (global.set $apart (i32.const 0))
     (global.set $returned (i32.const 0))

@@ -1,9 +1,11 @@
 //! A Proxy-Wasm host, without a proxy: the ABI on wasmtime, for whatever serves requests.
 //!
-//! An embedder makes an [`Engine`](wasm::Engine), a [`Module`](wasm::Module) of each plugin's file and a [`Plugin`] of each
-//! module; a [`VmContext`] of the plugin, a [`PluginContext`] of each configuration, an [`HttpContext`] of each request, and
-//! calls the callbacks on these. What plugins ask of their host reaches the embedder through the traits of [`host`]. [`local`]
-//! implements them on plain structs; nginx's module implements them on workers and requests.
+//! An embedder makes an [`Engine`](wasm::Engine), a [`Module`](wasm::Module) for each plugin's file
+//! and a [`Plugin`] for each module. It then makes a [`VmContext`] for each plugin, a
+//! [`PluginContext`] for each configuration and an [`HttpContext`] for each request, and calls the
+//! callbacks on these. Host functions that a plugin calls reach the embedder through the traits of
+//! [`host`]. [`local`] implements these traits on plain structs; nginx's module implements them on
+//! workers and requests.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -15,12 +17,12 @@
 //! | [`callbacks`] | `proxy_on_*`: names and types |
 //! | [`failure`] | why a callback returned nothing, and when the plugin is tried again |
 //! | [`hostcalls`] | `proxy_*`: one file per chapter of the spec |
-//! | [`limits`] | what one call of a host function takes at most |
+//! | [`limits`] | the most that one call of a host function may pass |
 //! | [`target`], [`authority`] | `:path`, and `host` with `:authority`, as plugins write them |
 //! | [`memory`], [`pairs`], [`property`] | guest memory, serialized header maps, property paths |
-//! | `instance`, `joined`, [`state`] | a running instance, callbacks called in one crossing, what a store holds |
+//! | `instance`, `joined`, [`state`] | a running instance, joined callbacks, the data of a store |
 //! | [`wasm`] | wasmtime: engine, cache of compiled modules, limits, deadlines, WASI |
-//! | [`outgoing`] | calls to other servers: targets, gRPC's messages and metadata, the balancer, limits |
+//! | [`outgoing`] | calls to other servers: targets, gRPC, the balancer, limits |
 //! | [`shared`] | shared data, queues and metrics in memory that several processes map |
 //! | [`config`] | options of plugins and APISIX's `config.yaml` as plain structs |
 //! | [`status`] | the state of a worker as JSON, and as a page for browsers |

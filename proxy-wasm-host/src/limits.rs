@@ -1,25 +1,24 @@
-//! What one call of a host function takes at most.
+//! The most that one call of a host function may pass.
 //!
-//! A guest can be interrupted between its calls, not in one: so no call may take long, however
-//! large the guest's memory is. What is longer than this is refused, or cut, before it is looked
-//! at.
+//! A guest can be interrupted between host calls, but not inside one. So no call may take long,
+//! however large the guest's memory is: a longer value is refused, or cut, before it is read.
 
 /// Bytes of a name: of a field, a foreign function, an upstream, a service or a method.
 pub const NAME: usize = 64 << 10;
 
-/// Bytes of a property's path. To look for an argument, nginx compares the name with each place of
-/// the query.
+/// Bytes of a property's path. When nginx looks up an argument, it compares the name at every
+/// position of the query string.
 pub const PROPERTY_PATH: usize = 1 << 10;
 
-/// Bytes of a serialized map, or of a field's value: more than a host lets a plugin set in one
-/// request.
+/// Bytes of a serialized map, or of a field's value. It is more than a host lets a plugin set in
+/// one request.
 pub const MAP: usize = 16 << 20;
 
 /// Bytes of a host name that is to be resolved (RFC 1035, 2.3.4).
 pub const HOST_NAME: usize = 255;
 
-/// Bytes that one call writes into the log.
+/// Bytes that one call writes to the log.
 pub const LOG_BYTES: usize = 64 << 10;
 
-/// Lines that one call writes into the log.
+/// Lines that one call writes to the log.
 pub const LOG_LINES: usize = 256;

@@ -1,7 +1,8 @@
-//! The guest as a host function sees it: its memory, its allocator and the state beside them.
+//! The guest as a host function sees it: its memory, its allocator and its state.
 //!
-//! Spec v0.2.1, "Memory management". A value for the guest is measured, allocated once in the guest and written in
-//! place; where it goes is checked before anything else is done, so that a bad pointer changes nothing.
+//! Spec v0.2.1, "Memory management". A value for the guest is measured, allocated once in the guest
+//! and written in place. The address that will receive its place is checked first, so that a bad
+//! pointer changes nothing.
 
 use std::mem;
 
@@ -12,19 +13,19 @@ use super::host::Host;
 use super::state::VmState;
 use crate::wasm::memory::{GuestBytes, LinearMemory, OutOfBounds};
 
-/// What the scratch buffer may keep between calls.
+/// The most that the scratch buffer keeps between calls, in bytes.
 const SCRATCH_LIMIT: usize = 64 << 10;
 
 /// Why a host function ends early.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// What the guest is answered.
+    /// The guest gets this status.
     Status(Status),
-    /// The guest trapped in its allocator, and so in the call that made us use it.
+    /// The guest trapped in its allocator, and so the call that used the allocator traps.
     Trap(wasmtime::Error),
 }
 
-/// What a host function comes to.
+/// The result of a host function.
 pub(crate) type Result<T = ()> = std::result::Result<T, Error>;
 
 impl From<Status> for Error {
@@ -45,7 +46,8 @@ impl From<OutOfBounds> for Error {
     }
 }
 
-/// Where a host function leaves an address and a size: `return_value_data`, `return_value_size`.
+/// The two addresses where a host function writes an address and a size: `return_value_data`,
+/// `return_value_size`.
 #[derive(Clone, Copy)]
 pub(crate) struct ReturnBytes {
     pub data: u32,
@@ -68,40 +70,41 @@ impl<'a, H: Host> Guest<'a, H> {
         Ok(Self { caller, memory })
     }
 
-    /// The state, for what needs no memory.
+    /// The state, for a function that does not need the memory.
     pub fn state(&mut self) -> &mut VmState<H> {
         self.caller.data_mut()
     }
 
-    /// Memory and state together, until the next call into the guest.
+    /// Borrows memory and state together, until the next call into the guest.
     pub fn split(&mut self) -> (LinearMemory<'_>, &mut VmState<H>) {
         let (bytes, state) = self.memory.data_and_store_mut(&mut self.caller);
         (LinearMemory::new(bytes), state)
     }
 
-    /// Checks where a number will be written.
+    /// Checks an address that a number will be written to.
     pub fn check(&mut self, address: u32, size: u32) -> Result {
         Ok(self.split().0.check(address, size)?)
     }
 
-    /// Checks where an address and a size will be written.
+    /// Checks the addresses that an address and a size will be written to.
     pub fn check_return(&mut self, out: ReturnBytes) -> Result {
         check_return(&self.split().0, out)
     }
 
-    /// Writes a number where it was checked that it can be.
+    /// Writes a number to an address that has been checked.
     pub fn write_u32(&mut self, address: u32, value: u32) -> Result {
         Ok(self.split().0.write_u32(address, value)?)
     }
 
-    /// Writes a number where it was checked that it can be.
+    /// Writes a number to an address that has been checked.
     pub fn write_u64(&mut self, address: u32, value: u64) -> Result {
         Ok(self.split().0.write_u64(address, value)?)
     }
 
     /// Gives the guest `size` bytes, which `fill` writes in place once they are allocated.
     ///
-    /// `fill` must look again at what it copies: the allocator is guest code and may have called host functions.
+    /// `fill` must check again what it copies: the allocator is guest code, and may have called
+    /// host functions.
     pub fn give(
         &mut self,
         out: ReturnBytes,
@@ -115,8 +118,9 @@ impl<'a, H: Host> Guest<'a, H> {
         Ok(memory.write_u32(out.size, value.size)?)
     }
 
-    /// Gives the guest what `find` leaves in the scratch buffer: for values that are borrowed from the host, which must
-    /// not be while the guest's allocator runs. Where it goes is checked first.
+    /// Gives the guest the bytes that `find` leaves in the scratch buffer. This is for values
+    /// borrowed from the host, which must not stay borrowed while the guest's allocator runs. The
+    /// addresses for the result are checked first.
     pub fn give_copy(
         &mut self,
         out: ReturnBytes,
@@ -137,21 +141,22 @@ impl<'a, H: Host> Guest<'a, H> {
         given
     }
 
-    /// What would follow the running callback in one crossing is left to the host: see [`joined`](super::joined).
+    /// Ends the crossing after the running callback: the host itself calls the callbacks that would
+    /// follow. See [`joined`](super::joined).
     pub fn part(&mut self) -> Result {
         let Some(apart) = self.state().apart else { return Ok(()) };
         apart.set(self.caller.as_context_mut(), Val::I32(1)).map_err(Error::Trap)
     }
 
-    /// Asks the guest for memory. For no bytes it is not asked: both Go SDKs trap on a size of 0, and all SDKs read
-    /// address 0 with size 0 as empty.
+    /// Asks the guest for memory. For zero bytes the guest is not asked: both Go SDKs trap on a
+    /// size of 0, and all SDKs read address 0 with size 0 as empty.
     pub fn allocate(&mut self, size: usize) -> Result<GuestBytes> {
         if size == 0 {
             return Ok(GuestBytes { address: 0, size: 0 });
         }
         let size = u32::try_from(size).map_err(|_| OutOfBounds)?;
-        // Taken out while it runs: an allocator that asks for values, which need the allocator, gets none instead of
-        // recursing.
+        // The allocator is taken out while it runs. So an allocator that calls a host function
+        // which needs the allocator gets an error instead of recursing.
         let allocate = self.state().guest.as_mut().and_then(|exports| exports.allocate.take()).ok_or(OutOfBounds)?;
         let allocated = allocate.call(self.caller.as_context_mut(), size);
         if let Some(exports) = &mut self.state().guest {

@@ -1,8 +1,8 @@
 //! The wire format of header maps: spec v0.2.1, "Serialization".
 //!
-//! Little-endian: the number of pairs, the length of each name and value, then the names and values, each followed by a
-//! NUL. Lengths and texts lie apart, and so they do here: a map is two slices, nothing is parsed twice and nothing
-//! copied.
+//! Little-endian: the number of pairs, then the length of each name and value, then the names and
+//! values, each followed by a NUL. [`Pairs`] keeps lengths and texts apart as the format does: a
+//! map is two slices, so nothing is parsed twice and nothing is copied.
 
 use super::abi::Status;
 
@@ -12,7 +12,7 @@ type Lengths = [u8; 8];
 /// Bytes of the number of pairs.
 const COUNT: usize = size_of::<u32>();
 
-/// Names and values as they came from a plugin, checked.
+/// Names and values from a plugin, checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pairs<'a> {
     lengths: &'a [Lengths],
@@ -20,10 +20,11 @@ pub struct Pairs<'a> {
 }
 
 impl<'a> Pairs<'a> {
-    /// Reads a serialized map. An empty one may also be no bytes at all, or a single zero.
+    /// Reads a serialized map. An empty map may also be zero bytes, or a single zero byte.
     ///
     /// # Errors
-    /// `BadArgument` when the counts and lengths do not add up to just these bytes, or a text does not end in NUL.
+    /// `BadArgument` when the count and the lengths do not add up to exactly these bytes, or a text
+    /// does not end in NUL.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Status> {
         if matches!(bytes, [] | [0]) {
             return Ok(Self::default());
@@ -38,7 +39,7 @@ impl<'a> Pairs<'a> {
         Some(Self { lengths: lengths.as_chunks().0, text })
     }
 
-    /// Whether each length leads to a NUL, and the last one to the end.
+    /// Returns whether a NUL follows each text, and the last one ends the bytes.
     fn is_well_formed(&self) -> bool {
         let mut pairs = self.iter();
         (&mut pairs).count() == self.len() && pairs.text.is_empty()
@@ -54,7 +55,7 @@ impl<'a> Pairs<'a> {
         self.lengths.is_empty()
     }
 
-    /// Bytes of names and values, with their lengths.
+    /// The size of names and values, with their lengths, in bytes.
     pub fn size(&self) -> usize {
         size_of_val(self.lengths) + self.text.len()
     }
@@ -87,7 +88,7 @@ pub struct Iter<'a> {
 }
 
 impl<'a> Iter<'a> {
-    /// The next `length` bytes, and past the NUL behind them; `None` where there is none.
+    /// Returns the next `length` bytes and skips the NUL behind them; `None` if there is no NUL.
     fn take_text(&mut self, length: [u8; 4]) -> Option<&'a [u8]> {
         let (text, rest) = self.text.split_at_checked(usize::try_from(u32::from_le_bytes(length)).ok()?)?;
         self.text = rest.strip_prefix(b"\0")?;
@@ -124,7 +125,8 @@ impl PairsBuf {
         Self::default()
     }
 
-    /// Appends a pair. Name and value must each be shorter than 4 GB, as everything a plugin can read.
+    /// Appends a pair. Name and value must each be shorter than 4 GB, like everything that a plugin
+    /// can read.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         self.lengths.push(lengths(name, value));
         for text in [name, value] {
@@ -133,7 +135,7 @@ impl PairsBuf {
         }
     }
 
-    /// The same map, borrowed.
+    /// Borrows the map as [`Pairs`].
     pub fn as_pairs(&self) -> Pairs<'_> {
         Pairs { lengths: &self.lengths, text: &self.text }
     }
@@ -173,7 +175,7 @@ impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FromIterator<(N, V)> for PairsBuf {
     }
 }
 
-/// How large a map will be when serialized: the first of two walks over it.
+/// The size of a map when it is serialized: the first of two walks over it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Measure {
     count: usize,
@@ -181,22 +183,22 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Counts a pair in.
+    /// Adds a pair.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         self.count += 1;
         self.text += name.len() + 1 + value.len() + 1;
     }
 
-    /// Bytes of the serialized map, which are at least those of its count.
+    /// The size of the serialized map in bytes; an empty map still has its count.
     pub fn size(&self) -> usize {
         COUNT + self.count * size_of::<Lengths>() + self.text
     }
 }
 
-/// Serializes a map in place: the second walk.
+/// Serializes a map in place: the second of the two walks.
 ///
-/// It writes only what was measured. The guest's allocator ran between the two walks and may have changed the map; what
-/// no longer fits is found out by [`Encoder::finish`].
+/// Writes no more than was measured. The guest's allocator ran between the two walks and may have
+/// changed the map; [`Encoder::finish`] reports a map that no longer fits.
 pub struct Encoder<'a> {
     lengths: &'a mut [Lengths],
     text: &'a mut [u8],
@@ -204,10 +206,10 @@ pub struct Encoder<'a> {
 }
 
 impl<'a> Encoder<'a> {
-    /// Begins in `out`, which is as large as `measure` says.
+    /// Begins in `out`, which must be as large as `measure` says.
     ///
     /// # Errors
-    /// `SerializationFailure` when it is not.
+    /// `SerializationFailure` when `out` has another size.
     pub fn new(out: &'a mut [u8], measure: Measure) -> Result<Self, Status> {
         Self::split(out, measure).ok_or(Status::SerializationFailure)
     }
@@ -239,7 +241,7 @@ impl<'a> Encoder<'a> {
     /// Ends the map.
     ///
     /// # Errors
-    /// `SerializationFailure` when the map is not the one that was measured.
+    /// `SerializationFailure` when the map is not the same that was measured.
     pub fn finish(self) -> Result<(), Status> {
         if self.fits && self.lengths.is_empty() && self.text.is_empty() {
             Ok(())
@@ -249,7 +251,8 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// Lengths past 4 GB cannot be said to a guest; no memory of one could hold them, so cutting them here is never seen.
+/// Lengths past 4 GB cannot be told to a guest. No guest's memory could hold such a text, so a
+/// length that is cut here is never seen.
 fn lengths(name: &[u8], value: &[u8]) -> Lengths {
     let [n0, n1, n2, n3] = (name.len() as u32).to_le_bytes();
     let [v0, v1, v2, v3] = (value.len() as u32).to_le_bytes();
@@ -317,7 +320,7 @@ mod tests {
             (0, 1),
             (0, 3),
             (0, u32::MAX),
-            // Eight times this is 16 in 32 bits, and 20 fits.
+            // Eight times this number is 16 in 32 bits, and 20 fits.
             (0, 0x2000_0002),
             (4, 0),
             (4, 2),

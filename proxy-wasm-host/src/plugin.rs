@@ -1,6 +1,7 @@
-//! A plugin: a module that was found to speak an ABI version this host knows, linked to the host's functions.
+//! A plugin: a module that uses an ABI version this host knows, linked to the host's functions.
 //!
-//! Everything that can be said about a plugin without running it is said here, while nginx reads its configuration.
+//! Every check that does not need to run the plugin is made here, while nginx reads its
+//! configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +20,8 @@ use crate::error::{Error, one_line};
 use crate::wasm::wasi::{self, Wasi};
 use crate::wasm::{Engine, Module, limits};
 
-/// The markers of the ABI versions, newest first: of several the newest counts.
+/// The exports that mark the ABI versions, newest first. If a module has several, the newest
+/// counts.
 const ABI_VERSIONS: [(&str, AbiVersion); 4] = [
     ("proxy_abi_version_0_2_100", AbiVersion::V0_2_1),
     ("proxy_abi_version_0_2_1", AbiVersion::V0_2_1),
@@ -27,26 +29,26 @@ const ABI_VERSIONS: [(&str, AbiVersion); 4] = [
     ("proxy_abi_version_0_1_0", AbiVersion::V0_1_0),
 ];
 
-/// What a function of WASI answers that the plugin may not use; Envoy's choice, too.
+/// The errno that a function of WASI returns to a plugin that may not use it, as in Envoy.
 const WASI_ENOTCAPABLE: i32 = 76;
 
-/// What an operator decides about one plugin.
+/// The options that an operator sets for one plugin.
 #[derive(Clone, Debug)]
 pub struct PluginOptions {
-    /// Bytes of memory an instance may have.
+    /// The most linear memory that an instance may have, in bytes.
     pub memory_limit: usize,
-    /// How long a callback may run; `None` for as long as it likes.
+    /// How long a callback may run; `None` for no limit.
     pub callback_timeout: Option<Duration>,
-    /// How long start and configuration may run; `None` for as long as they like.
+    /// How long start and configuration may run; `None` for no limit.
     pub start_timeout: Option<Duration>,
-    /// The whole environment the plugin sees.
+    /// All environment variables that the plugin sees.
     pub env: Vec<(String, String)>,
     /// The host functions the plugin may use; `None` for all.
     pub capabilities: Option<Vec<String>>,
 }
 
 impl Default for PluginOptions {
-    /// No limit but the ABI's own.
+    /// No limits except the ABI's own.
     fn default() -> Self {
         Self {
             memory_limit: usize::MAX,
@@ -58,7 +60,7 @@ impl Default for PluginOptions {
     }
 }
 
-/// A plugin that can be started. Made once, in nginx's master, and inherited by every worker.
+/// A plugin that can be started. It is made once, in nginx's master, and every worker inherits it.
 pub struct Plugin<H: Host> {
     identity: Arc<Identity>,
     module: Module,
@@ -66,7 +68,7 @@ pub struct Plugin<H: Host> {
     instance_pre: InstancePre<VmState<H>>,
     abi_version: AbiVersion,
     callbacks: CallbackSet,
-    /// Looked up here because requests ask.
+    /// Found once, because every request asks.
     may_change_bodies: bool,
     options: PluginOptions,
     callback_ticks: u64,
@@ -77,7 +79,8 @@ impl<H: Host> Plugin<H> {
     /// Checks and links a module.
     ///
     /// # Errors
-    /// When it is no plugin, or one that this host cannot run. The text says which export or import is at fault.
+    /// When the module is not a plugin, or not one that this host can run. The text says which
+    /// export or import is at fault.
     pub fn new(
         engine: &Engine,
         module: &Module,
@@ -115,55 +118,55 @@ impl<H: Host> Plugin<H> {
         }))
     }
 
-    /// Whether the plugin exports this callback.
+    /// Returns whether the plugin exports this callback.
     #[inline]
     pub fn has(&self, callback: Callback) -> bool {
         self.callbacks.contains(callback)
     }
 
-    /// Which callbacks it exports.
+    /// The callbacks that the plugin exports.
     #[inline]
     pub fn callbacks(&self) -> CallbackSet {
         self.callbacks
     }
 
-    /// Whether the plugin has the means to change a body.
+    /// Returns whether the plugin imports a function that can change a body.
     #[inline]
     pub fn may_change_bodies(&self) -> bool {
         self.may_change_bodies
     }
 
-    /// Who it is.
+    /// The plugin's identity.
     pub fn identity(&self) -> &Arc<Identity> {
         &self.identity
     }
 
-    /// The name it was declared with.
+    /// The name that the plugin was declared with.
     pub fn name(&self) -> &str {
         &self.identity.name
     }
 
-    /// The module it is made of.
+    /// The plugin's module.
     pub fn module(&self) -> &Module {
         &self.module
     }
 
-    /// The engine it runs on.
+    /// The engine that the plugin runs on.
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
 
-    /// The ABI version it advertises.
+    /// The ABI version that the plugin advertises.
     pub fn abi_version(&self) -> AbiVersion {
         self.abi_version
     }
 
-    /// What the operator decided about it.
+    /// The options that the operator set for the plugin.
     pub fn options(&self) -> &PluginOptions {
         &self.options
     }
 
-    /// What the store of an instance of this plugin holds.
+    /// Makes the data of an instance's store.
     pub(crate) fn state(&self, host: H, contexts: Contexts<H::Stream>) -> VmState<H> {
         let (limits, wasi) = (limits::limits(self.options.memory_limit), Wasi::new(&self.options.env));
         VmState::new(Arc::clone(&self.identity), limits, wasi, host, contexts)
@@ -182,7 +185,7 @@ impl<H: Host> Plugin<H> {
         }
     }
 
-    /// The deadline of the start functions.
+    /// The deadline of the start functions, in ticks of the engine's epoch.
     pub(crate) fn start_ticks(&self) -> u64 {
         self.start_ticks
     }
@@ -212,7 +215,7 @@ fn check_memory(module: &wasmtime::Module, limit: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// In the operator's words, which import is at fault.
+/// Says in the operator's words which import is at fault.
 fn unlinkable(module: &wasmtime::Module, error: &wasmtime::Error) -> Error {
     if let Some(unknown) = error.downcast_ref::<UnknownImportError>() {
         return Error::Plugin(format!(
@@ -221,7 +224,7 @@ fn unlinkable(module: &wasmtime::Module, error: &wasmtime::Error) -> Error {
             unknown.name()
         ));
     }
-    // Wasmtime names the import in the error and the types in its cause, both in text only.
+    // Wasmtime names the import in the error and the types in its cause, both only as text.
     let text = error.to_string();
     let names_it = |import: &ImportType<'_>| text.contains(&format!("`{}::{}`", import.module(), import.name()));
     let import = module.imports().find(names_it);
@@ -242,7 +245,8 @@ fn unlinkable(module: &wasmtime::Module, error: &wasmtime::Error) -> Error {
     Error::Plugin(fault)
 }
 
-/// A function's type from wasmtime's notation, `(func (param i32 i32) (result i32))`, as [`Signature`] writes it.
+/// Rewrites a function's type from wasmtime's notation, `(func (param i32 i32) (result i32))`, as
+/// [`Signature`] writes it.
 fn arrow(text: &str) -> String {
     let list = |kind: &str| {
         let (_, rest) = text.split_once(kind)?;
@@ -252,7 +256,8 @@ fn arrow(text: &str) -> String {
     format!("({}) -> {}", list("(param").unwrap_or_default(), list("(result").unwrap_or_else(|| "()".into()))
 }
 
-/// A name that is none allows nothing, and so it would be noticed only when the plugin does not work.
+/// Checks the names. A misspelt name allows nothing, which the operator would otherwise notice only
+/// when the plugin does not work.
 fn check_capabilities(capabilities: &[String]) -> Result<(), Error> {
     let Some(unknown) = capabilities.iter().find(|name| !names::is_known(name)) else { return Ok(()) };
     let similar = match names::similar(unknown).as_slice() {
@@ -262,7 +267,8 @@ fn check_capabilities(capabilities: &[String]) -> Result<(), Error> {
     Err(Error::Plugin(format!("has the capability \"{unknown}\", which is no function of this host{similar}")))
 }
 
-/// Replaces the host functions that are not among `capabilities`: the plugin can import and call them, but they do nothing.
+/// Replaces the host functions that are not among `capabilities`. The plugin can still import and
+/// call them, but they do nothing.
 fn restrict<H: Host>(
     linker: &mut Linker<VmState<H>>,
     module: &wasmtime::Module,
@@ -282,7 +288,7 @@ fn restrict<H: Host>(
     Ok(())
 }
 
-/// A function that answers what it always answers, and says so the first time.
+/// A function that always returns the same answer, and logs its first call.
 fn stub<T>(
     ty: &FuncType,
     answer: i32,
@@ -315,7 +321,7 @@ mod tests {
         load(wat).err().expect("a fault").to_string()
     }
 
-    /// A plugin but for what is added.
+    /// Returns the text of a plugin with an addition.
     fn with(addition: &str) -> String {
         format!(r#"(module {addition} (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#)
     }
@@ -354,7 +360,7 @@ mod tests {
             "imports env.proxy_done with type (i64, i64) -> (), this host has () -> i32"
         );
         assert!(fault(&with(r#"(import "env" "proxy_log" (global i32))"#)).starts_with("cannot be linked: "));
-        // Go's linker imports what it uses twice.
+        // Go's linker imports a function twice if it is used twice.
         load(&with(
             r#"(import "env" "proxy_done" (func (result i32))) (import "env" "proxy_done" (func (result i32)))"#,
         ))

@@ -1,31 +1,32 @@
 //! The path of a property: spec v0.2.1, "Properties".
 
-/// Segments separated by NUL, as `request\0headers\0host`.
+/// Segments separated by NUL, such as `request\0headers\0host`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PropertyPath<'a>(&'a [u8]);
 
 impl<'a> PropertyPath<'a> {
-    /// The path a plugin gave. Some SDKs end the last segment with a NUL too, which makes no further segment.
+    /// The path that a plugin gave. Some SDKs also end the last segment with a NUL, which does not
+    /// begin another segment.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes.strip_suffix(b"\0").unwrap_or(bytes))
     }
 
-    /// The path as it is written, without a last NUL.
+    /// The path as it was given, without a last NUL.
     pub fn as_bytes(&self) -> &'a [u8] {
         self.0
     }
 
-    /// The segments, in order; the empty path has one, which is empty.
+    /// The segments, in order. The empty path has one segment, which is empty.
     pub fn segments(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.0.split(|&byte| byte == 0)
     }
 
-    /// The segment, if there is only one.
+    /// The segment, if there is exactly one.
     pub fn single(&self) -> Option<&'a [u8]> {
         (!self.0.contains(&0)).then_some(self.0)
     }
 
-    /// The first segment, and the path behind it if there is more.
+    /// The first segment; and the path behind it, if there are more.
     pub fn split_first(&self) -> (&'a [u8], Option<Self>) {
         match self.0.iter().position(|&byte| byte == 0) {
             Some(end) => (&self.0[..end], Some(Self(&self.0[end + 1..]))),

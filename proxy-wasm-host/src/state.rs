@@ -1,4 +1,5 @@
-//! What the store of one running instance holds: the host, the contexts, and what the running callback may read.
+//! The data in the store of one running instance: the host, the contexts, and what the running
+//! callback may read.
 
 use std::sync::Arc;
 
@@ -10,46 +11,48 @@ use super::host::{Host, Origin};
 use super::pairs::PairsBuf;
 use crate::wasm::wasi::Wasi;
 
-/// Which plugin runs here; the same in every instance of it.
+/// The identity of a plugin; the same in all its instances.
 #[derive(Debug)]
 pub struct Identity {
-    /// The name the plugin was declared with: `plugin_name`, `plugin_root_id`.
+    /// The name that the plugin was declared with: `plugin_name`, `plugin_root_id`.
     pub name: String,
     /// The spec's `vm_id`: the scope of shared data and queues.
     pub vm_id: String,
-    /// Read by `proxy_on_vm_start`.
+    /// The configuration that `proxy_on_vm_start` reads.
     pub vm_configuration: Vec<u8>,
 }
 
 /// The data of the store of one instance.
 pub struct VmState<H: Host> {
-    /// The host this instance calls.
+    /// The host that this instance calls.
     pub host: H,
-    /// Which plugin this is.
+    /// The identity of the plugin.
     pub plugin: Arc<Identity>,
     /// Every context of this instance, and which one is effective.
     pub contexts: Contexts<H::Stream>,
-    /// What only the running callback may read.
+    /// Values that only the running callback may read.
     pub incoming: Incoming,
-    /// Resolved once the instance exists.
+    /// Set once the instance exists.
     pub(crate) guest: Option<GuestExports>,
-    /// [`joined::Joined::apart`](super::joined::Joined::apart).
+    /// The global [`joined::Joined::apart`](super::joined::Joined::apart).
     pub(crate) apart: Option<Global>,
-    /// For values on their way from the host into the guest; kept to keep its capacity.
+    /// A buffer for values on their way from the host into the guest. It is kept, so that it keeps
+    /// its capacity.
     pub(crate) scratch: Vec<u8>,
     pub(crate) limits: StoreLimits,
     pub(crate) wasi: Wasi,
 }
 
-/// What host functions need of the guest.
+/// The guest's exports that host functions use.
 pub(crate) struct GuestExports {
     pub memory: Memory,
-    /// `proxy_on_memory_allocate`, else `malloc`. Shared, because it is called with the state that holds it.
+    /// `proxy_on_memory_allocate`, else `malloc`. Shared, because it is called with the state that
+    /// holds it.
     pub allocate: Option<Arc<TypedFunc<u32, u32>>>,
 }
 
-/// Maps and buffers that exist only during one callback (`proxy_on_http_call_response`, `proxy_on_grpc_*`,
-/// `proxy_on_foreign_function`).
+/// Maps and buffers that exist only during one callback (`proxy_on_http_call_response`,
+/// `proxy_on_grpc_*`, `proxy_on_foreign_function`).
 #[derive(Debug, Default)]
 pub struct Incoming {
     /// The response of an HTTP call.
@@ -76,7 +79,7 @@ pub struct HttpCallResponse {
 }
 
 impl<H: Host> VmState<H> {
-    /// For an instance that is about to be made.
+    /// The state for an instance that is about to be made.
     pub(crate) fn new(
         plugin: Arc<Identity>,
         limits: StoreLimits,
@@ -102,7 +105,7 @@ impl<H: Host> VmState<H> {
         self.contexts.effective_stream_mut().ok_or(Status::NotFound)
     }
 
-    /// The host, and the request of the effective context.
+    /// The host, and the request of the effective context if there is one.
     pub fn host_and_stream(&mut self) -> (&mut H, Option<&H::Stream>) {
         (&mut self.host, self.contexts.effective_stream())
     }

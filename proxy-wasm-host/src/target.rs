@@ -1,9 +1,9 @@
-//! `:path` as a plugin writes it, made what a request line can carry.
+//! `:path` from a plugin, made fit for a request line.
 
 use std::borrow::Cow;
 
-/// Puts a slash in front of a path that has none, and percent-encodes spaces and control characters,
-/// which would end the request line or split it. Everything else stays as it was written.
+/// Puts a slash in front of a path that has none, and percent-encodes spaces and control
+/// characters, which would end the request line or split it. Everything else stays as it was.
 pub fn from_path(path: &[u8]) -> Cow<'_, [u8]> {
     let slash = path.first() == Some(&b'/');
     if slash && path.iter().all(|&byte| !is_escaped(byte)) {

@@ -1,4 +1,4 @@
-//! The plugins of an APISIX `config.yaml`: `wasm.plugins`. Nothing else in the file is looked at.
+//! The plugins of an APISIX `config.yaml`: `wasm.plugins`. Everything else in the file is ignored.
 
 use std::collections::HashSet;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{Error, Overrides, Phase, PluginDeclaration, Result};
 
-/// What concerns us in the file.
+/// The part of the file that this host reads.
 #[derive(Deserialize)]
 struct ConfigYaml {
     wasm: Option<Wasm>,
@@ -17,7 +17,7 @@ struct Wasm {
     plugins: Option<Vec<Entry>>,
 }
 
-/// One plugin as it is written; APISIX requires all but the phase.
+/// One plugin as the file declares it. APISIX requires every field except the phase.
 #[derive(Deserialize)]
 struct Entry {
     name: Option<String>,
@@ -26,12 +26,13 @@ struct Entry {
     http_request_phase: Option<String>,
 }
 
-/// Reads the plugins, in the file's order. A file that declares none is no error.
+/// Reads the plugins, in the file's order. A file without plugins gives an empty list.
 ///
 /// # Errors
-/// For YAML that does not parse (with its line), and for a plugin that lacks what APISIX requires or repeats a name.
+/// For YAML that does not parse (with its line), and for a plugin that lacks what APISIX requires
+/// or repeats a name.
 pub fn parse(text: &str) -> Result<Vec<PluginDeclaration>> {
-    // An empty file, or one of comments alone, is YAML's null.
+    // YAML reads an empty file, or one that has only comments, as null.
     let file: Option<ConfigYaml> = serde_yaml::from_str(text).map_err(|error| Error::new(error.to_string()))?;
     let entries = file.and_then(|file| file.wasm).and_then(|wasm| wasm.plugins).unwrap_or_default();
 
@@ -50,7 +51,7 @@ pub fn parse(text: &str) -> Result<Vec<PluginDeclaration>> {
 }
 
 impl Entry {
-    /// Checks the entry that stands at `number`, counted from 1.
+    /// Checks the entry at position `number`, counted from 1.
     fn declare(self, number: usize) -> Result<PluginDeclaration> {
         let Some(name) = self.name.filter(|name| !name.is_empty()) else {
             return Err(Error::new(format!("plugin {number} has no \"name\"")));

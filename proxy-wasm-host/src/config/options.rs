@@ -1,53 +1,56 @@
-//! What an operator can set per plugin: limits and policy, each by a directive of `http` and by `option=value` of
-//! `wasm_plugin`.
+//! The options of a plugin: limits and policy. Each can be set by a directive of `http`, and by
+//! `option=value` of `wasm_plugin`.
 
 use std::time::Duration;
 
 use super::units::{parse_size, parse_time};
 use super::{Error, Result};
 
-/// Every limit of a plugin that nobody set otherwise.
+/// The default of every limit.
 mod limits {
     use std::time::Duration;
 
-    /// `wasm_memory_limit`: a WAF in Go takes 60 MB to start, so this leaves room and still bounds a leak.
+    /// `wasm_memory_limit`: a WAF in Go takes 60 MB to start, so this leaves room and still stops a
+    /// leak.
     pub const MEMORY: usize = 256 << 20;
-    /// `wasm_host_memory`: bodies of some dozen calls and requests at once.
+    /// `wasm_host_memory`: room for the bodies of some dozens of calls and requests at once.
     pub const HOST_MEMORY: usize = 256 << 20;
-    /// `wasm_callback_timeout`: a callback holds its worker, and every request in it, for as long as it runs.
+    /// `wasm_callback_timeout`: a callback blocks its worker, and every request in it, while it
+    /// runs.
     pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(1);
-    /// `wasm_start_timeout`: Go's start and a rule set's configuration take seconds on a slow machine.
+    /// `wasm_start_timeout`: starting a Go plugin and configuring a rule set take seconds on a slow
+    /// machine.
     pub const START_TIMEOUT: Duration = Duration::from_secs(60);
-    /// `wasm_body_buffer_size`: how much of a body waits in memory for a paused plugin.
+    /// `wasm_body_buffer_size`: the part of a body that is kept in memory for a paused plugin.
     pub const BODY_BUFFER: usize = 8 << 20;
 }
 
-/// What happens to a request whose plugin failed.
+/// What happens to a request when its plugin fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// It is answered 503.
+    /// The request is answered 503.
     #[default]
     Closed,
-    /// It goes on without the plugin.
+    /// The request continues without the plugin.
     Open,
 }
 
 /// The limits and the policy of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Bytes of memory an instance may have.
+    /// The most linear memory that an instance may have, in bytes.
     pub memory_limit: usize,
-    /// Bytes that a worker keeps for the plugin beside that memory.
+    /// The most memory that a worker keeps for the plugin outside its linear memory, in bytes.
     pub host_memory: usize,
-    /// How long a callback may run; `None` for as long as it likes.
+    /// How long a callback may run; `None` for no limit.
     pub callback_timeout: Option<Duration>,
-    /// How long start and configure may run; `None` for as long as they like.
+    /// How long start and configuration may run; `None` for no limit.
     pub start_timeout: Option<Duration>,
-    /// What happens to a request whose plugin failed.
+    /// What happens to a request when the plugin fails.
     pub failure: FailurePolicy,
-    /// Bytes of a body that are kept for a paused plugin.
+    /// The most that is kept of a body for a paused plugin, in bytes.
     pub body_buffer_size: usize,
-    /// The whole environment the plugin sees.
+    /// All environment variables that the plugin sees.
     pub env: Vec<(String, String)>,
     /// The host functions the plugin may use; `None` for all.
     pub capabilities: Option<Vec<String>>,
@@ -68,10 +71,10 @@ impl Default for Options {
     }
 }
 
-/// A time that may be switched off; the outer `None` leaves it as it was.
+/// A timeout that may be switched off; an outer `None` means that it is not set here.
 type TimeoutOverride = Option<Option<Duration>>;
 
-/// What one level of the configuration says of the [`Options`]: those of `http`, or those of one `wasm_plugin` line.
+/// The [`Options`] that one level of the configuration sets: `http`, or one `wasm_plugin` line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     memory_limit: Option<usize>,
@@ -85,10 +88,11 @@ pub struct Overrides {
 }
 
 impl Overrides {
-    /// Sets one option by the name it has in `wasm_plugin`; its directive in `http` is the same with `wasm_` before it.
+    /// Sets one option by its name in `wasm_plugin`; the directive in `http` is the same name after
+    /// `wasm_`.
     ///
     /// # Errors
-    /// For a name that is no option, one that is set already, or a value that is none of its kind.
+    /// When there is no such option, the option is set already, or the value does not fit it.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         match name {
             "memory_limit" => once(&mut self.memory_limit, name, parse_size(value)?),
@@ -106,7 +110,8 @@ impl Overrides {
         }
     }
 
-    /// These options over those of the level above. Only `env` adds up: a name set here hides the one above.
+    /// Returns the options of the level above, overridden by these. Only `env` adds up: a name that
+    /// is set here hides the same name above.
     pub fn over(&self, above: &Options) -> Options {
         let inherited = above.env.iter().filter(|(name, _)| !self.env.iter().any(|(ours, _)| ours == name));
         Options {
@@ -121,14 +126,14 @@ impl Overrides {
         }
     }
 
-    /// Whether this level switches the deadline of callbacks off: in `http` that lets the engine compile without
-    /// checks.
+    /// Returns whether this level switches the deadline of callbacks off. Switched off in `http`,
+    /// it lets the engine compile without deadline checks.
     pub fn callback_timeout_is_off(&self) -> bool {
         self.callback_timeout == Some(None)
     }
 }
 
-/// nginx's rule for directives and parameters: a second one is a mistake.
+/// Sets an option, and refuses a second value, as nginx does for directives and parameters.
 fn once<T>(option: &mut Option<T>, name: &str, value: T) -> Result<()> {
     match option.replace(value) {
         None => Ok(()),
@@ -165,7 +170,7 @@ fn add_variable(env: &mut Vec<(String, String)>, value: &str) -> Result<()> {
     }
 }
 
-/// Names separated by commas; an empty list allows nothing.
+/// Reads names separated by commas; an empty list allows nothing.
 fn parse_list(value: &str) -> Vec<String> {
     value.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }

@@ -1,19 +1,20 @@
-//! The declaration of one plugin: `wasm_plugin NAME FILE [priority=N] [phase=access|rewrite] [option=value…];`.
+//! The declaration of one plugin:
+//! `wasm_plugin NAME FILE [priority=N] [phase=access|rewrite] [option=value…];`.
 
 use super::{Error, Overrides, Result};
 
-/// The nginx phase in which a plugin sees the request.
+/// The nginx phase in which a plugin sees a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Phase {
-    /// After rewriting, where access is decided.
+    /// The access phase, after all rewriting.
     #[default]
     Access,
-    /// Before the location's rewrites have ended.
+    /// The rewrite phase, before the location's rewrites have ended.
     Rewrite,
 }
 
 impl Phase {
-    /// The phase of that name.
+    /// Returns the phase with that name.
     pub fn parse(name: &str) -> Result<Self> {
         match name {
             "access" => Ok(Self::Access),
@@ -23,26 +24,26 @@ impl Phase {
     }
 }
 
-/// A plugin the operator declared, not yet read.
+/// A plugin that the operator declared; its file has not been read yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginDeclaration {
-    /// What `proxy_wasm` and APISIX's routes call it.
+    /// The plugin's name in `proxy_wasm` and in APISIX's routes.
     pub name: String,
-    /// The module, `.wasm` or `.wat`; relative to the nginx prefix.
+    /// The module's file, `.wasm` or `.wat`; a relative path starts at nginx's prefix.
     pub file: String,
-    /// High runs first.
+    /// The plugin with the highest priority runs first.
     pub priority: i64,
-    /// Where it sees the request.
+    /// The phase in which the plugin sees a request.
     pub phase: Phase,
-    /// What differs from the options of `http`.
+    /// The options that this plugin sets differently from `http`.
     pub overrides: Overrides,
 }
 
 impl PluginDeclaration {
-    /// Reads the arguments behind `wasm_plugin`.
+    /// Reads the arguments after `wasm_plugin`.
     ///
     /// # Errors
-    /// For what is missing, said twice or not understood.
+    /// When an argument is missing, given twice or not understood.
     pub fn parse(arguments: &[&[u8]]) -> Result<Self> {
         let mut arguments = arguments.iter().map(|argument| text(argument));
         let name = arguments.next().unwrap_or_else(|| Err(Error::new("has no name")))?;
@@ -81,7 +82,7 @@ fn parse_priority(value: &str) -> Result<i64> {
     value.parse().map_err(|_| Error::new(format!("\"{value}\" is no priority; write a whole number")))
 }
 
-/// nginx's arguments are bytes; ours are names and numbers.
+/// nginx's arguments are bytes; names and numbers must be UTF-8 text.
 fn text(argument: &[u8]) -> Result<&str> {
     std::str::from_utf8(argument)
         .map_err(|_| Error::new(format!("\"{}\" is not UTF-8", String::from_utf8_lossy(argument))))

@@ -1,4 +1,4 @@
-//! Sizes and times: read as nginx writes them, and written for people.
+//! Sizes and times: reads them as nginx does, and prints them for people.
 
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Error, Result};
 
-/// `ngx_parse_size`: bytes, or with `k`, `m` or `g` behind the number.
+/// `ngx_parse_size`: bytes, or a number followed by `k`, `m` or `g`.
 pub fn parse_size(text: &str) -> Result<usize> {
     let (number, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
@@ -19,14 +19,15 @@ pub fn parse_size(text: &str) -> Result<usize> {
         .ok_or_else(|| Error::new(format!("\"{text}\" is not a size; write bytes, or a number with k, m or g")))
 }
 
-/// `ngx_parse_time`: seconds, or numbers with a unit behind each, from large to small: `1m30s`, `500ms`.
+/// `ngx_parse_time`: seconds, or numbers that each have a unit, from the largest unit to the
+/// smallest: `1m30s`, `500ms`.
 pub fn parse_time(text: &str) -> Result<Duration> {
     sum_of_units(text).ok_or_else(|| {
         Error::new(format!("\"{text}\" is not a time; write seconds, or a number with ms, s, m, h, d or w"))
     })
 }
 
-/// Units in milliseconds, in the order they may follow each other.
+/// The units in milliseconds, in the order in which they may follow each other.
 const UNITS: [(&str, u64); 6] =
     [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
@@ -39,7 +40,7 @@ fn sum_of_units(text: &str) -> Option<Duration> {
         let (number, behind) = rest.split_at(number_end);
         let unit_end = behind.find(|c: char| c.is_ascii_digit()).unwrap_or(behind.len());
         let (unit, behind) = behind.split_at(unit_end);
-        // A number without a unit is seconds, and the last.
+        // A number without a unit counts seconds, and must be the last one.
         let unit = if unit.is_empty() { "s" } else { unit };
         let place = allowed.iter().position(|(name, _)| *name == unit)?;
         total = total.checked_add(digits::<u64>(number)?.checked_mul(allowed[place].1)?)?;
@@ -49,12 +50,12 @@ fn sum_of_units(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(total))
 }
 
-/// A number of digits alone; `FromStr` would take a `+`.
+/// Reads a number that has only digits; `FromStr` would accept a `+`.
 fn digits<N: FromStr>(text: &str) -> Option<N> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// Bytes, written for people, in nginx's units: 1m is 1 MB.
+/// A number of bytes, printed for people in nginx's units: 1m is 1 MB.
 #[derive(Clone, Copy, Debug)]
 pub struct Size(pub usize);
 
@@ -71,7 +72,7 @@ impl Display for Size {
     }
 }
 
-/// Seconds, written for people.
+/// A time in seconds, printed for people.
 #[derive(Clone, Copy, Debug)]
 pub struct Seconds(pub f64);
 

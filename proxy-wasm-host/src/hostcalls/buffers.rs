@@ -1,4 +1,5 @@
-//! Spec v0.2.1, "Buffers"; and "Configuration" of v0.1.0, which has its own call for it.
+//! Spec v0.2.1, "Buffers"; and "Configuration" of v0.1.0, which has its own call for a
+//! configuration.
 
 use std::ops::Range;
 
@@ -57,7 +58,7 @@ fn set_buffer_bytes<H: Host>(
     let (memory, state) = guest.split();
     let value = memory.bytes(value)?;
     if kept(state, buffer)?.is_some() {
-        // What the host made for the plugin to read.
+        // The host filled this buffer for the plugin to read; the plugin cannot change it.
         return Err(Status::BadArgument.into());
     }
     let stream = state.stream()?;
@@ -65,8 +66,8 @@ fn set_buffer_bytes<H: Host>(
     Ok(stream.replace_buffer(buffer, range.start, range.len(), value)?)
 }
 
-/// v0.1.0: the VM's configuration in `proxy_on_vm_start`, else the plugin's; unlike a buffer, it is there when it is
-/// empty.
+/// v0.1.0: the VM's configuration in `proxy_on_vm_start`, else the plugin's. Unlike an empty
+/// buffer, an empty configuration is not `NotFound`.
 fn get_configuration<H: Host>(guest: &mut Guest<'_, H>, out: ReturnBytes) -> Result {
     guest.give_copy(out, |value, _, state| {
         value.extend_from_slice(state.contexts.plugin_configuration());
@@ -74,7 +75,7 @@ fn get_configuration<H: Host>(guest: &mut Guest<'_, H>, out: ReturnBytes) -> Res
     })
 }
 
-/// A buffer that lies in the state; `None` for those of the stream.
+/// Returns a buffer that the state holds; `None` for the buffers of the stream.
 #[inline]
 fn kept<H: Host>(state: &VmState<H>, buffer: BufferType) -> std::result::Result<Option<&[u8]>, Status> {
     let incoming = &state.incoming;
@@ -99,7 +100,7 @@ fn buffer_size<H: Host>(state: &mut VmState<H>, buffer: BufferType) -> std::resu
     }
 }
 
-/// The guest's allocator may have changed the buffer since it was measured.
+/// Checks the range again: the guest's allocator may have changed the buffer since it was measured.
 fn read<H: Host>(
     state: &mut VmState<H>,
     buffer: BufferType,
@@ -117,18 +118,21 @@ fn read<H: Host>(
     stream.read_buffer(buffer, range.start, into)
 }
 
-/// What `start` and `max_size` mean in a buffer of `size` bytes: too much is cut, nonsense is not.
+/// The range that `start` and `max_size` mean in a buffer of `size` bytes. A range that is too long
+/// is cut; a range that makes no sense is refused.
 fn clip(start: u32, max_size: u32, size: usize) -> std::result::Result<Range<usize>, Status> {
     if size == 0 {
         return Err(Status::NotFound);
     }
-    // An end past 32 bits is a negative number that the plugin did not mean; from the start on, u32::MAX is "all".
+    // An end past 32 bits comes from a negative number, which the plugin did not mean. From the
+    // start, u32::MAX means "all".
     let end = start.checked_add(max_size).ok_or(Status::BadArgument)?;
     let (start, end) = (start as usize, (end as usize).min(size));
     if start < end { Ok(start..end) } else { Err(Status::BadArgument) }
 }
 
-/// What `start` and `size` replace: prepend, inject, replace, or append where `start` is at the end or past it.
+/// The range that `start` and `size` replace: prepend, inject, replace; or append, where `start` is
+/// at the end or past it.
 fn replaced(start: u32, size: u32, available: usize) -> Range<usize> {
     let start = (start as usize).min(available);
     let end = start.saturating_add(size as usize).min(available);
@@ -184,7 +188,7 @@ mod tests {
         probe.get("proxy_get_buffer_bytes", &[REQUEST_BODY, start, max_size])
     }
 
-    /// The body after `value` took the place of a range.
+    /// Returns the body after `value` has replaced a range.
     fn set(start: u32, size: u32, value: &str) -> String {
         let mut probe = Probe::new();
         let value = probe.put(value);

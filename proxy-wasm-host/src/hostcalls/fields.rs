@@ -1,13 +1,13 @@
-//! What may stand in an HTTP field: nothing that could end a line, or begin another field, on the wire.
+//! What an HTTP field may hold: nothing that could end a line, or begin another field, on the wire.
 
 use crate::abi::Status;
 use crate::pairs::Pairs;
 
-/// Checks one field. A name may begin with the colon of a pseudo header.
+/// Checks one field. Its name may begin with the colon of a pseudo header.
 ///
 /// # Errors
-/// `BadArgument` for a name that is empty or holds a control character, a space or another colon, and for a value that
-/// holds CR, LF or NUL.
+/// `BadArgument` for a name that is empty or has a control character, a space or another colon, and
+/// for a value that has CR, LF or NUL.
 pub fn check(name: &[u8], value: &[u8]) -> Result<(), Status> {
     check_name(name)?;
     check_value(value)
@@ -18,7 +18,8 @@ pub fn check_all(fields: Pairs<'_>) -> Result<(), Status> {
     fields.iter().try_for_each(|(name, value)| check(name, value))
 }
 
-/// Checks gRPC metadata, where the values of names in `-bin` are bytes, to be encoded on the wire.
+/// Checks gRPC metadata. Values of names that end in `-bin` may be any bytes, as they are encoded
+/// on the wire.
 pub fn check_metadata(metadata: Pairs<'_>) -> Result<(), Status> {
     metadata.iter().try_for_each(|(name, value)| match name.ends_with(b"-bin") {
         true => check_name(name),
@@ -35,7 +36,8 @@ pub fn check_name(name: &[u8]) -> Result<(), Status> {
     }
 }
 
-/// Whether a byte is forbidden. Nearly always none is, so all are looked at without a stop, which the compiler does 16 at a time.
+/// Returns whether a byte is forbidden. Nearly always none is, so the loop reads all bytes without
+/// an early exit: the compiler then checks 16 at a time.
 fn any(bytes: &[u8], forbidden: impl Fn(u8) -> bool) -> bool {
     bytes.iter().fold(false, |any, &byte| any | forbidden(byte))
 }

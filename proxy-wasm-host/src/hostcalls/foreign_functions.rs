@@ -23,7 +23,7 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
     Ok(())
 }
 
-/// Results are optional: an address of 0 is "not wanted", for each of the two.
+/// Results are optional: for each of the two addresses, 0 means "not wanted".
 fn call_foreign_function<H: Host>(
     guest: &mut Guest<'_, H>,
     name: GuestBytes,

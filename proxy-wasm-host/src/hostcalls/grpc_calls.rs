@@ -45,7 +45,7 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
     Ok(())
 }
 
-/// What is called, as the guest names it.
+/// The server, service and method of a call, as the guest passes them.
 struct Target {
     upstream: GuestBytes,
     service: GuestBytes,

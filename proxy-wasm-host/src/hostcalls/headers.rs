@@ -49,13 +49,13 @@ fn get_header_map_size<H: Host>(guest: &mut Guest<'_, H>, map: i32, return_size:
     guest.write_u32(return_size, u32::try_from(size).map_err(|_| Status::SerializationFailure)?)
 }
 
-/// Measured by one walk, written by another.
+/// Walks the map twice: first to measure it, then to write it.
 fn get_header_map_pairs<H: Host>(guest: &mut Guest<'_, H>, map: i32, out: ReturnBytes) -> Result {
     let map = MapType::try_from(map)?;
     guest.check_return(out)?;
     let measure = measure(guest.state(), map)?;
-    // An empty map is sent as its count of 0: the AssemblyScript SDK reads the count without looking at the size, and
-    // the Go SDK takes no bytes for "not found".
+    // An empty map is sent as a count of 0. The AssemblyScript SDK reads the count without looking
+    // at the size, and the Go SDK takes zero bytes for "not found".
     guest.give(out, measure.size(), |into, state| {
         let mut encoder = Encoder::new(into, measure)?;
         for_each(state, map, &mut |name, value| encoder.push(name, value))?;
@@ -84,7 +84,7 @@ fn get_header_map_value<H: Host>(guest: &mut Guest<'_, H>, map: i32, name: Guest
     })
 }
 
-/// What becomes of the fields that bear the name already.
+/// What happens to the fields that have this name already.
 #[derive(Clone, Copy)]
 enum Change {
     Add,
@@ -103,7 +103,7 @@ fn set_header_map_value<H: Host>(
     let name = bounded::name(&memory, name, Status::BadArgument)?;
     let value = bounded::bytes(&memory, value, limits::MAP, Status::BadArgument)?;
     let stream = writable(state, map)?;
-    // Existing suites want no error here, and a field without a name cannot be sent.
+    // Test suites of other hosts expect no error here, and a field without a name cannot be sent.
     if name.is_empty() {
         return Ok(());
     }
@@ -115,8 +115,8 @@ fn set_header_map_value<H: Host>(
     Ok(())
 }
 
-/// The host checks these two itself: it escapes what cannot stand in a path, and names in the
-/// request's log what cannot stand in a method.
+/// The host checks these two itself: it escapes characters that a path cannot hold. A method that
+/// has characters which it cannot hold gets a line in the request's log.
 fn check(name: &[u8], value: &[u8]) -> std::result::Result<(), Status> {
     if matches!(name, b":path" | b":method") { Ok(()) } else { fields::check(name, value) }
 }
@@ -126,14 +126,14 @@ fn remove_header_map_value<H: Host>(guest: &mut Guest<'_, H>, map: i32, name: Gu
     let (memory, state) = guest.split();
     let name = memory.bytes(name)?;
     let stream = writable(state, map)?;
-    // No field has such a name.
+    // A field cannot have such a name.
     if name.is_empty() || name.len() > limits::NAME {
         return Ok(());
     }
     Ok(stream.remove_header(map, name)?)
 }
 
-/// The maps that came with the running callback; `None` for those of the stream.
+/// The maps that came with the running callback; `None` for the maps of the stream.
 fn incoming(incoming: &Incoming, map: MapType) -> Option<Pairs<'_>> {
     let pairs = match map {
         MapType::HttpRequestHeaders
@@ -147,8 +147,8 @@ fn incoming(incoming: &Incoming, map: MapType) -> Option<Pairs<'_>> {
     Some(pairs.map(PairsBuf::as_pairs).unwrap_or_default())
 }
 
-/// Walks over a map. The spec knows no error for one that is not there now, and the Rust SDK panics on any: it has no
-/// fields.
+/// Walks over a map. A map that is not available now has no fields: the spec defines no error for
+/// this, and the Rust SDK panics on any.
 fn for_each<H: Host>(
     state: &mut VmState<H>,
     map: MapType,
@@ -170,7 +170,7 @@ fn measure<H: Host>(state: &mut VmState<H>, map: MapType) -> std::result::Result
     Ok(measure)
 }
 
-/// The stream whose map it is, for a map that a plugin may change.
+/// Returns the stream that has the map, if a plugin may change that map.
 fn writable<H: Host>(state: &mut VmState<H>, map: MapType) -> std::result::Result<&mut H::Stream, Status> {
     match incoming(&state.incoming, map) {
         None => state.stream().map_err(|_| Status::BadArgument),

@@ -1,4 +1,4 @@
-//! Spec v0.2.1, "HTTP": answering in the upstream's place.
+//! Spec v0.2.1, "HTTP": a plugin answers a request in place of the upstream.
 
 use wasmtime::Linker;
 
@@ -22,12 +22,12 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
             grpc_status
         );
     }
-    // The name before v0.2.0 was final; the C module has it still.
+    // The name before v0.2.0 was final; APISIX's C module still defines it.
     linker.alias("env", "proxy_send_local_response", "env", "proxy_send_http_response")?;
     Ok(())
 }
 
-/// Everything is checked before the host hears of it: half a response must not be sent.
+/// Checks all arguments before the host gets any of them: half a response must not be sent.
 fn send_local_response<H: Host>(
     guest: &mut Guest<'_, H>,
     status: u32,

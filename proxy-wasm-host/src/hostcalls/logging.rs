@@ -28,9 +28,9 @@ fn log<H: Host>(guest: &mut Guest<'_, H>, level: i32, message: GuestBytes) -> Re
     Ok(())
 }
 
-/// Writes each line of a message by itself: otherwise a plugin, or whoever it quotes, could write
-/// lines that look like the host's own. In place of what is too much comes one line that says how
-/// much that is.
+/// Writes each line of a message as its own log line. Otherwise a plugin, or a client that the
+/// plugin quotes, could write lines that look like the host's. Lines beyond the limit are replaced
+/// by one line that says how much was cut.
 pub fn lines(message: &[u8], mut write: impl FnMut(&[u8])) {
     let mut rest = message.get(..limits::LOG_BYTES).unwrap_or(message);
     let mut cut = message.len() - rest.len();

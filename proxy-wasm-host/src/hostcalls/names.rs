@@ -1,6 +1,7 @@
-//! The names of all host functions, for who writes one down: an operator, in `wasm_capabilities`.
+//! The names of all host functions, to check the names that an operator writes in
+//! `wasm_capabilities`.
 
-/// Those of the ABI, and those that compilers import beside it, from `env`.
+/// Names imported from `env`: those of the ABI, and those that compilers add.
 const ENV: &[&str] = &[
     "abort",
     "emscripten_notify_memory_growth",
@@ -51,7 +52,7 @@ const ENV: &[&str] = &[
     "pthread_equal",
 ];
 
-/// Those of WASI.
+/// Names of WASI's functions.
 const WASI: &[&str] = &[
     "args_get",
     "args_sizes_get",
@@ -101,18 +102,18 @@ const WASI: &[&str] = &[
     "sock_shutdown",
 ];
 
-/// How much of a name must be right for it to be taken for a misspelt one; of 1.
+/// How similar two names must be (1 means equal) for one to count as a misspelling of the other.
 const SIMILAR: f64 = 0.7;
 
-/// Names to offer.
+/// How many names to suggest.
 const OFFERED: usize = 3;
 
-/// Whether there is a host function of that name.
+/// Returns whether there is a host function of that name.
 pub fn is_known(name: &str) -> bool {
     all().any(|known| known == name)
 }
 
-/// Those that may be meant by a name that is none, the likeliest first.
+/// Returns names that the operator may have meant, the likeliest first.
 pub fn similar(name: &str) -> Vec<&'static str> {
     let likeness = |known| strsim::normalized_damerau_levenshtein(name, known);
     let mut similar: Vec<_> =

@@ -42,13 +42,14 @@ fn set_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, value: Gues
     Ok(state.stream()?.set_property(path, value)?)
 }
 
-/// None is longer that exists.
+/// A path longer than the limit is refused: no property has a path that long.
 fn property_path<'a>(memory: &'a LinearMemory<'_>, path: GuestBytes) -> Result<PropertyPath<'a>> {
     let path = bounded::bytes(memory, path, limits::PROPERTY_PATH, Status::NotFound)?;
     Ok(PropertyPath::new(path))
 }
 
-/// What a plugin can ask of itself, with or without a request. One plugin has one root, so its root id is its name.
+/// Properties of the plugin itself, which it can read with or without a request. One plugin has one
+/// root, so its root id is its name.
 fn own_property<'a>(plugin: &'a Identity, path: PropertyPath<'_>) -> Option<&'a [u8]> {
     match path.as_bytes() {
         b"plugin_name" | b"plugin_root_id" => Some(plugin.name.as_bytes()),

@@ -33,7 +33,7 @@ fn register_shared_queue<H: Host>(guest: &mut Guest<'_, H>, name: GuestBytes, re
     guest.write_u32(return_id, id)
 }
 
-/// No VM id means the caller's own, as in the reference host.
+/// An empty VM id means the caller's own, as in the reference host.
 fn resolve_shared_queue<H: Host>(
     guest: &mut Guest<'_, H>,
     vm_id: GuestBytes,

@@ -1,4 +1,5 @@
-//! Spec v0.2.1, "Common stream operations" and the status of the last call; with the names v0.1.0 has for continuing.
+//! Spec v0.2.1, "Common stream operations", with the names that v0.1.0 has for continuing; and the
+//! status of the last call.
 
 use wasmtime::{Caller, Linker, Module};
 
@@ -21,8 +22,8 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
     Ok(())
 }
 
-/// Defines without a result what a module imports so: v0.1.0 documents these three that way, while every SDK imports
-/// them with one.
+/// Defines functions without a result where a module imports them so. v0.1.0 documents these three
+/// without a result, but every SDK imports them with one.
 pub fn add_without_result<H: Host>(linker: &mut Linker<VmState<H>>, module: &Module) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     for import in module.imports().filter(|import| import.module() == "env") {
@@ -42,8 +43,8 @@ pub fn add_without_result<H: Host>(linker: &mut Linker<VmState<H>>, module: &Mod
     Ok(())
 }
 
-/// A request that is over, or never was, is neither paused nor open: there is nothing to do, and that is no error. The
-/// reference host answers so too, and the Rust SDK panics on any other answer.
+/// Resumes a stream. Without a live request there is nothing to resume, and the answer is `Ok`: the
+/// reference host answers the same, and the Rust SDK panics on any other answer.
 fn continue_stream<H: Host>(guest: &mut Guest<'_, H>, stream: i32) -> Result {
     let half = StreamType::try_from(stream)?;
     match guest.state().stream() {
@@ -60,7 +61,7 @@ fn close_stream<H: Host>(guest: &mut Guest<'_, H>, stream: i32) -> Result {
     }
 }
 
-/// Without a call before, the status is 0 and has no message.
+/// Before the first call ends, the status is 0 and its message is empty.
 fn get_status<H: Host>(guest: &mut Guest<'_, H>, return_code: u32, out: ReturnBytes) -> Result {
     guest.check(return_code, 4)?;
     guest.check_return(out)?;
@@ -74,8 +75,8 @@ fn get_status<H: Host>(guest: &mut Guest<'_, H>, return_code: u32, out: ReturnBy
     })
 }
 
-/// nginx chose the location before any plugin ran, and keeps it: there is no cache to clear, which is what was asked
-/// for.
+/// Does nothing and succeeds: nginx chose the location before any plugin ran, and keeps it, so
+/// there is no cache to clear.
 fn clear_route_cache<H: Host>(_: &mut Guest<'_, H>) -> Result {
     Ok(())
 }

@@ -1,9 +1,11 @@
-//! Hostile arguments, to every host function: addresses, sizes and maps that lie, and allocators that do.
+//! Hostile arguments to every host function: wrong addresses, sizes and maps, and allocators that
+//! misbehave.
 
 use crate::abi::{MapType, Status};
 use crate::local::probe::{ABI, Allocator, OUT, Probe, params};
 
-/// Arguments that every host function can read, and where among them the pointers are.
+/// Returns arguments that every host function can read, and the positions of the pointers among
+/// them.
 fn harmless(kinds: &str) -> (Vec<u32>, Vec<(usize, char)>) {
     let (mut arguments, mut pointers) = (Vec::new(), Vec::new());
     for kind in kinds.chars() {
@@ -89,7 +91,7 @@ fn a_map_that_does_not_add_up_is_a_bad_argument_and_changes_nothing() {
 
 #[test]
 fn random_calls_do_no_harm() {
-    // Xorshift, so that a failure comes again.
+    // Xorshift, so that the same numbers, and so a failure, come again.
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;
     let mut random = move |below: usize| {
         seed ^= seed << 13;
@@ -106,7 +108,7 @@ fn random_calls_do_no_harm() {
         }
         let (name, kinds) = ABI[random(ABI.len())];
         let arguments: Vec<u32> = params(kinds).split_whitespace().map(|_| values[random(values.len())]).collect();
-        // A trap is the allocator's, out of the little memory it has.
+        // A trap comes from the allocator, which has little memory.
         let _ = probe.try_call(name, &arguments);
     }
 }

@@ -13,7 +13,8 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Resu
     Ok(())
 }
 
-/// A timer belongs to a plugin context; called in an HTTP context, it is that of its plugin context.
+/// A timer belongs to a plugin context. Called in an HTTP context, it sets the timer of that
+/// context's plugin context.
 fn set_tick_period_milliseconds<H: Host>(guest: &mut Guest<'_, H>, period: u32) -> Result {
     let (host, origin) = guest.state().host_and_origin();
     Ok(host.set_tick_period(origin.plugin_context, period)?)

@@ -1,5 +1,5 @@
-//! What compilers import from `env` beside the ABI: found in real plugins, defined by the reference host or by their
-//! own runtime.
+//! Functions that compilers import from `env` outside the ABI: real plugins import them, and the
+//! reference host or the compilers' own runtimes define them.
 
 use wasmtime::{Caller, Linker, bail};
 
@@ -7,16 +7,18 @@ use crate::host::Host;
 use crate::state::VmState;
 
 pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    // Emscripten's libc++ compares threads, of which there is one.
+    // Emscripten's libc++ compares threads; a plugin has one thread only.
     linker.func_wrap("env", "pthread_equal", |left: i32, right: i32| i32::from(left == right))?;
-    // Emscripten tells its JavaScript that memory has moved; we look anew anyway.
+    // Emscripten tells its JavaScript that the memory has moved; this host looks up the memory
+    // again anyway.
     linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: i32| {})?;
     linker.func_wrap("env", "abort", abort::<H>)?;
     Ok(())
 }
 
-/// AssemblyScript's `abort(message, file, line, column)`, when a plugin is not built with `--use abort=…`. Its texts
-/// are UTF-16 in a heap whose layout depends on the compiler's version; the place says enough.
+/// AssemblyScript's `abort(message, file, line, column)`, for a plugin that is not built with
+/// `--use abort=…`. The two texts are UTF-16 in a heap whose layout depends on the compiler's
+/// version, so only line and column are shown.
 fn abort<H: Host>(
     _: Caller<'_, VmState<H>>,
     _message: u32,

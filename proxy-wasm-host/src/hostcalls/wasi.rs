@@ -1,4 +1,4 @@
-//! WASI on a plugin: spec v0.2.1, "Logging", `wasi_snapshot_preview1.fd_write`.
+//! WASI for a plugin's state: spec v0.2.1, "Logging", `wasi_snapshot_preview1.fd_write`.
 
 use wasmtime::Memory;
 
