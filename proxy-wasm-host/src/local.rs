@@ -1,7 +1,8 @@
-//! A host of plain structs: it records what plugins do to it, and answers from what a test put there.
+//! A host of plain structs: it records what plugins do to it, and answers with values that a test
+//! put there.
 //!
-//! [`LocalHost`] is a worker and [`LocalStream`] a request; clones of one are the same one, so a test keeps a clone and looks at
-//! it when the callback has returned.
+//! [`LocalHost`] is a worker and [`LocalStream`] a request. Clones share one state, so a test keeps
+//! a clone and reads it when the callback has returned.
 
 #[cfg(test)]
 mod lines;
@@ -24,25 +25,25 @@ use super::host::{
     SharedData, SharedQueues, Timers,
 };
 
-/// Bytes as a plugin gave them.
+/// Bytes from a plugin.
 type Bytes = Vec<u8>;
 
 /// A worker.
 #[derive(Clone, Default)]
 pub struct LocalHost(Arc<Mutex<LocalWorker>>);
 
-/// What is behind a [`LocalHost`].
+/// The state that clones of a [`LocalHost`] share.
 #[derive(Debug)]
 pub struct LocalWorker {
-    /// Messages, oldest first.
+    /// Log messages, the oldest first.
     pub log: Vec<(LogLevel, String)>,
-    /// The lowest level that plugins are told is written.
+    /// The lowest level that is logged; plugins can ask for it.
     pub log_level: LogLevel,
-    /// What the clock says.
+    /// The time that the clock shows.
     pub now: u64,
-    /// Periods by plugin context.
+    /// Tick periods by plugin context.
     pub tick_periods: BTreeMap<u32, u32>,
-    /// Calls, oldest first; the index is the id.
+    /// Calls, the oldest first; the index is the id.
     pub calls: Vec<LocalCall>,
     /// Values and CAS numbers by VM id and key.
     pub shared_data: BTreeMap<(Bytes, Bytes), (Bytes, u32)>,
@@ -52,52 +53,52 @@ pub struct LocalWorker {
     pub metrics: Vec<LocalMetric>,
     /// Calls of the only foreign function, `echo`: context and arguments.
     pub echoes: Vec<(u32, Bytes)>,
-    /// Runs within `echo`, while the guest waits.
+    /// A function that `echo` runs, while the guest waits.
     pub during_echo: Option<fn()>,
-    /// How often the guest was called.
+    /// How often the host entered the guest.
     pub entered: usize,
-    /// The callbacks that ran.
+    /// How many callbacks ran.
     pub callbacks: usize,
 }
 
 /// An outgoing call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalCall {
-    /// The plugin context it comes back to.
+    /// The plugin context that gets the answer.
     pub plugin_context: u32,
-    /// The context it was made from.
+    /// The context that made the call.
     pub context: u32,
-    /// Where it goes to.
+    /// The server that the call goes to.
     pub upstream: Bytes,
     /// The path, or service and method.
     pub target: Bytes,
     /// The body, or the messages.
     pub body: Bytes,
-    /// A gRPC call or stream that can still be used.
+    /// Whether this is a gRPC call or stream that is still open.
     pub open: bool,
 }
 
 /// A shared queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalQueue {
-    /// Of whom registered it.
+    /// The VM id of the plugin that registered the queue.
     pub vm_id: Bytes,
-    /// Its name.
+    /// The queue's name.
     pub name: Bytes,
-    /// Plugin contexts that are told of items.
+    /// Plugin contexts that are notified of items.
     pub consumers: Vec<u32>,
-    /// Oldest first.
+    /// The items, the oldest first.
     pub items: VecDeque<Bytes>,
 }
 
 /// A metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalMetric {
-    /// Its kind.
+    /// The metric's kind.
     pub kind: MetricType,
-    /// Its name.
+    /// The metric's name.
     pub name: Bytes,
-    /// Its value, or the last one recorded.
+    /// The metric's value, or the last value recorded.
     pub value: u64,
 }
 
@@ -121,12 +122,12 @@ impl Default for LocalWorker {
 }
 
 impl LocalHost {
-    /// The worker, to look at and to change.
+    /// The worker's state, to read and to change.
     pub fn worker(&self) -> MutexGuard<'_, LocalWorker> {
         self.0.lock()
     }
 
-    /// Takes the messages logged so far.
+    /// Returns the messages logged so far, and forgets them.
     pub fn take_log(&self) -> Vec<String> {
         self.worker().log.drain(..).map(|(_, message)| message).collect()
     }
@@ -336,7 +337,7 @@ impl ForeignFunctions<LocalStream> for LocalHost {
     }
 }
 
-/// An id of a Vec's element; the local host holds less than 2^32 of anything.
+/// The id of a Vec's element; the local host never has 2^32 of anything.
 fn index(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

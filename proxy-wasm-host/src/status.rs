@@ -1,4 +1,5 @@
-//! What the module says of itself to an operator: plain structs, which are JSON as they stand, and a page for browsers.
+//! The module's status for an operator: plain structs that serialize to JSON, and a page for
+//! browsers.
 
 mod html;
 
@@ -8,71 +9,71 @@ use serde::Serialize;
 
 pub use html::page;
 
-/// One worker, and what all of them share.
+/// One worker, and the state that all workers share.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// Of the module.
+    /// The module's version.
     pub version: &'static str,
-    /// Of the wasmtime in it.
+    /// The version of the wasmtime in the module.
     pub wasmtime: &'static str,
-    /// Of the nginx that the module was built for.
+    /// The version of the nginx that the module was built for.
     pub nginx: String,
-    /// The worker's process.
+    /// The worker's process id.
     pub pid: u32,
     /// The worker's number.
     pub worker: usize,
-    /// Calls to other servers that are under way in this worker.
+    /// Calls to other servers that this worker has under way.
     pub calls: usize,
-    /// Connections of these calls, those that are kept for the next ones among them.
+    /// Connections of these calls, including those that are kept for later calls.
     pub call_connections: usize,
-    /// Bytes that this worker keeps for its plugins beside their linear memory.
+    /// Bytes that this worker keeps for its plugins outside their linear memory.
     pub host_memory: usize,
     /// The plugins of this worker.
     pub plugins: Vec<Plugin>,
-    /// The folder of compiled modules.
+    /// The folder of compiled modules, if there is one.
     pub cache: Option<String>,
-    /// What is in shared memory, where there is any.
+    /// The state of shared memory, if there is any.
     pub zones: Option<Zones>,
-    /// The Lua half of the install.
+    /// The Lua half of the installation.
     pub lua: Lua,
 }
 
-/// A plugin.
+/// One plugin in this worker.
 #[derive(Debug, Serialize)]
 pub struct Plugin {
-    /// What it was declared with.
+    /// The name that the plugin was declared with.
     pub name: String,
-    /// `0.2.1` and the like.
+    /// The version of the ABI, such as `0.2.1`.
     pub abi_version: &'static str,
-    /// Bytes of its file.
+    /// The size of the plugin's file in bytes.
     pub size: usize,
-    /// BLAKE3 of its file.
+    /// The BLAKE3 hash of the plugin's file.
     pub blake3: String,
-    /// Whether compiling was spared by the cache.
+    /// Whether the cache had the compiled module.
     pub from_cache: bool,
-    /// It has an instance in this worker.
+    /// Whether the plugin has an instance in this worker.
     pub running: bool,
-    /// Seconds until it is tried again, after it failed again and again.
+    /// Seconds until the plugin is tried again, after it failed several times.
     pub retry_in: Option<f64>,
-    /// Instances that were started in this worker.
+    /// How many instances were started in this worker.
     pub starts: u64,
-    /// Instances that failed in this worker.
+    /// How many instances failed in this worker.
     pub failures: u64,
-    /// Bytes of the instance's linear memory.
+    /// The linear memory of the instance, in bytes.
     pub memory: usize,
-    /// The most it may have.
+    /// The limit of the linear memory, in bytes.
     pub memory_limit: usize,
-    /// Bytes that this worker keeps for it beside that memory.
+    /// Bytes that this worker keeps for the plugin outside its linear memory.
     pub host_memory: usize,
-    /// Configurations of it.
+    /// The number of the plugin's configurations.
     pub plugin_contexts: usize,
-    /// Requests that it is busy with.
+    /// The number of requests that the plugin has now.
     pub http_contexts: usize,
-    /// Counted over all workers, where there is shared memory.
+    /// Counts over all workers, where there is shared memory.
     pub all_workers: Option<Totals>,
 }
 
-/// What is counted over all workers, and kept over a reload.
+/// Counts over all workers, kept over a reload.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[allow(missing_docs)]
 pub struct Totals {
@@ -86,13 +87,13 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// The time that a callback takes, on the average.
+    /// The average time of a callback.
     pub fn per_callback(&self) -> Option<Duration> {
         (self.callbacks > 0).then(|| Duration::from_secs_f64(self.guest_seconds / self.callbacks as f64))
     }
 }
 
-/// Shared memory.
+/// The state of shared memory.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct Zones {
@@ -101,7 +102,7 @@ pub struct Zones {
     pub metrics: Metrics,
 }
 
-/// Shared data.
+/// The state of shared data.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct SharedData {
@@ -109,34 +110,34 @@ pub struct SharedData {
     pub evictions: u64,
 }
 
-/// Shared queues.
+/// The state of shared queues.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct SharedQueue {
     pub queues: usize,
 }
 
-/// Metrics, those of plugins and the module's own.
+/// The state of metrics, both the plugins' and the module's own.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[allow(missing_docs)]
 pub struct Metrics {
     pub metrics: usize,
 }
 
-/// `resty/proxy-wasm.lua`.
+/// The state of `resty/proxy-wasm.lua`.
 #[derive(Debug, Default, Serialize)]
 pub struct Lua {
-    /// Where Lua found it, once it was required.
+    /// The file that Lua found, once the module was required.
     pub file: Option<String>,
-    /// Its version.
+    /// The file's version.
     pub version: Option<String>,
-    /// What is wrong with the install, in the words of the error log.
+    /// What is wrong with the installation, in the words of the error log.
     pub problem: Option<String>,
 }
 
-/// The status in JSON.
+/// Prints the status as JSON.
 pub fn json(status: &Status) -> String {
-    // Strings, numbers and lists of them: nothing that JSON cannot say.
+    // The status holds strings, numbers and lists of them, all of which JSON can express.
     let mut text = serde_json::to_string_pretty(status).unwrap_or_default();
     text.push('\n');
     text

@@ -1,14 +1,17 @@
-//! The contexts as a host drives them.
+//! The contexts as a host uses them.
 //!
-//! A [`VmContext`] is one plugin in one worker, with at most one running instance of it. A [`PluginContext`] is one of its
-//! configurations, an [`HttpContext`] one request that this configuration applies to. Each lives as long as its owner holds it
-//! and keeps what it belongs to alive.
+//! A [`VmContext`] is one plugin in one worker, with at most one running instance of it. A
+//! [`PluginContext`] is one configuration of the plugin, and an [`HttpContext`] is one request that
+//! this configuration applies to. A context lives as long as its owner holds it, and keeps the
+//! context above it alive.
 //!
-//! An instance that fails is thrown away with every HttpContext in it: these answer [`Failure::Gone`] from then on. The next
-//! request gets a fresh one. PluginContexts outlive it, and are created and configured again, each when it is next needed.
+//! An instance that fails is thrown away with every HttpContext in it: those return
+//! [`Failure::Gone`] from then on. The next request gets a fresh instance. PluginContexts outlive
+//! the instance; each is created and configured again when it is next needed.
 //!
-//! A host function may lead back here, say by ending a request. It then finds the VM taken: callbacks answer
-//! [`Failure::Reentrant`], and what ends meanwhile is ended when the guest has returned.
+//! A host function may lead back here, for example by ending a request. The VM is then borrowed
+//! already: callbacks return [`Failure::Reentrant`], and contexts that end meanwhile are ended when
+//! the guest has returned.
 
 mod http_context;
 mod machine;
@@ -35,34 +38,35 @@ use super::plugin::Plugin;
 pub struct VmContext<H: Host> {
     plugin: Arc<Plugin<H>>,
     machine: RefCell<Machine<H>>,
-    /// Contexts whose owner let go of them while the guest was running.
+    /// Contexts that their owners dropped while the guest was running.
     endings: RefCell<Vec<Ending>>,
     any_endings: Cell<bool>,
     told: Told,
 }
 
-/// How a VM is, for status pages.
+/// The state of a VM, for status pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VmStatus {
-    /// There is an instance.
+    /// Whether there is an instance.
     pub running: bool,
-    /// How long no instance will be started, after several that failed.
+    /// How long no instance will be started, after several instances failed.
     pub retry_in: Option<Duration>,
-    /// Instances that failed, or failed to start.
+    /// How many instances failed, or failed to start.
     pub failures: u64,
-    /// Instances that were started.
+    /// How many instances were started.
     pub starts: u64,
-    /// Bytes of linear memory of the running instance.
+    /// The linear memory of the running instance, in bytes.
     pub memory_size: usize,
-    /// PluginContexts.
+    /// The number of PluginContexts.
     pub plugin_contexts: usize,
-    /// HttpContexts.
+    /// The number of HttpContexts.
     pub http_contexts: usize,
 }
 
 impl<H: Host> VmContext<H> {
-    /// A VM that starts when it is first needed. Each instance gets a host of its own from `make_host`; when an instance fails
-    /// its host is dropped, and with it should go what the instance has under way: ticks, calls, queues.
+    /// Makes a VM that starts when it is first needed. Each instance gets its own host from
+    /// `make_host`. When an instance fails, its host is dropped, and must take with it what the
+    /// instance has started: ticks, calls, queues.
     pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>) -> Rc<Self> {
         info!("loaded wasm plugin");
         Rc::new(Self {
@@ -79,22 +83,24 @@ impl<H: Host> VmContext<H> {
         &self.plugin
     }
 
-    /// One configuration of the plugin. It gets its id when it is first started.
+    /// Makes a context for one configuration of the plugin. The context gets its id when it is
+    /// first started.
     pub fn plugin_context(self: &Rc<Self>, configuration: Arc<[u8]>) -> Rc<PluginContext<H>> {
         Rc::new(PluginContext::new(Rc::clone(self), Arc::clone(&self.plugin), configuration))
     }
 
-    /// Whether a failure is worth an error line: the first of those that come of one cause.
+    /// Returns whether to write an error line about a failure: not if its cause has been logged
+    /// already.
     pub fn is_news(&self, failure: &Failure) -> bool {
         !failure.is_reported() && self.told.again(Instant::now())
     }
 
-    /// How it is now; `None` while its guest is running.
+    /// The state of the VM now; `None` while its guest is running.
     pub fn status(&self) -> Option<VmStatus> {
         Some(self.machine.try_borrow_mut().ok()?.status())
     }
 
-    /// Runs something that may call the guest, and then what became due while it ran.
+    /// Runs a function that may call the guest, and then the work that became due meanwhile.
     #[inline]
     fn enter<R>(&self, run: impl FnOnce(&mut Machine<H>) -> Result<R, Failure>) -> Result<R, Failure> {
         let mut machine = self.machine.try_borrow_mut().map_err(|_| Failure::Reentrant)?;
@@ -103,7 +109,7 @@ impl<H: Host> VmContext<H> {
         result
     }
 
-    /// Ends a context that its owner let go of, now or when the guest has returned.
+    /// Ends a context that its owner dropped: now, or when the guest has returned.
     fn end(&self, ending: Ending) {
         let Ok(mut machine) = self.machine.try_borrow_mut() else {
             self.endings.borrow_mut().push(ending);
@@ -113,7 +119,7 @@ impl<H: Host> VmContext<H> {
         self.settle(&mut machine);
     }
 
-    /// Does what became due while the guest ran.
+    /// Does the work that became due while the guest ran.
     #[inline]
     fn settle(&self, machine: &mut Machine<H>) {
         if self.any_endings.get() || machine.any_ended() {
@@ -125,7 +131,7 @@ impl<H: Host> VmContext<H> {
     fn settle_all(&self, machine: &mut Machine<H>) {
         loop {
             machine.delete_ended();
-            // Not borrowed while the guest runs: it may let go of the next one.
+            // The list is not borrowed while the guest runs, because the guest may add to it.
             let ending = self.endings.borrow_mut().pop();
             match ending {
                 Some(ending) => machine.end(ending),

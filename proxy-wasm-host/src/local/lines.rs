@@ -1,7 +1,8 @@
-//! What a test's thread logs.
+//! The lines that a test's thread logs.
 //!
-//! One subscriber for the whole process, in place before the first of our lines can be logged: `tracing` asks for the interest
-//! in a line once, where it is first met, and a subscriber that comes just then, from another test, is never told of it.
+//! The whole process has one subscriber, which is set before the host logs its first line.
+//! `tracing` asks a subscriber about each log call only once, when the call first runs. A
+//! subscriber that another test sets at just that moment would never be asked.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,17 +13,17 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
 thread_local! {
-    /// What this thread has logged since it began to keep it.
+    /// The lines that this thread has logged since it began to keep them.
     static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
-/// Begins to listen, once.
+/// Sets the subscriber, once.
 pub(super) fn listen() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| tracing::subscriber::set_global_default(Listener).expect("tests have no other subscriber"));
 }
 
-/// What this thread logs while `run` runs, each line after its level.
+/// Returns the lines that this thread logs while `run` runs, each after its level.
 pub(crate) fn logged(run: impl FnOnce()) -> Vec<String> {
     listen();
     LINES.set(Some(Vec::new()));

@@ -1,4 +1,4 @@
-//! Plugins on the local host: the way from a text module to a running VM in one call.
+//! Plugins on the local host: one call makes a running VM from a text module.
 
 use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
@@ -10,14 +10,14 @@ use crate::state::Identity;
 use crate::vm::VmContext;
 use crate::wasm::{Engine, EngineConfig, Module};
 
-/// One engine for every plugin on local hosts, as nginx has one for all of its own.
+/// One engine for all plugins on local hosts, as nginx has one for all its plugins.
 static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     #[cfg(test)]
     super::lines::listen();
     Engine::new(&EngineConfig::default()).expect("wasmtime runs on the machines that this is built on")
 });
 
-/// The engine of every plugin here.
+/// The engine of all plugins on local hosts.
 pub fn engine() -> &'static Engine {
     &ENGINE
 }
@@ -25,13 +25,13 @@ pub fn engine() -> &'static Engine {
 /// Loads a plugin from the bytes or the text of a module; its name is `test`.
 ///
 /// # Errors
-/// As [`Module::load`] and [`Plugin::new`].
+/// Those of [`Module::load`] and [`Plugin::new`].
 pub fn plugin(module: &[u8], options: PluginOptions) -> Result<Arc<Plugin<LocalHost>>, Error> {
     let identity = Identity { name: "test".into(), vm_id: "vm".into(), vm_configuration: b"vm conf".to_vec() };
     Plugin::new(&ENGINE, &Module::load(&ENGINE, None, module)?, identity, options)
 }
 
-/// A VM of a plugin, every instance of which sees the same local host.
+/// Makes a VM of a plugin. All its instances use the same local host.
 pub fn vm(plugin: Arc<Plugin<LocalHost>>) -> (LocalHost, Rc<VmContext<LocalHost>>) {
     let host = LocalHost::default();
     let same = host.clone();

@@ -1,4 +1,5 @@
-//! A plugin that does what a test tells it: it exports every import, and an allocator that can lie.
+//! A plugin that a test controls: it re-exports every import, and has an allocator that can
+//! misbehave.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
@@ -12,9 +13,9 @@ use crate::plugin::{Plugin, PluginOptions};
 use crate::state::{GuestExports, Identity, VmState};
 use crate::wasm::{Engine, EngineConfig, Module};
 
-/// Every import of ABI 0.1.0, 0.2.0 and 0.2.1, with the kinds of its parameters: `v`alue of 32 bits, `V`alue of 64,
-/// `s`lice (address and size), `m`ap (address and size), `p`ointer to 32 bits to be written, `P`ointer to 64,
-/// `o`ptional pointer.
+/// Every import of ABI 0.1.0, 0.2.0 and 0.2.1, with the kinds of its parameters: `v`alue of 32
+/// bits, `V`alue of 64, `s`lice (address and size), `m`ap (address and size), `p`ointer to 32 bits
+/// to be written, `P`ointer to 64, `o`ptional pointer.
 pub const ABI: &[(&str, &str)] = &[
     ("proxy_log", "vs"),
     ("proxy_get_log_level", "p"),
@@ -61,8 +62,8 @@ pub const ABI: &[(&str, &str)] = &[
     ("proxy_done", ""),
 ];
 
-/// The functions of WASI that plugins were seen to import, with the kinds of their parameters as in [`ABI`]. An address that
-/// leads on to others is a value here.
+/// The functions of WASI that plugins were seen to import, with the kinds of their parameters as in
+/// [`ABI`]. An address of a structure that has further addresses counts as a value here.
 pub const WASI: &[(&str, &str)] = &[
     ("args_get", "vv"),
     ("args_sizes_get", "vv"),
@@ -91,43 +92,43 @@ pub const WASI: &[(&str, &str)] = &[
     ("sched_yield", ""),
 ];
 
-/// Where a test lets results be written.
+/// The address where a test lets results be written.
 pub const OUT: u32 = 16;
 
 /// How the allocator behaves.
 #[derive(Clone, Copy)]
 #[repr(i32)]
 pub enum Allocator {
-    /// It has no memory left.
+    /// The allocator has no memory left.
     ReturnsZero = 1,
-    /// It answers an address out of memory.
+    /// The allocator returns an address outside the memory.
     ReturnsOutside = 2,
-    /// It traps.
+    /// The allocator traps.
     Traps = 3,
-    /// It grows the memory, which answers then.
+    /// The allocator grows the memory, and then allocates as usual.
     GrowsMemory = 4,
-    /// Adds a request header, `late: 1`.
+    /// The allocator adds a request header, `late: 1`.
     AddsHeader = 5,
-    /// Empties the request body.
+    /// The allocator empties the request body.
     CutsBody = 6,
-    /// Asks for all request headers.
+    /// The allocator asks for all request headers.
     AsksForHeaders = 7,
 }
 
-/// The plugin, its one request, and the host of both.
+/// The plugin, its one request, and their host.
 pub struct Probe {
-    /// The worker.
+    /// The plugin's worker.
     pub host: LocalHost,
-    /// The request.
+    /// The plugin's request.
     pub stream: LocalStream,
-    /// The guest's.
+    /// The store of the plugin's instance.
     pub store: Store<VmState<LocalHost>>,
     instance: Instance,
-    /// Where [`Probe::put`] goes on.
+    /// The address where [`Probe::put`] writes next.
     next: u32,
 }
 
-/// The types of parameters of these kinds, as text.
+/// The types of parameters of these kinds, as WebAssembly text.
 pub fn params(kinds: &str) -> String {
     kinds
         .chars()
@@ -178,13 +179,13 @@ fn wat() -> String {
     )
 }
 
-/// Compiled once for all tests.
+/// The plugin, compiled once for all tests.
 fn plugin() -> &'static Arc<Plugin<LocalHost>> {
     static PLUGIN: OnceLock<Arc<Plugin<LocalHost>>> = OnceLock::new();
     PLUGIN.get_or_init(|| link(&wat()).unwrap())
 }
 
-/// Makes a plugin of a module's text.
+/// Makes a plugin from a module's text.
 pub fn link(wat: &str) -> Result<Arc<Plugin<LocalHost>>, String> {
     let engine = Engine::new(&EngineConfig { epoch_interruption: false }).unwrap();
     let module = Module::load(&engine, None, wat.as_bytes()).unwrap();
@@ -204,7 +205,8 @@ pub fn defined() -> std::collections::BTreeSet<String> {
 }
 
 impl Probe {
-    /// In an HTTP context, whose request has a header and a body; context ids 1 and 2.
+    /// A probe in an HTTP context whose request has a header and a body; the context ids are 1 and
+    /// 2.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         let stream = LocalStream::with_headers(&[("host", "example.org"), ("x-api", "a"), ("X-API", "b")]);
@@ -216,7 +218,7 @@ impl Probe {
         probe
     }
 
-    /// In the plugin context, with no request.
+    /// A probe in the plugin context, without a request.
     pub fn without_request() -> Self {
         Self::start(LocalStream::default())
     }
@@ -225,7 +227,7 @@ impl Probe {
         Self::of(plugin(), stream)
     }
 
-    /// The same of another plugin, which must have an allocator and a memory.
+    /// A probe of another plugin, which must have an allocator and a memory.
     pub fn of(plugin: &Arc<Plugin<LocalHost>>, stream: LocalStream) -> Self {
         let host = LocalHost::default();
         let mut contexts = Contexts::default();
@@ -240,13 +242,13 @@ impl Probe {
         Self { host, stream, store, instance, next: 64 }
     }
 
-    /// Makes its allocator lie.
+    /// Makes the allocator misbehave.
     pub fn set_allocator(&mut self, allocator: Allocator) {
         let mode = self.instance.get_global(&mut self.store, "mode").unwrap();
         mode.set(&mut self.store, Val::I32(allocator as i32)).unwrap();
     }
 
-    /// Lays bytes into the guest's memory.
+    /// Writes bytes into the guest's memory, and returns their address and size.
     pub fn put(&mut self, bytes: impl AsRef<[u8]>) -> [u32; 2] {
         let bytes = bytes.as_ref();
         let (address, size) = (self.next, bytes.len() as u32);
@@ -255,24 +257,24 @@ impl Probe {
         [address, size]
     }
 
-    /// All of the guest's memory.
+    /// All bytes of the guest's memory.
     pub fn memory(&mut self) -> &mut [u8] {
         let memory = self.instance.get_memory(&mut self.store, "memory").unwrap();
         memory.data_mut(&mut self.store)
     }
 
-    /// Calls a host function; values of 64 bits are given as 32.
+    /// Calls a host function. Values of 64 bits are passed as 32.
     ///
     /// # Errors
-    /// When it traps.
+    /// When the host function traps.
     pub fn try_call(&mut self, name: &str, arguments: &[u32]) -> wasmtime::Result<Status> {
         Ok(Status::try_from(self.call_any(name, arguments)?).unwrap())
     }
 
-    /// The same for functions of WASI, too, which answer an `errno`.
+    /// Does the same also for functions of WASI, which return an `errno`.
     ///
     /// # Errors
-    /// When it traps.
+    /// When the host function traps.
     pub fn call_any(&mut self, name: &str, arguments: &[u32]) -> wasmtime::Result<i32> {
         let function = self.instance.get_func(&mut self.store, name).unwrap();
         let types: Vec<ValType> = function.ty(&self.store).params().collect();
@@ -290,23 +292,23 @@ impl Probe {
         Ok(results[0].unwrap_i32())
     }
 
-    /// Calls a host function that does not trap.
+    /// Calls a host function that must not trap.
     pub fn call(&mut self, name: &str, arguments: &[u32]) -> Status {
         self.try_call(name, arguments).unwrap()
     }
 
-    /// The number that was written.
+    /// Reads the number that was written.
     pub fn number(&mut self, address: u32) -> u32 {
         u32::from_le_bytes(self.memory()[address as usize..][..4].try_into().unwrap())
     }
 
-    /// The bytes whose address and size were written.
+    /// Reads the bytes whose address and size were written.
     pub fn returned(&mut self) -> Vec<u8> {
         let (address, size) = (self.number(OUT), self.number(OUT + 4));
         self.memory()[address as usize..][..size as usize].to_vec()
     }
 
-    /// Calls a host function that returns bytes at the end of its parameters.
+    /// Calls a host function that returns bytes through its last parameters.
     pub fn get(&mut self, name: &str, arguments: &[u32]) -> Result<Vec<u8>, Status> {
         match self.call(name, &[arguments, &[OUT, OUT + 4]].concat()) {
             Status::Ok => Ok(self.returned()),
@@ -314,7 +316,7 @@ impl Probe {
         }
     }
 
-    /// Everything a host function can change outside the guest.
+    /// Prints everything that a host function can change outside the guest.
     pub fn world(&self) -> String {
         format!("{:?}{:?}", *self.host.worker(), *self.stream.request())
     }

@@ -16,7 +16,7 @@ use crate::property::PropertyPath;
 #[derive(Clone, Debug, Default)]
 pub struct LocalStream(Arc<Mutex<LocalRequest>>);
 
-/// What is behind a [`LocalStream`].
+/// The state that clones of a [`LocalStream`] share.
 #[derive(Debug, Default)]
 pub struct LocalRequest {
     /// The maps that plugins can reach now.
@@ -25,11 +25,11 @@ pub struct LocalRequest {
     pub buffers: BTreeMap<BufferType, Bytes>,
     /// Properties by path.
     pub properties: BTreeMap<Bytes, Bytes>,
-    /// The plugin's own answer.
+    /// The response that the plugin sent.
     pub local_response: Option<SentResponse>,
-    /// What was resumed, in order.
+    /// The halves that were resumed, in order.
     pub continued: Vec<StreamType>,
-    /// What was closed, in order.
+    /// The halves that were closed, in order.
     pub closed: Vec<StreamType>,
 }
 
@@ -38,7 +38,7 @@ pub struct LocalRequest {
 pub struct SentResponse {
     /// HTTP status code.
     pub status: u32,
-    /// Why.
+    /// The reason.
     pub details: Bytes,
     /// The body.
     pub body: Bytes,
@@ -57,12 +57,12 @@ impl LocalStream {
         stream
     }
 
-    /// How many clones of it there are, those that plugins can reach included.
+    /// The number of clones, including those that plugins can reach.
     pub fn owners(&self) -> usize {
         Arc::strong_count(&self.0)
     }
 
-    /// The request, to look at and to change.
+    /// The request's state, to read and to change.
     pub fn request(&self) -> MutexGuard<'_, LocalRequest> {
         self.0.lock()
     }

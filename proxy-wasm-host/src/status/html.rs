@@ -1,4 +1,4 @@
-//! The status as a page: one file that asks for nothing else, and runs no script.
+//! The status as an HTML page: one file that loads nothing else and runs no script.
 
 use std::fmt::{self, Display, Formatter, Write};
 
@@ -7,10 +7,10 @@ use crate::config::units::{Seconds, Size};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The page; it loads itself again after so many seconds, if any.
+/// Prints the page. If `refresh` is given, the page reloads itself after that many seconds.
 pub fn page(status: &Status, refresh: Option<u32>) -> String {
     let mut page = String::with_capacity(16 << 10);
-    // A String takes whatever is written to it.
+    // Writing to a String cannot fail.
     let _ = write(&mut page, status, refresh);
     page
 }
@@ -145,7 +145,8 @@ fn row_of_all(page: &mut String, totals: &Totals) -> fmt::Result {
     page.write_str("</td>")
 }
 
-/// A number, with its name for where there are no columns; one that should be 0 stands out if it is not.
+/// Prints a number, with its name for layouts without columns. A number that should be 0 stands out
+/// if it is not.
 fn number(page: &mut String, name: &str, number: u64, bad: bool) -> fmt::Result {
     let class = if bad && number > 0 { " class=\"bad\"" } else { "" };
     write!(page, "<td data-name=\"{name}\"{class}>{}</td>", Grouped(number))
@@ -171,7 +172,7 @@ fn details(page: &mut String, status: &Status) -> fmt::Result {
     page.write_str("</dl>\n<p class=\"note\">Each answer is that of the one worker that gives it; what says \"all\" counts all workers.</p>\n")
 }
 
-/// A text with what HTML would take for its own written otherwise.
+/// A text in which the characters special to HTML are escaped.
 struct Text<'a>(&'a str);
 
 impl Display for Text<'_> {
@@ -187,7 +188,7 @@ impl Display for Text<'_> {
     }
 }
 
-/// So many of something.
+/// A number of things, with their name.
 struct Count(usize, &'static str);
 
 impl Display for Count {
@@ -196,7 +197,7 @@ impl Display for Count {
     }
 }
 
-/// A number with its thousands apart.
+/// A number with its thousands separated.
 struct Grouped(u64);
 
 impl Display for Grouped {

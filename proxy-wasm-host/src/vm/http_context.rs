@@ -13,12 +13,13 @@ use crate::failure::Failure;
 use crate::host::Host;
 use crate::instance::Instance;
 
-/// One request as one PluginContext sees it. Spec v0.2.1, "HTTP streams".
+/// One request as one PluginContext sees it. Follows spec v0.2.1, "HTTP streams".
 ///
-/// Every callback here answers what the plugin returned, or [`Action::Continue`] if it has no such callback.
+/// Every callback here returns the plugin's action, or [`Action::Continue`] if the plugin does not
+/// have that callback.
 pub struct HttpContext<H: Host> {
     plugin: Rc<PluginContext<H>>,
-    /// While it is open.
+    /// Set while the context is open.
     opened: Cell<Option<Opened>>,
 }
 
@@ -27,29 +28,30 @@ impl<H: Host> HttpContext<H> {
         Self { plugin, opened: Cell::new(None) }
     }
 
-    /// The PluginContext it belongs to.
+    /// The PluginContext that this context belongs to.
     pub fn plugin_context(&self) -> &Rc<PluginContext<H>> {
         &self.plugin
     }
 
-    /// Its id, while it is open. Unique among the living contexts of its VM.
+    /// The context's id, while it is open. It is unique among the living contexts of the VM.
     pub fn id(&self) -> Option<u32> {
         self.opened.get().map(|opened| opened.id)
     }
 
-    /// Opens it, once, for a request: `proxy_on_context_create`. Starts what it needs.
+    /// Opens the context for a request, once, and starts the plugin if needed:
+    /// `proxy_on_context_create`.
     ///
     /// # Errors
-    /// As [`PluginContext::start`], or when the guest does not return.
+    /// Those of [`PluginContext::start`]; and when the guest does not return.
     pub fn open(&self, stream: H::Stream) -> Result<(), Failure> {
         self.enter_new(|machine, plugin| Ok((machine.open(plugin, stream)?, ())))
     }
 
-    /// As [`HttpContext::open`], and [`HttpContext::on_request_headers`]: nearly always one follows the other, and together they
-    /// cost little more than one.
+    /// Does the same as [`HttpContext::open`] and then [`HttpContext::on_request_headers`]. Nearly
+    /// always one follows the other, and together they cost little more than one.
     ///
     /// # Errors
-    /// As those of both.
+    /// Those of both.
     #[inline]
     pub fn receive(&self, stream: H::Stream, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
         action(self.enter_new(|machine, plugin| {
@@ -73,7 +75,8 @@ impl<H: Host> HttpContext<H> {
     /// `proxy_on_request_headers`.
     ///
     /// # Errors
-    /// When the guest did not return or returned no action, or the context is [`Failure::Gone`].
+    /// When the guest did not return or returned an invalid action, or the context is
+    /// [`Failure::Gone`].
     pub fn on_request_headers(&self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
         self.callback(Callback::OnRequestHeaders, |instance, id| {
             let callback = &instance.callbacks.on_request_headers;
@@ -84,7 +87,7 @@ impl<H: Host> HttpContext<H> {
     /// `proxy_on_request_body`.
     ///
     /// # Errors
-    /// As [`HttpContext::on_request_headers`].
+    /// Those of [`HttpContext::on_request_headers`].
     pub fn on_request_body(&self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
         self.callback(Callback::OnRequestBody, |instance, id| {
             let callback = &instance.callbacks.on_request_body;
@@ -95,7 +98,7 @@ impl<H: Host> HttpContext<H> {
     /// `proxy_on_request_trailers`.
     ///
     /// # Errors
-    /// As [`HttpContext::on_request_headers`].
+    /// Those of [`HttpContext::on_request_headers`].
     pub fn on_request_trailers(&self, num_trailers: u32) -> Result<Action, Failure> {
         self.callback(Callback::OnRequestTrailers, |instance, id| {
             instance.callbacks.on_request_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
@@ -105,7 +108,7 @@ impl<H: Host> HttpContext<H> {
     /// `proxy_on_response_headers`.
     ///
     /// # Errors
-    /// As [`HttpContext::on_request_headers`].
+    /// Those of [`HttpContext::on_request_headers`].
     pub fn on_response_headers(&self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
         self.callback(Callback::OnResponseHeaders, |instance, id| {
             let callback = &instance.callbacks.on_response_headers;
@@ -116,7 +119,7 @@ impl<H: Host> HttpContext<H> {
     /// `proxy_on_response_body`.
     ///
     /// # Errors
-    /// As [`HttpContext::on_request_headers`].
+    /// Those of [`HttpContext::on_request_headers`].
     pub fn on_response_body(&self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
         self.callback(Callback::OnResponseBody, |instance, id| {
             let callback = &instance.callbacks.on_response_body;
@@ -127,22 +130,24 @@ impl<H: Host> HttpContext<H> {
     /// `proxy_on_response_trailers`.
     ///
     /// # Errors
-    /// As [`HttpContext::on_request_headers`].
+    /// Those of [`HttpContext::on_request_headers`].
     pub fn on_response_trailers(&self, num_trailers: u32) -> Result<Action, Failure> {
         self.callback(Callback::OnResponseTrailers, |instance, id| {
             instance.callbacks.on_response_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
         })
     }
 
-    /// The request is over: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. If the plugin says that it is not done, the
-    /// last two wait for its `proxy_done`, and the request is out of its reach from here on. Dropping the context does the same.
+    /// Ends the context with its request: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. If
+    /// `proxy_on_done` returns false, the last two wait for the plugin's `proxy_done`; the plugin
+    /// can no longer reach the request then. Dropping the context does the same.
     pub fn finish(&self) {
         if let Some(opened) = self.opened.take() {
             self.plugin.vm().end(Ending::Http(opened));
         }
     }
 
-    /// Where it stands among the contexts of the running instance, if it lives there and belongs to that plugin context.
+    /// The context's index among those of the running instance, if it lives in that instance and
+    /// belongs to `plugin`.
     pub(super) fn key(&self, plugin: &PluginContext<H>, generation: u32) -> Option<ContextKey> {
         let opened = self.opened.get().filter(|opened| opened.generation == generation)?;
         ptr::eq(&raw const *self.plugin, plugin).then_some(ContextKey::Http(opened.index))
@@ -166,7 +171,7 @@ impl<H: Host> HttpContext<H> {
     }
 }
 
-/// What a callback of a stream returned.
+/// Reads the action that a callback of a stream returned.
 fn action(result: i32) -> Result<Action, Failure> {
     Action::try_from(result).map_err(|_| Failure::BadAction(result))
 }

@@ -1,4 +1,5 @@
-//! The running instance, how it comes and goes, and how contexts begin and end in it.
+//! The running instance of a plugin: starts it, calls it, throws it away when it fails, and begins
+//! and ends contexts in it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,28 +20,29 @@ use crate::plugin::Plugin;
 use crate::state::VmState;
 use crate::wasm::wasi;
 
-/// `bool` of the ABI.
+/// The ABI's `bool`.
 const FALSE: u32 = 0;
 const TRUE: u32 = 1;
 
-/// What a callback that the plugin does not have would return.
+/// The result in place of a callback that the plugin does not have.
 pub(super) const CONTINUE: i32 = Action::Continue as i32;
 
-/// The plugin's instance and its contexts, wherever they are.
+/// The place for a plugin's running instance, with its contexts and the time of the next start.
 pub(super) struct Machine<H: Host> {
     pub plugin: Arc<Plugin<H>>,
     make_host: Box<dyn Fn() -> H>,
     instance: Option<Instance<H>>,
-    /// Where the contexts are while there is no instance.
+    /// The contexts, while there is no instance to hold them.
     idle: Contexts<H::Stream>,
-    /// Counts the instances: contexts of an earlier one are gone.
+    /// Counts the instances. A context of an earlier instance is gone.
     generation: u32,
     backoff: Backoff,
     starts: u64,
     failures: u64,
 }
 
-/// An HTTP context that was made: where it stands, its id and that of its plugin context, and in which instance.
+/// An HTTP context that was made: its index, its id, the id of its plugin context, and the
+/// generation of its instance.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opened {
     pub index: usize,
@@ -49,7 +51,7 @@ pub(super) struct Opened {
     pub generation: u32,
 }
 
-/// A context that its owner let go of.
+/// A context that its owner dropped.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Ending {
     Plugin(usize),
@@ -96,7 +98,7 @@ impl<H: Host> Machine<H> {
         }
     }
 
-    /// Calls the guest in a context. A call that does not return is the end of the instance.
+    /// Calls the guest in a context. If the call does not return, the instance ends.
     #[inline]
     pub fn call<R>(
         &mut self,
@@ -112,7 +114,7 @@ impl<H: Host> Machine<H> {
         result.map_err(|error| self.fail(callback, effective, &error))
     }
 
-    /// As [`Machine::call`], if the plugin has the callback; `missing` is what its absence means.
+    /// Does the same as [`Machine::call`] if the plugin has the callback; else returns `missing`.
     #[inline]
     fn call_or<R>(
         &mut self,
@@ -124,8 +126,9 @@ impl<H: Host> Machine<H> {
         if self.plugin.has(callback) { self.call(effective, callback, call) } else { Ok(missing) }
     }
 
-    /// As [`Machine::call`], several callbacks in one crossing, of which `ran` have run when it returns; nothing for a plugin whose
-    /// callbacks are not joined.
+    /// Does the same as [`Machine::call`] for several callbacks in one crossing. `ran` reads from
+    /// the result how many of them have run. Returns `None` for a plugin whose callbacks are not
+    /// joined.
     #[inline]
     fn call_joined<R>(
         &mut self,
@@ -150,7 +153,7 @@ impl<H: Host> Machine<H> {
         result.map(Some).map_err(|error| self.fail(callbacks[callbacks.len().min(ran) - 1], effective, &error))
     }
 
-    /// Brings a plugin context up: an instance if there is none, and the context in it.
+    /// Starts a plugin context: makes an instance if there is none, and the context in it.
     #[inline]
     pub fn start(&mut self, plugin: usize) -> Result<(), Failure> {
         match self.contexts().stage(ContextKey::Plugin(plugin)) {
@@ -205,7 +208,7 @@ impl<H: Host> Machine<H> {
         }
     }
 
-    /// Once per instance, with its first plugin context.
+    /// Calls `proxy_on_vm_start`, once per instance, with its first plugin context.
     fn start_vm(&mut self, key: ContextKey, id: u32) -> Result<(), Failure> {
         let Some(instance) = self.instance.as_mut().filter(|instance| !instance.vm_started) else { return Ok(()) };
         instance.vm_started = true;
@@ -222,14 +225,15 @@ impl<H: Host> Machine<H> {
         Ok(())
     }
 
-    /// Makes the context of a request.
+    /// Makes the context of a request: `proxy_on_context_create`.
     pub fn open(&mut self, plugin: usize, stream: H::Stream) -> Result<Opened, Failure> {
         let opened = self.register_http(plugin, stream)?;
         self.create(opened)?;
         Ok(opened)
     }
 
-    /// As [`Machine::open`], and `proxy_on_request_headers`: answers what that returns.
+    /// Does the same as [`Machine::open`], then calls `proxy_on_request_headers` and returns its
+    /// result.
     pub fn open_with_request_headers(
         &mut self,
         plugin: usize,
@@ -272,17 +276,17 @@ impl<H: Host> Machine<H> {
         })
     }
 
-    /// `proxy_on_request_headers`.
+    /// Calls `proxy_on_request_headers`.
     fn request_headers(&mut self, key: ContextKey, params: (u32, u32, u32)) -> Result<i32, Failure> {
         self.call_or(CONTINUE, key, Callback::OnRequestHeaders, |instance| {
             instance.callbacks.on_request_headers.call(&mut instance.store, params, CONTINUE)
         })
     }
 
-    /// The owner of a context let go of it.
+    /// Ends a context that its owner dropped.
     pub fn end(&mut self, ending: Ending) {
         match ending {
-            // Ended with its instance.
+            // The context ended with its instance.
             Ending::Http(opened) if opened.generation != self.generation => {}
             Ending::Http(opened) => self.finish(ContextKey::Http(opened.index), opened.id),
             Ending::Plugin(index) => {
@@ -299,13 +303,14 @@ impl<H: Host> Machine<H> {
         let contexts = self.contexts();
         let id = contexts.id(key);
         match contexts.stage(key) {
-            // The running instance has not seen it.
+            // The running instance has not created this context.
             Stage::Registered => self.release(key),
             _ => self.finish(key, id),
         }
     }
 
-    /// Spec, "Context lifecycle": `proxy_on_done`, and if that agrees, `proxy_on_log` and `proxy_on_delete`.
+    /// Spec, "Context lifecycle": calls `proxy_on_done`; if it returns true, calls `proxy_on_log`
+    /// and `proxy_on_delete`.
     fn finish(&mut self, key: ContextKey, id: u32) {
         let ended = self.call_joined(key, joined::END, |joined, store| joined.end(store, id), |end| end.callbacks());
         match ended.transpose().unwrap_or_else(|| self.done(key, id)) {
@@ -329,7 +334,7 @@ impl<H: Host> Machine<H> {
         let id = self.contexts().id(key);
         let logged = self
             .call_or((), key, Callback::OnLog, |instance| instance.callbacks.on_log.call(&mut instance.store, id, ()));
-        // Where it failed, the instance is gone, and the context with it.
+        // If the callback failed, the instance is gone, and the context with it.
         if logged.is_ok() {
             self.delete(key);
         }
@@ -356,7 +361,7 @@ impl<H: Host> Machine<H> {
         }
     }
 
-    /// Whether there are contexts for [`Machine::delete_ended`].
+    /// Returns whether there are contexts for [`Machine::delete_ended`].
     #[inline]
     pub fn any_ended(&mut self) -> bool {
         self.contexts().any_ended()
@@ -369,10 +374,10 @@ impl<H: Host> Machine<H> {
         }
     }
 
-    /// Ends every context that waits for a `proxy_done` which will not come any more.
+    /// Ends every context that waits for a `proxy_done`, which will not come any more.
     pub fn end_all(&mut self) {
         for key in self.contexts().living() {
-            // One that ended meanwhile, with another or with the instance, is not asked again.
+            // A context may have ended meanwhile, with another one or with the instance.
             if self.contexts().stage(key) == Stage::Pending {
                 let id = self.contexts().id(key);
                 self.complain(format_args!("failed to mark context {id} as done, rc: 0"));
@@ -401,7 +406,8 @@ impl<H: Host> Machine<H> {
         error!("{}", CallFailed { plugin: self.plugin.name(), function, context, failure });
     }
 
-    /// What happened to a context, in words that those who watch logs know, and to whose.
+    /// Logs what happened to a context and which plugin it belongs to. Other hosts use the same
+    /// words, so that existing log searches find them.
     fn complain(&self, what: fmt::Arguments<'_>) {
         error!("{what}, plugin: {}", self.plugin.name());
     }
@@ -418,13 +424,13 @@ impl<H: Host> Machine<H> {
     fn count_failure(&mut self) {
         self.failures += 1;
         if let Some(wait) = self.backoff.failed(Instant::now()) {
-            // Once per failure; the requests meanwhile say no more of it than this.
+            // One line per failure. The requests that come meanwhile do not log again.
             warn!("plugin \"{}\" fails again and again, it is not tried for {wait:?}", self.plugin.name());
         }
     }
 }
 
-/// As the ABI counts bytes; nginx reads no configuration of 4 GiB.
+/// A length in the ABI's 32 bits; nginx cannot read a configuration of 4 GiB.
 fn size(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }

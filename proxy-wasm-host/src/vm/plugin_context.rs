@@ -1,4 +1,4 @@
-//! One configuration of a plugin, and the callbacks that belong to no request.
+//! One configuration of a plugin, and the callbacks that do not belong to a request.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,16 +15,18 @@ use crate::pairs::PairsBuf;
 use crate::plugin::Plugin;
 use crate::state::{HttpCallResponse, Incoming};
 
-/// One configuration of a plugin. It ends when its last owner lets go of it and its last HttpContext is over.
+/// One configuration of a plugin. It ends when its last owner has dropped it and its last
+/// HttpContext is over.
 ///
-/// The callbacks here answer [`Failure::Gone`] unless the context is started; what made them due ended with the instance
-/// it was started in. `http_context` in them is the request that they are about, if there is one that still lives: it is the
-/// effective context then, though the guest is told the plugin context's id.
+/// The callbacks here return [`Failure::Gone`] unless the context is started: the event that they
+/// report belongs to the instance in which the context was started, and ended with it. Their
+/// parameter `http_context` is the request that the event is about, if that request still lives. It
+/// is then the effective context, although the guest gets the plugin context's id.
 pub struct PluginContext<H: Host> {
     vm: Rc<VmContext<H>>,
     plugin: Arc<Plugin<H>>,
     configuration: Arc<[u8]>,
-    /// Where it stands among the VM's contexts, once it was started, and its id.
+    /// The context's index and id among the VM's contexts, once it has been started.
     registered: Cell<Option<(usize, u32)>>,
 }
 
@@ -38,25 +40,27 @@ impl<H: Host> PluginContext<H> {
         &self.plugin
     }
 
-    /// The VM it lives in.
+    /// The VM that the context lives in.
     pub fn vm(&self) -> &Rc<VmContext<H>> {
         &self.vm
     }
 
-    /// What `proxy_on_configure` reads.
+    /// The configuration that `proxy_on_configure` reads.
     pub fn configuration(&self) -> &Arc<[u8]> {
         &self.configuration
     }
 
-    /// Its id, which it gets when it is first started, and keeps.
+    /// The context's id. It is given when the context is first started, and never changes.
     pub fn id(&self) -> Option<u32> {
         self.registered.get().map(|(_, id)| id)
     }
 
-    /// Creates and configures the context in the running instance, starting one if there is none. Cheap when all is done.
+    /// Creates and configures the context in the running instance, and starts an instance if there
+    /// is none. Cheap when the context is started already.
     ///
     /// # Errors
-    /// What stood in the way. A refused configuration stays refused until the instance is replaced.
+    /// The failure that stopped it. A refused configuration stays refused until the instance is
+    /// replaced.
     pub fn start(&self) -> Result<(), Failure> {
         self.vm.enter(|machine| {
             let (index, _) = self.register(machine);
@@ -64,15 +68,15 @@ impl<H: Host> PluginContext<H> {
         })
     }
 
-    /// A context for a request, which is to be opened.
+    /// Makes a context for a request; the caller opens it.
     pub fn http_context(self: &Rc<Self>) -> HttpContext<H> {
         HttpContext::new(Rc::clone(self))
     }
 
-    /// Makes the context of a request, starting what it needs.
+    /// Makes the context of a request and opens it.
     ///
     /// # Errors
-    /// As [`HttpContext::open`].
+    /// Those of [`HttpContext::open`].
     pub fn create_http_context(self: &Rc<Self>, stream: H::Stream) -> Result<HttpContext<H>, Failure> {
         let http = self.http_context();
         http.open(stream)?;
@@ -99,7 +103,7 @@ impl<H: Host> PluginContext<H> {
         })
     }
 
-    /// `proxy_on_http_call_response`; an empty response for a call that failed.
+    /// `proxy_on_http_call_response`. The response of a call that failed is empty.
     ///
     /// # Errors
     /// When the guest does not return, or the context is not started.
@@ -172,7 +176,8 @@ impl<H: Host> PluginContext<H> {
         })
     }
 
-    /// `proxy_on_grpc_close`, with the gRPC status and the message that `proxy_get_status` tells.
+    /// `proxy_on_grpc_close`, with the gRPC status, and the message that `proxy_get_status`
+    /// returns.
     ///
     /// # Errors
     /// When the guest does not return, or the context is not started.
@@ -201,7 +206,7 @@ impl<H: Host> PluginContext<H> {
         })
     }
 
-    /// A callback with something to read while it runs.
+    /// Calls a callback that may read the incoming values while it runs.
     fn deliver(
         &self,
         callback: Callback,
@@ -237,7 +242,7 @@ impl<H: Host> PluginContext<H> {
         })
     }
 
-    /// Where it stands among the VM's contexts, and its id; it gets both when it is first asked for.
+    /// The context's index and id among the VM's contexts. Both are given at the first call.
     pub(super) fn register(&self, machine: &mut Machine<H>) -> (usize, u32) {
         self.registered.get().unwrap_or_else(|| {
             let contexts = machine.contexts();
@@ -257,7 +262,7 @@ impl<H: Host> Drop for PluginContext<H> {
     }
 }
 
-/// As the ABI counts; a host holds no more of anything in memory.
+/// A count in the ABI's 32 bits; a host never holds more items than that in memory.
 fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }

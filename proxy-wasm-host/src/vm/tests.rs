@@ -1,4 +1,4 @@
-//! The life of contexts, seen from the plugin, from the host and from the log.
+//! The life of contexts, as the plugin, the host and the log see it.
 
 mod failures;
 mod guest;
@@ -14,7 +14,7 @@ use super::{HttpContext, PluginContext, VmContext};
 use crate::local::{self, LocalHost, LocalStream};
 use crate::plugin::PluginOptions;
 
-/// A VM whose plugin is one of the test guests.
+/// A VM of one of the test guests.
 fn vm(wat: &str) -> (LocalHost, Rc<VmContext<LocalHost>>) {
     vm_with(wat, PluginOptions::default())
 }

@@ -1,4 +1,4 @@
-//! What a plugin's failure does to it, to its requests and to its next instance.
+//! The effects of a plugin's failure on the plugin, on its requests and on its next instance.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::local::{self, LocalStream};
 use crate::plugin::PluginOptions;
 
-/// Traps when it is told of one header.
+/// Traps when there is exactly one header.
 const TRAP: (&str, &str) =
     ("request_headers", "(if (i32.eq (local.get 1) (i32.const 1)) (then unreachable)) (i32.const 0)");
 
@@ -24,7 +24,7 @@ fn a_trap_replaces_the_instance_and_configures_it_again() {
     assert!(matches!(&failure, Failure::Trap(cause) if cause.to_string().contains("unreachable")), "{failure}");
     assert!(!vm.status().unwrap().running);
 
-    // Every request that lived in the instance is over with it.
+    // Every request that lived in the instance ends with it.
     assert_eq!(broken.on_response_headers(0, true), Err(Failure::Gone));
     assert_eq!(bystander.on_request_headers(0, true), Err(Failure::Gone));
     assert_eq!(plugin.on_tick(), Err(Failure::Gone));
@@ -98,7 +98,7 @@ fn an_endless_loop_meets_its_deadline() {
     let (_, vm) = vm_with(&guest_but(&[("request_headers", endless)]), options);
     let plugin = started(&vm, "");
     assert_eq!(request(&plugin).on_request_headers(0, true), Err(Failure::Timeout));
-    // What it may use in start and configuration is another matter.
+    // The time for start and configuration is a different limit.
     plugin.start().unwrap();
 
     let options = PluginOptions { start_timeout: timeout, ..PluginOptions::default() };
@@ -116,7 +116,7 @@ fn exit_is_the_end_of_the_instance() {
 
 #[test]
 fn a_refused_configuration_stays_refused_and_harms_no_other() {
-    // Refuses to configure context 1.
+    // A guest that refuses to configure context 1.
     let (host, vm) = vm(&guest_but(&[("configure", "(i32.ne (local.get 0) (i32.const 1))")]));
     let refused = vm.plugin_context([].into());
     assert_eq!(refused.start(), Err(Failure::Refused(Callback::OnConfigure)));
@@ -127,7 +127,7 @@ fn a_refused_configuration_stays_refused_and_harms_no_other() {
     let good = started(&vm, "");
     assert_eq!(request(&good).on_request_headers(0, true), Ok(Action::Continue));
     host.take_log();
-    // It was created, so it is deleted.
+    // The context was created, so it is deleted.
     drop(refused);
     assert_eq!(host.take_log(), ["proxy_on_done 1", "proxy_on_log 1", "proxy_on_delete 1"]);
 }
@@ -151,7 +151,7 @@ fn deep_recursion_is_a_trap() {
 #[test]
 fn memory_grows_to_its_limit_and_no_further() {
     let options = PluginOptions { memory_limit: 4 << 16, ..PluginOptions::default() };
-    // One page is there; three more fit. The guest learns of it, and is fine.
+    // One page is in use, and three more fit. The guest sees that growing fails, and goes on.
     let grow = "(if (i32.ne (memory.grow (local.get 1)) (i32.const -1)) (then (return (i32.const 0)))) (i32.const 1)";
     let (_, vm) = vm_with(&guest_but(&[("request_headers", grow)]), options);
     let http = request(&started(&vm, ""));

@@ -1,4 +1,5 @@
-//! Test guests, as text: plugins that log the callbacks they get, with the context, and do what a test wants of them.
+//! Test guests, as text: plugins that log the callbacks they get, with the context, and do what a
+//! test needs.
 
 /// The parameters and results of each callback that a guest can have.
 const CALLBACKS: &[(&str, usize, usize)] = &[
@@ -24,7 +25,7 @@ const CALLBACKS: &[(&str, usize, usize)] = &[
     ("proxy_on_foreign_function", 3, 0),
 ];
 
-/// What host functions a guest imports, and what every guest has.
+/// The host functions that a guest imports, and the exports that every guest has.
 const PRELUDE: &str = r#"
     (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
     (import "env" "proxy_done" (func $done (result i32)))
@@ -49,8 +50,8 @@ const PRELUDE: &str = r#"
         (drop (call $log (i32.const 2) (local.get $text) (local.get $size))))
 "#;
 
-/// A plugin of the given callbacks: names without `proxy_on_`, each with what it does. Context id is `(local.get 0)`; a
-/// callback with a result must leave one.
+/// The text of a plugin with the given callbacks: names without `proxy_on_`, each with its code.
+/// The context id is `(local.get 0)`; the code of a callback with a result must leave one.
 pub fn guest(callbacks: &[(&str, &str)]) -> String {
     let mut module = format!("(module {PRELUDE}");
     for (index, (name, body)) in callbacks.iter().enumerate() {
@@ -71,7 +72,8 @@ pub fn guest(callbacks: &[(&str, &str)]) -> String {
     module + ")"
 }
 
-/// One that has every callback, agrees to everything and lets everything go on, except for what is given.
+/// The text of a plugin that has every callback and always agrees and continues, with the given
+/// changes.
 pub fn guest_but(changes: &[(&str, &str)]) -> String {
     let all: Vec<_> = CALLBACKS
         .iter()

@@ -1,4 +1,4 @@
-//! The numbers of contexts: suites of other hosts assert these very sequences.
+//! The ids of contexts. Test suites of other hosts check for the same sequences.
 
 use super::guest::guest_but;
 use super::{request, started, vm};

@@ -1,4 +1,4 @@
-//! Callbacks that are called in one crossing: to plugin and operator they are as if called one by one.
+//! Callbacks in one crossing: plugin and operator see the same as with single calls.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -25,7 +25,8 @@ fn receive(plugin: &Rc<PluginContext<LocalHost>>) -> Result<(HttpContext<LocalHo
     Ok((http, action))
 }
 
-/// How often the host went into the guest for one request, and what the plugin logged of it.
+/// Returns how often the host entered the guest for one request, and what the plugin logged about
+/// it.
 fn life(wat: &str) -> (usize, Vec<String>) {
     let (host, vm) = vm(wat);
     let plugin = started(&vm, "");
@@ -83,7 +84,7 @@ fn what_request_headers_return_is_told() {
 
 #[test]
 fn each_finds_its_own_context_effective() {
-    // Only of HTTP contexts: the plugin context's own is the only one that lives when it is created.
+    // Only matters in HTTP contexts: context 1 is the plugin context itself, the first one created.
     let elsewhere = "(drop (call $effective (i32.const 1)))";
     let (host, vm) = vm(&guest_but(&[
         ("context_create", elsewhere),

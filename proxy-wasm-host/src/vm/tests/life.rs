@@ -1,4 +1,4 @@
-//! Which callback comes when.
+//! The order of callbacks in the life of a context.
 
 use super::guest::{guest, guest_but};
 use super::{request, started, vm};
@@ -103,7 +103,7 @@ fn the_request_that_made_a_call_is_effective_in_its_response() {
     let id = http.id().unwrap();
     let foreign = request(&other);
     plugin.on_http_call_response(Some(&http), 0, HttpCallResponse::default()).unwrap();
-    // One of another plugin context, or one that is over, means none.
+    // A context that belongs to another plugin context, or is over, counts as none.
     plugin.on_http_call_response(Some(&foreign), 0, HttpCallResponse::default()).unwrap();
     http.finish();
     let _same_id = request(&plugin);
@@ -134,7 +134,7 @@ fn a_plugin_answers_continue_or_pause_and_nothing_else() {
     assert_eq!(http.on_request_headers(1, true), Ok(Action::Pause));
     assert_eq!(http.on_request_headers(7, true), Err(Failure::BadAction(7)));
     assert_eq!(http.on_request_headers(u32::MAX, true), Err(Failure::BadAction(-1)));
-    // It was wrong, but it is not broken.
+    // The action was invalid, but the instance still works.
     assert_eq!(http.on_request_headers(1, true), Ok(Action::Pause));
 }
 
@@ -145,7 +145,7 @@ fn end_of_stream_is_told_to_who_asks() {
     assert_eq!(http.on_request_headers(0, false), Ok(Action::Continue));
     assert_eq!(http.on_request_headers(0, true), Ok(Action::Pause));
 
-    // ABI 0.1.0 has no such parameter.
+    // ABI 0.1.0 does not have this parameter.
     let (_, old) = vm(r#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_1_0"))
         (func (export "proxy_on_request_headers") (param i32 i32) (result i32) (local.get 1)))"#);
     let http = request(&started(&old, ""));
@@ -156,7 +156,7 @@ fn end_of_stream_is_told_to_who_asks() {
 fn proxy_on_done_can_put_off_the_end() {
     let (host, vm) = vm(&guest_but(&[
         ("done", "(i32.eq (local.get 0) (i32.const 1))"),
-        // The plugin context says so of whatever context it is told of by a queue.
+        // The plugin context calls `proxy_done` for the context whose id the queue event brings.
         ("queue_ready", "(drop (call $effective (local.get 1))) (drop (call $done))"),
     ]));
     let plugin = started(&vm, "");
@@ -173,7 +173,7 @@ fn proxy_on_done_can_put_off_the_end() {
     assert_eq!(host.take_log(), ["proxy_on_queue_ready 1", "proxy_on_log 2", "proxy_on_delete 2"]);
     assert_eq!(vm.status().unwrap().http_contexts, 0);
 
-    // Once is enough, and for a context that is not waiting it means nothing.
+    // One `proxy_done` is enough; for a context that does not wait, it does nothing.
     plugin.on_queue_ready(id).unwrap();
     plugin.on_queue_ready(1).unwrap();
     assert_eq!(host.take_log(), ["proxy_on_queue_ready 1", "proxy_on_queue_ready 1"]);

@@ -1,4 +1,5 @@
-//! What the cycle's log says of the life of contexts: suites of other hosts look for these very lines.
+//! The lines of nginx's error log about the life of contexts. Test suites of other hosts look for
+//! the same lines.
 
 use super::guest::guest_but;
 use super::{request, started, vm};

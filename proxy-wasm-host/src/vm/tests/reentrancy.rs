@@ -1,4 +1,4 @@
-//! A host function that leads back into the VM.
+//! A host function that calls back into the VM.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::local::{LocalHost, LocalStream};
 use crate::vm::{HttpContext, PluginContext};
 
 thread_local! {
-    /// What the host function gets hold of.
+    /// The context that the host function uses.
     static PLUGIN: RefCell<Option<Rc<PluginContext<LocalHost>>>> = const { RefCell::new(None) };
     static REQUEST: RefCell<Option<HttpContext<LocalHost>>> = const { RefCell::new(None) };
 }
