@@ -5,6 +5,9 @@ package ProxyWasm::Http2;
 #
 #     my $c = ProxyWasm::Http2->new(port => 1984);
 #     my $r = $c->request('GET', '/');    # {status, body, ended, reset => error code}
+#
+# What a client that takes nothing does: allow a stream no bytes, read nothing, send a body in
+# parts, reset a stream.
 
 use strict;
 use warnings;
@@ -14,7 +17,7 @@ use ProxyWasm::Client qw(connect_to);
 use ProxyWasm::Settings ();
 
 use constant { DATA => 0, HEADERS => 1, RST_STREAM => 3, SETTINGS => 4, PING => 6, GOAWAY => 7, WINDOW_UPDATE => 8 };
-use constant { END_STREAM => 1, ACK => 1, END_HEADERS => 4 };
+use constant { END_STREAM => 1, ACK => 1, END_HEADERS => 4, CANCEL => 8 };
 
 # HPACK's table of static fields, where nginx uses it for a status.
 my %status = (0x88 => 200, 0x89 => 204, 0x8a => 206, 0x8b => 304, 0x8c => 400, 0x8d => 404, 0x8e => 500);
@@ -24,8 +27,8 @@ sub new {
     my $timeout = ($o{timeout} || 20) * $ProxyWasm::Settings::Patience;
     my $self = bless { sock => connect_to('127.0.0.1', $o{port}, $timeout), timeout => $timeout, in => '', last => -1 }, $class;
     $self->{sock}->syswrite("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    # Windows that no test fills.
-    $self->_frame(SETTINGS, 0, 0, pack 'nN', 4, 0x7fffffff);
+    # Windows that no test fills, and frames of any length.
+    $self->_frame(SETTINGS, 0, 0, pack 'nNnN', 4, 0x7fffffff, 5, 0xffffff);
     $self->_frame(WINDOW_UPDATE, 0, 0, pack 'N', 0x7fff0000);
     return $self;
 }
@@ -37,22 +40,42 @@ sub request {
 }
 
 sub send_request {
-    my ($self, $method, $path, $body) = @_;
+    my ($self, $method, $path, $body, %o) = @_;
     $self->{last} += 2;
     # :method, :scheme http, :path, :authority, as literals that name an entry of the table.
     my $block = join '', map { ref $_ ? chr($_->[0]) . chr(length $_->[1]) . $_->[1] : chr $_ }
         [2, $method], 0x86, [4, $path], [1, 'localhost'];
     $self->_frame(HEADERS, END_HEADERS | (defined $body ? 0 : END_STREAM), $self->{last}, $block);
-    $self->_frame(DATA, END_STREAM, $self->{last}, $body) if defined $body;
+    $self->send_data($body, !$o{unfinished}) if defined $body;
 }
 
-# What comes on the stream of the last request, until it ends, is reset, or the connection closes.
+# Another part of the last request's body, whose end has not been sent.
+sub send_data {
+    my ($self, $data, $is_last) = @_;
+    $self->_frame(DATA, $is_last ? END_STREAM : 0, $self->{last}, $data);
+}
+
+# Of each response that comes from now on, the client takes only so many bytes of a body.
+sub set_window {
+    my ($self, $size) = @_;
+    $self->_frame(SETTINGS, 0, 0, pack 'nN', 4, $size);
+}
+
+# The client wants no more of a stream's response.
+sub reset_stream {
+    my ($self, $stream) = @_;
+    $self->_frame(RST_STREAM, 0, $stream // $self->{last}, pack 'N', CANCEL);
+}
+
+# What comes on a stream, the last request's by default, until it ends, is reset, or the connection
+# closes.
 sub read_response {
-    my ($self) = @_;
+    my ($self, $of) = @_;
+    $of //= $self->{last};
     my $response = { body => '' };
     while (my ($type, $flags, $stream, $payload) = $self->_read_frame) {
         $self->_frame($type, ACK, 0, $type == PING ? $payload : '') if ($type == SETTINGS || $type == PING) && !($flags & ACK);
-        next if $stream != $self->{last};
+        next if $stream != $of;
         $response->{status} //= _status($payload) if $type == HEADERS;
         $response->{body} .= $payload if $type == DATA;
         return { %$response, reset => unpack 'N', $payload } if $type == RST_STREAM;
