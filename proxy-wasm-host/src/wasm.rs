@@ -1,8 +1,10 @@
-//! Run one module: everything wasmtime, nothing of Proxy-Wasm and nothing of nginx.
+//! Runs one module. Everything of wasmtime is here; nothing here knows Proxy-Wasm or nginx.
 //!
-//! [`Engine`] decides how, [`Compiler`] compiles, [`Cache`] keeps what was compiled on disk, [`Module`] is a compiled plugin file, [`limits`] bounds an
-//! instance, [`memory`] is its linear memory, [`wasi`] the little of WASI that a plugin sees. One engine serves a whole nginx: it
-//! is made in the master, and the workers inherit it and every module over fork.
+//! [`Engine`] decides how code is compiled, [`Compiler`] compiles it, [`Cache`] keeps compiled
+//! modules on disk, [`Module`] is a compiled plugin file, [`limits`] bounds an instance, [`memory`]
+//! is an instance's linear memory, and [`wasi`] is the small part of WASI that a plugin sees. One
+//! engine serves a whole nginx: the master makes it, and the workers inherit the engine and every
+//! module over fork.
 
 pub mod cache;
 pub mod compiler;

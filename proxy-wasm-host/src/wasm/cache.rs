@@ -1,10 +1,10 @@
 //! Compiled modules on disk, so that a machine compiles each plugin once.
 //!
 //! An entry is named by the hash of the plugin's bytes, of wasmtime's version and of everything
-//! that decides what code is made of them, so it never goes stale. It is wasmtime's own artifact
-//! with a checksum behind it, and is mapped, not read: every process that uses it shares its pages.
-//! The cache is never a reason to fail: what cannot be read is compiled, and what cannot be written
-//! is said in one warning.
+//! else that decides what code is made of them, so an entry never goes stale. It is wasmtime's own
+//! artifact followed by a checksum. Entries are mapped, not read: every process that uses an entry
+//! shares its pages. A fault of the cache never makes a plugin fail: a module that cannot be read
+//! is compiled, and one warning reports that nothing can be written.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -37,28 +37,28 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Cache {
     directory: PathBuf,
-    /// It was said that nothing can be kept.
+    /// Whether the warning that nothing can be kept has been logged.
     has_warned: AtomicBool,
 }
 
 impl Cache {
-    /// A cache in that directory, which need not be there.
+    /// A cache in that directory, which may not exist yet.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into(), has_warned: AtomicBool::new(false) }
     }
 
-    /// Where it is.
+    /// The path of the cache.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Makes the folder of this process's user. Says so in a warning if that is not possible.
+    /// Makes the folder of this process's user. Logs a warning if that is not possible.
     pub fn prepare(&self) {
         self.own_folder();
     }
 
-    /// Makes the folder of the user whose processes will load plugins, by number; for root, who
-    /// may.
+    /// Makes the folder for the user, given by number, whose processes will load plugins. Only root
+    /// may do this.
     pub fn prepare_for(&self, user: u32) {
         let user = Uid::from_raw(user);
         if user != Uid::effective() && Uid::effective().is_root() {
@@ -66,8 +66,8 @@ impl Cache {
         }
     }
 
-    /// The module of that content and whether it came from here; if it is not here, it is compiled,
-    /// by one process at a time.
+    /// Returns the module of that content, and whether it came from the cache. A module that is not
+    /// there is compiled, by one process at a time.
     pub(super) fn load_or_compile(
         &self,
         engine: &Engine,
@@ -84,7 +84,7 @@ impl Cache {
             return Ok((compile()?.into_module(engine)?, false));
         };
         let lock = Lock::take(&folder, format!("{key}.lock"), patience);
-        // Who waited here for another process to compile finds its work.
+        // If another process compiled while this one waited, the entry exists now.
         if lock.is_some()
             && let Ok(Some(module)) = entry::load(&folder, &name, engine)
         {
@@ -92,7 +92,7 @@ impl Cache {
         }
         let artifact = compile()?;
         match artifact.read(|bytes| entry::store(&folder, &name, bytes)) {
-            // As others will have it: mapped, and so shared with them.
+            // Load the entry just written: it is mapped, and so shared with other processes.
             Ok(()) => {
                 if let Ok(Some(module)) = entry::load(&folder, &name, engine) {
                     return Ok((module, false));
@@ -106,7 +106,7 @@ impl Cache {
         Ok((artifact.into_module(engine)?, false))
     }
 
-    /// A module that this user's processes compiled, or root's.
+    /// Finds a module that this user's processes compiled, or root's.
     fn find(&self, engine: &Engine, name: &str) -> Option<wasmtime::Module> {
         let (own, root) = (Uid::effective(), Uid::from_raw(0));
         let others = (!own.is_root()).then_some(root);
@@ -123,7 +123,8 @@ impl Cache {
         self.usable(Folder::make(&self.directory))
     }
 
-    /// A folder; or none, and one warning, whatever is asked for how often.
+    /// Returns the folder. If it cannot be used, returns `None` and logs one warning, however often
+    /// this happens.
     fn usable<T>(&self, folder: Result<T, String>) -> Option<T> {
         folder
             .inspect_err(|reason| {
@@ -135,21 +136,21 @@ impl Cache {
     }
 }
 
-/// The name of a module's entry, without its ending.
+/// The name of a module's entry, without its extension.
 fn key(engine: &Engine, hash: &Hash) -> String {
     let mut key = KeyHasher(Sha256::new());
     key.write(hash.as_bytes());
     engine.wasmtime().precompile_compatibility_hash().hash(&mut key);
     let mut name = String::with_capacity(64);
     for byte in key.0.finalize() {
-        // A String takes whatever is written to it.
+        // Writing to a String cannot fail.
         let _ = write!(name, "{byte:02x}");
     }
     name
 }
 
-/// Feeds what implements [`std::hash::Hash`] into SHA-256: a 64-bit hash would be too short for the
-/// name of code.
+/// Feeds values that implement [`std::hash::Hash`] into SHA-256, because a 64-bit hash is too short
+/// for a name of code.
 struct KeyHasher(Sha256);
 
 impl Hasher for KeyHasher {
@@ -172,7 +173,7 @@ mod tests {
 
     const MODULE: &[u8] = br#"(module (func (export "f") (result i32) (i32.const 7)))"#;
 
-    /// A directory that goes with the test.
+    /// A directory that is removed when the test ends.
     struct Directory(PathBuf);
 
     impl Directory {
@@ -185,7 +186,7 @@ mod tests {
             Cache::new(&self.0)
         }
 
-        /// The folder that is this user's.
+        /// The folder of this process's user.
         fn own(&self) -> PathBuf {
             self.0.join(Uid::effective().to_string())
         }
@@ -201,7 +202,7 @@ mod tests {
         }
     }
 
-    /// An engine of its own, which knows no module yet.
+    /// Loads by a new engine, which has not loaded a module yet.
     fn load(cache: &Cache, config: EngineConfig) -> Module {
         Module::load(&Engine::new(&config).unwrap(), Some(cache), MODULE).unwrap()
     }
@@ -307,7 +308,7 @@ mod tests {
         fs::rename(&elsewhere, &directory.0).unwrap();
     }
 
-    /// What this process writes an entry to first.
+    /// The temporary file that this process first writes an entry to.
     fn temporary(entry: &Path) -> PathBuf {
         entry.with_extension(format!("cwasm.{}", process::id()))
     }

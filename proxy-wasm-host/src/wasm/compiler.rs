@@ -1,14 +1,14 @@
 //! Compiles modules in a child process, within limits of time and memory.
 //!
-//! A small module can take minutes and gigabytes to compile. In a child it costs at most what the
-//! limits say, what the compiler allocated goes with the child, and the compiler may use threads,
-//! which a process of nginx's that forks later must not have. The child hands back the artifact in
-//! a file in memory.
+//! A small module can take minutes and gigabytes to compile. In a child process it costs no more
+//! than the limits allow, and the memory that the compiler allocated is freed with the child. The
+//! compiler in the child may use threads, which are forbidden in a process of nginx's that forks
+//! later. The child hands back the artifact in a file in memory.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `child` | the child process: how it begins, what it gives up, how it ends |
-//! | `job` | what the child does |
+//! | `child` | the child process: its start, what it gives up, its end |
+//! | `job` | the work that the child does |
 
 mod child;
 mod job;
@@ -23,18 +23,18 @@ use self::child::{Child, End};
 use super::{Engine, Error};
 use crate::error::single_spaced;
 
-/// What compiling one module may take.
+/// The limits for compiling one module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// By the clock on the wall.
+    /// Elapsed time.
     pub time: Duration,
-    /// Bytes of memory, beside what the process has that asks for it.
+    /// Bytes of memory, in addition to what the process already has when it asks.
     pub memory: usize,
 }
 
 impl Default for CompileLimits {
-    /// A Go plugin of 25 MB takes a minute of one core and less than 1 GB on a machine of today; a
-    /// slow or busy one takes several times as long.
+    /// A Go plugin of 25 MB takes a minute of one core and less than 1 GB on a machine of today. A
+    /// slow or busy machine takes several times as long.
     fn default() -> Self {
         Self { time: Duration::from_secs(300), memory: 2 << 30 }
     }
@@ -43,17 +43,18 @@ impl Default for CompileLimits {
 /// Where modules are compiled.
 #[derive(Clone, Copy, Debug)]
 pub enum Compiler {
-    /// In this process, without limits: for modules of one's own.
+    /// In this process, without limits: for the host's own modules.
     Here,
     /// In a child process.
     Child(CompileLimits),
 }
 
 impl Compiler {
-    /// Compiles a module, of its bytes or its text.
+    /// Compiles a module from its bytes or its text.
     ///
     /// # Errors
-    /// When it is not a module, when a limit stops the compiler, or when there can be no child.
+    /// When the bytes are not a module, when a limit stops the compiler, or when no child can be
+    /// started.
     pub(super) fn compile(&self, engine: &Engine, bytes: &[u8]) -> Result<Artifact, Error> {
         match self {
             Self::Here => wasmtime::Module::new(engine.wasmtime(), bytes).map(Artifact::Module).map_err(Error::Compile),
@@ -61,7 +62,7 @@ impl Compiler {
         }
     }
 
-    /// How long a process may hold the right to make an entry of the cache.
+    /// How long a process may hold the lock for making an entry of the cache.
     pub fn longest(&self) -> Duration {
         match self {
             Self::Here => CompileLimits::default().time,
@@ -70,11 +71,11 @@ impl Compiler {
     }
 }
 
-/// What the compiler made.
+/// The compiler's result.
 pub(super) enum Artifact {
-    /// A module that can be used here.
+    /// A module that can be used in this process.
     Module(wasmtime::Module),
-    /// A file that is nobody else's.
+    /// A file that no other process has.
     File(File),
 }
 
@@ -87,8 +88,8 @@ impl Artifact {
         match self {
             Self::Module(module) => Ok(module),
             Self::File(file) => {
-                // SAFETY: a child of this process wrote the file, from what wasmtime had compiled
-                // in it; nobody else has it.
+                // SAFETY: a child of this process wrote the file from a module that wasmtime
+                // compiled in the child; no other process has the file.
                 #[allow(unsafe_code)]
                 let module = unsafe { wasmtime::Module::deserialize_open_file(engine.wasmtime(), file) };
                 module.map_err(|error| Error::Compiler(single_spaced(&format!("{error:#}"))))
@@ -96,7 +97,7 @@ impl Artifact {
         }
     }
 
-    /// Its bytes, for an entry of the cache.
+    /// Reads the artifact's bytes, for an entry of the cache.
     pub fn read(&self, mut to: impl FnMut(&mut dyn Read) -> io::Result<()>) -> io::Result<()> {
         match self {
             Self::Module(module) => {
@@ -127,8 +128,8 @@ fn in_child(engine: &Engine, limits: CompileLimits, bytes: &[u8]) -> Result<File
     }
 }
 
-/// What the child wrote where it ended as it should not have: its own last words, and those of
-/// Rust's library.
+/// The text that the child wrote before it ended unexpectedly: its own message, or that of Rust's
+/// library.
 fn why(end: End, said: &str, limits: CompileLimits) -> Error {
     if said.contains("memory allocation of") {
         return Error::CompileMemory(limits.memory);
@@ -143,7 +144,7 @@ fn why(end: End, said: &str, limits: CompileLimits) -> Error {
 /// The text in the file.
 fn said(file: &mut File) -> String {
     let mut text = Vec::new();
-    // A short text, of a child that has ended: what cannot be read was not said.
+    // A short text from a child that has ended. If it cannot be read, the error has no text.
     let _ = file.rewind().and_then(|()| file.take(1 << 16).read_to_end(&mut text));
     String::from_utf8_lossy(&text).into_owned()
 }
@@ -169,7 +170,7 @@ mod tests {
         Module::load_or_compile(&engine(), &compiler, None, bytes, || ())
     }
 
-    /// Nested loops, which take a time that is cubic in their number.
+    /// Nested loops. Compiling them takes a time that is cubic in their number.
     fn slow() -> Vec<u8> {
         let nested = 20_000;
         let mut text = b"(module (func (local i32)".to_vec();
@@ -179,7 +180,7 @@ mod tests {
         text
     }
 
-    /// Many functions, which take memory each.
+    /// Many functions, each of which takes memory.
     fn large() -> Vec<u8> {
         let mut text = b"(module".to_vec();
         text.extend(b"(func)".repeat(200_000));
@@ -261,7 +262,8 @@ mod tests {
         });
         let child = child.unwrap();
         drop(write);
-        // The end of the pipe comes while the child is there.
+        // Reading ends while the child still exists, because the child does not hold the pipe's
+        // other end.
         let mut byte = [0];
         assert_eq!(File::from(read).read(&mut byte).unwrap(), 0);
         assert!(matches!(child.wait(Duration::ZERO).unwrap(), End::TimedOut));

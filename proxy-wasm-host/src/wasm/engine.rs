@@ -1,4 +1,4 @@
-//! The one engine: how code is compiled, and the clock that deadlines are measured by.
+//! The one engine: how code is compiled, and the clock that deadlines use.
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -13,13 +13,15 @@ use super::module::{Compiled, Hash};
 use super::ticker::{StartPulse, Ticker};
 use crate::error::Error;
 
-/// Frames in the backtrace of a trap: it goes into one line of nginx's error log, which holds 2048 bytes.
+/// Frames in the backtrace of a trap, which must fit into one line of nginx's error log: 2048
+/// bytes.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 
-/// What is decided once for all plugins.
+/// Settings that are the same for all plugins.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
-    /// Compile the checks that deadlines need. Without them a plugin can hang its worker, and no timeout applies.
+    /// Whether to compile the checks that deadlines need. Without them a plugin can hang its
+    /// worker, and no timeout applies.
     pub epoch_interruption: bool,
 }
 
@@ -30,29 +32,32 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
-    /// These settings in wasmtime's words.
+    /// Converts the settings to wasmtime's.
     pub(super) fn wasmtime(self) -> Config {
         let mut config = Config::new();
         config.epoch_interruption(self.epoch_interruption);
-        // Its threads would not survive the fork between nginx's master and its workers.
+        // wasmtime's threads would not survive the fork between nginx's master and its workers.
         config.parallel_compilation(false);
-        // Function names only: line numbers would mean reading DWARF while a worker should serve, and whether they are there
-        // must not hang on a variable in nginx's environment.
+        // Only function names. Line numbers would mean reading DWARF while a worker should serve
+        // requests, and they would depend on a variable in nginx's environment.
         config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
         config.wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES));
-        // The ABI's addresses are 32 bits wide. With 4 GiB reserved per memory (wasmtime's default; address space, not memory)
-        // a plugin's loads and stores need no bounds check and its memory never moves. The guard stays behind it alone: the one
-        // in front is for faults of the code generator itself, and costs as much address space again.
+        // The ABI's addresses have 32 bits. With 4 GiB of address space reserved per memory
+        // (wasmtime's default; no memory is used for it) a plugin's loads and stores need no bounds
+        // check, and its memory never moves. Only the guard behind the memory is kept: the guard in
+        // front protects from faults of the code generator itself, and costs as much address space
+        // again.
         config.wasm_memory64(false);
         config.memory_may_move(false);
         config.guard_before_linear_memory(false);
-        // Nothing unwinds through a guest's frames but wasmtime, which does it by frame pointers.
+        // Only wasmtime unwinds through a guest's frames, and it uses frame pointers.
         config.native_unwind_info(false);
         config
     }
 }
 
-/// A wasmtime engine with the modules it compiled. Cheap to clone; every clone is the same engine.
+/// A wasmtime engine with the modules that it compiled. Cheap to clone; every clone is the same
+/// engine.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
 
@@ -65,7 +70,7 @@ struct Shared {
 }
 
 impl Engine {
-    /// Makes the engine. No thread is started.
+    /// Makes the engine. No thread is started yet.
     ///
     /// # Errors
     /// When wasmtime does not support this machine.
@@ -81,16 +86,17 @@ impl Engine {
         })))
     }
 
-    /// Lets time pass for deadlines, from a thread that no signal reaches. For a process whose first instance is about to
-    /// start; it does nothing when time passes already or nobody looks at it, and never outlives a fork.
+    /// Starts the clock that enforces deadlines, on a thread that receives no signals. A process
+    /// calls this before its first instance starts. It does nothing if the clock runs already, or
+    /// if the compiled code has no deadline checks. The clock never survives a fork.
     ///
     /// # Errors
-    /// When no thread can be made.
+    /// When the thread cannot be started.
     pub fn start_ticker(&self) -> std::io::Result<()> {
         if self.has_deadlines() { self.0.ticker.start_thread() } else { Ok(()) }
     }
 
-    /// As [`Engine::start_ticker`], by another pulse than a thread's.
+    /// Does the same as [`Engine::start_ticker`], with another pulse than a thread.
     ///
     /// # Errors
     /// When the pulse cannot be started.
@@ -98,27 +104,28 @@ impl Engine {
         if self.has_deadlines() { self.0.ticker.start(pulse) } else { Ok(()) }
     }
 
-    /// Ends the pulse of [`Engine::start_ticker`].
+    /// Stops the pulse that [`Engine::start_ticker`] started.
     pub fn stop_ticker(&self) {
         self.0.ticker.stop();
     }
 
-    /// Whether time passed at any time, here or in the process that this one was forked from: guests may be there that need it.
+    /// Returns whether the clock ever ran, here or in the process that this one was forked from:
+    /// there may then be guests that need it.
     pub fn had_ticker(&self) -> bool {
         self.0.ticker.was_started()
     }
 
-    /// How many ticks of the epoch a guest may run that has this much time; for `Store::set_epoch_deadline`.
+    /// Converts a guest's timeout to ticks of the epoch, for `Store::set_epoch_deadline`.
     pub fn ticks(&self, timeout: Option<Duration>) -> u64 {
         self.0.ticker.ticks(timeout)
     }
 
-    /// Without the checks in compiled code nobody would look at the clock.
+    /// Without deadline checks in the compiled code, the clock would have no effect.
     fn has_deadlines(&self) -> bool {
         self.0.config.epoch_interruption
     }
 
-    /// What was decided for all plugins.
+    /// The settings of the engine.
     pub fn config(&self) -> EngineConfig {
         self.0.config
     }
@@ -128,15 +135,15 @@ impl Engine {
         &self.0.wasmtime
     }
 
-    /// The one module that is the host's own, made of its text when it is first asked for.
+    /// The host's own module, compiled from its text at the first call.
     ///
     /// # Errors
-    /// When it cannot be compiled.
+    /// When the module cannot be compiled.
     pub fn own_module(&self, text: &'static str) -> Result<&wasmtime::Module, Error> {
         self.0.own_module.get_or_try_init(|| wasmtime::Module::new(&self.0.wasmtime, text).map_err(Error::Compile))
     }
 
-    /// A module of that content that is still in use.
+    /// Finds a module of that content that is still in use.
     pub(super) fn loaded(&self, hash: &Hash) -> Option<Arc<Compiled>> {
         self.0.modules.lock().get(hash)?.upgrade()
     }
@@ -153,7 +160,7 @@ impl Engine {
 mod tests {
     use super::*;
 
-    /// Calls a function whose deadline has passed before it begins.
+    /// Calls a function whose deadline has passed before the call begins.
     fn runs_past_its_deadline(config: EngineConfig) -> bool {
         let engine = Engine::new(&config).unwrap();
         let module = wasmtime::Module::new(engine.wasmtime(), "(module (func (export \"f\")))").unwrap();

@@ -1,21 +1,22 @@
-//! How much of the machine one instance may take.
+//! The limits of one instance: how much of the machine it may take.
 
 use wasmtime::{Module, StoreLimits, StoreLimitsBuilder};
 
-/// Elements of all kinds of a table: a plugin's functions that are called through pointers. The largest plugins seen have
-/// some ten thousand; a million of them take 8 MB.
+/// Elements of any kind in a table: a plugin's functions that are called through pointers. The
+/// largest plugins seen have some ten thousand; a million elements take 8 MB.
 const TABLE_ELEMENTS: usize = 1_000_000;
 
-/// Tables: compilers make one.
+/// Tables; compilers make one.
 const TABLES: usize = 16;
 
-/// Linear memories: host functions know of one.
+/// Linear memories; host functions use only one.
 const MEMORIES: usize = 1;
 
-/// In a store: a plugin's, and that of a module of the host's own beside it.
+/// Instances in a store: the plugin's, and the one of the host's own module.
 const INSTANCES: usize = 2;
 
-/// The limits of an instance whose linear memory may have `memory` bytes. Growing past it fails in the guest.
+/// The limits of an instance whose linear memory may have `memory` bytes. Growing beyond the limit
+/// fails in the guest.
 pub fn limits(memory: usize) -> StoreLimits {
     StoreLimitsBuilder::new()
         .memory_size(memory)
@@ -26,7 +27,8 @@ pub fn limits(memory: usize) -> StoreLimits {
         .build()
 }
 
-/// With what a module starts that no instance may have, if there is such a thing. Of its memory's size only the plugin's options tell.
+/// Says which limit a module exceeds from its start; `None` if it exceeds none. The size of its
+/// memory is not checked here, because the plugin's options decide it.
 pub fn excess(module: &Module) -> Option<String> {
     let needs = module.resources_required();
     let (memories, tables) = (needs.num_memories as usize, needs.num_tables as usize);

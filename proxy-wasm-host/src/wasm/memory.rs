@@ -1,20 +1,22 @@
-//! The linear memory of an instance, checked: every address and size in here was chosen by the guest.
+//! The linear memory of an instance, with checks: the guest chose every address and size in this
+//! file.
 
 /// A range that does not lie in the guest's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfBounds;
 
-/// A range of guest memory, as the guest names it.
+/// A range of guest memory, as the guest passes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GuestBytes {
-    /// Of the first byte.
+    /// The address of the first byte.
     pub address: u32,
-    /// How many.
+    /// The number of bytes.
     pub size: u32,
 }
 
-/// All of an instance's memory as it is now. It moves when the guest grows it, so it is borrowed anew after every guest
-/// call; it never shrinks, so a range that was inside stays inside.
+/// All of an instance's memory as it is now. The memory moves when the guest grows it, so it is
+/// borrowed anew after every call into the guest. It never shrinks, so a range that was inside
+/// stays inside.
 pub struct LinearMemory<'a>(&'a mut [u8]);
 
 impl<'a> LinearMemory<'a> {
@@ -64,7 +66,7 @@ impl<'a> LinearMemory<'a> {
     }
 }
 
-/// In `usize`, where address and size cannot wrap unnoticed as they do in 32 bits.
+/// Converts to `usize`, where address plus size cannot wrap as they can in 32 bits.
 fn bounds(range: GuestBytes) -> Result<(usize, usize), OutOfBounds> {
     let start = usize::try_from(range.address).map_err(|_| OutOfBounds)?;
     let size = usize::try_from(range.size).map_err(|_| OutOfBounds)?;
@@ -101,7 +103,7 @@ mod tests {
             (0, 17),
             (u32::MAX, 0),
             (u32::MAX, 1),
-            // Sums that wrap to something small in 32 bits.
+            // Sums that wrap to a small number in 32 bits.
             (u32::MAX, 2),
             (8, u32::MAX),
             (0x8000_0000, 0x8000_0000),

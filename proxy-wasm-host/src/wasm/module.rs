@@ -1,4 +1,4 @@
-//! A plugin's file, compiled.
+//! The compiled file of a plugin.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Cache, Compiler, Engine};
 use crate::error::Error;
 
-/// BLAKE3 of the bytes of a plugin's file.
+/// The BLAKE3 hash of a plugin's file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash([u8; 32]);
 
@@ -33,7 +33,7 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// A compiled module. Clones share it, and so does every plugin whose file has the same content.
+/// A compiled module. Clones share it, and so do all plugins whose files have the same content.
 #[derive(Clone)]
 pub struct Module(Arc<Compiled>);
 
@@ -45,19 +45,21 @@ pub(super) struct Compiled {
 }
 
 impl Module {
-    /// Makes a module of a `.wasm` file, or of the `.wat` text of one. Compiling it takes seconds for a large one; it is spared
-    /// when the engine has a module of that content already, or the cache does.
+    /// Loads a module from a `.wasm` file, or from the `.wat` text of one. Compiling a large module
+    /// takes seconds. It is skipped if the engine or the cache already has a module of that
+    /// content.
     ///
     /// # Errors
-    /// When `bytes` are no WebAssembly, or of a kind the engine does not run.
+    /// When `bytes` are not WebAssembly, or of a kind that the engine does not run.
     pub fn load(engine: &Engine, cache: Option<&Cache>, bytes: &[u8]) -> Result<Self, Error> {
         Self::load_or_compile(engine, &Compiler::Here, cache, bytes, || ())
     }
 
-    /// As [`Module::load`], by that compiler, telling by `compiling` that what comes may take long.
+    /// Does the same as [`Module::load`] with that compiler. Calls `compiling` before it begins
+    /// work that may take long.
     ///
     /// # Errors
-    /// As [`Module::load`]; and when the compiler meets a limit.
+    /// Those of [`Module::load`]; and when the compiler meets a limit.
     pub fn load_or_compile(
         engine: &Engine,
         compiler: &Compiler,
@@ -85,17 +87,17 @@ impl Module {
         Ok(Self(compiled))
     }
 
-    /// Of the file's content.
+    /// The hash of the file's content.
     pub fn hash(&self) -> Hash {
         self.0.hash
     }
 
-    /// Bytes in the file.
+    /// The size of the file in bytes.
     pub fn size(&self) -> usize {
         self.0.size
     }
 
-    /// Whether compiling was spared by the cache.
+    /// Whether the cache had the compiled module.
     pub fn from_cache(&self) -> bool {
         self.0.from_cache
     }
@@ -106,7 +108,8 @@ impl Module {
     }
 }
 
-/// Whether the bytes are worth a compiler's error message: a binary by its magic number, or a text by its first character.
+/// Returns whether the bytes are worth a compiler's error message: a binary by its magic number, or
+/// a text by its first character.
 fn looks_like_wasm(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\0asm") || matches!(bytes.trim_ascii_start().first(), Some(b'(' | b';'))
 }

@@ -1,8 +1,9 @@
-//! Time for deadlines: what advances the engine's epoch.
+//! The clock for deadlines: advances the engine's epoch.
 //!
-//! A tick of the epoch is always one millisecond, but a pulse comes no oftener than each tenth of the shortest timeout in use, and
-//! advances several at once. A deadline is therefore granted a tenth more than its timeout. A worker that the machine starved or
-//! stopped is not held against its plugins: a pulse counts for its period, not for the time that passed.
+//! A tick of the epoch is always one millisecond. A pulse comes at most once in a tenth of the
+//! shortest timeout in use, and advances several ticks at once, so a deadline is set a tenth later
+//! than its timeout. If the machine starves or stops a worker, its plugins do not pay for it: a
+//! pulse counts for its period, not for the time that passed.
 
 mod thread;
 
@@ -19,24 +20,26 @@ use wasmtime::EngineWeak;
 /// The longest period, in milliseconds.
 const LONGEST_PERIOD: u64 = 1000;
 
-/// For a guest without a deadline: some hundred million years, and far from overflow when added to the present epoch.
+/// The ticks of a guest without a deadline: some hundred million years, and far from an overflow
+/// when added to the present epoch.
 const NEVER: u64 = u64::MAX >> 1;
 
-/// The clock of one engine, for what makes it go.
+/// The clock of one engine, as a pulse sees it.
 #[derive(Clone)]
 pub struct Clock {
     engine: EngineWeak,
-    /// In milliseconds.
+    /// The period in milliseconds.
     period: Arc<AtomicU64>,
 }
 
 impl Clock {
-    /// From one pulse to the next. It may become shorter.
+    /// The time from one pulse to the next. It may become shorter.
     pub fn period(&self) -> Duration {
         Duration::from_millis(self.period.load(Ordering::Relaxed))
     }
 
-    /// So many periods have passed; false if the engine is gone. A signal handler may call it: nothing but atomic numbers change.
+    /// Advances the clock by that many periods; returns false if the engine is gone. A signal
+    /// handler may call this, because only atomic numbers change.
     pub fn advance(&self, periods: u64) -> bool {
         let Some(engine) = self.engine.upgrade() else { return false };
         for _ in 0..periods * self.period.load(Ordering::Relaxed) {
@@ -46,25 +49,26 @@ impl Clock {
     }
 }
 
-/// What calls [`Clock::advance`] once in each period, in the process that it was started in; dropped, it ends.
+/// Calls [`Clock::advance`] once in each period, in the process where it was started. It ends when
+/// it is dropped.
 pub trait Pulse: Send {
-    /// The period has become shorter.
+    /// Tells the pulse that the period has become shorter.
     fn hurry(&self);
 }
 
-/// How a pulse is started.
+/// Starts a pulse.
 pub type StartPulse = fn(Clock) -> io::Result<Box<dyn Pulse>>;
 
-/// An engine's clock, and what makes it go in this process.
+/// An engine's clock, with the pulse that advances it in this process.
 pub(super) struct Ticker {
     clock: Clock,
     running: Mutex<Option<Running>>,
-    /// Some time, here or before a fork.
+    /// Whether a pulse was ever started, here or before a fork.
     was_started: AtomicBool,
 }
 
 struct Running {
-    /// Where it runs: a fork copies this note, but neither threads nor timers.
+    /// The process where the pulse runs: a fork copies this struct, but neither threads nor timers.
     process: u32,
     pulse: Box<dyn Pulse>,
 }
@@ -78,7 +82,7 @@ impl Ticker {
         }
     }
 
-    /// The ticks that stand for a timeout; from now on they come often enough for it.
+    /// Converts a timeout to ticks, and shortens the period if the timeout needs it.
     pub(super) fn ticks(&self, timeout: Option<Duration>) -> u64 {
         let Some(timeout) = timeout else { return NEVER };
         let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(NEVER).clamp(1, NEVER / 2);
@@ -92,14 +96,14 @@ impl Ticker {
         milliseconds + milliseconds / 10 + 1
     }
 
-    /// Does nothing where a pulse runs already.
+    /// Starts a pulse, unless one runs already.
     pub(super) fn start(&self, start: StartPulse) -> io::Result<()> {
         let mut running = self.running.lock();
         self.was_started.store(true, Ordering::Relaxed);
         match running.take() {
             Some(ours) if ours.process == process::id() => *running = Some(ours),
             inherited => {
-                // Not to be ended: there is no such thing in this process.
+                // Must not be dropped: the pulse does not exist in this process.
                 mem::forget(inherited);
                 *running = Some(Running { process: process::id(), pulse: start(self.clock.clone())? });
             }
@@ -138,7 +142,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_millis(50);
 
-    /// Runs a guest that never returns, with that many ticks; for how long?
+    /// Runs a guest that never returns, with that many ticks. Returns how long it ran.
     fn run_endlessly(engine: &Engine, ticks: u64) -> Duration {
         let module = wasmtime::Module::new(engine.wasmtime(), "(module (func (export \"f\") (loop (br 0))))").unwrap();
         let mut store = wasmtime::Store::new(engine.wasmtime(), ());
@@ -160,7 +164,7 @@ mod tests {
         assert!(!engine.had_ticker());
         engine.start_ticker().unwrap();
         engine.start_ticker().unwrap();
-        // The thread sleeps a second at a time when it learns of a shorter timeout.
+        // The thread is sleeping for a second when it learns of a shorter timeout.
         let elapsed = run_endlessly(&engine, engine.ticks(Some(TIMEOUT)));
         assert!(elapsed >= TIMEOUT && elapsed < 10 * TIMEOUT, "{elapsed:?}");
         engine.stop_ticker();

@@ -1,11 +1,14 @@
-//! The little of WASI that a plugin sees: its environment, the clocks, randomness, and two streams that end in the log.
+//! The small part of WASI that a plugin sees: its environment, the clocks, random numbers, and two
+//! output streams that end in the log.
 //!
-//! Our own, because it is short, for there is no file, directory or socket behind it; because a library for all of WASI brings an
-//! executor with threads, which must not exist in a master that forks, nor beside nginx's event loop; and because wasmtime calls a
-//! guest more cheaply when it need not be able to suspend the call. No call takes long, however large the guest's memory: only
-//! between calls can a guest be interrupted.
+//! This WASI is the host's own, for three reasons. It is short, because there are no files,
+//! directories or sockets behind it. A library for all of WASI brings an executor with threads,
+//! which must not exist in a master that forks, nor beside nginx's event loop. And wasmtime calls a
+//! guest more cheaply when it need not be able to suspend the call. No function here takes long,
+//! however large the guest's memory is: a guest can only be interrupted between calls.
 //!
-//! The same functions are offered as `wasi_unstable`, preview 0, which the AssemblyScript SDK imports.
+//! `wasi_unstable`, preview 0, offers the same functions, because the AssemblyScript SDK imports
+//! it.
 
 use wasmtime::{Caller, Linker, Memory};
 
@@ -27,17 +30,17 @@ mod tests;
 pub use self::process::ProcExit;
 pub use self::stdio::{Output, flush};
 
-/// What a store's data must have for WASI.
+/// What a store's data must provide for WASI.
 pub trait WasiHost: 'static {
-    /// What [`Wasi::new`] made.
+    /// The [`Wasi`] of the instance.
     fn wasi(&mut self) -> &mut Wasi;
     /// The instance's memory; `None` while its start section runs.
     fn memory(&self) -> Option<Memory>;
-    /// Writes one line that the guest wrote, without its newline.
+    /// Logs one line that the guest wrote, without its newline.
     fn log_line(&mut self, output: Output, line: &[u8]);
 }
 
-/// One instance's WASI.
+/// The WASI state of one instance.
 pub struct Wasi {
     environment: Environment,
     stdout: LineBuffer,
@@ -45,27 +48,28 @@ pub struct Wasi {
 }
 
 impl Wasi {
-    /// A guest sees these variables, and no others; it has no arguments.
+    /// Makes the state of a guest that sees these variables and no others, and has no arguments.
     pub fn new(env: &[(String, String)]) -> Self {
         Self { environment: Environment::new(env), stdout: LineBuffer::default(), stderr: LineBuffer::default() }
     }
 }
 
-/// The two versions of WASI that plugins import; to us they differ in the layout of two records.
+/// The two versions of WASI that plugins import. For this host they differ only in the layout of
+/// two records.
 #[derive(Clone, Copy)]
 struct Version {
-    /// The module that the functions are imported from.
+    /// The name of the module that the functions are imported from.
     module: &'static str,
     /// Bytes of a `filestat`: its `nlink` has 32 bits in preview 0.
     filestat_size: u32,
-    /// Bytes of a `subscription`: that to a clock has an identifier in preview 0.
+    /// Bytes of a `subscription`: a clock's has an identifier in preview 0.
     subscription_size: u32,
 }
 
 const PREVIEW_0: Version = Version { module: "wasi_unstable", filestat_size: 56, subscription_size: 56 };
 const PREVIEW_1: Version = Version { module: "wasi_snapshot_preview1", filestat_size: 64, subscription_size: 48 };
 
-/// `errno`, with the numbers of both versions.
+/// `errno`, with the numbers that both versions use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 enum Errno {
@@ -85,13 +89,13 @@ impl From<OutOfBounds> for Errno {
     }
 }
 
-/// What a function of WASI comes to.
+/// The result of a function of WASI.
 type Result<T = ()> = std::result::Result<T, Errno>;
 
-/// Defines both versions.
+/// Defines the functions of both versions.
 ///
 /// # Errors
-/// When the linker has one of these names already.
+/// When the linker has a function of one of these names already.
 pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     for version in [PREVIEW_0, PREVIEW_1] {
         clocks::add_to_linker(linker, version)?;
@@ -106,7 +110,7 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>) -> wasmtime::Result<()
     Ok(())
 }
 
-/// Runs one function on memory and state, and answers the guest.
+/// Runs one function on memory and state, and returns its errno to the guest.
 fn answer<T: WasiHost>(mut caller: Caller<'_, T>, call: impl FnOnce(LinearMemory<'_>, &mut T) -> Result) -> i32 {
     let memory = caller.data().memory().or_else(|| caller.get_export("memory")?.into_memory());
     let done = match memory {

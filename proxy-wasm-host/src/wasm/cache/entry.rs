@@ -1,4 +1,4 @@
-//! One compiled module in a folder of the cache: wasmtime's artifact, with a checksum behind it.
+//! One compiled module in a folder of the cache: wasmtime's artifact, followed by a checksum.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -13,8 +13,8 @@ use super::folder::{Folder, words};
 /// Bytes of the checksum at the end of an entry.
 const CHECKSUM: usize = 4;
 
-/// The module of that name in a folder, if there is one. It is mapped, not read: all processes that
-/// use it share its pages.
+/// Loads the module of that name from a folder, if there is one. The file is mapped, not read: all
+/// processes that use it share its pages.
 ///
 /// # Errors
 /// When there is an entry that cannot be used; in words for an operator.
@@ -28,10 +28,10 @@ pub fn load(folder: &Folder, name: &str, engine: &Engine) -> Result<Option<wasmt
         }
     };
     let module = verify(&file).map_err(|error| words(&error)).and_then(|()| {
-        // SAFETY: `verify` saw that the file is whole, as `store` wrote it from a module that
-        // wasmtime had compiled, and that it belongs to a user who may run any code in this
-        // process; and so does its folder. It is not changed later: entries are only ever renamed
-        // over, which leaves an open file as it is.
+        // SAFETY: `verify` has checked that the file is whole, as `store` wrote it from a module
+        // that wasmtime had compiled, and that file and folder belong to a user who may run any
+        // code in this process. The file does not change later: an entry is only ever replaced by a
+        // rename, which leaves an open file as it is.
         #[allow(unsafe_code)]
         let module = unsafe { wasmtime::Module::deserialize_open_file(engine.wasmtime(), file) };
         module.map_err(|error| format!("{error:#}"))
@@ -39,13 +39,14 @@ pub fn load(folder: &Folder, name: &str, engine: &Engine) -> Result<Option<wasmt
     module.map(Some).map_err(|error| format!("{} is not usable, so its module is compiled: {error}", path.display()))
 }
 
-/// Writes an entry, at once for all who look for it.
+/// Writes an entry. It appears in one step to every process that looks for it.
 pub fn store(folder: &Folder, name: &str, artifact: &mut dyn Read) -> io::Result<()> {
     let temporary = format!("{name}.{}", std::process::id());
     let stored = create(folder, &temporary).and_then(|mut file| {
         let checksum = each_chunk(artifact, |chunk| file.write_all(chunk))?;
         file.write_all(&checksum.to_le_bytes())?;
-        // Not synced: if the machine dies and leaves half of it, the checksum tells.
+        // The file is not synced: if the machine dies and leaves half of it, the checksum shows
+        // that.
         folder.rename(&temporary, name)
     });
     if stored.is_err() {
@@ -54,7 +55,7 @@ pub fn store(folder: &Folder, name: &str, artifact: &mut dyn Read) -> io::Result
     stored
 }
 
-/// A new file, in the place of what a process of the same number left when it was killed.
+/// Makes a new file, in place of one that a killed process with the same number left.
 fn create(folder: &Folder, temporary: &str) -> io::Result<File> {
     folder.create(temporary).or_else(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
@@ -66,13 +67,14 @@ fn create(folder: &Folder, temporary: &str) -> io::Result<File> {
     })
 }
 
-/// Whether code may be run from this file.
+/// Returns whether code from this file may be run.
 fn verify(file: &File) -> io::Result<()> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a file"));
     }
-    // In the folder of a user only that user can have made it; unless it was there before.
+    // In a user's folder only that user can make files. But a file may be older than the folder's
+    // rights, so its owner is checked.
     let owner = Uid::from_raw(metadata.uid());
     if !owner.is_root() && owner != Uid::effective() {
         return Err(io::Error::other("it belongs to another user"));
@@ -92,7 +94,7 @@ fn checksum_matches(file: &File, size: u64) -> io::Result<bool> {
     Ok(found == u32::from_le_bytes(checksum))
 }
 
-/// Reads all, and answers its checksum.
+/// Reads everything, and returns its checksum.
 fn each_chunk(from: &mut dyn Read, mut with: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<u32> {
     let mut crc = crc32fast::Hasher::new();
     let mut buffer = vec![0; 1 << 18];

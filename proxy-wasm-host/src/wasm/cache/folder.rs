@@ -1,10 +1,10 @@
-//! A folder of the cache that one user alone can write, and the files in it.
+//! A folder of the cache that only one user can write, and the files in it.
 //!
 //! Each user whose processes compile has a folder of its own, named by the user's number. nginx's
-//! master is root and its workers are not: what they shared, a worker that was taken over could
-//! replace by a link, by other code, or by a lock that it never gives back. Paths are followed
-//! once, to a handle. Who owns the handle is checked, files are opened by it, and no link is
-//! followed.
+//! master is root and its workers are not: if they shared a folder, an attacker who controls a
+//! worker could replace files by a link, by other code, or by a lock that is never released. A path
+//! is followed once, to a handle. The owner of the handle is checked, files are opened relative to
+//! the handle, and no link is followed.
 
 use std::fs::{File, Permissions};
 use std::io;
@@ -20,14 +20,14 @@ use nix::unistd::{Uid, UnlinkatFlags, fchown, unlinkat};
 /// Write permission of anybody but the owner.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// The cache's folder, and root's in it: others may open what they know the name of, which is a
-/// hash.
+/// The cache's folder, and root's folder in it. Other users may open a file if they know its name,
+/// which is a hash.
 const SEARCHABLE: u32 = 0o711;
 
-/// The folder of a user who is not root.
+/// The folder of a user other than root.
 const PRIVATE: u32 = 0o700;
 
-/// A folder that its user alone can write.
+/// A folder that only its user can write.
 pub struct Folder {
     handle: OwnedFd,
     path: PathBuf,
@@ -35,10 +35,10 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The user's folder; `None` if there is none, or if this process may not look.
+    /// Opens the user's folder; `None` if there is none, or if this process may not search it.
     ///
     /// # Errors
-    /// When it is not that user's alone, or a link; in words for an operator.
+    /// When the folder is a link, or others than that user can write it; in words for an operator.
     pub fn open(cache: &Path, user: Uid) -> Result<Option<Self>, String> {
         let path = path_of(cache, user);
         let opened = open_folder(AT_FDCWD, cache).and_then(|cache| open_folder(cache, Path::new(&name_of(user))));
@@ -49,11 +49,11 @@ impl Folder {
         }
     }
 
-    /// The folder of this process's user, made if it is not there, and the cache's folder around
-    /// it.
+    /// Opens the folder of this process's user. Makes it if it does not exist, and also the cache's
+    /// folder that contains it.
     ///
     /// # Errors
-    /// As [`Folder::open`]; and when it cannot be made.
+    /// Those of [`Folder::open`]; and when the folder cannot be made.
     pub fn make(cache: &Path) -> Result<Self, String> {
         let user = Uid::effective();
         let path = path_of(cache, user);
@@ -63,12 +63,12 @@ impl Folder {
         Self::checked(handle, path, user)
     }
 
-    /// Makes the folder of another user, for root. In a cache's folder that is not root's alone
-    /// nothing is made: whoever can write there can have another folder given away in its place.
-    /// That user's processes then make it themselves.
+    /// Makes the folder of another user, for root. Does nothing if others than root can write the
+    /// cache's folder: whoever can write there could put another folder in its place, which root
+    /// would then give away. The user's own processes make the folder later.
     ///
     /// # Errors
-    /// As [`Folder::make`].
+    /// Those of [`Folder::make`].
     pub fn make_for(cache: &Path, user: Uid) -> Result<(), String> {
         let path = path_of(cache, user);
         let around = open_folder(AT_FDCWD, cache).map_err(|error| not_opened(cache, error))?;
@@ -99,21 +99,21 @@ impl Folder {
         self.path.join(file)
     }
 
-    /// Opens a file for reading. One that is no file does not block.
+    /// Opens a file for reading. Does not block if the name is not a regular file.
     pub fn read(&self, file: &str) -> io::Result<File> {
         self.open_file(file, OFlag::O_RDONLY, 0)
     }
 
-    /// Makes a file that is not there. The entries of root are for everybody.
+    /// Makes a file, which must not exist. Root's entries can be read by every user.
     pub fn create(&self, file: &str) -> io::Result<File> {
         let mode = if self.user.is_root() { 0o644 } else { 0o600 };
         let file = self.open_file(file, OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL, mode)?;
-        // Whatever the umask of the shell that nginx was started from.
+        // Sets the mode again, whatever the umask of the shell that started nginx is.
         file.set_permissions(Permissions::from_mode(mode))?;
         Ok(file)
     }
 
-    /// Opens a file to lock it, and makes it if it is not there.
+    /// Opens a file to lock it; makes it if it does not exist.
     pub fn lock_file(&self, file: &str) -> io::Result<File> {
         self.open_file(file, OFlag::O_RDWR | OFlag::O_CREAT, 0o600)
     }
@@ -123,7 +123,7 @@ impl Folder {
         Ok(openat(&self.handle, file, flags, Mode::from_bits_truncate(mode))?.into())
     }
 
-    /// Puts a file in the place of another.
+    /// Renames a file, replacing another.
     pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(renameat(&self.handle, from, &self.handle, to)?)
     }
@@ -134,7 +134,7 @@ impl Folder {
     }
 }
 
-/// The words of an error, without its number.
+/// The text of an error, without its number.
 pub fn words(error: &io::Error) -> String {
     error.raw_os_error().map_or_else(|| error.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }
@@ -149,7 +149,7 @@ fn path_of(cache: &Path, user: Uid) -> PathBuf {
 
 fn not_opened(path: &Path, error: Errno) -> String {
     let reason = match error {
-        // What Linux says of a link where it wants a folder.
+        // Linux returns these errors for a link where a folder is needed.
         Errno::ENOTDIR | Errno::ELOOP => "it is not a folder, or a symbolic link",
         other => other.desc(),
     };
@@ -163,13 +163,13 @@ fn not_made(path: &Path, error: Errno) -> String {
     }
 }
 
-/// A handle that files are opened by. It needs no right to list the folder.
+/// A handle for opening files. It does not need the right to list the folder.
 fn open_folder(at: impl AsFd, path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     openat(at, path, flags, Mode::empty())
 }
 
-/// A handle by which owner and mode can be changed.
+/// A handle for changing the owner and the mode.
 fn read_handle(folder: &OwnedFd) -> Result<OwnedFd, Errno> {
     openat(folder, ".", OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
 }
@@ -178,18 +178,18 @@ fn make_folder(at: impl AsFd, path: &Path, mode: u32) -> Result<OwnedFd, Errno> 
     let is_new = match mkdirat(&at, path, Mode::from_bits_truncate(mode)) {
         Ok(()) => true,
         Err(Errno::EEXIST) => false,
-        // Where it cannot be made but is there, it may be of use.
+        // The folder cannot be made, but an existing one may be usable.
         Err(error) => return open_folder(&at, path).map_err(|_| error),
     };
     let folder = open_folder(&at, path)?;
     if is_new && fstat(&folder)?.st_uid == Uid::effective().as_raw() {
-        // Whatever the umask.
+        // Sets the mode again, whatever the umask is.
         nix::sys::stat::fchmod(read_handle(&folder)?, Mode::from_bits_truncate(mode))?;
     }
     Ok(folder)
 }
 
-/// Why others than the user may have written what is in a folder.
+/// Says why users other than `user` may have written the folder's files; `None` if they cannot.
 fn reason_not_to_trust(folder: &OwnedFd, user: Uid) -> Result<Option<&'static str>, Errno> {
     let found = fstat(folder)?;
     Ok(if found.st_uid != user.as_raw() {

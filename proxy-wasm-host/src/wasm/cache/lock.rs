@@ -1,4 +1,4 @@
-//! The right to make an entry: one process compiles, and others wait for what it makes, but not
+//! The lock for making an entry: one process compiles, and others wait for its entry, but not
 //! forever.
 
 use std::fs::{File, TryLockError};
@@ -10,10 +10,10 @@ use tracing::{debug, warn};
 
 use super::folder::Folder;
 
-/// The first pause between two attempts, and the longest.
+/// The first pause between two attempts, and the longest pause.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
-/// A lock that is held while it lives.
+/// A lock, held until it is dropped.
 pub struct Lock<'a> {
     folder: &'a Folder,
     name: String,
@@ -21,11 +21,11 @@ pub struct Lock<'a> {
 }
 
 impl<'a> Lock<'a> {
-    /// Waits for the lock; `None` if it is not to be had in this time, or at all.
+    /// Waits for the lock; `None` if it is not free within that time, or cannot be made.
     pub fn take(folder: &'a Folder, name: String, patience: Duration) -> Option<Self> {
         let path = folder.path_of(&name);
-        // Where no file can be made for the lock, none can be made for the entry, which is said
-        // then.
+        // If the lock's file cannot be made, the entry's cannot either; the warning for the entry
+        // says so.
         let file =
             folder.lock_file(&name).inspect_err(|error| debug!("cannot lock {}: {error}", path.display())).ok()?;
         match wait(&file, patience) {
@@ -48,15 +48,15 @@ impl<'a> Lock<'a> {
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        // Who waits for the file that is removed here gets it next, and finds the entry made. Who
-        // comes later makes another file, and finds the entry, too.
+        // A process that waits for the file removed here gets the lock next, and finds the entry
+        // made. A process that comes later makes another file, and finds the entry, too.
         if let Err(error) = self.folder.remove(&self.name) {
             debug!("cannot remove {}: {error}", self.folder.path_of(&self.name).display());
         }
     }
 }
 
-/// Whether the lock was taken in time.
+/// Returns whether the lock was taken in time.
 fn wait(file: &File, patience: Duration) -> io::Result<bool> {
     let begun = Instant::now();
     let mut pause = PAUSES.0;

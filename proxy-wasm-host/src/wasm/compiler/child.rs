@@ -1,14 +1,14 @@
-//! A child process that does one job within limits, and that nobody but its parent hears of.
+//! A child process that does one job within limits, and that only its parent notices.
 //!
-//! In nginx every process has a handler for SIGCHLD that reaps whatever child there is and writes
-//! about it. So the child is made with no signal for its end, by `clone`: the kernel then shows it
-//! to no `waitpid` that does not ask for such children. That is a fork without libc, which is safe
-//! while there is one thread. Where there are more, libc's own `fork` is used, which sees to its
+//! In nginx every process has a handler for SIGCHLD that reaps any child and logs it. So this child
+//! is made by `clone`, without a signal for its end: the kernel then hides it from every `waitpid`
+//! that does not ask for such children. This is a fork without libc, which is safe while there is
+//! one thread. In a process with more threads, libc's own `fork` is used, which takes care of its
 //! allocator's locks.
 //!
-//! The child holds no descriptor of its parent's but the file it writes, handles no signal as its
-//! parent does, ends when its parent does, and is what the kernel kills first when memory is short.
-//! Timers are not inherited.
+//! The child keeps no descriptor of its parent's except the file that it writes, handles no signal
+//! as its parent does, ends when its parent ends, and is the first process that the kernel kills
+//! when memory is short. Timers are not inherited.
 
 #![allow(unsafe_code)]
 
@@ -31,21 +31,21 @@ use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpid,
 
 use super::CompileLimits;
 
-/// The code of a child that ended by a panic or an abort.
+/// The exit code of a child that ended by a panic or an abort.
 const FAILED: i32 = 2;
 
-/// What stands in a process list.
+/// The child's name in a process list.
 const NAME: &std::ffi::CStr = c"wasm-compiler";
 
-/// The lowest descriptor of what the child keeps: above the standard ones.
+/// The lowest descriptor that the child keeps: above the standard ones.
 const ABOVE_STANDARD: RawFd = 3;
 
 /// A child that has begun.
 pub struct Child {
     pid: Pid,
-    /// Hangs up when the child has ended, as the child alone has the other end.
+    /// Hangs up when the child has ended, because only the child has the other end.
     ended: OwnedFd,
-    /// What the thread blocked before.
+    /// The signals that the thread blocked before.
     mask: SigSet,
     is_reaped: bool,
 }
@@ -56,16 +56,16 @@ pub enum End {
     Code(i32),
     Signal(Signal),
     TimedOut,
-    /// Somebody else saw its end.
+    /// Another part of the process reaped the child.
     Unknown,
 }
 
 impl Child {
-    /// Starts a child that writes to the file, and ends with the code that the job returns. What it
-    /// says on standard error goes to the file.
+    /// Starts a child that writes to the file, and ends with the code that the job returns.
+    /// Standard error goes to the file, too.
     ///
     /// # Errors
-    /// When there can be no child.
+    /// When no child can be started.
     pub fn start(
         file: &File,
         limits: CompileLimits,
@@ -73,13 +73,13 @@ impl Child {
     ) -> io::Result<Self> {
         let (ended, held) = pipe2(OFlag::O_CLOEXEC)?;
         let parent = getpid();
-        // A handler of the parent's must not run in the child.
+        // The parent's signal handlers must not run in the child.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         match fork() {
             Ok(ForkResult::Child) => be_child(file, &held, limits, parent, job),
             Ok(ForkResult::Parent { child }) => {
-                // SIGCHLD, if there is one, comes when the child has been reaped, so that no
-                // handler finds it.
+                // If a SIGCHLD comes, it is delivered after the child has been reaped, so that no
+                // handler finds the child.
                 let mut waiting = mask;
                 waiting.add(Signal::SIGCHLD);
                 waiting.thread_set_mask()?;
@@ -92,16 +92,16 @@ impl Child {
         }
     }
 
-    /// Its number.
+    /// The child's process id.
     #[cfg(test)]
     pub fn pid(&self) -> Pid {
         self.pid
     }
 
-    /// Waits for its end, and ends it when the time is over.
+    /// Waits for the child's end, and kills the child when the time is over.
     ///
     /// # Errors
-    /// When it cannot be waited for.
+    /// When waiting fails.
     pub fn wait(mut self, time: Duration) -> io::Result<End> {
         if !self.ends_within(time)? {
             self.kill();
@@ -119,7 +119,7 @@ impl Child {
         let begun = Instant::now();
         loop {
             let left = time.saturating_sub(begun.elapsed());
-            // Rounded up, so that it does not spin in the last millisecond.
+            // Rounded up, so that the loop does not spin in the last millisecond.
             let timeout =
                 PollTimeout::try_from(left.as_millis() + u128::from(!left.is_zero())).unwrap_or(PollTimeout::MAX);
             match poll(&mut [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)], timeout) {
@@ -144,7 +144,7 @@ impl Child {
     }
 
     fn kill(&mut self) {
-        // It is there until it is reaped, so its number is nobody else's.
+        // The child's number stays its own until it is reaped.
         let _ = signal::kill(self.pid, Signal::SIGKILL);
         let _ = self.reap();
     }
@@ -155,19 +155,19 @@ impl Drop for Child {
         if !self.is_reaped {
             self.kill();
         }
-        // The mask was this thread's own.
+        // Restores the mask that this thread had before.
         let _ = self.mask.thread_set_mask();
     }
 }
 
 fn fork() -> Result<ForkResult, Errno> {
     if !has_one_thread() {
-        // SAFETY: libc sees to it that its allocator works in the child of a process with threads;
-        // the child uses nothing else that another thread may have locked.
+        // SAFETY: libc makes its allocator work in the child of a process with threads; the child
+        // uses nothing else that another thread may have locked.
         return unsafe { nix::unistd::fork() };
     }
-    // SAFETY: without flags, and so without any argument that counts, `clone` is a fork. No signal
-    // is sent at the child's end. Nobody else is in this process who could hold a lock.
+    // SAFETY: without flags, `clone` ignores its other arguments and acts as a fork. No signal is
+    // sent when the child ends. No other thread is in this process that could hold a lock.
     match unsafe { libc::syscall(libc::SYS_clone, 0usize, 0usize, 0usize, 0usize, 0usize) } {
         -1 => Err(Errno::last()),
         0 => Ok(ForkResult::Child),
@@ -175,13 +175,13 @@ fn fork() -> Result<ForkResult, Errno> {
     }
 }
 
-/// Whether the calling thread is the only one; not, where that cannot be seen.
+/// Returns whether the calling thread is the only one; false if that cannot be found out.
 fn has_one_thread() -> bool {
-    // A folder's links are its own two and one of each folder in it.
+    // A folder has two links of its own, and one for each folder in it.
     fs::metadata("/proc/self/task").is_ok_and(|tasks| tasks.nlink() == 3)
 }
 
-/// The child's life. It leaves by `_exit`: what the parent does at its exit is the parent's.
+/// The life of the child. It leaves by `_exit`, because exit handlers belong to the parent.
 fn be_child(
     file: &File,
     held: &OwnedFd,
@@ -209,7 +209,7 @@ fn be_child(
     unsafe { libc::_exit(code) }
 }
 
-/// Lets go of everything that is the parent's, and takes on the limits.
+/// Gives up everything that belongs to the parent, and sets the limits.
 fn become_child(file: &File, held: &OwnedFd, limits: CompileLimits, parent: Pid) -> io::Result<File> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
@@ -218,14 +218,15 @@ fn become_child(file: &File, held: &OwnedFd, limits: CompileLimits, parent: Pid)
     reset_signals()?;
     let file = keep_alone(file, held)?;
     let _ = prctl::set_name(NAME);
-    // Without a `/proc`, and where that is forbidden, it is as likely to be killed as its parent.
+    // Without `/proc`, or without the right to write there, the child is as likely to be killed as
+    // its parent.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     limit(limits)?;
     Ok(file)
 }
 
-/// Signals do what they do without a handler, but for those that nginx's own processes take for
-/// other things than their end.
+/// Resets the signals to their default actions. Ignored are SIGPIPE and the signals that do not end
+/// nginx's own processes; SIGABRT gets a handler.
 fn reset_signals() -> io::Result<()> {
     for signal in Signal::iterator() {
         let handler = match signal {
@@ -236,24 +237,24 @@ fn reset_signals() -> io::Result<()> {
             Signal::SIGKILL | Signal::SIGSTOP => continue,
             _ => SigHandler::SigDfl,
         };
-        // SAFETY: the one handler does what a handler may.
+        // SAFETY: the only handler, `on_abort`, does only what a signal handler may do.
         unsafe { signal::signal(signal, handler)? };
     }
     SigSet::empty().thread_set_mask()?;
     Ok(())
 }
 
-/// Rust's library aborts where memory cannot be had, and says so before. That is no reason for a
-/// core dump.
+/// When memory cannot be allocated, Rust's library prints a message and aborts. That should not
+/// dump core.
 extern "C" fn on_abort(_: libc::c_int) {
     // SAFETY: ends this process, which a signal handler may.
     unsafe { libc::_exit(FAILED) }
 }
 
-/// Closes every descriptor but the file and the end of the pipe. Standard error becomes the file,
-/// for what Rust's library says.
+/// Closes every descriptor except the file and the end of the pipe. Standard error becomes the
+/// file, for the messages of Rust's library.
 fn keep_alone(file: &File, held: &OwnedFd) -> io::Result<File> {
-    // In places where no standard descriptor is.
+    // Moves both above the standard descriptors.
     let file = duplicate(file.as_fd())?;
     let held = duplicate(held.as_fd())?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
@@ -265,7 +266,7 @@ fn keep_alone(file: &File, held: &OwnedFd) -> io::Result<File> {
     close_range(ABOVE_STANDARD, low - 1);
     close_range(low + 1, high - 1);
     close_range(high + 1, RawFd::MAX);
-    // Closed above, or open until the end.
+    // `null` is closed already, and `held` must stay open until the end.
     std::mem::forget((null, held));
     Ok(file.into())
 }
@@ -273,7 +274,7 @@ fn keep_alone(file: &File, held: &OwnedFd) -> io::Result<File> {
 fn duplicate(fd: impl AsFd) -> io::Result<OwnedFd> {
     use std::os::fd::FromRawFd;
     let copy = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(ABOVE_STANDARD))?;
-    // SAFETY: `fcntl` made it.
+    // SAFETY: `fcntl` has just made this descriptor.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
@@ -296,26 +297,26 @@ fn close_range(first: RawFd, last: RawFd) {
 
 fn limit(limits: CompileLimits) -> io::Result<()> {
     lower(Resource::RLIMIT_CORE, 0)?;
-    // Counts memory that this process alone can write; that of a worker, which has instances, is
-    // there already. Address space that is only reserved does not count.
+    // RLIMIT_DATA counts memory that only this process can write. What a worker with instances has
+    // is counted already. Reserved address space does not count.
     let data = data_now().saturating_add(limits.memory as rlim_t);
     lower(Resource::RLIMIT_DATA, data)?;
-    // Should the parent be stopped. Each core's time counts.
+    // Ends the child if the parent is stopped. The time of every core counts.
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let seconds = (limits.time.as_secs() + 2).saturating_mul(cores);
     lower(Resource::RLIMIT_CPU, seconds)
 }
 
-/// Sets a limit, where there is not a lower one.
+/// Sets a limit, unless a lower one is set.
 fn lower(resource: Resource, limit: rlim_t) -> io::Result<()> {
     let (soft, hard) = getrlimit(resource)?;
     let (soft, hard) = (soft.min(limit), hard.min(limit));
     Ok(setrlimit(resource, soft, hard)?)
 }
 
-/// Bytes that count for `RLIMIT_DATA` now; none where `/proc` is not there to say.
+/// The bytes that count for `RLIMIT_DATA` now; 0 without `/proc`.
 fn data_now() -> rlim_t {
     let pages = fs::read_to_string("/proc/self/statm").ok().and_then(|line| line.split(' ').nth(5)?.parse().ok());
-    // SAFETY: asks for a number.
+    // SAFETY: `sysconf` only returns a number.
     pages.unwrap_or(0u64).saturating_mul(unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64)
 }

@@ -1,4 +1,4 @@
-//! What the child does: it compiles, on all cores, and writes the artifact to the file.
+//! The work that the child does: it compiles on all cores, and writes the artifact to the file.
 
 use std::fs::File;
 use std::io::{self, Seek, Write};
@@ -9,17 +9,17 @@ use wasmtime::OutOfMemory;
 
 use crate::wasm::EngineConfig;
 
-/// The file has the artifact.
+/// The file holds the artifact.
 pub const DONE: i32 = 0;
-/// The file has the reason why it is not a module.
+/// The file holds the reason why the bytes are not a module.
 pub const REFUSED: i32 = 1;
-/// The limit of memory was met.
+/// The memory limit was met.
 pub const OUT_OF_MEMORY: i32 = 3;
 
-/// More of them take more memory for stacks than they save time.
+/// More threads take more memory for stacks than they save time.
 const MOST_THREADS: usize = 16;
 
-/// Compiles, and says by a code what is in the file.
+/// Compiles, and returns a code for what the file holds.
 pub fn run(config: EngineConfig, bytes: &[u8], file: &mut File) -> io::Result<i32> {
     match compile(config, bytes) {
         Ok(artifact) => write(file, &artifact).map(|()| DONE),
@@ -40,13 +40,13 @@ fn compile(config: EngineConfig, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
     }
 }
 
-/// Threads for all cores; none where there is one, or where they cannot be made.
+/// A thread for each core; `None` if there is one core, or if threads cannot be started.
 fn threads() -> Option<ThreadPool> {
     let count = available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     if count > 1 { ThreadPoolBuilder::new().num_threads(count).build().ok() } else { None }
 }
 
-/// Puts the bytes in the place of what was said on standard error.
+/// Writes the bytes in place of the text from standard error.
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;

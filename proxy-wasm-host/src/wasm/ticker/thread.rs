@@ -1,4 +1,4 @@
-//! A pulse by a thread: where there is nothing better.
+//! A pulse from a thread, for hosts that have nothing better.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -9,16 +9,17 @@ use nix::sys::signal::{SigSet, SigmaskHow};
 use super::{Clock, Pulse};
 
 struct Thread {
-    /// Wakes it to look at the period again; dropped, it ends the thread.
+    /// Wakes the thread to read the period again; dropping it ends the thread.
     wake: Option<Sender<()>>,
     handle: Option<JoinHandle<()>>,
 }
 
-/// Starts a thread that no signal reaches: a server's signal handlers expect to run on its own thread, and a signal that another
-/// one takes does not interrupt what that waits for.
+/// Starts a thread that receives no signals. A server's signal handlers expect to run on its own
+/// thread, and a signal taken by another thread does not interrupt what the server's thread waits
+/// for.
 pub(super) fn start(clock: Clock) -> io::Result<Box<dyn Pulse>> {
     let (wake, woken) = mpsc::channel();
-    // A thread inherits the mask, so it is set before there is one.
+    // A thread inherits the signal mask, so the mask is set before the thread starts.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let spawned = Builder::new().name("wasm-ticker".into()).spawn(move || tick(&clock, &woken));
     mask.thread_set_mask()?;
@@ -28,7 +29,7 @@ pub(super) fn start(clock: Clock) -> io::Result<Box<dyn Pulse>> {
 impl Pulse for Thread {
     fn hurry(&self) {
         if let Some(wake) = &self.wake {
-            // One that has ended, its engine being gone, need not be woken.
+            // Fails if the thread has ended because its engine is gone; it need not be woken then.
             let _ = wake.send(());
         }
     }
@@ -38,7 +39,7 @@ impl Drop for Thread {
     fn drop(&mut self) {
         self.wake = None;
         if let Some(handle) = self.handle.take() {
-            // It cannot panic, and there is nothing to be done if it did.
+            // The thread cannot panic; if it did, nothing could be done here.
             let _ = handle.join();
         }
     }
@@ -78,7 +79,8 @@ mod tests {
             .collect();
         assert!(!tickers.is_empty());
         for ticker in tickers {
-            // All but those that cannot be blocked, 9 and 19, and the two that the C library keeps to itself, 32 and 33.
+            // All signals except those that cannot be blocked, 9 and 19, and those that the C
+            // library reserves, 32 and 33.
             let expected = !(1 << 8 | 1 << 18 | 1 << 31 | 1 << 32);
             assert_eq!(blocked(ticker.to_str().unwrap()) & expected, expected);
         }

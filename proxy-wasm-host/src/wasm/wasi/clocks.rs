@@ -21,7 +21,7 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> w
     Ok(())
 }
 
-/// Writes what a clock says, in nanoseconds.
+/// Writes a clock's time, in nanoseconds.
 fn read(
     mut memory: LinearMemory<'_>,
     clock: u32,
@@ -31,7 +31,7 @@ fn read(
     let clock = match clock {
         0 => ClockId::CLOCK_REALTIME,
         1 => ClockId::CLOCK_MONOTONIC,
-        // Those of a process and a thread would be of the worker, whoever it worked for.
+        // CPU-time clocks would show the time of the worker's other plugins and requests.
         2 | 3 => return Err(Errno::Badf),
         _ => return Err(Errno::Inval),
     };

@@ -1,11 +1,12 @@
-//! Environment variables and arguments: spec of Proxy-Wasm v0.2.1, "Environment variables". Of the latter there are none.
+//! Environment variables and arguments: spec of Proxy-Wasm v0.2.1, "Environment variables". A guest
+//! has no arguments.
 
 use wasmtime::{Caller, Linker};
 
 use super::{Errno, Result, Version, WasiHost, answer};
 use crate::wasm::memory::LinearMemory;
 
-/// What a guest finds: each `NAME=value`, ending in a NUL.
+/// The environment of a guest: each entry is `NAME=value`, ending in a NUL.
 #[derive(Debug)]
 pub struct Environment(Vec<Vec<u8>>);
 
@@ -38,7 +39,7 @@ fn write_sizes(mut memory: LinearMemory<'_>, strings: &[Vec<u8>], return_count: 
     Ok(memory.write_u32(return_size, size(strings.iter().map(Vec::len).sum())?)?)
 }
 
-/// The strings one behind the other, and where each begins.
+/// Writes the strings one after another, and the address of each.
 fn write(mut memory: LinearMemory<'_>, strings: &[Vec<u8>], mut pointers: u32, mut text: u32) -> Result {
     for string in strings {
         memory.write_u32(pointers, text)?;

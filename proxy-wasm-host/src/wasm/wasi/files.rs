@@ -1,23 +1,23 @@
-//! Files, of which there are none: three descriptors that are no files, and an error for any other.
+//! Files, of which there are none: the three standard descriptors, and an error for any other.
 //!
-//! Errors are those of wasmtime's own WASI with nothing preopened.
+//! The errors are those of wasmtime's own WASI without preopened folders.
 
 use wasmtime::{Caller, Linker};
 
 use super::{Errno, Result, Version, WasiHost, answer};
 use crate::wasm::memory::{GuestBytes, LinearMemory};
 
-/// `filetype`: to a plugin the log is a terminal, which makes C's stdio write by the line.
+/// `filetype`: the log looks like a terminal to a plugin, so that C's stdio writes line by line.
 const CHARACTER_DEVICE: u8 = 2;
 
 /// `rights`.
 const FD_READ: u64 = 1 << 1;
 const FD_WRITE: u64 = 1 << 6;
 
-/// Where the type stands in a `filestat`, behind device and inode.
+/// The offset of the type in a `filestat`, after device and inode.
 const FILESTAT_FILETYPE: u32 = 16;
 
-/// Defines functions that can only fail, whatever they are given.
+/// Defines functions that fail with any arguments.
 macro_rules! without_files {
     ($linker:ident, $module:ident: $($name:literal ($($argument:ident: $type:ty),*);)*) => {
         $($linker.func_wrap($module, $name, |$($argument: $type),*| {
@@ -54,7 +54,7 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> w
         "path_symlink" (path: i32, size: i32, fd: i32, to_path: i32, to_size: i32);
         "path_unlink_file" (fd: i32, path: i32, size: i32);
     }
-    // A closed log would be of no use to anyone: closing succeeds and changes nothing.
+    // Closing succeeds and changes nothing: a closed log would not help anyone.
     linker.func_wrap(module, "fd_close", |fd: u32| stdio_or_badf(fd, Errno::Success))?;
     linker.func_wrap(module, "fd_seek", |fd: u32, _offset: i64, _whence: i32, _return_position: i32| {
         stdio_or_badf(fd, Errno::Spipe)
@@ -85,12 +85,12 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> w
     Ok(())
 }
 
-/// What the three standard descriptors answer, and what any other does.
+/// Returns `stdio` for the three standard descriptors, and `EBADF` for any other.
 pub fn stdio_or_badf(fd: u32, stdio: Errno) -> i32 {
     (if fd <= 2 { stdio } else { Errno::Badf }) as i32
 }
 
-/// Standard input is at its end.
+/// Reads from standard input, which is always at its end.
 fn read(mut memory: LinearMemory<'_>, fd: u32, return_size: u32) -> Result {
     match fd {
         0 => Ok(memory.write_u32(return_size, 0)?),
@@ -104,7 +104,7 @@ fn fdstat(mut memory: LinearMemory<'_>, fd: u32, return_stat: u32) -> Result {
         1 | 2 => FD_WRITE,
         _ => return Err(Errno::Badf),
     };
-    // Type, flags, rights, and the rights of what is opened through it.
+    // Type, flags, rights, and the rights of files opened through it.
     let mut stat = [0; 24];
     stat[0] = CHARACTER_DEVICE;
     stat[8..16].copy_from_slice(&rights.to_le_bytes());

@@ -1,5 +1,6 @@
-//! `poll_oneoff`: nginx's worker has other requests, so nothing is waited for. A clock's time has come, whatever time
-//! it is; a guest that sleeps goes round until it has, or until its callback's deadline.
+//! `poll_oneoff`. It never waits, because nginx's worker has other requests: every clock counts as
+//! due, whatever the time is. A guest that sleeps therefore loops until its time has come, or until
+//! its callback's deadline.
 
 use wasmtime::{Caller, Linker};
 
@@ -9,10 +10,11 @@ use crate::wasm::memory::{GuestBytes, LinearMemory};
 /// Bytes of an `event`, in both versions.
 const EVENT: u32 = 32;
 
-/// Subscriptions looked at by one call: the events of the others come by another, which can be interrupted between.
+/// The subscriptions that one call looks at. The guest gets the events of the others by another
+/// call, and can be interrupted in between.
 const SUBSCRIPTIONS: u32 = 1024;
 
-/// `eventtype`: 0 is a clock, 1 to read, 2 to write.
+/// `eventtype`: 0 for a clock, 1 for reading, 2 for writing.
 const CLOCK: u8 = 0;
 const FD_READ: u8 = 1;
 const FD_WRITE: u8 = 2;
@@ -47,7 +49,7 @@ fn poll(
     memory.check(subscriptions, count.checked_mul(subscription_size).ok_or(Errno::Fault)?)?;
     memory.check(events, count.checked_mul(EVENT).ok_or(Errno::Fault)?)?;
     memory.check(return_count, 4)?;
-    // Inside the memory, as checked, these sums cannot wrap.
+    // `check` has shown that these sums lie inside the memory, so they cannot wrap.
     let polled = count.min(SUBSCRIPTIONS);
     for index in 0..polled {
         let event = event(&memory, subscriptions + index * subscription_size)?;
@@ -56,7 +58,7 @@ fn poll(
     Ok(memory.write_u32(return_count, polled)?)
 }
 
-/// The event of a subscription: user data, error, type, and for descriptors how much there is.
+/// The event of a subscription: user data, error, type, and for descriptors the number of bytes.
 fn event(memory: &LinearMemory<'_>, subscription: u32) -> Result<[u8; EVENT as usize]> {
     let mut event = [0; EVENT as usize];
     event[..8].copy_from_slice(memory.bytes(GuestBytes { address: subscription, size: 8 })?);
@@ -75,7 +77,7 @@ fn event(memory: &LinearMemory<'_>, subscription: u32) -> Result<[u8; EVENT as u
 mod tests {
     use super::*;
 
-    /// One subscription at 0, its event at 64, their number at 96.
+    /// Polls one subscription at 0, with its event at 64 and the number of events at 96.
     fn poll_one(kind: u8, fd: u32) -> (Result, [u8; 32], u8) {
         let mut bytes = [0; 128];
         bytes[..8].copy_from_slice(b"userdata");
@@ -118,7 +120,7 @@ mod tests {
             (0, 0, 1, u32::MAX - 1),
             (0, 0, 3, 0),
             (0, 0, u32::MAX, 0),
-            // 48 times this is 16 in 32 bits.
+            // 48 times this number is 16 in 32 bits.
             (0, 0, 89_478_486, 0),
         ] {
             assert!(poll(LinearMemory::new(&mut bytes), 48, subscriptions, events, count, return_count).is_err());

@@ -22,7 +22,7 @@ pub fn add_to_linker<T: 'static>(linker: &mut Linker<T>, version: Version) -> wa
     let module = version.module;
     linker.func_wrap(module, "proc_exit", |code: i32| -> wasmtime::Result<()> { Err(ProcExit(code).into()) })?;
     linker.func_wrap(module, "proc_raise", |_signal: i32| Errno::Notsup as i32)?;
-    // There is no other thread to let run.
+    // There is no other thread that could run.
     linker.func_wrap(module, "sched_yield", || Errno::Success as i32)?;
     Ok(())
 }

@@ -1,12 +1,13 @@
-//! Random numbers, from the kernel: a generator of our own that begins before nginx forks would go on in every worker with the same
-//! numbers.
+//! Random numbers, from the kernel. A generator in this process, made before nginx forks, would
+//! return the same numbers in every worker.
 
 use wasmtime::{Caller, Linker};
 
 use super::{Errno, Result, Version, WasiHost, answer};
 use crate::wasm::memory::{GuestBytes, LinearMemory};
 
-/// Bytes of one call, some milliseconds: a guest can be interrupted between calls, not in one.
+/// Bytes that one call returns, which takes some milliseconds. A guest can be interrupted only
+/// between calls.
 const RANDOM: u32 = 1 << 20;
 
 pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> wasmtime::Result<()> {

@@ -1,4 +1,4 @@
-//! Sockets, of which there are none: a plugin calls others by the functions of Proxy-Wasm.
+//! Sockets, of which there are none: a plugin calls other servers by the functions of Proxy-Wasm.
 
 use wasmtime::Linker;
 

@@ -1,4 +1,4 @@
-//! Standard output and error: lines of the log. Spec of Proxy-Wasm v0.2.1, "Logging",
+//! Standard output and error, whose lines go to the log. Spec of Proxy-Wasm v0.2.1, "Logging",
 //! `wasi_snapshot_preview1.fd_write`.
 
 use std::mem;
@@ -8,16 +8,16 @@ use wasmtime::{Caller, Linker};
 use super::{Errno, Result, Version, WasiHost, answer};
 use crate::wasm::memory::{GuestBytes, LinearMemory};
 
-/// Bytes of a line; nginx's log cuts at half of it. What is longer becomes several.
+/// Bytes of a line; a longer line is split into several. nginx's log cuts at half of this.
 const LINE: usize = 4096;
 
-/// Bytes taken by one call, lines that end in it, and parts looked at: a guest writes the rest by
-/// another, and can be interrupted in between.
+/// The limit of one call: of its bytes, of the lines that end in them, and of the parts it reads.
+/// The guest writes the rest by another call, and can be interrupted in between.
 const WRITE: u32 = 64 << 10;
 const LINES: usize = 256;
 const PARTS: u32 = 1024;
 
-/// Where a guest can write.
+/// The streams that a guest can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Descriptor 1.
@@ -26,13 +26,13 @@ pub enum Output {
     Stderr,
 }
 
-/// A line that has not ended: Go writes a panic's text in tiny pieces.
+/// A line that has not ended. It is kept because Go writes a panic's text in tiny pieces.
 #[derive(Debug, Default)]
 pub struct LineBuffer(Vec<u8>);
 
 impl LineBuffer {
-    /// Adds bytes and gives away each line that ends in them, up to so many `lines`. Answers how
-    /// many bytes it took.
+    /// Adds bytes, and passes on each line that ends in them, at most `lines`. Returns how many
+    /// bytes it took.
     fn write(&mut self, bytes: &[u8], lines: &mut usize, mut line: impl FnMut(&[u8])) -> usize {
         let mut taken = 0;
         for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
@@ -51,7 +51,7 @@ impl LineBuffer {
         taken
     }
 
-    /// Gives away what there is, unless it is blank.
+    /// Passes on the rest of the line, unless it is blank.
     fn end_line(&mut self, mut line: impl FnMut(&[u8])) {
         let text = self.0.trim_ascii_end();
         if !text.is_empty() {
@@ -95,7 +95,7 @@ fn write<T: WasiHost>(
         let taken = with_buffer(state, output, |buffer, state| {
             buffer.write(bytes, &mut lines, |line| state.log_line(output, line))
         });
-        // No more than a part has.
+        // `taken` is never larger than a part.
         written += taken as u32;
         if lines == 0 || written == WRITE {
             break;
@@ -104,7 +104,8 @@ fn write<T: WasiHost>(
     Ok(memory.write_u32(return_written, written)?)
 }
 
-/// Logs what a guest wrote without ending the line: for the end of a callback, after which nobody may write the rest.
+/// Logs the text after the last newline at the end of a callback, because the guest may never write
+/// the rest.
 #[inline]
 pub fn flush<T: WasiHost>(state: &mut T) {
     let wasi = state.wasi();
@@ -122,7 +123,7 @@ fn end_lines<T: WasiHost>(state: &mut T) {
     }
 }
 
-/// Borrows buffer and state apart.
+/// Borrows the buffer and the state separately.
 fn with_buffer<T: WasiHost, R>(state: &mut T, output: Output, call: impl FnOnce(&mut LineBuffer, &mut T) -> R) -> R {
     let mut taken = mem::take(buffer(state, output));
     let result = call(&mut taken, state);

@@ -1,4 +1,4 @@
-//! A guest that calls everything there is.
+//! A guest that calls every function of WASI.
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,7 +7,8 @@ use wasmtime::{Engine, Instance, Linker, Memory, Module, Store, Val, ValType};
 
 use super::{Output, ProcExit, Wasi, WasiHost, add_to_linker, flush};
 
-/// Every function of preview 1 with its parameters, `i`32 and `I`64; preview 0 has the same but `sock_accept`.
+/// Every function of preview 1 with its parameters: `i` has 32 bits, `I` has 64. Preview 0 has the
+/// same functions without `sock_accept`.
 const WASI: &[(&str, &str)] = &[
     ("args_get", "ii"),
     ("args_sizes_get", "ii"),
@@ -91,7 +92,7 @@ impl Guest {
         Self::with_memory(module, 1)
     }
 
-    /// With so many pages.
+    /// A guest with that many pages of memory.
     fn with_memory(module: &str, pages: u32) -> Self {
         let functions = WASI.iter().filter(|(name, _)| module != "wasi_unstable" || *name != "sock_accept");
         let (mut imports, mut exports) = (String::new(), String::new());
@@ -161,7 +162,7 @@ fn hostile_pointers_do_no_harm() {
                 for index in 0..kinds.len() {
                     let mut arguments = vec![1; kinds.len()];
                     arguments[index] = hostile;
-                    // An error, never the host's death.
+                    // The guest gets an error; the host must not die.
                     let _ = guest.try_call(name, &arguments);
                 }
                 let _ = guest.try_call(name, &vec![hostile; kinds.len()]);
