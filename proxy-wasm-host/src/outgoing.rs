@@ -1,8 +1,10 @@
-//! Calls to other servers, as far as they are bytes and numbers: what a plugin wrote, what the server sent, which server is next.
+//! Calls to other servers, without the network: reads what a plugin wrote and what the server sent,
+//! and picks the next server.
 //!
-//! An embedder has the connections and the clock. [`target`] and [`service`] read where a call goes, [`metadata`] writes a gRPC
-//! request's head and reads a response's fields, [`messages`] frames messages, [`status`] says how a gRPC call ended,
-//! [`balancer`] picks a server of a block. Nothing here waits.
+//! The embedder has the connections and the clock. [`target`] and [`service`] read where a call
+//! goes, [`metadata`] writes the head of a gRPC request and reads a response's fields, [`messages`]
+//! frames messages, [`status`] says how a gRPC call ended, and [`balancer`] picks a server of an
+//! `upstream` block. Nothing in this room waits.
 
 pub mod balancer;
 pub mod limits;

@@ -1,38 +1,39 @@
-//! Which server of an `upstream` block a call goes to: nginx's smooth weighted round robin, over what one process has seen.
+//! Picks the server of an `upstream` block for a call: nginx's smooth weighted round robin, over
+//! the failures that one process has seen.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-/// A server of a block.
+/// A server of an `upstream` block.
 #[derive(Clone, Debug)]
 pub struct Server<A> {
-    /// Where it is.
+    /// The server's address.
     pub address: A,
-    /// Its share.
+    /// The server's weight.
     pub weight: u32,
-    /// How many failures within `fail_timeout` take it out; 0 for never.
+    /// The number of failures within `fail_timeout` that takes the server out; 0 for never.
     pub max_fails: u32,
-    /// Also how long it stays out.
+    /// The time in which failures are counted, and for which the server then stays out.
     pub fail_timeout: Duration,
-    /// Only when no other can be had.
+    /// Whether the server is used only when no other can be.
     pub backup: bool,
 }
 
-/// The servers of one block.
+/// The servers of one `upstream` block.
 pub struct Balancer<A>(RefCell<Vec<Peer<A>>>);
 
 struct Peer<A> {
     server: Server<A>,
-    /// How far its turn has come.
+    /// The current weight, as in nginx: it grows until the server is picked.
     current: i64,
-    /// Its weight, less what failures cost it; it recovers turn by turn.
+    /// The effective weight: the weight, reduced by failures. It recovers with each pick.
     effective: i64,
     failures: u32,
     last_failure: Option<Instant>,
 }
 
 impl<A: Clone> Balancer<A> {
-    /// Starts with no server preferred.
+    /// Makes a balancer that prefers no server at first.
     pub fn new(servers: impl IntoIterator<Item = Server<A>>) -> Self {
         let peer = |server: Server<A>| Peer {
             current: 0,
@@ -44,10 +45,11 @@ impl<A: Clone> Balancer<A> {
         Self(RefCell::new(servers.into_iter().map(peer).collect()))
     }
 
-    /// The next server that was not `tried` yet and has not failed too often; backups only when there is no other.
+    /// Picks the next server that is not in `tried` and has not failed too often. Backup servers
+    /// are picked only when there is no other.
     pub fn pick(&self, tried: &[usize], now: Instant) -> Option<(usize, A)> {
         let mut peers = self.0.borrow_mut();
-        // One that is alone is always tried: there is nothing to save by not asking it.
+        // A single server is always tried, because skipping it would save nothing.
         let alone = peers.len() == 1;
         let usable = |index: usize, peer: &Peer<A>| !tried.contains(&index) && (alone || !peer.is_out(now));
         let backup = !peers.iter().enumerate().any(|(index, peer)| !peer.server.backup && usable(index, peer));
@@ -70,7 +72,7 @@ impl<A: Clone> Balancer<A> {
         Some((best, peers[best].server.address.clone()))
     }
 
-    /// Tells how connecting to a server went.
+    /// Records whether connecting to a server succeeded.
     pub fn report(&self, index: usize, connected: bool, now: Instant) {
         let peer = &mut self.0.borrow_mut()[index];
         if connected {

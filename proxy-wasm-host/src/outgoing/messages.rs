@@ -1,47 +1,48 @@
-//! Messages in the body of a gRPC request or response, each behind its length.
+//! Messages in the body of a gRPC request or response, each after its length.
 //!
 //! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>, "Length-Prefixed-Message".
 
 use super::Status;
 
-/// Bytes in front of each message: whether it is compressed, and its length.
+/// Bytes before each message: whether it is compressed, and its length.
 const PREFIX: usize = 5;
 
-/// A message as it is sent: uncompressed, behind its length. `None` for one that is too large for that.
+/// Frames a message for sending, uncompressed and after its length; `None` if the message is too
+/// large for that.
 pub fn framed(message: &[u8]) -> Option<Vec<u8>> {
     let length = u32::try_from(message.len()).ok()?;
     Some([&[0][..], &length.to_be_bytes(), message].concat())
 }
 
-/// Cuts what has come into messages.
+/// Splits received bytes into messages.
 pub struct Messages {
     bytes: Vec<u8>,
-    /// Bytes in front that have been taken.
+    /// Bytes at the front that have been taken already.
     taken: usize,
     limit: usize,
 }
 
 impl Messages {
-    /// Takes messages of up to `limit` bytes.
+    /// Accepts messages of up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self { bytes: Vec::new(), taken: 0, limit }
     }
 
-    /// Appends what has come.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.drain(..std::mem::take(&mut self.taken));
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Bytes that have not been taken.
+    /// The number of bytes that have not been taken.
     pub fn size(&self) -> usize {
         self.bytes.len() - self.taken
     }
 
-    /// The next whole message.
+    /// Returns the next whole message.
     ///
     /// # Errors
-    /// The status that a message this host cannot take ends its call with.
+    /// The status that ends the call, for a message that this host cannot take.
     pub fn take_message(&mut self) -> Result<Option<Vec<u8>>, Status> {
         let Some((&[compressed, length @ ..], rest)) = self.bytes[self.taken..].split_first_chunk::<PREFIX>() else {
             return Ok(None);

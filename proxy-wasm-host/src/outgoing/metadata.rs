@@ -1,5 +1,5 @@
-//! Metadata: the fields of a request, and of a response and its trailers. Values of names in `-bin` are bytes to plugins, and
-//! base64 on the wire.
+//! gRPC metadata: the fields of a request, and those of a response and its trailers. Values of
+//! names that end in `-bin` are bytes for plugins, and base64 on the wire.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -12,16 +12,16 @@ use super::Service;
 use crate::host::GrpcCall;
 use crate::pairs::PairsBuf;
 
-/// Sent without padding, taken with or without: the protocol's "binary headers".
+/// Sends base64 without padding, and accepts it with or without: "binary headers" of the protocol.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_encode_padding(false).with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The most that `grpc-timeout` can say, which has eight digits.
+/// The largest value of `grpc-timeout`, which has eight digits.
 const LONGEST_TIMEOUT: u32 = 99_999_999;
 
-/// What HTTP cannot carry of a call.
+/// The part of a call that HTTP cannot carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadRequest {
     /// `/SERVICE/METHOD`.
@@ -30,7 +30,7 @@ pub enum BadRequest {
     Metadata(Vec<u8>),
 }
 
-/// The request of a call, with a body of the embedder's. The timeout is in milliseconds.
+/// Makes the request of a call, with a body from the embedder. The timeout is in milliseconds.
 pub fn request<B>(
     service: &Service,
     call: &GrpcCall<'_>,
@@ -67,7 +67,7 @@ pub fn request<B>(
     Ok(request)
 }
 
-/// What the protocol itself sets.
+/// Returns whether the protocol itself sets this field.
 fn is_reserved(name: &[u8]) -> bool {
     let own: [&[u8]; 6] = [b"content-type", b"te", b"host", b"content-length", b"connection", b"transfer-encoding"];
     name.starts_with(b":")
@@ -75,14 +75,14 @@ fn is_reserved(name: &[u8]) -> bool {
         || own.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
-/// What a plugin reads of a header or of trailers.
+/// Reads a header or trailers as a plugin sees them.
 pub fn received(fields: &HeaderMap) -> PairsBuf {
     let mut metadata = PairsBuf::default();
     for (name, value) in fields {
         let name = name.as_str().as_bytes();
         match name.ends_with(b"-bin").then(|| BASE64.decode(value.as_bytes())) {
             Some(Ok(bytes)) => metadata.push(name, &bytes),
-            // Not what the protocol wants, but what the server sent.
+            // The protocol wants base64 here, but this is what the server sent.
             _ => metadata.push(name, value.as_bytes()),
         }
     }

@@ -1,8 +1,9 @@
-//! The wire format of Protocol Buffers, as far as a message is looked through for one field.
+//! The wire format of Protocol Buffers, as far as needed to find one field in a message.
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
-/// A text or message in a message of Protocol Buffers: the last of that number, as their rules want.
+/// Finds a text or message in a message of Protocol Buffers. If the number occurs several times,
+/// the last counts, as the format's rules say.
 pub fn field(message: &[u8], number: u64) -> Option<&[u8]> {
     let mut rest = message;
     let mut found = None;

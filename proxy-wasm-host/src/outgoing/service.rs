@@ -1,9 +1,11 @@
-//! Where a gRPC call goes, as plugins write it.
+//! Where a gRPC call goes, in the forms that plugins write.
 //!
-//! `host:port`, an IP address, `unix:/path` or an `upstream` block, with `grpcs://` in front for TLS; or Envoy's serialized
-//! [`GrpcService`], of which a cluster's name is an `upstream` block or a host, and a Google gRPC target a host.
+//! A plugin writes `host:port`, an IP address, `unix:/path` or the name of an `upstream` block,
+//! with `grpcs://` in front for TLS. Or it writes Envoy's serialized [`GrpcService`]: its cluster's
+//! name is an `upstream` block or a host, and its Google gRPC target is a host.
 //!
-//! [`GrpcService`]: https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/grpc_service.proto
+//! [`GrpcService`]:
+//! https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/grpc_service.proto
 
 use super::protobuf::field;
 use super::target::{Target, split_port};
@@ -11,16 +13,17 @@ use super::target::{Target, split_port};
 /// The server of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Service {
-    /// Where it is.
+    /// The server's address.
     pub target: Target,
-    /// What it is asked as.
+    /// The value of `:authority` in the request.
     pub authority: String,
-    /// The name that its certificate must bear; `None` without TLS.
+    /// The name that the server's certificate must have; `None` without TLS.
     pub tls_name: Option<String>,
 }
 
 impl Service {
-    /// Reads what a plugin wrote; `None` if that names no server. `is_block` is that of [`Target::parse`].
+    /// Reads what a plugin wrote; `None` if it does not name a server. `is_block` is the same as
+    /// for [`Target::parse`].
     pub fn parse(upstream: &[u8], is_block: impl Fn(&str) -> bool) -> Option<Self> {
         Self::of_text(upstream, &is_block).or_else(|| Self::of_message(upstream, &is_block))
     }
@@ -60,9 +63,10 @@ impl Service {
     }
 }
 
-/// What a target of gRPC names, in the forms of <https://github.com/grpc/grpc/blob/master/doc/naming.md> that are one server:
-/// `dns:host:port`, `dns:///host:port`, `ipv4:address:port`, `ipv6:[address]:port`, `unix:path`. The DNS server that `dns://server/host`
-/// asks for is the embedder's business.
+/// Finds the server in a gRPC target. Of the forms in
+/// <https://github.com/grpc/grpc/blob/master/doc/naming.md> these name one server: `dns:host:port`,
+/// `dns:///host:port`, `ipv4:address:port`, `ipv6:[address]:port`, `unix:path`. The embedder
+/// decides about the DNS server in `dns://server/host`.
 fn host_of(target_uri: &[u8]) -> &[u8] {
     if let Some(name) = target_uri.strip_prefix(b"dns:") {
         let path =
@@ -81,7 +85,7 @@ mod tests {
         Service::parse(upstream, |name| name == "backend")
     }
 
-    /// A field of Protocol Buffers.
+    /// Serializes a field of Protocol Buffers.
     fn field_of(number: u8, value: &[u8]) -> Vec<u8> {
         [&[number << 3 | 2, u8::try_from(value.len()).unwrap()][..], value].concat()
     }

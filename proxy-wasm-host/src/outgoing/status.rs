@@ -4,12 +4,12 @@ use std::fmt::Display;
 
 use http::{HeaderMap, StatusCode};
 
-/// A status of gRPC, with its message.
+/// A gRPC status with its message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
-    /// <https://grpc.io/docs/guides/status-codes/>
+    /// The code: <https://grpc.io/docs/guides/status-codes/>
     pub code: u32,
-    /// May be empty.
+    /// The message; may be empty.
     pub message: Vec<u8>,
 }
 
@@ -28,19 +28,20 @@ impl Status {
         Self { code, message: message.into() }
     }
 
-    /// Whether the call succeeded.
+    /// Returns whether the call succeeded.
     pub fn is_ok(&self) -> bool {
         self.code == OK
     }
 
-    /// What the server says in its trailers, or in the header of a response that has nothing else.
+    /// Reads the status from trailers, or from the header of a response that has no body and no
+    /// trailers.
     pub fn of_fields(fields: &HeaderMap) -> Option<Self> {
         let code = fields.get("grpc-status")?.to_str().ok().and_then(|code| code.parse().ok()).unwrap_or(UNKNOWN);
         let message = fields.get("grpc-message").map(|message| percent_decode(message.as_bytes()));
         Some(Self::new(code, message.unwrap_or_default()))
     }
 
-    /// What a response means that is not one of gRPC; `None` for one that may be:
+    /// Converts the status of a response that is not gRPC; `None` if the response may be gRPC:
     /// <https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md>.
     pub fn of_http(status: StatusCode) -> Option<Self> {
         let code = match status.as_u16() {
@@ -55,27 +56,27 @@ impl Status {
         Some(Self::new(code, format!("HTTP status {}", status.as_u16())))
     }
 
-    /// There was no connection, or it broke down.
+    /// The connection could not be made, or broke.
     pub fn unavailable(error: &dyn Display) -> Self {
         Self::new(UNAVAILABLE, error.to_string())
     }
 
-    /// It took longer than the plugin gave it.
+    /// The call took longer than the plugin allowed.
     pub fn deadline_exceeded() -> Self {
         Self::new(DEADLINE_EXCEEDED, "timeout")
     }
 
-    /// The server does not keep to the protocol.
+    /// The server did not follow the protocol.
     pub fn internal(reason: &str) -> Self {
         Self::new(INTERNAL, reason)
     }
 
-    /// A message is too large for this host.
+    /// A message is larger than this host accepts.
     pub fn resource_exhausted(size: usize, limit: usize) -> Self {
         Self::new(RESOURCE_EXHAUSTED, format!("message of {size} bytes, larger than {limit}"))
     }
 
-    /// Too much is kept for the plugin.
+    /// The worker keeps too many bytes for the plugin.
     pub fn host_memory() -> Self {
         Self::new(RESOURCE_EXHAUSTED, "too much is kept for the plugin")
     }
@@ -86,7 +87,7 @@ impl Status {
     }
 }
 
-/// Undoes gRPC's encoding of a message; what is not encoded right stays as it is.
+/// Decodes gRPC's percent-encoding of a message. Text that is not encoded correctly stays as it is.
 fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,14 +1,15 @@
-//! Where a call goes, as plugins write it: `host`, `host:port`, an IP address, `unix:/path`, or the name of an `upstream` block.
+//! Where a call goes, in the forms that plugins write: `host`, `host:port`, an IP address,
+//! `unix:/path`, or the name of an `upstream` block.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Where a call goes.
+/// The target of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// An `upstream` block of the configuration.
     Upstream(String),
-    /// A host name, to be resolved.
+    /// A host name, which must be resolved.
     Host(String, Option<u16>),
     /// An IP address.
     Ip(IpAddr, Option<u16>),
@@ -17,8 +18,8 @@ pub enum Target {
 }
 
 impl Target {
-    /// Reads what a plugin wrote; `None` if that names no server. `is_block` says whether an `upstream` block has a name: blocks
-    /// come before hosts, as in `proxy_pass`.
+    /// Reads what a plugin wrote; `None` if it does not name a server. `is_block` says whether
+    /// there is an `upstream` block of that name: blocks come before hosts, as in `proxy_pass`.
     pub fn parse(text: &[u8], is_block: impl Fn(&str) -> bool) -> Option<Self> {
         if let Some(path) = text.strip_prefix(b"unix:") {
             return (!path.is_empty()).then(|| Self::Unix(path.to_vec()));
@@ -31,15 +32,16 @@ impl Target {
         if let Some(ip) = host.strip_prefix('[') {
             return Some(Self::Ip(ip.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.into(), port));
         }
-        // As in nginx, an IPv6 address needs brackets: its last colon may be that of a port.
+        // As in nginx, an IPv6 address needs brackets, because its last colon could be that of a
+        // port.
         match host.parse::<Ipv4Addr>() {
             Ok(ip) => Some(Self::Ip(ip.into(), port)),
             Err(_) => is_host_name(host).then(|| Self::Host(host.to_ascii_lowercase(), port)),
         }
     }
 
-    /// What other clients take for it: a name, an address with its brackets, or a socket as `unix:/path`, which has port 0. `None`
-    /// for a block, which only the embedder knows.
+    /// Returns host and port as other clients write them: a name, an address with its brackets, or
+    /// a socket as `unix:/path` with port 0. `None` for a block, which only the embedder knows.
     pub fn host_and_port(&self, default_port: u16) -> Option<(String, u16)> {
         match self {
             Self::Upstream(_) => None,
@@ -51,7 +53,7 @@ impl Target {
     }
 }
 
-/// Without the port.
+/// Prints the target without the port.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -62,7 +64,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// Host and port of an authority; `None` if what follows the last colon is no port.
+/// Splits an authority into host and port; `None` if the text after the last colon is not a port.
 pub fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
     match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => match port.parse() {
@@ -102,7 +104,7 @@ mod tests {
         for text in
             ["", ":80", "a:0", "a:65536", "a:-1", "a:b", "a b", "[::1", "[10.0.0.1]", "a/b", "unix:", "é", "a:1:2"]
                 .into_iter()
-                // Which colon would be that of a port?
+                // Without brackets it is unclear which colon is that of a port.
                 .chain(["::1", "::1:80", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8:9"])
         {
             assert_eq!(parse(text), None, "{text}");

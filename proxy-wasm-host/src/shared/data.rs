@@ -1,8 +1,8 @@
 //! Spec, "Shared Key-Value Store": values by key, each key in the scope of a VM id.
 //!
-//! Published: the hash table, chains of nodes that are never changed in place. A new value is a new node, put in the chain where
-//! the old one stood. Derived: the heap's free lists and the order of use, which is made anew from the time each node was last
-//! used.
+//! Published: the hash table, which consists of chains of nodes that never change in place. A new
+//! value is a new node, put into the chain in place of the old one. Derived: the heap's free lists
+//! and the order of use. The order is rebuilt from the time when each node was last used.
 
 mod order;
 #[cfg(test)]
@@ -18,12 +18,12 @@ use super::{Error, MAX_NAME};
 /// "wasmdat" and the version of the layout below.
 const FORMAT: u64 = 0x7761_736d_6461_7401;
 
-/// Where the structure keeps what.
+/// Where the structure keeps its parts.
 mod root {
     use super::{HEAP_ROOT, ROOT};
 
     pub const SEED: usize = ROOT;
-    /// The last CAS number given out.
+    /// The CAS number given out last.
     pub const CAS: usize = ROOT + 1;
     pub const ITEMS: usize = ROOT + 2;
     pub const EVICTIONS: usize = ROOT + 3;
@@ -32,41 +32,41 @@ mod root {
     pub const TABLE: usize = HEAP + HEAP_ROOT;
 }
 
-/// The words of a node, from where it begins.
+/// The words of a node, counted from its start.
 mod node {
-    /// The next in the chain.
+    /// The next node in the chain.
     pub const NEXT: usize = 0;
     pub const HASH: usize = 1;
-    /// Bytes of the scope and of the key.
+    /// The lengths of the scope and of the key, in bytes.
     pub const NAME: usize = 2;
-    /// Bytes of the value.
+    /// The length of the value, in bytes.
     pub const VALUE: usize = 3;
     pub const CAS: usize = 4;
-    /// Three words of the order of use.
+    /// The three words of the order of use.
     pub const ORDER: usize = 5;
-    /// The scope, the key and the value, each from the start of a word.
+    /// The scope, the key and the value, each starting at a new word.
     pub const BYTES: usize = 8;
 }
 
-/// One chain for so many words of the zone.
+/// The zone has one chain for this many of its words.
 const WORDS_PER_CHAIN: usize = 32;
 
-/// What happens when there is no room.
+/// What happens to a new value when there is no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Eviction {
-    /// What was not used for the longest time goes.
+    /// The keys that were not used for the longest time are evicted.
     #[default]
     LeastRecentlyUsed,
-    /// Nothing goes; the new value is refused.
+    /// Nothing is evicted; the new value is refused.
     None,
 }
 
-/// How full a store is.
+/// How full the store is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataStatus {
-    /// Keys.
+    /// The number of keys.
     pub items: u64,
-    /// Keys that had to go.
+    /// The number of keys that were evicted.
     pub evictions: u64,
 }
 
@@ -79,7 +79,8 @@ pub struct SharedData<L> {
 }
 
 impl<L: Lock> SharedData<L> {
-    /// The store in a zone, made if the zone is fresh; `None` if the zone is too small, or holds something else.
+    /// Opens the store in a zone, and makes it if the zone is fresh; `None` if the zone is too
+    /// small, or holds something else.
     pub fn open(memory: Memory, lock: L) -> Option<Self> {
         let chains = (memory.size() / WORDS_PER_CHAIN).checked_ilog2().map(|log| 1 << log)?;
         let store = Self {
@@ -98,7 +99,7 @@ impl<L: Lock> SharedData<L> {
         Some(store)
     }
 
-    /// Appends the value of a key, and tells its CAS number.
+    /// Appends the value of a key to `value`, and returns its CAS number.
     pub fn get(&self, scope: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32, Error> {
         if key.len() > MAX_NAME {
             return Err(Error::NotFound);
@@ -111,10 +112,12 @@ impl<L: Lock> SharedData<L> {
         Ok(zone.load(node + node::CAS) as u32)
     }
 
-    /// Sets the value of a key. With a `cas` other than 0, a value that is there must have that number; a key that is not there
-    /// is made whatever the number, as in the reference host: so a number that no value has makes a key only if it is new.
+    /// Sets the value of a key. If `cas` is not 0, an existing value must have that number. A key
+    /// that does not exist is made whatever `cas` is, as in the reference host: a `cas` that
+    /// matches no value therefore only creates new keys.
     ///
-    /// The old value stays until the new one is published, so there must be room for both, if nothing may be evicted.
+    /// The old value stays until the new one is published, so if nothing may be evicted, there must
+    /// be room for both.
     pub fn set(&self, scope: &[u8], key: &[u8], value: &[u8], cas: u32, eviction: Eviction) -> Result<(), Error> {
         let words = node::BYTES + words_of(scope.len()) + words_of(key.len()) + words_of(value.len());
         if key.len() > MAX_NAME || scope.len() > MAX_NAME || words > self.heap.largest() {
@@ -127,7 +130,7 @@ impl<L: Lock> SharedData<L> {
             return Err(Error::CasMismatch);
         }
         let node = self.allocate(words, eviction)?;
-        // Looked up again: what was there may have gone to make room.
+        // Looks up the key again: its old node may have been evicted to make room.
         let replaced = self.find(hash, scope, key);
         let (link, next) = match replaced {
             Some((link, old)) => (link, zone.index(old + node::NEXT)),
@@ -156,7 +159,7 @@ impl<L: Lock> SharedData<L> {
         Ok(())
     }
 
-    /// How full it is, at some moment.
+    /// How full the store is, at some moment during the call.
     pub fn status(&self) -> DataStatus {
         let memory = self.zone.memory();
         DataStatus { items: memory.load(root::ITEMS), evictions: memory.load(root::EVICTIONS) }
@@ -166,7 +169,7 @@ impl<L: Lock> SharedData<L> {
         self.zone.enter(|_| self.repair())
     }
 
-    /// Makes anew what is derived.
+    /// Rebuilds everything that is derived.
     #[cold]
     fn repair(&self) {
         let mut nodes: Vec<usize> =
@@ -180,12 +183,12 @@ impl<L: Lock> SharedData<L> {
         hash(self.zone.memory().load(root::SEED), scope, key)
     }
 
-    /// The word with the first node of a hash's chain.
+    /// The word that points to the first node of a hash's chain.
     fn chain(&self, hash: u64) -> usize {
         root::TABLE + (hash as usize & (self.chains - 1))
     }
 
-    /// The nodes of a chain, each with the word that leads to it.
+    /// The nodes of a chain, each with the word that points to it.
     fn nodes(&self, chain: usize) -> impl Iterator<Item = (usize, usize)> {
         let memory = self.zone.memory();
         let follow = move |link: usize| Some((link, memory.index(link))).filter(|&(_, node)| node != 0);
@@ -202,7 +205,7 @@ impl<L: Lock> SharedData<L> {
         })
     }
 
-    /// A block for a node, evicting others if that is allowed.
+    /// Allocates a block for a node, and evicts others if that is allowed.
     fn allocate(&self, words: usize, eviction: Eviction) -> Result<usize, Error> {
         let mut block = self.heap.allocate(words);
         loop {
@@ -230,7 +233,7 @@ impl<L: Lock> SharedData<L> {
         memory.store(root::EVICTIONS, memory.load(root::EVICTIONS) + 1);
     }
 
-    /// Never 0, which means "whatever it was".
+    /// The next CAS number. It is never 0, because 0 means "whatever the number is".
     fn next_cas(&self) -> u64 {
         let memory = self.zone.memory();
         let cas = u64::from((memory.load(root::CAS) as u32).wrapping_add(1).max(1));

@@ -1,7 +1,8 @@
-//! Metrics as Prometheus reads them: its text format 0.0.4.
+//! Metrics in Prometheus' text format 0.0.4.
 //!
-//! A plugin's metric keeps its name as far as Prometheus' rules allow, with the plugin in a label. Tags that a plugin wrote into
-//! the name, as Istio's do for Envoy (`reporter=.=source;.;requests_total`), become labels.
+//! A plugin's metric keeps its name as far as Prometheus' rules allow, and the plugin becomes a
+//! label. Tags that a plugin wrote into the name, as Istio's plugins do for Envoy
+//! (`reporter=.=source;.;requests_total`), become labels, too.
 
 mod name;
 #[cfg(test)]
@@ -14,18 +15,19 @@ use std::time::Duration;
 use self::name::Name;
 use super::metrics::{BUCKETS, Kind, Sample};
 
-/// What a page of this text is served as.
+/// The content type of a page in this format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What the page says of a metric of the host's own.
+/// What the page says about one of the host's own metrics.
 pub struct Own {
-    /// The text of its HELP line.
+    /// The text of the metric's HELP line.
     pub help: &'static str,
-    /// It counts nanoseconds, and is to be told in seconds, Prometheus' unit of time.
+    /// Whether the metric counts nanoseconds. The page shows seconds, which is Prometheus' unit of
+    /// time.
     pub nanoseconds: bool,
 }
 
-/// One metric of Prometheus: samples of one kind that differ in their labels.
+/// One metric of Prometheus: samples of one kind with different labels.
 struct Family {
     kind: Kind,
     help: String,
@@ -33,30 +35,30 @@ struct Family {
     series: BTreeMap<String, Vec<u64>>,
 }
 
-/// The page of all samples. `describe` knows the host's own metrics.
+/// Prints the page of all samples. `describe` knows the host's own metrics.
 pub fn text(samples: &[Sample], describe: impl Fn(&str) -> Option<Own>) -> String {
     let mut families = Families::default();
     let mut order: Vec<_> = samples.iter().collect();
-    // The host's own come first, so that a plugin cannot take their names.
+    // The host's own metrics come first, so that a plugin cannot take their names.
     order.sort_unstable_by(|a, b| (&a.scope, &a.name).cmp(&(&b.scope, &b.name)));
     for sample in order {
         families.add(sample, &describe);
     }
     let mut page = String::new();
     for (name, family) in &families.by_name {
-        // Writing to a string does not fail.
+        // Writing to a String cannot fail.
         let _ = write_family(&mut page, name, family);
     }
     page
 }
 
-/// The families of a page, each under a name of its own.
+/// The families of a page, each with its own name.
 #[derive(Default)]
 struct Families {
     by_name: BTreeMap<String, Family>,
-    /// Every name that a family stands under, with the family's.
+    /// Every sample name in use, with the name of its family.
     parts: HashMap<String, String>,
-    /// The names that were found for metrics of a name and kind.
+    /// The family name that was chosen for each metric's name and kind.
     found: HashMap<(String, Kind), String>,
 }
 
@@ -79,14 +81,14 @@ impl Families {
                 series: BTreeMap::new(),
             }
         });
-        // Names that differ only in what Prometheus does not allow are told apart by a label.
+        // Two names that become equal by escaping differ by an extra label.
         if family.series.contains_key(&render(&labels)) {
             labels.insert("metric".to_owned(), String::from_utf8_lossy(&sample.name).into_owned());
         }
         family.series.insert(render(&labels), sample.values.clone());
     }
 
-    /// A name under which no metric of another kind stands, nor a part of a histogram.
+    /// Finds a name that no metric of another kind uses, nor a part of a histogram.
     fn free_name(&mut self, name: String, kind: Kind) -> String {
         let wanted = (name, kind);
         if let Some(found) = self.found.get(&wanted) {
@@ -105,7 +107,7 @@ impl Families {
         free
     }
 
-    /// Whether another family than that of this name and kind stands under `part`.
+    /// Returns whether a family of another name or kind uses `part`.
     fn is_taken(&self, part: &str, name: &str, kind: Kind) -> bool {
         self.parts
             .get(part)
@@ -113,7 +115,7 @@ impl Families {
     }
 }
 
-/// The names that a family stands under.
+/// The sample names of a family.
 fn parts(name: &str, kind: Kind) -> impl Iterator<Item = String> {
     let suffixes: &[&str] = if kind == Kind::Histogram { &["", "_bucket", "_sum", "_count"] } else { &[""] };
     suffixes.iter().map(move |suffix| format!("{name}{suffix}"))
@@ -165,7 +167,7 @@ fn write_sample(page: &mut String, name: &str, suffix: &str, labels: &str, value
     }
 }
 
-/// Text as a HELP line or, with quotes escaped too, a label's value has it.
+/// Text escaped for a HELP line or, with quotes escaped too, for a label's value.
 struct Escaped<'a>(&'a [u8], bool);
 
 impl Display for Escaped<'_> {

@@ -1,8 +1,9 @@
-//! Hashes of names in a scope.
+//! Hashes of names, each name in a scope.
 
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 
-/// A number that nobody outside knows: who chooses keys must not be able to choose where they collide.
+/// A number that nobody outside knows: whoever chooses the keys must not be able to make them
+/// collide.
 pub fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }

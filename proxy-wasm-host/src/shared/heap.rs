@@ -1,47 +1,50 @@
-//! Allocation inside a zone: blocks that tile a range of words, free ones in lists by size.
+//! Allocation inside a zone: blocks that fill a range of words; free blocks are in lists by size.
 //!
-//! A block has its size in its first and in its last word, so that a freed block finds its neighbours and merges with those that
-//! are free. Everything here is derived (see [`shared`](super)): after a death it is made anew from the blocks still in use, whose
-//! own first and last words do not change while they are.
+//! A block has its size in its first and in its last word, so that a freed block finds its
+//! neighbours and merges with those that are free. Everything in the heap is derived (see
+//! [`shared`](super)). After a death it is rebuilt from the blocks in use, whose own first and last
+//! words do not change while they are in use.
 
 use super::memory::Memory;
 
-/// Words of a block beside what its user gets: size and whether it is in use, at both ends.
+/// Words of a block outside its payload: the size and whether it is in use, at both ends.
 const TAGS: usize = 2;
-/// The smallest block: one that is free has its links between the tags.
+/// The smallest block: a free block has its two links between the tags.
 const SMALLEST: usize = TAGS + 2;
-/// Lists of free blocks: list n has blocks of 2^n words and more, up to the next.
+/// The number of lists of free blocks: list n has blocks of 2^n words or more, up to 2^(n+1).
 const LISTS: usize = usize::BITS as usize;
-/// How far a list is searched before a larger block is split.
+/// How many blocks of a list are looked at before a larger block is split.
 const GLANCE: usize = 16;
-/// How far it is searched where there is no larger block: one that fits may be missed.
+/// How many blocks are looked at where there is no larger block. A block that would fit may be
+/// missed.
 const SEARCH: usize = 1024;
 
-/// The words of a heap's own that a structure keeps for it.
+/// The number of words that a structure must keep for the heap's lists.
 pub const HEAP_ROOT: usize = LISTS;
 
-/// A range of words to allocate from.
+/// A range of words for allocation.
 #[derive(Clone, Copy)]
 pub struct Heap {
     memory: Memory,
-    /// Where the heads of the lists are.
+    /// The position of the lists' heads.
     lists: usize,
     start: usize,
     end: usize,
 }
 
 impl Heap {
-    /// The heap that has the words from `start` on, and its lists at `lists`.
+    /// The heap that allocates the words from `start` on, and has its lists at `lists`.
     pub fn new(memory: Memory, lists: usize, start: usize) -> Self {
         Self { memory, lists, start, end: memory.size() }
     }
 
-    /// The most words that one allocation can ever get.
+    /// The most words that one allocation can get.
     pub fn largest(self) -> usize {
         self.end.saturating_sub(self.start + TAGS)
     }
 
-    /// Makes everything free but the blocks in use, given as what [`Self::allocate`] answered.
+    /// Makes all words free except the blocks in use, which are given as [`Self::allocate`]
+    /// returned them.
     pub fn rebuild(self, in_use: &mut [usize]) {
         in_use.sort_unstable();
         (self.lists..self.lists + LISTS).for_each(|list| self.memory.store(list, 0));
@@ -54,12 +57,13 @@ impl Heap {
         self.add_free(free_from, self.end);
     }
 
-    /// Takes a block of at least so many words; tells where they begin.
+    /// Allocates a block of at least `words` words, and returns where its payload begins.
     pub fn allocate(self, words: usize) -> Option<usize> {
         self.allocate_within(words, SEARCH)
     }
 
-    /// As [`Self::allocate`], where only what was freed last can be of help: it is the first of its list.
+    /// Does the same as [`Self::allocate`], without the long search: only the block that was freed
+    /// last can fit now, and it is the first of its list.
     pub fn allocate_what_was_freed(self, words: usize) -> Option<usize> {
         self.allocate_within(words, 0)
     }
@@ -75,7 +79,7 @@ impl Heap {
         Some(block + 1)
     }
 
-    /// Gives a block back.
+    /// Frees a block.
     pub fn free(self, payload: usize) {
         let (mut start, mut end) = (payload - 1, payload - 1 + self.size(payload - 1));
         if end < self.end && !self.is_in_use(end) {
@@ -107,7 +111,8 @@ impl Heap {
     fn add_free(self, start: usize, end: usize) {
         let size = end.saturating_sub(start);
         if size < SMALLEST {
-            // Too small for the links; in use for good, so that no neighbour merges with it.
+            // A block that is too small for the links stays in use for good, so that no neighbour
+            // merges with it.
             if size > 0 {
                 self.tag(start, size, true);
             }
@@ -126,7 +131,7 @@ impl Heap {
 
     fn unlink(self, block: usize) {
         let (before, after) = (self.memory.index(previous(block)), self.memory.index(next(block)));
-        // The first of a list has the list's head before it.
+        // The first block of a list has the list's head as its predecessor.
         let link = if before < self.start { before } else { next(before) };
         self.memory.set_index(link, after);
         if after != 0 {
@@ -149,17 +154,17 @@ impl Heap {
     }
 }
 
-/// The list of blocks of that size.
+/// The list for blocks of that size.
 fn list_of(size: usize) -> usize {
     size.max(1).ilog2() as usize
 }
 
-/// Where a free block says which one follows it in its list.
+/// Where a free block keeps the position of the next block in its list.
 fn next(block: usize) -> usize {
     block + 1
 }
 
-/// Where a free block says which one, or which list's head, is before it.
+/// Where a free block keeps the position of the block, or of the list's head, before it.
 fn previous(block: usize) -> usize {
     block + 2
 }
@@ -199,7 +204,7 @@ mod tests {
     fn a_fit_is_found_behind_many_that_are_too_small() {
         let heap = heap(100 * 42);
         let blocks: Vec<_> = (0..100).map(|_| heap.allocate(40).unwrap()).collect();
-        // Free ones that do not touch, of which the one that fits comes last in its list.
+        // Free blocks that do not touch each other; the one that fits comes last in its list.
         let wide = heap.allocate(0);
         assert_eq!(wide, None);
         blocks.iter().step_by(2).for_each(|&block| heap.free(block));

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
 
-/// The words of a zone. A place is the index of a word; outside the range there is nothing to read, and writes are lost, so that
-/// no damage in the memory becomes a panic of its reader.
+/// The words of a zone. A place is the index of a word. Outside the range reads return nothing and
+/// writes are lost, so that damaged memory never makes its reader panic.
 #[derive(Clone, Copy)]
 pub struct Memory(&'static [AtomicU64]);
 
@@ -16,34 +16,34 @@ impl Memory {
         Self(words)
     }
 
-    /// How many words there are.
+    /// The number of words.
     pub const fn size(self) -> usize {
         self.0.len()
     }
 
-    /// A word to be changed without the zone's lock.
+    /// Returns a word that is changed without the zone's lock.
     pub fn word(self, at: usize) -> Option<&'static AtomicU64> {
         self.0.get(at)
     }
 
-    /// Some words in a row, to be changed without the zone's lock.
+    /// Returns consecutive words that are changed without the zone's lock.
     pub fn words(self, at: usize, len: usize) -> Option<&'static [AtomicU64]> {
         self.0.get(at..at.checked_add(len)?)
     }
 
-    /// A word.
+    /// Reads a word.
     #[inline]
     pub fn load(self, at: usize) -> u64 {
         self.0.get(at).map_or(0, |word| word.load(Ordering::Acquire))
     }
 
-    /// A word that is an index.
+    /// Reads a word that is an index.
     #[inline]
     pub fn index(self, at: usize) -> usize {
         self.load(at) as usize
     }
 
-    /// Changes a word, after everything that was stored before.
+    /// Changes a word, after every earlier store.
     #[inline]
     pub fn store(self, at: usize, value: u64) {
         #[cfg(test)]
@@ -59,15 +59,18 @@ impl Memory {
         self.store(at, value as u64);
     }
 
-    /// Copies bytes in, from the start of a word; the last word is filled up with zeros. Tells where the next word is.
+    /// Copies bytes in, from the start of a word, and fills the last word with zeros. Returns the
+    /// place of the next word.
     pub fn write(self, at: usize, bytes: &[u8]) -> usize {
         let end = at + words_of(bytes.len());
         let (whole, rest) = bytes.as_chunks::<WORD>();
-        // Plain stores are enough among themselves: the bytes are nobody's before a release store publishes them. They must
-        // not move up before the store that took the memory from the free list.
+        // Plain stores are enough here: no other process reads the bytes before a release store
+        // publishes them. But they must not move before the store that took the memory from the
+        // free list.
         fence(Ordering::Release);
         let mut words = self.0.get(at..end).unwrap_or_default().iter();
-        // In this order: what ends first is asked first, and so loses no word.
+        // `zip` polls its left side first; `whole` must be left, or one word of `words` would be
+        // lost.
         for (bytes, word) in whole.iter().zip(words.by_ref()) {
             #[cfg(test)]
             fuse::burn();
@@ -81,7 +84,7 @@ impl Memory {
         end
     }
 
-    /// Appends `len` bytes from the start of a word.
+    /// Appends `len` bytes to `into`, from the start of a word.
     pub fn read(self, at: usize, len: usize, into: &mut Vec<u8>) {
         let Some(words) = self.0.get(at..at.saturating_add(words_of(len))) else { return };
         let end = into.len() + len;
@@ -92,29 +95,29 @@ impl Memory {
         into.truncate(end);
     }
 
-    /// Whether those bytes are there.
+    /// Returns whether the memory holds these bytes.
     pub fn holds(self, at: usize, bytes: &[u8]) -> bool {
         let Some(words) = self.0.get(at..at.saturating_add(words_of(bytes.len()))) else { return false };
         bytes.chunks(WORD).zip(words).all(|(bytes, word)| word.load(Ordering::Relaxed).to_ne_bytes().starts_with(bytes))
     }
 }
 
-/// How many words hold so many bytes.
+/// The number of words that hold this many bytes.
 pub const fn words_of(bytes: usize) -> usize {
     bytes.div_ceil(WORD)
 }
 
-/// Two lengths in one word, as a record keeps those of its scope and its name.
+/// Packs two lengths into one word, such as those of a scope and a name.
 pub const fn pack(first: usize, second: usize) -> u64 {
     ((first as u64) << 32) | (second as u64 & 0xffff_ffff)
 }
 
-/// What [`pack`] put together.
+/// Returns the two lengths that [`pack`] put together.
 pub const fn unpack(word: u64) -> (usize, usize) {
     ((word >> 32) as usize, (word & 0xffff_ffff) as usize)
 }
 
-/// Death at a store: the test's thread "dies" by a panic when its fuse has burnt down.
+/// Simulates a death at a store: the test's thread "dies" by a panic when its fuse has burnt down.
 #[cfg(test)]
 pub mod fuse {
     use std::cell::Cell;
@@ -122,7 +125,7 @@ pub mod fuse {
 
     thread_local!(static LEFT: Cell<Option<usize>> = const { Cell::new(None) });
 
-    /// One store nearer to the end.
+    /// Counts one store.
     pub fn burn() {
         match LEFT.get() {
             Some(0) => {
@@ -134,7 +137,7 @@ pub mod fuse {
         }
     }
 
-    /// Runs `body` and dies after `stores` of them; tells whether it got through alive.
+    /// Runs `body`, which dies after `stores` stores. Returns whether it survived.
     pub fn survives(stores: usize, body: impl FnOnce()) -> bool {
         LEFT.set(Some(stores));
         let survived = catch_unwind(AssertUnwindSafe(body)).is_ok();

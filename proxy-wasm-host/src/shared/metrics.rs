@@ -1,7 +1,8 @@
 //! Spec, "Metrics": numbers by name, each name in the scope of a plugin.
 //!
-//! All of it is published: an open-addressed table, into which a new metric is put by one store, and from which none is ever
-//! removed. A metric's place in the table is its id. The lock is for defining; numbers are changed by atomic additions without it.
+//! Everything here is published: an open-addressed table, into which one store puts a new metric,
+//! and from which no metric is ever removed. The id of a metric is its place in the table. The lock
+//! is for defining metrics; numbers are changed by atomic additions without the lock.
 
 mod buckets;
 #[cfg(test)]
@@ -19,39 +20,40 @@ use super::{Error, MAX_NAME};
 /// "wasmmet" and the version of the layout below.
 const FORMAT: u64 = 0x7761_736d_6d65_7401;
 
-/// Where the first word that no metric has is.
+/// The position of the first word that no metric uses.
 const FREE: usize = ROOT;
-/// The number of [`Metrics::is_first`].
+/// The word of [`Metrics::is_first`].
 const SAID: usize = ROOT + 1;
 const TABLE: usize = ROOT + 2;
-/// Places that are looked at for a name: a table that is nearly full takes no more metrics.
+/// How many places are looked at for a name. A table that is nearly full takes no more metrics.
 const PROBES: usize = 1024;
-/// One place in the table for so many words of the zone.
+/// The table has one place for this many words of the zone.
 const WORDS_PER_PLACE: usize = 16;
-/// A metric begins on a cache line of its own, so that workers that count different things do not wait for each other.
+/// A metric begins on a cache line of its own, so that workers that count different things do not
+/// slow each other down.
 const LINE: usize = 8;
 
-/// The words of a metric, from where it begins.
+/// The words of a metric, counted from its start.
 mod metric {
-    /// Hash of scope and name.
+    /// The hash of scope and name.
     pub const HASH: usize = 0;
-    /// Hash of the scope alone: who may use the id.
+    /// The hash of the scope alone, which decides who may use the id.
     pub const SCOPE: usize = 1;
     pub const KIND: usize = 2;
-    /// Bytes of the scope and of the name.
+    /// The lengths of the scope and of the name, in bytes.
     pub const NAME: usize = 3;
-    /// The number; of a histogram the sum, then the count of each bucket.
+    /// The number; for a histogram the sum, then the count of each bucket.
     pub const VALUE: usize = 4;
 }
 
-/// What a metric counts.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Goes up.
+    /// A number that only goes up.
     Counter = 0,
-    /// Goes up and down.
+    /// A number that goes up and down.
     Gauge = 1,
-    /// Counts values by their size.
+    /// Counts of values, by their size.
     Histogram = 2,
 }
 
@@ -64,26 +66,27 @@ impl Kind {
         }
     }
 
-    /// Words of its value.
+    /// The number of words of the metric's value.
     const fn words(self) -> usize {
         match self {
             Self::Counter | Self::Gauge => 1,
-            // The sum, the buckets, and what is above the last.
+            // The sum, the buckets, and the values above the last bucket.
             Self::Histogram => 1 + BUCKETS.len() + 1,
         }
     }
 }
 
-/// A metric and what it says now.
+/// A metric with its present value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// The plugin that defined it; empty for the host's own.
+    /// The plugin that defined the metric; empty for the host's own.
     pub scope: Vec<u8>,
-    /// As it was defined.
+    /// The name as the plugin defined it.
     pub name: Vec<u8>,
-    /// What it counts.
+    /// The metric's kind.
     pub kind: Kind,
-    /// The number; of a histogram the sum, then the count of each bucket, the last for values above all bounds.
+    /// The number. For a histogram: the sum, then the count of each bucket, then the count of
+    /// values above all bounds.
     pub values: Vec<u64>,
 }
 
@@ -94,7 +97,8 @@ pub struct Metrics<L> {
 }
 
 impl<L: Lock> Metrics<L> {
-    /// The metrics in a zone, none if it is fresh; `None` if the zone is too small, or holds something else.
+    /// Opens the metrics in a zone, of which a fresh zone has none; `None` if the zone is too
+    /// small, or holds something else.
     pub fn open(memory: Memory, lock: L) -> Option<Self> {
         let places = (memory.size() / WORDS_PER_PLACE).checked_ilog2().map(|log| 1 << log)?;
         let metrics = Self { zone: Zone::new(memory, lock), places };
@@ -106,12 +110,13 @@ impl<L: Lock> Metrics<L> {
         Some(metrics)
     }
 
-    /// Makes or finds a metric; tells its id.
+    /// Makes or finds a metric, and returns its id.
     pub fn define(&self, scope: &[u8], kind: Kind, name: &[u8]) -> Result<u32, Error> {
         if name.len() > MAX_NAME || scope.len() > MAX_NAME {
             return Err(Error::TooLarge);
         }
-        // Nothing here is derived, so there is nothing to repair: a death loses at most the words of one metric.
+        // There is nothing to repair, because nothing is derived: a death loses at most the words
+        // of one metric.
         let zone = self.zone.enter(|_| {});
         let hash = hash(0, scope, name);
         let start = hash as usize;
@@ -131,12 +136,13 @@ impl<L: Lock> Metrics<L> {
         Err(Error::Full)
     }
 
-    /// Whether this is the first process to say that number: for what many processes know and one shall count.
+    /// Returns whether this process is the first to pass `number`. Used for events that many
+    /// processes see and one should count.
     pub fn is_first(&self, number: u64) -> bool {
         self.zone.memory().word(SAID).is_some_and(|said| said.swap(number, Ordering::Relaxed) != number)
     }
 
-    /// The value of a counter or a gauge of that scope.
+    /// Returns the value of a counter or a gauge of that scope.
     pub fn get(&self, scope: &[u8], id: u32) -> Result<u64, Error> {
         match self.metric(scope, id)? {
             (Kind::Histogram, _) => Err(Error::WrongKind),
@@ -149,13 +155,13 @@ impl<L: Lock> Metrics<L> {
         match self.metric(scope, id)? {
             (Kind::Histogram, _) => return Err(Error::WrongKind),
             (Kind::Counter, _) if offset < 0 => return Err(Error::WrongKind),
-            // A gauge below 0 is kept, and shown, as the signed number that it is.
+            // A gauge below 0 is stored as a signed number, and shown as one.
             (_, value) => value.fetch_add(offset as u64, Ordering::Relaxed),
         };
         Ok(())
     }
 
-    /// Sets a counter or a gauge of that scope, or counts a value in a histogram.
+    /// Sets a counter or a gauge of that scope, or records a value in a histogram.
     pub fn record(&self, scope: &[u8], id: u32, new: u64) -> Result<(), Error> {
         let (kind, value) = self.metric(scope, id)?;
         match kind {
@@ -173,12 +179,12 @@ impl<L: Lock> Metrics<L> {
         Ok(())
     }
 
-    /// The number of a counter or gauge itself, for what counts often.
+    /// The number of a counter or a gauge, for code that counts often.
     pub fn number(&self, id: u32) -> Option<&'static AtomicU64> {
         self.zone.memory().word(self.place(id).ok()? + metric::VALUE)
     }
 
-    /// Every metric there is, and what it says now.
+    /// Every metric with its present value.
     pub fn samples(&self) -> Vec<Sample> {
         let memory = self.zone.memory();
         (TABLE..TABLE + self.places)
@@ -188,13 +194,13 @@ impl<L: Lock> Metrics<L> {
             .collect()
     }
 
-    /// How many metrics there are.
+    /// The number of metrics.
     pub fn len(&self) -> usize {
         let memory = self.zone.memory();
         (TABLE..TABLE + self.places).filter(|&place| memory.index(place) != 0).count()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no metrics.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -220,7 +226,7 @@ impl<L: Lock> Metrics<L> {
             && memory.holds(scope_at + words_of(scope.len()), name)
     }
 
-    /// Room for a metric, written but for its place in the table.
+    /// Allocates a metric and writes everything except its place in the table.
     fn allocate(&self, hash: u64, scope: &[u8], kind: Kind, name: &[u8]) -> Result<usize, Error> {
         let memory = self.zone.memory();
         let at = memory.index(FREE);
@@ -240,7 +246,7 @@ impl<L: Lock> Metrics<L> {
         Ok(at)
     }
 
-    /// Where the metric with that id begins.
+    /// Finds where the metric with that id begins.
     fn place(&self, id: u32) -> Result<usize, Error> {
         let place = (id as usize).checked_sub(1).filter(|&place| place < self.places).ok_or(Error::NotFound)?;
         match self.zone.memory().index(TABLE + place) {
@@ -249,7 +255,8 @@ impl<L: Lock> Metrics<L> {
         }
     }
 
-    /// A metric of that scope: ids can be guessed, and another plugin's numbers are not to be changed.
+    /// Finds a metric of that scope. Ids can be guessed, and a plugin must not change another
+    /// plugin's numbers.
     fn metric(&self, scope: &[u8], id: u32) -> Result<(Kind, &'static AtomicU64), Error> {
         let memory = self.zone.memory();
         let at = self.place(id)?;

@@ -1,8 +1,9 @@
 //! Spec, "Shared Queues": items in order, each taken once.
 //!
-//! Published: the table of queues, which are never removed, and from each queue the chain of its items, oldest first. An item is
-//! added by the store that links it to the last one, and taken by the store that makes the next one the first. Derived: where
-//! the last item is, the counts, and the heap's free lists.
+//! Published: the table of queues, which are never removed, and from each queue the chain of its
+//! items, oldest first. One store adds an item, by linking it to the last one. One store takes an
+//! item, by making the next one the first. Derived: the position of the last item, the counts, and
+//! the heap's free lists.
 
 #[cfg(test)]
 mod tests;
@@ -16,29 +17,29 @@ use super::{Error, MAX_NAME};
 /// "wasmque" and the version of the layout below.
 const FORMAT: u64 = 0x7761_736d_7175_6501;
 
-/// Where the heap's lists are.
+/// The position of the heap's lists.
 const HEAP: usize = ROOT;
-/// Where the table of queues is; a queue's id is its place there, from 1.
+/// The position of the table of queues. The id of a queue is its place in the table, from 1.
 const TABLE: usize = HEAP + HEAP_ROOT;
-/// How many queues there can be.
+/// The most queues that there can be.
 pub const MAX_QUEUES: usize = 1024;
 
-/// The words of a queue, from where it begins.
+/// The words of a queue, counted from its start.
 mod queue {
     pub const HASH: usize = 0;
-    /// Bytes of the scope and of the name.
+    /// The lengths of the scope and of the name, in bytes.
     pub const NAME: usize = 1;
     pub const FIRST: usize = 2;
     pub const LAST: usize = 3;
-    /// Items ever added.
+    /// The number of items ever added.
     pub const ADDED: usize = 4;
-    /// Items ever taken.
+    /// The number of items ever taken.
     pub const TAKEN: usize = 5;
-    /// The scope and the name, each from the start of a word.
+    /// The scope and the name, each starting at a new word.
     pub const BYTES: usize = 6;
 }
 
-/// The words of an item, from where it begins.
+/// The words of an item, counted from its start.
 mod item {
     pub const NEXT: usize = 0;
     pub const SIZE: usize = 1;
@@ -51,17 +52,18 @@ pub struct SharedQueues<L> {
     heap: Heap,
 }
 
-/// How many items a queue has seen.
+/// How many items a queue has had.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Items ever added.
+    /// The number of items ever added.
     pub added: u64,
-    /// Items ever taken.
+    /// The number of items ever taken.
     pub taken: u64,
 }
 
 impl<L: Lock> SharedQueues<L> {
-    /// The queues in a zone, none if it is fresh; `None` if the zone is too small, or holds something else.
+    /// Opens the queues in a zone, of which a fresh zone has none; `None` if the zone is too small,
+    /// or holds something else.
     pub fn open(memory: Memory, lock: L) -> Option<Self> {
         let queues = Self { zone: Zone::new(memory, lock), heap: Heap::new(memory, HEAP, TABLE + MAX_QUEUES) };
         if queues.heap.largest() < queue::BYTES {
@@ -71,7 +73,7 @@ impl<L: Lock> SharedQueues<L> {
         Some(queues)
     }
 
-    /// Makes or finds a queue; tells its id.
+    /// Makes or finds a queue, and returns its id.
     pub fn register(&self, scope: &[u8], name: &[u8]) -> Result<u32, Error> {
         if name.len() > MAX_NAME || scope.len() > MAX_NAME {
             return Err(Error::TooLarge);
@@ -99,7 +101,7 @@ impl<L: Lock> SharedQueues<L> {
         if name.len() > MAX_NAME || scope.len() > MAX_NAME {
             return Err(Error::NotFound);
         }
-        // The table only grows, and what stands in it does not change.
+        // No lock is needed: the table only grows, and its entries do not change.
         self.find(hash(0, scope, name), scope, name).ok_or(Error::NotFound)
     }
 
@@ -141,7 +143,7 @@ impl<L: Lock> SharedQueues<L> {
         Ok(())
     }
 
-    /// How many items a queue has seen, at some moment and without waiting for the lock.
+    /// How many items a queue has had, at some moment during the call; does not wait for the lock.
     pub fn counts(&self, id: u32) -> Result<Counts, Error> {
         let queue = self.queue(id)?;
         let memory = self.zone.memory();
@@ -149,12 +151,12 @@ impl<L: Lock> SharedQueues<L> {
         Ok(Counts { added: memory.load(queue + queue::ADDED), taken })
     }
 
-    /// How many queues there are.
+    /// The number of queues.
     pub fn len(&self) -> usize {
         self.queues().count()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no queues.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -163,7 +165,7 @@ impl<L: Lock> SharedQueues<L> {
         self.zone.enter(|_| self.repair())
     }
 
-    /// Makes anew what is derived.
+    /// Rebuilds everything that is derived.
     #[cold]
     fn repair(&self) {
         let memory = self.zone.memory();
@@ -174,8 +176,8 @@ impl<L: Lock> SharedQueues<L> {
             in_use.extend(self.items(queue));
             let length = (in_use.len() - before) as u64;
             memory.set_index(queue + queue::LAST, if length == 0 { 0 } else { in_use[in_use.len() - 1] });
-            // An item that was added or taken may not have been counted: more than were counted can only have been added,
-            // fewer only taken.
+            // A process may have died after it added or took an item and before it counted that. If
+            // there are more items than counted, one was added; if there are fewer, one was taken.
             let added = memory.load(queue + queue::ADDED).max(memory.load(queue + queue::TAKEN) + length);
             memory.store(queue + queue::ADDED, added);
             memory.store(queue + queue::TAKEN, added - length);

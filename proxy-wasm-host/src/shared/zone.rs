@@ -5,22 +5,22 @@ use std::thread;
 
 use super::memory::Memory;
 
-/// Where a zone says what it holds; 0 before it is formatted.
+/// The position of the format number; 0 before the zone is formatted.
 const FORMAT: usize = 0;
-/// Not 0 while somebody is in a critical section, or has died in one.
+/// Not 0 while a process is in a critical section, or has died in one.
 const DIRTY: usize = 1;
-/// The first word that the structure in the zone may use.
+/// The first word that the zone's structure may use.
 pub const ROOT: usize = 2;
 
-/// A lock between processes, which is opened for the others when its holder dies.
+/// A lock between processes. When its holder dies, it is opened for the others.
 pub trait Lock {
-    /// Waits until the lock is ours.
+    /// Waits until this process holds the lock.
     fn lock(&self);
-    /// Lets the next one in.
+    /// Opens the lock for the next process.
     fn unlock(&self);
 }
 
-/// A zone: its memory, and who may change it.
+/// A zone: its memory and its lock.
 pub struct Zone<L> {
     memory: Memory,
     lock: L,
@@ -32,9 +32,10 @@ impl<L: Lock> Zone<L> {
         Self { memory, lock }
     }
 
-    /// Formats a fresh zone, unless it is formatted; `None` if it holds something else.
+    /// Formats a fresh zone, unless it is formatted already; `None` if it holds something else.
     ///
-    /// Called before there is a worker that could die here, so without the lock: a reload must not wait for it.
+    /// Called without the lock, before there is a worker that could die here: a reload must not
+    /// wait for the lock.
     pub fn format(&self, format: u64, structure: impl FnOnce(Memory)) -> Option<()> {
         match self.memory.load(FORMAT) {
             0 => {
@@ -46,12 +47,12 @@ impl<L: Lock> Zone<L> {
         }
     }
 
-    /// The memory, for what needs no lock.
+    /// The memory, for code that does not need the lock.
     pub fn memory(&self) -> Memory {
         self.memory
     }
 
-    /// Enters a critical section; `repair` runs first if somebody died in the last one.
+    /// Enters a critical section. `repair` runs first if a process died in an earlier one.
     #[inline]
     pub fn enter(&self, repair: impl FnOnce(Memory)) -> Entered<'_, L> {
         self.lock.lock();
@@ -65,13 +66,13 @@ impl<L: Lock> Zone<L> {
     }
 }
 
-/// In the critical section of a zone, until dropped.
+/// Stays in the critical section of a zone until it is dropped.
 pub struct Entered<'a, L: Lock> {
     memory: Memory,
     _held: Held<'a, L>,
 }
 
-/// The zone's lock, opened last.
+/// Holds the zone's lock, which must be opened last.
 struct Held<'a, L: Lock>(&'a L);
 
 impl<L: Lock> Deref for Entered<'_, L> {
@@ -85,7 +86,7 @@ impl<L: Lock> Deref for Entered<'_, L> {
 impl<L: Lock> Drop for Entered<'_, L> {
     #[inline]
     fn drop(&mut self) {
-        // A panic leaves what a death leaves.
+        // A panic leaves the word set, as a death does.
         if !thread::panicking() {
             self.memory.store(DIRTY, 0);
         }
@@ -106,7 +107,7 @@ pub mod tests {
 
     use super::*;
 
-    /// A lock between threads, opened by the unwinding of a "dead" one.
+    /// A lock between threads. Unwinding opens it when a thread "dies".
     #[derive(Clone, Default)]
     pub struct TestLock(Arc<AtomicBool>);
 

@@ -1,20 +1,21 @@
-//! The order in which nodes were last used, as a list from the newest to the oldest.
+//! The order in which nodes were last used: a list from the newest to the oldest.
 //!
-//! The links are derived. Each node also has the time of its last use, a count of uses, from which they are made anew.
+//! The links are derived. Each node also has the time of its last use, which is a count of uses;
+//! the links are rebuilt from these.
 
 use std::cmp::Reverse;
 
 use super::super::memory::Memory;
 
-/// The words of an order's own that a structure keeps for it.
+/// The number of words that a structure must keep for the order.
 pub const ORDER_ROOT: usize = 3;
 
-/// An order of nodes, each of which has three words for it.
+/// An order of nodes; each node has three words for it.
 #[derive(Clone, Copy)]
 pub struct Order {
     memory: Memory,
     root: usize,
-    /// Where in a node its words are.
+    /// The position of those three words in a node.
     at: usize,
 }
 
@@ -23,7 +24,7 @@ impl Order {
         Self { memory, root, at }
     }
 
-    /// Says that a node was used now.
+    /// Marks a node as used now.
     pub fn touch(self, node: usize) {
         self.stamp(node);
         if self.newest() != node {
@@ -32,14 +33,14 @@ impl Order {
         }
     }
 
-    /// Writes the time of use alone.
+    /// Writes the time of use only.
     pub fn stamp(self, node: usize) {
         let now = self.memory.load(self.root + 2) + 1;
         self.memory.store(self.root + 2, now);
         self.memory.store(node + self.at + 2, now);
     }
 
-    /// Puts a node at the newest end.
+    /// Adds a node at the newest end.
     pub fn add(self, node: usize) {
         let newest = self.newest();
         self.memory.set_index(self.newer(node), 0);
@@ -48,7 +49,7 @@ impl Order {
         self.memory.set_index(self.root, node);
     }
 
-    /// Takes a node out.
+    /// Removes a node from the list.
     pub fn remove(self, node: usize) {
         let (newer, older) = (self.memory.index(self.newer(node)), self.memory.index(self.older(node)));
         self.memory.set_index(if newer == 0 { self.root } else { self.older(newer) }, older);
@@ -60,7 +61,7 @@ impl Order {
         Some(self.memory.index(self.root + 1)).filter(|&node| node != 0)
     }
 
-    /// Makes the list anew of all nodes there are.
+    /// Rebuilds the list from all nodes.
     pub fn rebuild(self, nodes: &mut [usize]) {
         nodes.sort_unstable_by_key(|&node| Reverse(self.memory.load(node + self.at + 2)));
         self.memory.set_index(self.root, 0);

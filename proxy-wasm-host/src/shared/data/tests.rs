@@ -1,4 +1,4 @@
-//! What the store keeps, what it lets go of, and that no death in it does harm.
+//! Tests what the store keeps, what it evicts, and that a death at any store does no harm.
 
 use std::collections::BTreeMap;
 
@@ -96,7 +96,7 @@ fn an_opened_zone_has_what_was_there() {
     assert!(SharedData::open(leaked(64), TestLock::default()).is_none());
 }
 
-/// Whether every list and count agrees with what is published.
+/// Checks that every list and count agrees with what is published.
 fn check(store: &SharedData<TestLock>, expected: &BTreeMap<String, Vec<u8>>) {
     for (key, value) in expected {
         assert_eq!(get(store, key).as_ref(), Some(value), "{key}");

@@ -1,12 +1,12 @@
-//! From a plugin's name for a metric to Prometheus' name and labels.
+//! Converts a plugin's name for a metric to Prometheus' name and labels.
 
 use std::collections::BTreeMap;
 
-/// Between tags in the names of Istio's plugins.
+/// The separator between tags in the names of Istio's plugins.
 const FIELD: &str = ";.;";
-/// Between a tag and its value.
+/// The separator between a tag and its value.
 const VALUE: &str = "=.=";
-/// Labels that this host, or Prometheus, gives a meaning.
+/// Labels that have a meaning to this host or to Prometheus.
 const RESERVED: [&str; 3] = ["plugin", "metric", "le"];
 
 /// A metric's name and labels.
@@ -17,7 +17,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// Splits and escapes a name as it was defined. Only the host's own metrics may use the host's labels.
+    /// Splits and escapes a defined name. Only the host's own metrics may use the host's labels.
     pub fn parse(defined: &[u8], is_own: bool) -> Self {
         let defined = String::from_utf8_lossy(defined);
         let mut name = String::new();
@@ -34,12 +34,14 @@ impl Name {
 
 fn label_name(label: &str, is_own: bool) -> String {
     let escaped = escape(label, |_| false);
-    // Prometheus itself renames so what would clash with its own labels, and keeps names with two underscores to itself.
+    // Prometheus itself renames labels like this when they clash with its own, and reserves names
+    // that begin with two underscores.
     let clashes = !is_own && (RESERVED.contains(&&*escaped) || escaped.starts_with("__"));
     if clashes { format!("exported_{}", escaped.trim_start_matches('_')) } else { escaped }
 }
 
-/// Puts underscores for what may not stand in a name: what is no letter, no digit and no underscore, and a digit in front.
+/// Replaces every character that is not a letter, a digit or an underscore by an underscore, and
+/// puts an underscore in front of a leading digit.
 fn escape(name: &str, also: impl Fn(char) -> bool) -> String {
     let first = name.chars().next().is_none_or(|c| c.is_ascii_digit()).then_some('_');
     let rest = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || also(c) { c } else { '_' });

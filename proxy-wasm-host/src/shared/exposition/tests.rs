@@ -1,4 +1,4 @@
-//! The page as a whole; a parser of Prometheus' reads it in the tests on nginx.
+//! The whole page. The tests on nginx also read it with Prometheus' own parser.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! The buckets of a histogram: Envoy's, whose plugins record milliseconds and bytes, as far as whole numbers can tell them apart.
+//! The buckets of a histogram: those of Envoy, whose plugins record milliseconds and bytes, as far
+//! as whole numbers can tell them apart.
 
 /// The largest value that each bucket counts.
 pub const BUCKETS: [u64; 18] = [
@@ -6,7 +7,7 @@ pub const BUCKETS: [u64; 18] = [
     3_600_000,
 ];
 
-/// The bucket of a value; past the last for a value above all bounds.
+/// The index of a value's bucket. A value above all bounds gets the index after the last.
 pub fn of(value: u64) -> usize {
     BUCKETS.partition_point(|&bound| bound < value)
 }

@@ -1,4 +1,4 @@
-//! That a metric is one thing to all, and that numbers only go where they may.
+//! Tests that every process sees the same metrics, and that numbers only change as allowed.
 
 use super::super::memory::{fuse, leaked};
 use super::super::zone::tests::TestLock;

@@ -1,4 +1,5 @@
-//! That items come once and in order, and that no death loses or doubles what was there.
+//! Tests that items come once and in order, and that a death at any store neither loses nor doubles
+//! an item.
 
 use super::super::memory::{fuse, leaked};
 use super::super::zone::tests::TestLock;
@@ -79,7 +80,7 @@ fn a_death_at_any_store_neither_loses_nor_doubles() {
         assert!(left.windows(2).all(|pair| pair[0] < pair[1]), "{left:?}");
         assert!(left.iter().all(|item| *item == [item[0]; 20]), "{left:?}");
         assert_eq!(left.last().unwrap()[..], [6; 20]);
-        // Nothing but the queues is in use.
+        // Only the queues themselves use the heap.
         let used: usize = if queues.len() == 2 { 22 } else { 10 };
         assert!(queues.heap.allocate(queues.heap.largest() - used - 4).is_some());
         if survived {
