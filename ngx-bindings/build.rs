@@ -1,4 +1,4 @@
-//! Tells the sources which nginx they are built on, and compiles what only C says right.
+//! Tells the sources which nginx they are built for, and compiles the accessors of bit-fields in C.
 
 use std::env;
 

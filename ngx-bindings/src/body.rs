@@ -7,13 +7,15 @@ use crate::pool::AllocError;
 use crate::{Request, rc};
 
 impl Request {
-    /// Reads the whole body, to memory or a file as nginx is configured, and then calls `handler`. To be called in a phase handler,
-    /// which answers `DONE` unless this answers a status to finish with.
+    /// Reads the whole body, into memory or a file as nginx is configured, and then calls
+    /// `handler`. Call it in a phase handler, which must return `DONE`, unless this returns a
+    /// status to finish with.
     pub fn read_body(self, handler: unsafe extern "C" fn(*mut ngx_http_request_t)) -> ngx_int_t {
         if self.may_need_named_body_file() {
             self.ask_for_named_body_file();
         }
-        // SAFETY: the request is valid; what nginx adds to its count, the caller's `DONE` takes away.
+        // SAFETY: the request is valid. nginx adds one to the request's count here, and takes it
+        // away when the caller returns `DONE`.
         unsafe {
             let rc = sys::ngx_http_read_client_request_body(self.as_ptr(), Some(handler));
             if rc < sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t && rc != rc::ERROR {
@@ -33,8 +35,9 @@ impl Request {
         }
     }
 
-    /// Replaces the body, after [`Self::read_body`]; what goes upstream gets its length. The new body is in memory up to
-    /// `client_body_buffer_size` and in a temporary file beyond, or where nginx was told to keep all bodies in files.
+    /// Replaces the body, after [`Self::read_body`], and sets the length that goes upstream. The
+    /// new body is in memory up to `client_body_buffer_size`, and in a temporary file beyond that,
+    /// or if nginx was told to keep all bodies in files.
     pub fn set_body(self, bytes: &[u8]) -> Result<(), AllocError> {
         // SAFETY: the request is valid; the location's configuration is the core module's.
         let limit = unsafe {
@@ -57,7 +60,8 @@ impl Request {
         self.set_header_in(b"content-length", bytes.len().to_string().as_bytes())
     }
 
-    /// One buffer, as `client_body_in_single_buffer` and the variable `$request_body` want it.
+    /// Puts the body into one buffer, as `client_body_in_single_buffer` and the variable
+    /// `$request_body` need it.
     fn set_body_in_memory(self, bytes: &[u8]) -> Result<(), AllocError> {
         let pool = self.pool();
         // SAFETY: the request is valid; `request_body` is null or valid; the memory is fresh.
@@ -78,7 +82,8 @@ impl Request {
                 chain.write(ngx_chain_t { buf, next: std::ptr::null_mut() });
                 body.bufs = chain;
             }
-            // Other modules take the body from the file if there is one. That of the old body goes with the pool.
+            // Other modules read the body from the file if there is one. The file of the old body
+            // is removed with the pool.
             body.temp_file = std::ptr::null_mut();
             body.buf = std::ptr::null_mut();
         }

@@ -1,7 +1,7 @@
 //! `ngx_http_write_request_body`: the request's body in a temporary file.
 //!
-//! nginx's handler of a DAV `PUT` renames that file to where the body is to stay, so it needs a
-//! file that has a name; and it finds the body as whoever read it first has left it.
+//! nginx's handler of a DAV `PUT` renames that file to the body's final place, so the file must
+//! have a name. But the handler gets the body as the first reader has left it.
 
 use std::fs::File;
 use std::io;
@@ -16,18 +16,18 @@ use nginx_sys::{
 use crate::pool::AllocError;
 use crate::{Request, rc};
 
-/// How much of a body is in memory at a time while it is copied.
+/// The part of a body that is in memory at a time while it is copied.
 const PIECE: usize = 64 << 10;
 
 impl Request {
-    /// Whether the request may come to nginx's handler of `PUT`: it is one of those of the content
-    /// phase, which run where the location names no handler.
+    /// Returns whether the request may reach nginx's handler of `PUT`, which is one of the handlers
+    /// of the content phase: they run where the location does not name a handler.
     pub(crate) fn may_need_named_body_file(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { (*self.as_ptr()).method as u32 == sys::NGX_HTTP_PUT && (*self.as_ptr()).content_handler.is_none() }
     }
 
-    /// Has nginx read the body as its handler of `PUT` does.
+    /// Makes nginx read the body as its handler of `PUT` does.
     pub(crate) fn ask_for_named_body_file(self) {
         self.set_request_body_in_file_only_bit(1);
         self.set_request_body_in_persistent_file_bit(1);
@@ -36,13 +36,13 @@ impl Request {
         self.set_request_body_file_log_level_bits(0);
     }
 
-    /// Whether nginx was told to keep the body in a file: by `client_body_in_file_only`, or because
-    /// a handler needs it.
+    /// Returns whether nginx must keep the body in a file, because of `client_body_in_file_only` or
+    /// because a handler needs the file.
     pub(crate) fn must_keep_body_in_file(self) -> bool {
         self.request_body_in_file_only_bit() != 0 || self.may_need_named_body_file()
     }
 
-    /// Sees to it, after [`Self::read_body`], that nginx's handler of `PUT` finds the body in a
+    /// Makes sure, after [`Self::read_body`], that nginx's handler of `PUT` finds the body in a
     /// file with a name: the body may have been read for another location.
     pub fn name_body_file(self) -> Result<(), AllocError> {
         if !self.may_need_named_body_file() {
@@ -62,7 +62,7 @@ impl Request {
         }
     }
 
-    /// Makes these bytes the body, in the file that the body has, or in a new one.
+    /// Writes these bytes as the body, to the body's file or to a new one.
     pub(crate) fn write_body_file(self, bytes: &[u8]) -> Result<(), AllocError> {
         // SAFETY: the request is valid; `request_body` and its file are null or valid.
         unsafe {
@@ -81,7 +81,7 @@ impl Request {
         }
     }
 
-    /// A new file, with the life and the rights that the request asks for.
+    /// Makes a new file, with the lifetime and the rights that the request asks for.
     unsafe fn make_body_file(self) -> Result<*mut ngx_temp_file_t, AllocError> {
         // SAFETY: the request is valid; fresh memory; the location's configuration is the core
         // module's.
@@ -106,7 +106,7 @@ impl Request {
         }
     }
 
-    /// Lets the body be what a file holds.
+    /// Makes the content of a file the body.
     unsafe fn put_body_in(
         self,
         body: &mut ngx_http_request_body_t,
@@ -136,9 +136,9 @@ impl Request {
     }
 }
 
-/// The open file, which nginx closes.
+/// The open file; nginx closes it.
 unsafe fn file_of(file: *mut ngx_temp_file_t) -> ManuallyDrop<File> {
-    // SAFETY: by the caller, the file is valid and open.
+    // SAFETY: by the caller's contract, the file is valid and open.
     ManuallyDrop::new(unsafe { File::from_raw_fd((*file).file.fd) })
 }
 

@@ -1,4 +1,4 @@
-//! `ngx_buf.h`: bodies as nginx passes them, chains of buffers in memory or in files.
+//! `ngx_buf.h`: bodies in nginx's form, which is a chain of buffers in memory or in files.
 
 use std::fs::File;
 use std::io;
@@ -12,7 +12,7 @@ use nginx_sys::{ngx_buf_t, ngx_chain_t};
 use crate::pool::AllocError;
 use crate::{Pool, Request};
 
-/// A chain of buffers that nginx, or a list of ours, keeps.
+/// A chain of buffers; nginx or this module owns it.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Chain(*mut ngx_chain_t);
@@ -27,19 +27,19 @@ impl Default for Chain {
 #[derive(Clone, Copy)]
 struct Buf(*mut ngx_buf_t);
 
-/// What the buffers of a chain say beside their bytes.
+/// The flags on the buffers of a chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// The response ends here.
     pub last: bool,
-    /// A subrequest, or what a module added, ends here.
+    /// A subrequest, or the output of a module, ends here.
     pub last_in_chain: bool,
-    /// What came so far is to be sent now.
+    /// Everything up to here must be sent now.
     pub flush: bool,
 }
 
 impl Chain {
-    /// No buffers.
+    /// A chain without buffers.
     pub const EMPTY: Self = Self(std::ptr::null_mut());
 
     /// # Safety
@@ -54,7 +54,7 @@ impl Chain {
         self.0
     }
 
-    /// Whether there is no buffer.
+    /// Returns whether there are no buffers.
     pub fn is_empty(self) -> bool {
         self.0.is_null()
     }
@@ -69,13 +69,13 @@ impl Chain {
         })
     }
 
-    /// Bytes in the chain.
+    /// The number of bytes in the chain.
     #[inline]
     pub fn size(self) -> usize {
         self.bufs().map(Buf::size).sum()
     }
 
-    /// What the chain says beside its bytes.
+    /// The flags of all buffers together.
     pub fn marks(self) -> Marks {
         self.bufs().fold(Marks::default(), |marks, Buf(buf)| {
             // SAFETY: a buffer of a valid chain.
@@ -89,14 +89,15 @@ impl Chain {
         })
     }
 
-    /// Whether the chain only tells nginx to send what it has: no bytes, no end.
+    /// Returns whether the chain only tells nginx to send what it has: it has no bytes and does not
+    /// end the response.
     pub fn is_flush(self) -> bool {
         // SAFETY: null, or a link of a valid chain.
         let is_one = unsafe { self.0.as_ref() }.is_some_and(|link| link.next.is_null());
         is_one && self.size() == 0 && self.marks() == Marks { last: false, last_in_chain: false, flush: true }
     }
 
-    /// Fills `into` with what stands from `start` on.
+    /// Fills `into` with the chain's bytes from `start` on.
     ///
     /// # Errors
     ///
@@ -120,8 +121,10 @@ impl Chain {
         if into.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
-    /// Whether the filters after ours can work on all of it. Those that read or change bytes say so when the header comes to them;
-    /// nginx sees to it before our filter, but for a body that came while our filter kept the header back.
+    /// Returns whether the filters after this module's can use the whole chain. A filter that reads
+    /// or changes bytes says so when the header passes it, and nginx prepares the bytes before this
+    /// module's filter; except for a body that came while this module's filter held the header
+    /// back.
     pub fn suits_filters_of(self, request: Request) -> bool {
         let (in_memory, writable) = request.filters_need();
         let suits =
@@ -129,12 +132,12 @@ impl Chain {
         self.bufs().all(suits)
     }
 
-    /// Marks all buffers as sent, so that whoever filled them may use them again.
+    /// Marks all buffers as sent, so that the code that filled them may use them again.
     pub fn consume(self) {
         self.bufs().for_each(Buf::consume);
     }
 
-    /// Adds links of our own, in the pool, to the same buffers at the end of the chain.
+    /// Appends new links from the pool to the same buffers.
     pub fn append(&mut self, pool: Pool, other: Self) -> Result<(), AllocError> {
         // SAFETY: both chains are valid; nginx copies the links.
         match unsafe { nginx_sys::ngx_chain_add_copy(pool.as_ptr(), &raw mut self.0, other.0) } as nginx_sys::ngx_int_t
@@ -144,16 +147,16 @@ impl Chain {
         }
     }
 
-    /// Bytes of the first buffer; none of an empty chain.
+    /// The number of bytes in the first buffer; 0 for an empty chain.
     pub fn first_size(self) -> usize {
         self.bufs().next().map_or(0, Buf::size)
     }
 
-    /// Takes links off the front: as many buffers as hold `limit` bytes together, and at least one.
+    /// Takes links off the front: as many buffers as have `limit` bytes together, and at least one.
     pub fn split_front(&mut self, limit: usize) -> Self {
         let front = *self;
         let (mut size, mut last) = (0, std::ptr::null_mut::<ngx_chain_t>());
-        // SAFETY: links of a valid chain, that are ours.
+        // SAFETY: the links belong to a valid chain that this module owns.
         unsafe {
             while let Some(link) = self.0.as_mut() {
                 size += Buf(link.buf).size();
@@ -170,11 +173,12 @@ impl Chain {
         front
     }
 
-    /// Gives the links, not the buffers, back to the pool they came from, and leaves no chain.
+    /// Gives the links, but not the buffers, back to their pool, and leaves an empty chain.
     pub fn free_links(&mut self, pool: Pool) {
         let mut link = std::mem::replace(&mut self.0, std::ptr::null_mut());
         while !link.is_null() {
-            // SAFETY: a link of a valid chain that nobody else keeps; this is nginx's `ngx_free_chain`.
+            // SAFETY: a link of a valid chain that nothing else uses; this does the same as nginx's
+            // `ngx_free_chain`.
             unsafe {
                 let next = (*link).next;
                 (*link).next = (*pool.as_ptr()).chain;
@@ -197,7 +201,8 @@ impl Buf {
     }
 
     fn size(self) -> usize {
-        // SAFETY: a buffer of a valid chain: `last` is not before `pos`, nor `file_last` before `file_pos`.
+        // SAFETY: a buffer of a valid chain: `last` is not before `pos`, nor `file_last` before
+        // `file_pos`.
         unsafe {
             if self.in_memory() {
                 (*self.0).last as usize - (*self.0).pos as usize
@@ -215,9 +220,10 @@ impl Buf {
         }
     }
 
-    /// The range lies inside the buffer.
+    /// Reads from `start` on; the range must lie inside the buffer.
     fn read(self, start: usize, into: &mut [u8]) -> io::Result<()> {
-        // SAFETY: memory buffers hold `size` bytes at `pos`; a file buffer has an open file, which the handle here does not close.
+        // SAFETY: memory buffers hold `size` bytes at `pos`; a file buffer has an open file, which
+        // the handle here does not close.
         unsafe {
             if self.in_memory() {
                 std::ptr::copy_nonoverlapping((*self.0).pos.add(start), into.as_mut_ptr(), into.len());
@@ -231,24 +237,27 @@ impl Buf {
 
 /// A part of one of nginx's buffers, as a buffer of its own that refers to the same bytes.
 ///
-/// As with [`OwnedBuf`], filters keep the address longer than they need the bytes, so the buffer lives in the request's pool.
+/// As with [`OwnedBuf`], filters keep the buffer's address longer than they need the bytes, so the
+/// buffer lives in the request's pool.
 pub struct Part {
     buf: *mut ngx_buf_t,
-    /// The buffer that this part ends.
+    /// The buffer whose last part this is.
     ends: Option<Buf>,
 }
 
 impl Part {
-    /// A part of nothing yet.
+    /// A part that does not refer to anything yet.
     pub fn new(pool: Pool) -> Result<Self, AllocError> {
         Ok(Self { buf: pool.alloc::<ngx_buf_t>()?, ends: None })
     }
 
-    /// Lets this be a range, which lies inside it, of the first buffer of a chain that is not empty, and answers it as a chain of
-    /// its own. What the buffer says beside its bytes comes with its last part.
+    /// Makes this part refer to a range of the first buffer of a chain, and returns it as a chain
+    /// of its own. The chain must not be empty, and the range must lie inside the buffer. The
+    /// buffer's flags come with its last part.
     pub fn fill(&mut self, pool: Pool, chain: Chain, range: Range<usize>) -> Result<Chain, AllocError> {
         let link = pool.alloc_link()?;
-        // SAFETY: the chain is valid and has a link; the part's buffer and its link are ours, in the pool.
+        // SAFETY: the chain is valid and has a link; the part's buffer and its link are this
+        // module's, in the pool.
         unsafe {
             let of = Buf((*chain.0).buf);
             let ends = range.end == of.size();
@@ -276,12 +285,12 @@ impl Part {
         Ok(Chain(link))
     }
 
-    /// Whether nothing of it is left to send.
+    /// Returns whether nginx has sent the whole part.
     pub fn is_sent(&self) -> bool {
         Buf(self.buf).size() == 0
     }
 
-    /// All parts up to this one are sent: the buffer that it ended may be used again.
+    /// Marks the buffer that this part ended as sent: all parts up to this one are.
     pub fn give_back(&mut self) {
         if let Some(buf) = self.ends.take() {
             buf.consume();
@@ -289,10 +298,11 @@ impl Part {
     }
 }
 
-/// A buffer with bytes of our own, for nginx's filters to send.
+/// A buffer with bytes of this module, for nginx's filters to send.
 ///
-/// Filters keep its address longer than they need the bytes (the chunked filter looks at it once more with the next piece), so the
-/// buffer itself lives in the request's pool, and only the bytes go once they are sent.
+/// Filters keep the buffer's address longer than they need the bytes: the chunked filter looks at
+/// the buffer once more with the next piece. So the buffer itself lives in the request's pool, and
+/// only the bytes are freed once they are sent.
 pub struct OwnedBuf {
     buf: *mut ngx_buf_t,
     link: *mut ngx_chain_t,
@@ -300,10 +310,10 @@ pub struct OwnedBuf {
 }
 
 impl OwnedBuf {
-    /// A buffer with nothing in it yet.
+    /// An empty buffer.
     pub fn new(pool: Pool) -> Result<Self, AllocError> {
         let (buf, link) = (pool.alloc::<ngx_buf_t>()?, pool.alloc::<ngx_chain_t>()?);
-        // SAFETY: fresh memory; all zero is nginx's own way to start a buffer (`ngx_calloc_buf`).
+        // SAFETY: fresh memory; nginx also starts a buffer with all zeros (`ngx_calloc_buf`).
         unsafe {
             buf.write(std::mem::zeroed());
             link.write(ngx_chain_t { buf, next: std::ptr::null_mut() });
@@ -311,15 +321,17 @@ impl OwnedBuf {
         Ok(Self { buf, link, bytes: Vec::new() })
     }
 
-    /// Fills the buffer, of which nothing is unsent, and answers it as a chain of its own.
+    /// Fills the buffer, whose earlier bytes must all be sent, and returns it as a chain of its
+    /// own.
     pub fn fill(&mut self, bytes: Vec<u8>, marks: Marks) -> Chain {
         self.bytes = bytes;
-        // SAFETY: the buffer and its link are ours, in the pool; the bytes stay until they are sent.
+        // SAFETY: the buffer and its link are this module's, in the pool; the bytes stay until they
+        // are sent.
         unsafe {
             self.buf.write(std::mem::zeroed());
             let buf = &mut *self.buf;
             if self.bytes.is_empty() {
-                // nginx takes an empty buffer that says nothing for a mistake.
+                // nginx reports an empty buffer without flags as an error.
                 buf.set_sync(u32::from(!(marks.last || marks.last_in_chain || marks.flush)) as _);
             } else {
                 buf.set_memory(1);
@@ -336,15 +348,15 @@ impl OwnedBuf {
         Chain(self.link)
     }
 
-    /// Bytes that nginx has not sent yet.
+    /// The number of bytes that nginx has not sent yet.
     pub fn unsent(&self) -> usize {
         Buf(self.buf).size()
     }
 
-    /// Forgets the bytes, which are sent.
+    /// Frees the bytes, which must be sent.
     pub fn clear(&mut self) {
         self.bytes = Vec::new();
-        // SAFETY: the buffer is ours; nginx reads nothing of an empty one.
+        // SAFETY: the buffer is this module's; nginx reads nothing from an empty one.
         unsafe {
             (*self.buf).start = std::ptr::null_mut();
             (*self.buf).pos = std::ptr::null_mut();

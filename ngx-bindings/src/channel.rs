@@ -1,4 +1,4 @@
-//! `ngx_channel.h`: a descriptor by which processes wake each other.
+//! `ngx_channel.h`: a descriptor that processes use to wake each other.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -12,10 +12,11 @@ pub type EventHandler = unsafe extern "C" fn(*mut ngx_event_t);
 
 /// Calls `handler` whenever the descriptor becomes readable, for as long as the process lives.
 ///
-/// As `ngx_add_channel_event`, but by edges where the event method has them: each write to an eventfd that many processes
-/// watch wakes all of them, and none needs to read it.
+/// Works as `ngx_add_channel_event` does, but edge-triggered where the event method supports that:
+/// each write to an eventfd that many processes watch wakes all of them, and none needs to read it.
 pub fn watch(fd: BorrowedFd<'static>, handler: EventHandler, log: Log) -> Result<(), AllocError> {
-    // SAFETY: called in a process that has nginx's event loop; the descriptor stays open as long as the process lives.
+    // SAFETY: called in a process that has nginx's event loop; the descriptor stays open as long as
+    // the process lives.
     unsafe {
         let connection = sys::ngx_get_connection(fd.as_raw_fd(), log.as_ptr());
         if connection.is_null() {
@@ -24,7 +25,7 @@ pub fn watch(fd: BorrowedFd<'static>, handler: EventHandler, log: Log) -> Result
         let (read, write) = ((*connection).read, (*connection).write);
         (*read).log = log.as_ptr();
         (*write).log = log.as_ptr();
-        // Not a connection that an exiting worker would complain of.
+        // Marks the connection as a channel, so that an exiting worker does not log it as open.
         (*read).set_channel(1);
         (*write).set_channel(1);
         (*read).handler = Some(handler);
@@ -36,7 +37,8 @@ pub fn watch(fd: BorrowedFd<'static>, handler: EventHandler, log: Log) -> Result
     Err(AllocError)
 }
 
-/// Whether events come by edges (epoll): if not, a descriptor must be read, or its event comes again and again.
+/// Returns whether events are edge-triggered (epoll). If not, a descriptor must be read, or its
+/// event comes again and again.
 pub fn is_edge_triggered() -> bool {
     // SAFETY: a plain global of nginx.
     unsafe { sys::ngx_event_flags & sys::NGX_USE_CLEAR_EVENT as usize != 0 }

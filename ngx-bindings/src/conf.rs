@@ -1,4 +1,4 @@
-//! `ngx_conf_file.h`: a directive being read.
+//! `ngx_conf_file.h`: the directive that is being read.
 
 use std::ffi::{OsStr, c_char};
 use std::fmt::Display;
@@ -14,9 +14,9 @@ use crate::log::Level;
 use crate::string;
 use crate::{Log, Pool};
 
-/// What a directive handler answers when all is well.
+/// The result of a directive handler on success.
 pub const CONF_OK: *mut c_char = ptr::null_mut();
-/// What a directive handler answers when it has logged why not.
+/// The result of a directive handler that has logged an error.
 pub const CONF_ERROR: *mut c_char = usize::MAX as *mut c_char;
 
 /// The state of nginx's configuration parser.
@@ -38,7 +38,8 @@ impl Conf {
 
     /// The directive's name and its arguments.
     pub fn args<'a>(self) -> Vec<&'a [u8]> {
-        // SAFETY: while a directive is handled, `args` is an array of strings in the configuration's pool.
+        // SAFETY: while a directive is handled, `args` is an array of strings in the
+        // configuration's pool.
         unsafe {
             let args = &*(*self.0).args;
             args.as_slice::<ngx_str_t>().iter().map(|arg| string::bytes(*arg)).collect()
@@ -68,13 +69,14 @@ impl Conf {
         CONF_ERROR
     }
 
-    /// Writes an `[emerg]` line about something that stands elsewhere: `place` is what [`Self::place`] said there.
+    /// Writes an `[emerg]` line about another place: `place` is the result of [`Self::place`]
+    /// there.
     pub fn error_at(self, message: impl Display, place: &str) -> *mut c_char {
         self.log().write(Level::Emerg, format!("{message}{place}").as_bytes());
         CONF_ERROR
     }
 
-    /// Where the directive stands, in the words nginx's errors end with: ` in FILE:LINE`.
+    /// The place of the directive, in the words that end nginx's errors: ` in FILE:LINE`.
     pub fn place(self) -> String {
         // SAFETY: `conf_file` is null (`nginx -g`) or valid while a directive is handled.
         unsafe {
@@ -86,11 +88,12 @@ impl Conf {
         }
     }
 
-    /// A path as nginx reads it: relative to its prefix.
+    /// Completes a path as nginx does: a relative path starts at its prefix.
     pub fn full_path(self, path: &[u8]) -> Option<PathBuf> {
         let mut name = self.pool().copy(&[path, b"\0"].concat()).ok()?;
         name.len -= 1;
-        // SAFETY: `name` is a null-terminated string in the pool; nginx may replace it by a longer one.
+        // SAFETY: `name` is a null-terminated string in the pool; nginx may replace it by a longer
+        // one.
         unsafe {
             if sys::ngx_conf_full_name((*self.0).cycle, &raw mut name, 0) != crate::rc::OK {
                 return None;
@@ -99,17 +102,17 @@ impl Conf {
         }
     }
 
-    /// Whether the configuration is only tested (`nginx -t`).
+    /// Returns whether the configuration is only tested (`nginx -t`).
     pub fn is_test() -> bool {
         // SAFETY: a plain global of nginx.
         unsafe { sys::ngx_test_config != 0 }
     }
 
-    /// The `http` configuration of a module that is being read.
+    /// A module's `http` configuration that is being read.
     ///
     /// # Safety
     ///
-    /// The parser is inside `http`, and `T` is what the module's `create_main_conf` answers.
+    /// The parser is inside `http`, and `T` is what the module's `create_main_conf` returns.
     pub unsafe fn main_conf<T>(self, module: *const ngx_module_t) -> *mut T {
         // SAFETY: inside `http`, `cf->ctx` is the `http` context.
         unsafe {
@@ -118,11 +121,11 @@ impl Conf {
         }
     }
 
-    /// The configuration of a module for the block that is being read.
+    /// A module's configuration for the block that is being read.
     ///
     /// # Safety
     ///
-    /// The parser is inside `http`, and `T` is what the module's `create_loc_conf` answers.
+    /// The parser is inside `http`, and `T` is what the module's `create_loc_conf` returns.
     pub unsafe fn loc_conf<T>(self, module: *const ngx_module_t) -> *mut T {
         // SAFETY: inside `http`, `cf->ctx` is the context of the innermost block.
         unsafe {
@@ -131,7 +134,7 @@ impl Conf {
         }
     }
 
-    /// Which kind of block is being read: `NGX_HTTP_MAIN_CONF` and so on.
+    /// The kind of block that is being read: `NGX_HTTP_MAIN_CONF` and so on.
     pub fn block(self) -> u32 {
         // SAFETY: `cf` is valid.
         unsafe { (*self.0).cmd_type as u32 }

@@ -1,4 +1,5 @@
-//! `ngx_connection.h`, `ngx_event_connect.h`: a connection to another server, on nginx's event loop.
+//! `ngx_connection.h`, `ngx_event_connect.h`: a connection to another server, on nginx's event
+//! loop.
 
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -11,19 +12,20 @@ use nginx_sys::{self as sys, ngx_connection_t, ngx_event_t, ngx_peer_connection_
 use crate::inet::{Address, SocketAddress};
 use crate::{Log, rc, string};
 
-/// Bytes of the pool of a connection: nginx takes a little for TLS.
+/// The size of a connection's pool in bytes: nginx allocates a little for TLS.
 const POOL_SIZE: usize = 256;
 
 /// A connection to another server. Dropping it closes it.
 ///
-/// nginx's event loop wakes whoever polled it last for reading, and for writing; it never runs anything else from there.
+/// nginx's events only wake the tasks that last polled the connection for reading and for writing;
+/// they never run anything else.
 pub struct Connection(NonNull<Peer>);
 
-/// What nginx's connection points back at; it does not move.
+/// The object that nginx's connection points back at; it must not move.
 struct Peer {
     peer: ngx_peer_connection_t,
     address: SocketAddress,
-    /// `peer.name` points at `name`, and that at `text`: nginx's errors tell it.
+    /// `peer.name` points at `name`, and `name` at `text`. nginx's error lines show it.
     name: ngx_str_t,
     text: String,
     pool: *mut ngx_pool_t,
@@ -32,14 +34,15 @@ struct Peer {
 }
 
 impl Connection {
-    /// Starts to connect; [`Self::connected`] tells the outcome.
+    /// Starts to connect; [`Self::connected`] returns the outcome.
     ///
     /// # Errors
     ///
-    /// What the system says of it at once.
+    /// The error that the system reports at once.
     pub fn open(address: &Address, log: Log) -> io::Result<Self> {
         let (raw, len) = SocketAddress::new(address).ok_or(ErrorKind::InvalidInput)?;
-        // SAFETY: the log outlives the process's connections; all zero is nginx's own way to start a peer.
+        // SAFETY: the log outlives the process's connections; nginx also starts a peer with all
+        // zeros.
         let (pool, peer) = unsafe { (sys::ngx_create_pool(POOL_SIZE, log.as_ptr()), std::mem::zeroed()) };
         if pool.is_null() {
             return Err(ErrorKind::OutOfMemory.into());
@@ -53,7 +56,8 @@ impl Connection {
 
     fn connect(&self, len: socklen_t, log: Log) -> io::Result<()> {
         let this = self.0.as_ptr();
-        // SAFETY: `this` is ours and does not move; nginx keeps pointers into it until `drop` closes the connection.
+        // SAFETY: `this` is this module's and does not move; nginx keeps pointers into it until
+        // `drop` closes the connection.
         unsafe {
             (*this).name = string::borrowed((*this).text.as_bytes());
             let peer = &raw mut (*this).peer;
@@ -62,13 +66,15 @@ impl Connection {
             (*peer).name = &raw mut (*this).name;
             (*peer).get = Some(sys::ngx_event_get_peer);
             (*peer).log = log.as_ptr();
-            // What goes wrong is told to whoever made the connection, who knows what it was for.
+            // Errors go to the code that made the connection, which knows what it was for.
             (*peer).set_log_error(sys::ngx_connection_log_error_e_NGX_ERROR_INFO);
             match sys::ngx_event_connect_peer(peer) {
                 rc::OK | rc::AGAIN => {}
-                // The server could not be reached; nginx has closed the socket, and may have changed the system's number by that.
+                // The server could not be reached. nginx has closed the socket, which may have
+                // changed errno.
                 rc::DECLINED => return Err(last_error(ErrorKind::ConnectionRefused)),
-                // No descriptor, or none of `worker_connections`, is free: nginx has said which.
+                // There is no free descriptor, or none of `worker_connections`; nginx has logged
+                // which.
                 _ => return Err(io::Error::other("no connection could be made")),
             }
             let connection = (*peer).connection;
@@ -84,7 +90,7 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// What the system says, such as that the server refused it.
+    /// The system's error, for example that the server refused the connection.
     pub async fn connected(&mut self) -> io::Result<()> {
         poll_fn(|cx| self.poll_connected(cx)).await
     }
@@ -110,7 +116,8 @@ impl Connection {
             Poll::Ready(match (got, error) {
                 (-1, _) => Err(io::Error::last_os_error()),
                 (_, 0) => {
-                    // Small messages go to and fro; waiting for more to send with them costs time.
+                    // Send small messages at once: waiting for more data to send with them costs
+                    // time.
                     if !matches!((*self.0.as_ptr()).address.family(), sys::AF_UNIX) {
                         sys::ngx_tcp_nodelay(connection);
                     }
@@ -121,10 +128,10 @@ impl Connection {
         }
     }
 
-    /// Reads what has come; 0 bytes are the end of the stream.
+    /// Reads received bytes; 0 bytes mean the end of the stream.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [MaybeUninit<u8>]) -> Poll<io::Result<usize>> {
         let connection = self.as_ptr();
-        // SAFETY: an open connection can receive; nginx writes at most as many bytes as it is told.
+        // SAFETY: an open connection can receive; nginx writes no more bytes than it is told.
         unsafe {
             let Some(recv) = (*connection).recv else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
             match recv(connection, into.as_mut_ptr().cast(), into.len()) {
@@ -165,11 +172,12 @@ impl Connection {
     }
 
     pub(crate) fn as_ptr(&self) -> *mut ngx_connection_t {
-        // SAFETY: the peer is ours until `drop`.
+        // SAFETY: the peer is this module's until `drop`.
         unsafe { (*self.0.as_ptr()).peer.connection }
     }
 
-    /// Lets nginx's read and write events wake the reader and the writer, as they did before something else took them.
+    /// Makes nginx's read and write events wake the reader and the writer again, after other code
+    /// has used the events.
     pub(crate) fn take_back_events(&self) {
         let connection = self.as_ptr();
         // SAFETY: an open connection has events.
@@ -180,25 +188,26 @@ impl Connection {
     }
 
     pub(crate) fn wait_for_reading(&mut self, cx: &Context<'_>) {
-        // SAFETY: the peer is ours until `drop`.
+        // SAFETY: the peer is this module's until `drop`.
         unsafe { (*self.0.as_ptr()).reader = Some(cx.waker().clone()) }
     }
 
     fn wait_for_writing(&mut self, cx: &Context<'_>) {
-        // SAFETY: the peer is ours until `drop`.
+        // SAFETY: the peer is this module's until `drop`.
         unsafe { (*self.0.as_ptr()).writer = Some(cx.waker().clone()) }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        // SAFETY: nothing but the connection points at the peer, and that is closed here.
+        // SAFETY: only the connection points at the peer, and it is closed here.
         unsafe {
             let peer = Box::from_raw(self.0.as_ptr());
             let connection = peer.peer.connection;
             if !connection.is_null() {
                 if !(*connection).ssl.is_null() {
-                    // As nginx closes kept connections: without waiting for, or sending, the peer a last word.
+                    // Closes as nginx closes kept connections: without waiting for, or sending, a
+                    // TLS close message.
                     (*(*connection).ssl).set_no_wait_shutdown(1);
                     (*(*connection).ssl).set_no_send_shutdown(1);
                     sys::ngx_ssl_shutdown(connection);
@@ -210,10 +219,10 @@ impl Drop for Connection {
     }
 }
 
-/// As what `recv` and `send` answer.
+/// The result of `recv` and `send` when there is nothing to do now.
 const AGAIN: isize = rc::AGAIN;
 
-/// The system's last error, or `otherwise` if it has none to tell.
+/// The system's last error, or `otherwise` if there is none.
 fn last_error(otherwise: ErrorKind) -> io::Error {
     let error = io::Error::last_os_error();
     if error.raw_os_error().is_none_or(|code| code == 0) { otherwise.into() } else { error }
@@ -233,7 +242,7 @@ unsafe extern "C" fn on_write(event: *mut ngx_event_t) {
     }
 }
 
-/// What reads is woken when TLS has finished its handshake, well or not.
+/// Wakes the reader when the TLS handshake is over, whether it succeeded or not.
 pub(crate) unsafe extern "C" fn on_handshake(connection: *mut ngx_connection_t) {
     // SAFETY: `data` is what `connect` stored there.
     if let Some(waker) = unsafe { (*(*connection).data.cast::<Peer>()).reader.take() } {

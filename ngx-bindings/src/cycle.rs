@@ -1,4 +1,4 @@
-//! `ngx_cycle.h`, `ngx_process_cycle.h`: which process this is, and its log.
+//! `ngx_cycle.h`, `ngx_process_cycle.h`: the kind of this process, its number and its log.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,7 @@ use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t, ngx
 
 use crate::Log;
 
-/// What kind of process nginx has made this one.
+/// The kinds of processes that nginx has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Process {
     /// `master_process off`.
@@ -21,7 +21,7 @@ pub enum Process {
     Signaller,
 }
 
-/// What kind of process this is.
+/// The kind of this process.
 pub fn process() -> Process {
     // SAFETY: a plain global of nginx.
     match unsafe { sys::ngx_process } as u32 {
@@ -33,7 +33,7 @@ pub fn process() -> Process {
     }
 }
 
-/// Whether the worker has been told to stop.
+/// Returns whether the worker has been told to stop.
 pub fn exiting() -> bool {
     // SAFETY: plain globals of nginx.
     unsafe { sys::ngx_exiting != 0 || sys::ngx_terminate != 0 }
@@ -48,7 +48,8 @@ pub fn log() -> Option<Log> {
     }
 }
 
-/// The log of a cycle that is being made: what its configuration says, where [`log`] is still that of the one before.
+/// The log of a cycle that is being made. It follows the new configuration, while [`log`] is still
+/// that of the previous one.
 ///
 /// # Safety
 ///
@@ -58,7 +59,8 @@ pub unsafe fn log_of(cycle: *mut ngx_cycle_t) -> Option<Log> {
     unsafe { Log::from_ptr((*cycle).log) }
 }
 
-/// The number of the user that workers run as; `None` where it is the master's own, which is not root.
+/// The number of the user that workers run as. `None` if the master is not root: workers then run
+/// as the master's user.
 ///
 /// # Safety
 ///
@@ -69,7 +71,7 @@ pub unsafe fn worker_user(cycle: *mut ngx_cycle_t) -> Option<u32> {
         let core: *const sys::ngx_core_conf_t = (*(*cycle).conf_ctx.add(sys::ngx_core_module.index)).cast();
         (*core).user
     };
-    // `NGX_CONF_UNSET_UINT`, as a user's number.
+    // `NGX_CONF_UNSET_UINT`, converted to the type of a user's number.
     (user != u32::MAX).then_some(user)
 }
 
@@ -77,9 +79,10 @@ pub unsafe fn worker_user(cycle: *mut ngx_cycle_t) -> Option<u32> {
 ///
 /// # Safety
 ///
-/// `cycle` is valid, and `T` is what the module's `create_main_conf` answers.
+/// `cycle` is valid, and `T` is what the module's `create_main_conf` returns.
 pub unsafe fn main_conf<T>(cycle: *mut ngx_cycle_t, module: *const ngx_module_t) -> *mut T {
-    // SAFETY: by this function's contract; `ngx_http_module`'s slot holds the `http` context or null.
+    // SAFETY: by this function's contract; `ngx_http_module`'s slot holds the `http` context or
+    // null.
     unsafe {
         let http = (*cycle).conf_ctx.add(sys::ngx_http_module.index);
         let ctx: *mut ngx_http_conf_ctx_t = (*http).cast();
@@ -90,11 +93,11 @@ pub unsafe fn main_conf<T>(cycle: *mut ngx_cycle_t, module: *const ngx_module_t)
     }
 }
 
-/// As [`main_conf`], of the cycle that runs.
+/// Does the same as [`main_conf`] for the cycle that is running.
 ///
 /// # Safety
 ///
-/// `T` is what the module's `create_main_conf` answers.
+/// `T` is what the module's `create_main_conf` returns.
 pub unsafe fn current_main_conf<T>(module: *const ngx_module_t) -> *mut T {
     match http() {
         // SAFETY: a context has a slot for each module of `http`.
@@ -103,11 +106,11 @@ pub unsafe fn current_main_conf<T>(module: *const ngx_module_t) -> *mut T {
     }
 }
 
-/// A module's configuration of locations, as `http` itself has it; null without an `http` block.
+/// A module's location configuration at the level of `http`; null without an `http` block.
 ///
 /// # Safety
 ///
-/// `T` is what the module's `create_loc_conf` answers.
+/// `T` is what the module's `create_loc_conf` returns.
 pub unsafe fn http_loc_conf<T>(module: *const ngx_module_t) -> *mut T {
     match http() {
         // SAFETY: as above.
@@ -116,9 +119,10 @@ pub unsafe fn http_loc_conf<T>(module: *const ngx_module_t) -> *mut T {
     }
 }
 
-/// The `http` context of the cycle that runs.
+/// The `http` context of the cycle that is running.
 fn http() -> Option<*mut ngx_http_conf_ctx_t> {
-    // SAFETY: `ngx_cycle` is null or valid; `ngx_http_module`'s slot holds the `http` context or null.
+    // SAFETY: `ngx_cycle` is null or valid; `ngx_http_module`'s slot holds the `http` context or
+    // null.
     unsafe {
         let cycle = sys::ngx_cycle;
         if cycle.is_null() || (*cycle).conf_ctx.is_null() {
@@ -129,7 +133,7 @@ fn http() -> Option<*mut ngx_http_conf_ctx_t> {
     }
 }
 
-/// How many connections this process may have: `worker_connections`.
+/// The most connections that this process may have: `worker_connections`.
 pub fn connections() -> usize {
     // SAFETY: `ngx_cycle` is null or valid.
     unsafe { sys::ngx_cycle.cast_const().as_ref() }.map_or(0, |cycle| cycle.connection_n)
@@ -141,15 +145,16 @@ pub fn worker() -> ngx_uint_t {
     unsafe { sys::ngx_worker }
 }
 
-/// Set by [`set_serving`]; nginx's own note says "single" while the first configuration is read, whatever comes of it.
+/// Set by [`set_serving`]. nginx's own variable says "single" while the first configuration is
+/// read, whatever kind of process follows.
 static SERVING: AtomicBool = AtomicBool::new(false);
 
-/// Whether this process has come past `init_process`: from then on it forks no more.
+/// Returns whether this process has passed `init_process`. From then on it never forks.
 pub fn serves() -> bool {
     SERVING.load(Ordering::Relaxed)
 }
 
-/// To be called by `init_process`.
+/// Marks that this process has passed `init_process`, which must call this.
 pub fn set_serving() {
     SERVING.store(true, Ordering::Relaxed);
 }

@@ -1,9 +1,9 @@
-//! `ngx_http_request.c`, `ngx_http_upstream.c`: how a request ends from an event of ours.
+//! `ngx_http_request.c`, `ngx_http_upstream.c`: ends a request from one of this module's events.
 //!
-//! nginx ends a request's upstream first, as `ngx_http_upstream_finalize_request` does, and only
-//! then the request. Whoever finalizes a request whose upstream is active frees it below the
-//! upstream: the upstream's cleanup hands the request back, and with one user left nginx takes the
-//! response for complete and keeps, or closes, the connection.
+//! nginx ends a request's upstream first, as `ngx_http_upstream_finalize_request` does, and then
+//! the request. Finalizing a request whose upstream is active would free the request while the
+//! upstream still uses it: the upstream's cleanup hands the request back, and if one user is left,
+//! nginx takes the response for complete and keeps, or closes, the connection.
 
 use std::ffi::c_void;
 
@@ -11,20 +11,21 @@ use nginx_sys::{self as sys, ngx_int_t, ngx_module_t};
 
 use crate::{Request, rc};
 
-/// What became of a request's upstream.
+/// What happened to a request's upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ended {
-    /// There was none, or it had ended before.
+    /// There was no upstream, or it had ended before.
     Before,
-    /// It has ended now.
+    /// The upstream has ended now.
     Now,
-    /// Which cleanup is the upstream's is not clear: only the request as a whole can be ended.
+    /// It is not clear which cleanup is the upstream's: only the request as a whole can be ended.
     Not,
 }
 
 impl Request {
     /// Cuts the request off: nothing more of its response is sent. The connection closes; in HTTP/2
-    /// the stream is reset. Only from an event of nginx's loop: the request may be gone after.
+    /// the stream is reset. Call it only from an event of nginx's loop, because it may free the
+    /// request.
     pub fn cut_off(self) {
         self.set_keepalive(false);
         let ended = self.end_upstream();
@@ -35,11 +36,11 @@ impl Request {
         self.finalize_in_event(rc::ERROR);
     }
 
-    /// As `return 444` does it, and without a `post_action`.
+    /// Closes the request as `return 444` does, but without a `post_action`.
     fn close(self, ended: Ended) {
         if ended == Ended::Not {
-            // The cleanup may hand the request back as one user of several; the last one is this.
-            // nginx resets the count after.
+            // Adds a user for this function: the cleanup may hand the request back, and must not
+            // free it by that. nginx resets the count afterwards.
             let main = self.main();
             main.set_count_bits(main.count_bits() + 1);
             self.set_error(false);
@@ -68,9 +69,9 @@ impl Request {
         }
     }
 
-    /// In a header filter: drops the response and answers with nginx's page for `status` instead;
-    /// `module` keeps its context. What this answers, the filter answers; nginx then closes the
-    /// connection.
+    /// Replaces the response in a header filter: drops it and answers with nginx's page for
+    /// `status` instead. `module` keeps its context. The filter must return the result; nginx then
+    /// closes the connection.
     pub fn replace_response(self, module: *const ngx_module_t, status: ngx_int_t) -> ngx_int_t {
         // SAFETY: the request is valid; nginx only reads the module's index.
         unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), module.cast_mut(), status) }
@@ -104,29 +105,29 @@ impl Request {
         }
     }
 
-    /// Lets nginx send nothing more to the client: its filters fail.
+    /// Stops all output to the client: nginx's filters fail from now on.
     pub fn refuse_output(self) {
         self.set_error(true);
     }
 
     fn set_error(self, error: bool) {
-        // SAFETY: a live request has a connection, in HTTP/2 one of its own.
+        // SAFETY: a live request has a connection; in HTTP/2 it has its own.
         unsafe { (*(*self.as_ptr()).connection).set_error(error.into()) }
     }
 
-    /// Whether nginx has closed the request, and only waits for the connection before it frees it:
-    /// HTTP/2, with frames queued.
+    /// Returns whether nginx has closed the request and only waits for its connection before it
+    /// frees it. This happens in HTTP/2 with queued frames.
     pub fn is_closed(self) -> bool {
         self.main().count_bits() == 0
     }
 
-    /// Whether an upstream makes the response, and has not ended.
+    /// Returns whether an upstream makes the response, and has not ended.
     pub fn has_active_upstream(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { !(*self.as_ptr()).upstream.is_null() && !matches!(self.upstream_cleanup(), Cleanup::None) }
     }
 
-    /// Ends the request's upstream, and nothing else.
+    /// Ends only the request's upstream.
     fn end_upstream(self) -> Ended {
         let r = self.as_ptr();
         // SAFETY: the request is valid by the handle's contract, and with it its list of cleanups.
@@ -138,7 +139,8 @@ impl Request {
                 Cleanup::None => Ended::Before,
                 Cleanup::Unclear => Ended::Not,
                 Cleanup::Found(end) => {
-                    // It hands the request back as one user of several; the last one is this.
+                    // Adds a user for this function: the cleanup hands the request back, and must
+                    // not free it by that.
                     let main = self.main();
                     main.set_count_bits(main.count_bits() + 1);
                     end(r.cast());
@@ -148,9 +150,9 @@ impl Request {
         }
     }
 
-    /// What nginx's upstream has put among the request's cleanups: the one whose data is the
-    /// request itself. The upstream's own pointer to it is in a structure that OpenResty's patches
-    /// lay out otherwise.
+    /// Finds the cleanup of nginx's upstream among those of the request: its data is the request
+    /// itself. The upstream's own pointer to it is in a structure whose layout OpenResty's patches
+    /// change.
     ///
     /// # Safety
     ///
@@ -170,7 +172,7 @@ impl Request {
         found
     }
 
-    /// What `ngx_http_filter_finalize_request` does before it answers anew.
+    /// Does what `ngx_http_filter_finalize_request` does before it answers again.
     fn forget_response(self, module: *const ngx_module_t) {
         let r = self.as_ptr();
         // SAFETY: the request is valid, and has a context for each of nginx's HTTP modules, of

@@ -1,4 +1,4 @@
-//! `ngx_event.h`, `ngx_event_timer.h`, `ngx_event_posted.h`: to be called later.
+//! `ngx_event.h`, `ngx_event_timer.h`, `ngx_event_posted.h`: calls a handler later.
 
 use std::ffi::c_void;
 
@@ -6,46 +6,49 @@ use nginx_sys::{self as sys, ngx_event_t, ngx_msec_t};
 
 use crate::Log;
 
-/// Whether this process has an event loop: a master that reads its configuration has none, and no event may be armed there.
+/// Returns whether this process has an event loop. A master that reads its configuration has none,
+/// and an event must not be armed there.
 pub fn is_looping() -> bool {
     // SAFETY: a plain global of nginx, all zero until the loop is prepared.
     unsafe { !sys::ngx_event_timer_rbtree.root.is_null() }
 }
 
-/// The data of an event that has none. When nginx logs timers (`debug`), it takes the data for a
-/// connection, and reads the descriptor behind its first three words.
+/// The data of an event without a connection. When nginx logs timers (`debug`), it takes the data
+/// for a connection, and reads the descriptor behind its first three words.
 static NO_CONNECTION: [usize; 4] = [0; 4];
 
-/// Has nginx take the signal that is being handled for the alarm of `timer_resolution`: a wait for events that it ends is no fault.
+/// Makes nginx take the current signal for the alarm of `timer_resolution`, so that a wait for
+/// events that it interrupts is not an error.
 pub fn set_timer_alarm() {
     // SAFETY: a plain global of nginx, which its own signal handler sets in the same way.
     unsafe { sys::ngx_event_timer_alarm = 1 }
 }
 
-/// Called when an event's timer runs out, or in the round of nginx's loop that it was posted for.
+/// Called when an event's timer expires, or in the round of nginx's loop that the event was posted
+/// for.
 pub type Handler = unsafe extern "C" fn(*mut ngx_event_t);
 
-/// How long a posted event keeps a worker that is told to quit, in milliseconds: its handler runs
-/// in the loop's next round, long before.
+/// How long a posted event keeps a worker that is told to quit, in milliseconds. The event's
+/// handler runs in the loop's next round, which is much sooner.
 const POSTED: ngx_msec_t = 60_000;
 
-/// An event of our own: a timer, or something to do once nginx is back in its loop.
+/// An event of this module: a timer, or work to do when nginx is back in its loop.
 ///
-/// It must not move once armed: keep it boxed or in a pool. Dropping it disarms it.
+/// The event must not move once it is armed: keep it boxed or in a pool. Dropping it disarms it.
 #[repr(C)]
 pub struct Event {
-    // First: nginx passes its address to `on_event`.
+    // The first field, because nginx passes its address to `on_event`.
     raw: ngx_event_t,
     handler: Handler,
-    /// The timer is there for what was posted alone.
+    /// Whether the timer was only set because of a posted event.
     keeps_worker: bool,
 }
 
 impl Event {
-    /// An event that calls `handler`, with `data` in the event's `data`: null, or at least as large as
-    /// [`NO_CONNECTION`].
+    /// Makes an event that calls `handler`. `data` becomes the event's data: it must be null, or at
+    /// least as large as [`NO_CONNECTION`].
     pub fn new(handler: Handler, data: *mut c_void, log: Log) -> Self {
-        // SAFETY: all zero is nginx's own way to start an event.
+        // SAFETY: nginx also starts an event with all zeros.
         let mut raw: ngx_event_t = unsafe { std::mem::zeroed() };
         raw.handler = Some(on_event);
         raw.data = if data.is_null() { (&raw const NO_CONNECTION).cast_mut().cast() } else { data };
@@ -53,19 +56,19 @@ impl Event {
         Self { raw, handler, keeps_worker: false }
     }
 
-    /// Calls the handler in `milliseconds`, in place of an earlier time.
+    /// Calls the handler in `milliseconds`, instead of at an earlier set time.
     pub fn set_timer(&mut self, milliseconds: u32) {
         self.release_worker();
         // SAFETY: the event is initialized and, by this type's contract, does not move.
         unsafe { sys::ngx_add_timer(&raw mut self.raw, milliseconds as ngx_msec_t) }
     }
 
-    /// Says whether a worker may shut down before the timer runs out.
+    /// Sets whether a worker may shut down before the timer expires.
     pub fn set_cancelable(&mut self, is_cancelable: bool) {
         self.raw.set_cancelable(is_cancelable.into());
     }
 
-    /// Forgets the timer.
+    /// Cancels the timer.
     pub fn cancel_timer(&mut self) {
         self.keeps_worker = false;
         if self.raw.timer_set() != 0 {
@@ -74,7 +77,7 @@ impl Event {
         }
     }
 
-    /// Whether the timer ran out since this was last asked.
+    /// Returns whether the timer has expired since the last call.
     pub fn take_timed_out(&mut self) -> bool {
         let timed_out = self.raw.timedout() != 0;
         self.raw.set_timedout(0);
@@ -83,17 +86,17 @@ impl Event {
 
     /// Calls the handler in the next round of nginx's event loop.
     ///
-    /// Never in this round: nginx goes on with `ngx_posted_events` until none is left, so handlers
-    /// that post there, each itself or one the other, would keep it from its loop for good. For
-    /// events of the next round nginx does not wait, but a worker that quits forgets them, unless a
-    /// timer is left.
+    /// The handler never runs in this round. nginx runs `ngx_posted_events` until the queue is
+    /// empty, so handlers that post to it again and again would keep nginx from its loop for good.
+    /// For events of the next round nginx does not wait; but a worker that quits forgets them,
+    /// unless a timer is left, so a timer is set as well.
     pub fn post(&mut self) {
         if self.raw.timer_set() == 0 {
             self.keeps_worker = true;
             // SAFETY: the event is initialized and does not move.
             unsafe { sys::ngx_add_timer(&raw mut self.raw, POSTED) }
         }
-        // SAFETY: as above; the queue is nginx's.
+        // SAFETY: the same; the queue is nginx's.
         unsafe { sys::ngx_post_event(&raw mut self.raw, &raw mut sys::ngx_posted_next_events) }
     }
 
@@ -105,7 +108,7 @@ impl Event {
     }
 }
 
-/// The handler of every [`Event`], for nginx.
+/// The handler that nginx calls for every [`Event`].
 unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
     let this: *mut Event = event.cast();
     // SAFETY: nginx passes the first field of an `Event`, which the handler may drop.

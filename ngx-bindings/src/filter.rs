@@ -12,7 +12,7 @@ pub type HeaderFilter = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int
 /// A body filter.
 pub type BodyFilter = unsafe extern "C" fn(*mut ngx_http_request_t, *mut ngx_chain_t) -> ngx_int_t;
 
-/// The filters that come after ours.
+/// The filters that come after this module's.
 pub struct Next {
     header: Cell<HeaderFilter>,
     body: Cell<BodyFilter>,
@@ -22,12 +22,12 @@ pub struct Next {
 unsafe impl Sync for Next {}
 
 impl Next {
-    /// No filters yet: whoever is passed on to them fails.
+    /// No filters yet: passing a request on fails.
     pub const fn none() -> Self {
         Self { header: Cell::new(no_header_filter), body: Cell::new(no_body_filter) }
     }
 
-    /// Puts filters of ours at the top of nginx's chains; called from `postconfiguration`.
+    /// Puts this module's filters at the top of nginx's chains; called from `postconfiguration`.
     pub fn push(&self, header: HeaderFilter, body: BodyFilter) {
         // SAFETY: the tops are plain globals, changed only while nginx reads its configuration.
         unsafe {
@@ -38,17 +38,17 @@ impl Next {
         }
     }
 
-    /// Runs the header filters after ours.
+    /// Runs the header filters after this module's.
     #[inline]
     pub fn header(&self, request: Request) -> ngx_int_t {
-        // SAFETY: a filter of nginx, on a valid request.
+        // SAFETY: calls a filter of nginx on a valid request.
         unsafe { self.header.get()(request.as_ptr()) }
     }
 
-    /// Runs the body filters after ours.
+    /// Runs the body filters after this module's.
     #[inline]
     pub fn body(&self, request: Request, chain: Chain) -> ngx_int_t {
-        // SAFETY: a filter of nginx, on a valid request and what the filter before passed.
+        // SAFETY: calls a filter of nginx on a valid request, with a chain from the filter before.
         unsafe { self.body.get()(request.as_ptr(), chain.as_ptr()) }
     }
 }

@@ -1,4 +1,5 @@
-//! `ngx_list.h` as nginx uses it for headers: parts of entries, whose addresses other fields keep.
+//! `ngx_list.h` as nginx uses it for headers: an entry never moves, because other fields of nginx
+//! keep its address.
 
 use nginx_sys::{
     ngx_array_push, ngx_array_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_palloc, ngx_str_t, ngx_table_elt_t,
@@ -10,52 +11,54 @@ use crate::{Pool, string};
 
 /// A list of header fields.
 ///
-/// Two conventions meet in nginx: a response field with `hash` 0 counts as removed; request fields must really leave the list,
-/// because what sends them upstream does not look at `hash`.
+/// nginx uses two conventions. A response field with `hash` 0 counts as removed. A request field
+/// must really leave the list, because the code that sends fields upstream does not look at `hash`.
 #[derive(Clone, Copy)]
 pub struct HeaderList(*mut ngx_list_t);
 
-/// One header field, where it stands in its list.
+/// One header field, at its place in the list.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Field(*mut ngx_table_elt_t);
 
 impl Field {
-    /// The pointer that nginx's special fields keep.
+    /// The pointer that other fields of nginx keep.
     pub fn as_ptr(self) -> *mut ngx_table_elt_t {
         self.0
     }
 
     /// The name as it was received.
     pub fn name<'a>(self) -> &'a [u8] {
-        // SAFETY: a field of a live list; its strings are in the request's pool.
+        // SAFETY: the field is in a live list; its strings are in the request's pool.
         unsafe { string::bytes((*self.0).key) }
     }
 
     /// The value.
     pub fn value<'a>(self) -> &'a [u8] {
-        // SAFETY: as above.
+        // SAFETY: the same.
         unsafe { string::bytes((*self.0).value) }
     }
 
-    /// The name of a request field in lower case, if nginx has made one. Whoever adds a response field may leave this unset, with
-    /// whatever the memory held before.
+    /// The name of a request field in lower case, if nginx has made one. Must not be called for a
+    /// response field: its `lowcase_key` may be unset memory.
     #[inline]
     pub fn lowcase_request_name<'a>(self) -> Option<&'a [u8]> {
-        // SAFETY: as above; where nginx parsed a request, and in `push_request_field`, `lowcase_key` is null or as long as the key.
+        // SAFETY: the field is in a live list. `lowcase_key` is null or as long as the key, both
+        // where nginx has parsed a request and in `push_request_field`.
         unsafe {
             let lowcase = (*self.0).lowcase_key;
             if lowcase.is_null() { None } else { Some(std::slice::from_raw_parts(lowcase, (*self.0).key.len)) }
         }
     }
 
-    /// Whether the field is of that name, compared without case. As it stands first: that is a comparison of whole words, and most
-    /// senders of a name write it like this.
+    /// Returns whether the field has that name, ignoring case. The exact spelling is compared
+    /// first, because that is a comparison of whole words, and most senders use it.
     #[inline]
     pub fn is(self, name: &[u8]) -> bool {
         self.name().len() == name.len() && (self.name() == name || self.name().eq_ignore_ascii_case(name))
     }
 
-    /// As [`Self::is`], of a request field: nginx has its name in lower case, and so have most plugins.
+    /// Does the same as [`Self::is`] for a request field. nginx has its name in lower case, as most
+    /// plugins write it.
     #[inline]
     pub fn is_request_field(self, name: &[u8]) -> bool {
         self.name().len() == name.len()
@@ -63,18 +66,18 @@ impl Field {
     }
 
     fn removed(self) -> bool {
-        // SAFETY: a field of a live list.
+        // SAFETY: the field is in a live list.
         unsafe { (*self.0).hash == 0 }
     }
 
     /// Marks a response field as removed.
     pub fn hide(self) {
-        // SAFETY: a field of a live list.
+        // SAFETY: the field is in a live list.
         unsafe { (*self.0).hash = 0 }
     }
 }
 
-/// Every entry of a list, those marked as removed among them.
+/// Every entry of a list, including those marked as removed.
 struct Entries {
     next: *mut ngx_table_elt_t,
     end: *mut ngx_table_elt_t,
@@ -82,10 +85,10 @@ struct Entries {
 }
 
 impl Entries {
-    /// The entries of that part, of a valid list, and of those behind it.
+    /// The entries of that part of a valid list, and of the parts behind it.
     #[inline]
     fn of(part: *const ngx_list_part_t) -> Self {
-        // SAFETY: a part's entries stand in a row, as many as it says.
+        // SAFETY: a part has an array of as many entries as it says.
         unsafe {
             let next: *mut ngx_table_elt_t = (*part).elts.cast();
             Self { next, end: next.add((*part).nelts), part }
@@ -107,7 +110,7 @@ impl Iterator for Entries {
             *self = Self::of(behind);
         }
         let field = Field(self.next);
-        // SAFETY: not past the end of the part's entries.
+        // SAFETY: the pointer is not past the end of the part's entries.
         self.next = unsafe { self.next.add(1) };
         Some(field)
     }
@@ -116,7 +119,8 @@ impl Iterator for Entries {
 impl HeaderList {
     /// # Safety
     ///
-    /// `list` is a list of `ngx_table_elt_t`, initialized or all zero, that outlives every use of the handle.
+    /// `list` is a list of `ngx_table_elt_t`, initialized or all zero, that outlives every use of
+    /// the handle.
     pub unsafe fn from_ptr(list: *mut ngx_list_t) -> Self {
         Self(list)
     }
@@ -128,22 +132,23 @@ impl HeaderList {
         Entries::of(unsafe { &raw const (*self.0).part }).filter(|field| !field.removed())
     }
 
-    /// The first field of that name.
+    /// The first field of that name, in a response or a request.
     #[inline]
     pub fn find(self, name: &[u8]) -> Option<Field> {
         self.iter().find(|field| field.is(name))
     }
 
-    /// As [`Self::find`], in a request.
+    /// Does the same as [`Self::find`], in a request.
     #[inline]
     pub fn find_request_field(self, name: &[u8]) -> Option<Field> {
         self.iter().find(|field| field.is_request_field(name))
     }
 
-    /// Appends a request field; name and value are copied into the pool, ending in a NUL as those that nginx itself has read.
+    /// Appends a request field. Name and value are copied into the pool and end in a NUL, as
+    /// nginx's own do.
     pub fn push_request_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
         let lowcase = pool.copy(name)?;
-        // SAFETY: fresh memory of that size, or none.
+        // SAFETY: fresh memory of that size, unless the size is 0.
         let lowcase = match lowcase.len {
             0 => &mut [][..],
             len => unsafe { std::slice::from_raw_parts_mut(lowcase.data, len) },
@@ -152,8 +157,9 @@ impl HeaderList {
         self.push(pool, name, value, string::hash_key(lowcase).max(1), lowcase.as_mut_ptr())
     }
 
-    /// As [`Self::push_request_field`], in a response: of its fields nobody reads the lower-case name, nor more of the hash than
-    /// that it is not 0, and nginx sets no more itself.
+    /// Does the same as [`Self::push_request_field`] in a response. Of a response field nginx reads
+    /// no lower-case name, and of the hash only whether it is 0; nginx's own code sets no more than
+    /// that.
     pub fn push_response_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
         self.push(pool, name, value, 1, std::ptr::null_mut())
     }
@@ -167,9 +173,10 @@ impl HeaderList {
         lowcase_key: *mut u8,
     ) -> Result<Field, AllocError> {
         self.init(pool)?;
-        // One piece of the pool for both.
+        // One allocation for both.
         let text = pool.alloc_bytes(name.len() + value.len() + 2)?;
-        // SAFETY: fresh memory of that size; the list is valid; a pushed element is fresh memory, written whole.
+        // SAFETY: fresh memory of that size; the list is valid; a pushed element is fresh memory,
+        // written whole.
         unsafe {
             let value_at = text.add(name.len() + 1);
             string::write_terminated(text, name);
@@ -190,10 +197,11 @@ impl HeaderList {
         }
     }
 
-    /// Takes all fields of that name out of the list; the addresses of the others stay. Answers whether there were any.
+    /// Takes all fields of that name out of the list, without moving the others. Returns whether
+    /// there were any.
     pub fn take_out(self, pool: Pool, name: &[u8]) -> Result<bool, AllocError> {
         let mut found = false;
-        // SAFETY: walks the parts of a valid list.
+        // SAFETY: the loop walks the parts of a valid list.
         unsafe {
             let mut previous: *mut ngx_list_part_t = std::ptr::null_mut();
             let mut part = &raw mut (*self.0).part;
@@ -214,7 +222,7 @@ impl HeaderList {
         Ok(found)
     }
 
-    /// Takes everything out of the list.
+    /// Takes all fields out of the list.
     pub fn clear(self, pool: Pool) -> Result<(), AllocError> {
         self.init(pool)?;
         // SAFETY: the list is valid.
@@ -226,13 +234,15 @@ impl HeaderList {
         self.seal()
     }
 
-    /// Lets nginx's own field at `slot` point at what the list holds of `name`: at the first field, from where nginx 1.23 and
-    /// newer link the others; or, where `repeated`, at an array of them. If the list was indexed before `added` was pushed, that
-    /// is all that is new, and the list is not walked.
+    /// Points nginx's own field at `slot` at the fields of `name` in the list. It points at the
+    /// first field, from which nginx 1.23 and newer link the others; or, if `repeated`, it becomes
+    /// an array of them. If the list was indexed before `added` was pushed, `added` is the only new
+    /// field, and the list is not walked.
     ///
     /// # Safety
     ///
-    /// `slot` is such a field of the request: a pointer to a field, or if `repeated` an array of such pointers.
+    /// `slot` is nginx's own field for `name` in the request: a pointer to a field, or if
+    /// `repeated` an array of such pointers.
     pub(crate) unsafe fn index(
         self,
         pool: Pool,
@@ -253,13 +263,13 @@ impl HeaderList {
         }
     }
 
-    /// Takes the field at `i` out of its part: what stands behind becomes a part of its own.
+    /// Takes the field at `i` out of its part. The fields behind it become a part of their own.
     ///
     /// # Safety
     ///
     /// `part` is a part of this list, with more than `i` fields.
     unsafe fn cut(self, pool: Pool, part: *mut ngx_list_part_t, i: usize) -> Result<(), AllocError> {
-        // SAFETY: by this function's contract; what it links is fresh.
+        // SAFETY: by this function's contract; the new part is fresh memory.
         unsafe {
             let (list, count) = (self.0, (*part).nelts);
             if i + 1 < count {
@@ -279,8 +289,8 @@ impl HeaderList {
         Ok(())
     }
 
-    /// Takes an empty part out of the chain: nginx's own loops do not expect one in the middle. Answers where what stood behind
-    /// it is now, if anything did.
+    /// Takes an empty part out of the chain, because nginx's own loops do not expect one in the
+    /// middle. Returns the address of the next part; null if there is none.
     ///
     /// # Safety
     ///
@@ -308,8 +318,8 @@ impl HeaderList {
         }
     }
 
-    /// Initializes the list if nginx has not. nginx makes the list of request fields when it has
-    /// read a request line: it has none for HTTP/0.9, nor for a request whose line it refused.
+    /// Initializes the list if nginx has not. nginx makes the list of request fields after it has
+    /// read a request line, so there is none for HTTP/0.9, nor for a request whose line it refused.
     fn init(self, pool: Pool) -> Result<(), AllocError> {
         // SAFETY: the list is valid, or all zero.
         unsafe {
@@ -328,10 +338,12 @@ impl HeaderList {
         self.seal()
     }
 
-    /// Makes the next push start a new part: a cut part has no room behind its last element.
+    /// Makes the next push start a new part, because a cut part has no room behind its last
+    /// element.
     fn seal(self) -> Result<(), AllocError> {
         const ROOM: usize = 4;
-        // SAFETY: the list is valid; `nalloc` equal to the last part's length is how nginx knows a full part.
+        // SAFETY: the list is valid; nginx takes the last part as full when its length equals
+        // `nalloc`.
         unsafe {
             let list = self.0;
             let last = (*list).last;
@@ -357,7 +369,7 @@ unsafe fn index_pointer(
     fields: impl Iterator<Item = Field>,
     mut link: *mut *mut ngx_table_elt_t,
 ) -> Result<(), AllocError> {
-    // SAFETY: by this function's contract; fields stay where they are.
+    // SAFETY: by this function's contract; fields do not move.
     unsafe {
         *link = std::ptr::null_mut();
         for field in fields {
@@ -372,11 +384,12 @@ unsafe fn index_pointer(
 
 /// # Safety
 ///
-/// `link` is a pointer of nginx to a field, or null; `field` is of its name, and the last of its list.
+/// `link` is a pointer of nginx to a field, or null; `field` has the same name, and is the last of
+/// its list.
 unsafe fn link_last(field: Field, link: *mut *mut ngx_table_elt_t) -> Result<(), AllocError> {
     #[cfg_attr(not(nginx_linked_headers), expect(unused_mut))]
     let mut end = link;
-    // SAFETY: by this function's contract; what is linked are fields of live lists.
+    // SAFETY: by this function's contract; only fields of live lists are linked.
     unsafe {
         #[cfg(nginx_linked_headers)]
         while !(*end).is_null() {
@@ -389,7 +402,8 @@ unsafe fn link_last(field: Field, link: *mut *mut ngx_table_elt_t) -> Result<(),
     Ok(())
 }
 
-/// Goes on to where the next field of the same name is linked; false where nginx keeps only the first.
+/// Moves to where the next field of the same name is linked; returns false where nginx keeps only
+/// the first.
 ///
 /// # Safety
 ///
@@ -422,7 +436,7 @@ unsafe fn index_array(
 
 /// # Safety
 ///
-/// As [`index_array`].
+/// The same as for [`index_array`].
 unsafe fn push_entry(pool: Pool, field: Field, array: *mut ngx_array_t) -> Result<(), AllocError> {
     // SAFETY: by this function's contract.
     unsafe {

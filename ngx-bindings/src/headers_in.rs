@@ -1,4 +1,4 @@
-//! `ngx_http_headers_in_t`: the fields of the request, and the fields of nginx that point at them.
+//! `ngx_http_headers_in_t`: the fields of the request, and nginx's own fields that point at them.
 
 use nginx_sys::{self as sys, ngx_hash_find, ngx_http_header_t, ngx_table_elt_t, ngx_uint_t};
 
@@ -10,7 +10,7 @@ impl Request {
     /// The request's header fields.
     #[inline]
     pub fn headers_in(self) -> HeaderList {
-        // SAFETY: nginx has initialized the request's list, or left it zero.
+        // SAFETY: nginx has initialized the request's list, or left it all zero.
         unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_in.headers) }
     }
 
@@ -20,7 +20,8 @@ impl Request {
         self.index_header_in(name, Some(field))
     }
 
-    /// Appends request fields. One by one, each would take a walk through those of its name, which nginx 1.23 and newer link.
+    /// Appends request fields. Appending them one by one would walk through all fields of the name
+    /// each time, because nginx 1.23 and newer link them.
     pub fn add_headers_in<'a>(self, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), AllocError> {
         let mut known: Vec<(ngx_uint_t, &[u8])> = Vec::new();
         for (name, value) in fields {
@@ -34,7 +35,7 @@ impl Request {
         known.into_iter().try_for_each(|(_, name)| self.index_header_in(name, None))
     }
 
-    /// Sets a request field in place of all of that name.
+    /// Sets a request field in place of all fields of that name.
     pub fn set_header_in(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
         self.headers_in().take_out(self.pool(), name)?;
         self.headers_in().push_request_field(self.pool(), name, value)?;
@@ -56,10 +57,12 @@ impl Request {
         names.into_iter().try_for_each(|name| self.index_header_in(name, None))
     }
 
-    /// Lets nginx's own field for `name` point at what the list holds now; of which `added`, if there is one, is all that is new.
+    /// Points nginx's own field for `name` at the field that the list holds now. If `added` is
+    /// given, it is the only new field in the list.
     ///
-    /// Only pointers change: how the body that is still to be read is framed (`content_length_n`, `chunked`) was settled when the
-    /// request was parsed, and a plugin that could change it could smuggle requests.
+    /// Only pointers change. The framing of the body that is still to be read (`content_length_n`,
+    /// `chunked`) was decided when the request was parsed; a plugin that could change it could
+    /// smuggle requests.
     fn index_header_in(self, name: &[u8], added: Option<Field>) -> Result<(), AllocError> {
         let Some(offset) = self.offset_of_header_in(name) else {
             return Ok(());
@@ -67,7 +70,7 @@ impl Request {
         let is = |known: &[u8]| known.eq_ignore_ascii_case(name);
         let repeated = cfg!(not(nginx_linked_headers)) && (is(b"cookie") || is(b"x-forwarded-for"));
         let r = self.as_ptr();
-        // SAFETY: the offset is that of a field of `headers_in`, of the kind said.
+        // SAFETY: `offset` is the offset of a field of `headers_in` of the right kind.
         unsafe {
             let slot = (&raw mut (*r).headers_in).cast::<u8>().add(offset as usize);
             self.headers_in().index(self.pool(), name, slot, repeated, added)?;
@@ -83,13 +86,14 @@ impl Request {
         Ok(())
     }
 
-    /// Where in `headers_in` nginx's own field for `name` is, if it has one.
+    /// The offset of nginx's own field for `name` in `headers_in`, if there is one.
     fn offset_of_header_in(self, name: &[u8]) -> Option<ngx_uint_t> {
         let mut lowcase = [0; 64];
         let lowcase = lowcase.get_mut(..name.len())?;
         lowcase.copy_from_slice(name);
         lowcase.make_ascii_lowercase();
-        // SAFETY: the hash was built when the configuration was read; it holds null, or descriptions of header fields.
+        // SAFETY: the hash was built when the configuration was read; it has null or descriptions
+        // of header fields.
         unsafe {
             let core = self.core_main_conf();
             let header: *const ngx_http_header_t = ngx_hash_find(
@@ -104,7 +108,7 @@ impl Request {
     }
 }
 
-/// What nginx keeps of a Host field: lower case, without the port and a last dot.
+/// The part of a Host field that nginx keeps: in lower case, without the port and a last dot.
 fn server_name(host: &[u8]) -> Vec<u8> {
     let end = match host.first() {
         Some(b'[') => host.iter().position(|&c| c == b']').map_or(host.len(), |i| i + 1),

@@ -1,4 +1,5 @@
-//! `ngx_http_headers_out_t`: the fields of the response, those that nginx keeps apart from the list among them.
+//! `ngx_http_headers_out_t`: the fields of the response, including those that nginx does not keep
+//! in the list.
 
 use std::mem::offset_of;
 
@@ -8,7 +9,8 @@ use crate::headers::{Field, HeaderList};
 use crate::pool::AllocError;
 use crate::{Request, string};
 
-/// Names for which nginx keeps a pointer to the field: it then writes none of its own, or reads it in a filter.
+/// Names for which nginx keeps a pointer to the field. If the pointer is set, nginx does not write
+/// a field of its own, or a filter reads the field.
 const POINTERS: &[(&[u8], usize)] = &[
     (b"server", offset_of!(HeadersOut, server)),
     (b"date", offset_of!(HeadersOut, date)),
@@ -26,7 +28,8 @@ const POINTERS: &[(&[u8], usize)] = &[
 ];
 
 impl Request {
-    /// The response's header fields, without those that nginx keeps elsewhere (status, content type and length, connection).
+    /// The response's header fields, except those that nginx keeps elsewhere (status, content type
+    /// and length, connection).
     #[inline]
     pub fn headers_out(self) -> HeaderList {
         // SAFETY: a request's list is initialized before any module sees the request.
@@ -39,7 +42,7 @@ impl Request {
         self.index_header_out(name, Some(field))
     }
 
-    /// Appends response fields, as [`Self::add_headers_in`] those of a request.
+    /// Appends response fields, as [`Self::add_headers_in`] does for a request.
     pub fn add_headers_out<'a>(self, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), AllocError> {
         let mut known = [false; POINTERS.len()];
         for (name, value) in fields {
@@ -59,12 +62,12 @@ impl Request {
             field.hide();
             found = true;
         }
-        // Of a file nginx knows the time alone, and writes the field at last.
+        // For a file, nginx only keeps the time, and writes the field at the end.
         found |= name.eq_ignore_ascii_case(b"last-modified");
         if found { self.index_header_out(name, None) } else { Ok(()) }
     }
 
-    /// Removes all response fields of the list.
+    /// Removes all response fields in the list.
     pub fn clear_headers_out(self) -> Result<(), AllocError> {
         for field in self.headers_out().iter() {
             field.hide();
@@ -72,38 +75,41 @@ impl Request {
         POINTERS.iter().try_for_each(|(name, _)| self.index_header_out(name, None))
     }
 
-    /// Makes the response's ETag a weak one.
+    /// Makes the response's ETag weak.
     pub fn weaken_etag(self) {
-        // SAFETY: the request is valid by the handle's contract; its field is kept by `index_header_out`.
+        // SAFETY: the request is valid by the handle's contract; `index_header_out` maintains its
+        // ETag field.
         unsafe { nginx_sys::ngx_http_weak_etag(self.as_ptr()) }
     }
 
     /// The fields that follow the response's body.
     pub fn trailers_out(self) -> HeaderList {
-        // SAFETY: as the list of headers.
+        // SAFETY: the same as for the list of headers.
         unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_out.trailers) }
     }
 
-    /// Lets the response have trailers: over HTTP/1.1 it is then sent in chunks. Without effect once its header is sent.
+    /// Lets the response have trailers: over HTTP/1.1 it is then sent in chunks. Has no effect once
+    /// the header is sent.
     pub fn expect_trailers(self) {
         self.set_expect_trailers_bit(1)
     }
 
-    /// Lets nginx's own field for `name` point at what the list holds now; of which `added`, if there is one, is all that is new.
+    /// Points nginx's own field for `name` at the field that the list holds now. If `added` is
+    /// given, it is the only new field in the list.
     fn index_header_out(self, name: &[u8], added: Option<Field>) -> Result<(), AllocError> {
         let Some((known, offset)) = POINTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
             return Ok(());
         };
         let repeated = cfg!(not(nginx_linked_headers)) && matches!(*known, b"cache-control" | b"link");
-        // SAFETY: the offset is that of a field of `headers_out` of the kind said.
+        // SAFETY: `offset` is the offset of a field of `headers_out` of the right kind.
         unsafe {
             let headers_out = &raw mut (*self.as_ptr()).headers_out;
             self.headers_out().index(self.pool(), name, headers_out.cast::<u8>().add(*offset), repeated, added)?;
             if *known == b"last-modified" {
                 (*headers_out).last_modified_time = -1;
             }
-            // nginx would write its own scheme, host and port in front; it keeps no pointer to what
-            // upstreams say, either.
+            // With this pointer nginx would write its own scheme, host and port in front of the
+            // value. nginx does not keep the pointer for values from upstreams either.
             let location = (*headers_out).location;
             if *known == b"location" && !location.is_null() && string::bytes((*location).value).starts_with(b"/") {
                 (*headers_out).location = std::ptr::null_mut();
@@ -112,7 +118,7 @@ impl Request {
         Ok(())
     }
 
-    /// The status code that will be, or was, sent.
+    /// The status code that will be sent, or has been sent.
     pub fn status(self) -> u32 {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { (*self.as_ptr()).headers_out.status as u32 }
@@ -131,11 +137,11 @@ impl Request {
     /// The content type, with its parameters.
     #[inline]
     pub fn content_type<'a>(self) -> &'a [u8] {
-        // SAFETY: the request is valid, the string in its pool.
+        // SAFETY: the request is valid; the string is in its pool.
         unsafe { string::bytes((*self.as_ptr()).headers_out.content_type) }
     }
 
-    /// Sets the content type; empty for none. nginx adds no charset of its own to it.
+    /// Sets the content type; an empty value removes it. nginx then adds no charset of its own.
     pub fn set_content_type(self, value: &[u8]) -> Result<(), AllocError> {
         let content_type = self.pool().copy(value)?;
         let bare = value.iter().position(|&c| c == b';').unwrap_or(value.len());
@@ -151,7 +157,7 @@ impl Request {
         Ok(())
     }
 
-    /// Whether the response has a time from which nginx will write a Last-Modified field.
+    /// Returns whether the response has a time that nginx will write as a Last-Modified field.
     #[inline]
     pub fn has_last_modified_time(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
@@ -161,10 +167,12 @@ impl Request {
         }
     }
 
-    /// The value of the Last-Modified that nginx will write, if it knows the time and the list has no such field.
+    /// The value of the Last-Modified field that nginx will write, if nginx knows the time and the
+    /// list does not have such a field.
     pub fn last_modified(self) -> Option<Vec<u8>> {
         let mut text = [0; b"Mon, 28 Sep 1970 06:00:00 GMT".len()];
-        // SAFETY: the request is valid by the handle's contract; nginx writes as many bytes as `text` has.
+        // SAFETY: the request is valid by the handle's contract; nginx writes as many bytes as
+        // `text` has.
         unsafe {
             if !self.has_last_modified_time() {
                 return None;

@@ -1,4 +1,4 @@
-//! `ngx_inet.h`: addresses of sockets.
+//! `ngx_inet.h`: socket addresses.
 
 use std::fmt;
 use std::mem::offset_of;
@@ -9,7 +9,7 @@ use nginx_sys::{
     sockaddr_un, socklen_t,
 };
 
-/// Where a server listens.
+/// An address that a server listens on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// An IP address and a port.
@@ -19,7 +19,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// The same host at another port.
+    /// Returns the same host with another port.
     pub fn with_port(mut self, port: u16) -> Self {
         if let Self::Ip(address) = &mut self {
             address.set_port(port);
@@ -27,7 +27,7 @@ impl Address {
         self
     }
 
-    /// An address in nginx's keeping; `None` for a family that this module does not speak.
+    /// Reads an address that nginx keeps; `None` for a family that this module does not support.
     ///
     /// # Safety
     ///
@@ -57,7 +57,7 @@ impl Address {
         }
     }
 
-    /// As [`Self::from_raw`], of an address with its name.
+    /// Does the same as [`Self::from_raw`] for an address with its name.
     ///
     /// # Safety
     ///
@@ -68,7 +68,7 @@ impl Address {
     }
 }
 
-/// As nginx writes it: `127.0.0.1:80`, `[::1]:80`, `unix:/path`.
+/// Prints the address as nginx does: `127.0.0.1:80`, `[::1]:80`, `unix:/path`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,7 +78,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// An address as the system takes it.
+/// An address in the system's form.
 pub(crate) union SocketAddress {
     v4: sockaddr_in,
     v6: sockaddr_in6,
@@ -92,7 +92,7 @@ impl SocketAddress {
         unsafe { self.v4.sin_family.into() }
     }
 
-    /// The address and its length; `None` for a path that is too long for one.
+    /// Converts an address, and returns it with its length; `None` for a path that is too long.
     pub(crate) fn new(address: &Address) -> Option<(Self, socklen_t)> {
         let (raw, len) = match address {
             Address::Ip(SocketAddr::V4(address)) => {
@@ -116,7 +116,7 @@ impl SocketAddress {
             }
             Address::Unix(path) => {
                 let mut unix = sockaddr_un { sun_family: sys::AF_UNIX as _, sun_path: [0; 108] };
-                // The last byte stays NUL.
+                // Leaves the last byte NUL.
                 if path.is_empty() || path.len() >= unix.sun_path.len() {
                     return None;
                 }

@@ -1,10 +1,11 @@
 //! nginx as this module sees it, in files named after nginx's own headers.
 //!
-//! The only crate that names nginx-sys. Handles such as [`Request`] are plain pointers: whoever makes one from nginx's
-//! pointer promises that nginx keeps the thing alive while the handle is used, and everything after that is safe to call.
-//! nginx runs a worker in one thread; no handle may leave it.
+//! This is the only crate that names nginx-sys. Handles such as [`Request`] are plain pointers. The
+//! code that makes a handle from nginx's pointer promises that nginx keeps the object alive while
+//! the handle is used; everything after that is safe to call. nginx runs a worker in one thread,
+//! and no handle may leave that thread.
 
-// nginx's integer types, and so the casts between them, differ from version to version and machine to machine.
+// nginx's integer types, and so the casts between them, differ between versions and machines.
 #![allow(clippy::unnecessary_cast)]
 
 pub mod body;
@@ -50,21 +51,21 @@ pub use request::Request;
 pub mod rc {
     use crate::sys::{self, ngx_int_t};
 
-    /// The call succeeded; a phase: the request may pass.
+    /// The call succeeded. From a phase handler: the request may continue.
     pub const OK: ngx_int_t = sys::NGX_OK as ngx_int_t;
     /// The call failed.
     pub const ERROR: ngx_int_t = sys::NGX_ERROR as ngx_int_t;
-    /// Come back later.
+    /// Try again later.
     pub const AGAIN: ngx_int_t = sys::NGX_AGAIN as ngx_int_t;
-    /// Somebody else goes on with the request.
+    /// Other code continues the request.
     pub const DONE: ngx_int_t = sys::NGX_DONE as ngx_int_t;
-    /// Not for me.
+    /// The handler does not want the request.
     pub const DECLINED: ngx_int_t = sys::NGX_DECLINED as ngx_int_t;
     /// 405.
     pub const NOT_ALLOWED: ngx_int_t = sys::NGX_HTTP_NOT_ALLOWED as ngx_int_t;
     /// 503.
     pub const SERVICE_UNAVAILABLE: ngx_int_t = sys::NGX_HTTP_SERVICE_UNAVAILABLE as ngx_int_t;
-    /// 444: nginx closes the connection without an answer.
+    /// 444: nginx closes the connection without a response.
     pub const CLOSE: ngx_int_t = sys::NGX_HTTP_CLOSE as ngx_int_t;
     /// 502.
     pub const BAD_GATEWAY: ngx_int_t = sys::NGX_HTTP_BAD_GATEWAY as ngx_int_t;

@@ -5,10 +5,10 @@ use std::ptr::NonNull;
 
 use nginx_sys::{self as sys, ngx_log_error_core, ngx_log_t, ngx_uint_t};
 
-/// What nginx has room for in a line (`NGX_MAX_ERROR_STR`).
+/// The bytes that nginx has for a line (`NGX_MAX_ERROR_STR`).
 const LINE: usize = sys::NGX_MAX_ERROR_STR as usize;
 
-/// nginx's levels, most severe first.
+/// nginx's levels, the most severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 #[allow(missing_docs)]
@@ -46,7 +46,7 @@ impl Log {
         unsafe { (*self.as_ptr()).log_level }
     }
 
-    /// Whether lines of this level are written.
+    /// Returns whether lines of this level are written.
     #[inline]
     pub fn enabled(self, level: Level) -> bool {
         self.level() >= level as ngx_uint_t
@@ -69,7 +69,7 @@ impl Log {
         }
     }
 
-    /// Writes one formatted line; nothing is formatted below the log's level.
+    /// Writes one formatted line. A line below the log's level is not even formatted.
     pub fn print(self, level: Level, message: fmt::Arguments<'_>) {
         if self.enabled(level) {
             match message.as_str() {
@@ -80,13 +80,13 @@ impl Log {
     }
 }
 
-/// A formatted line, no longer than nginx writes: what it quotes may be of any length.
+/// A formatted line, no longer than nginx can write: a value that it quotes may have any length.
 struct Line(Vec<u8>);
 
 impl Line {
     fn of(message: fmt::Arguments<'_>) -> Self {
         let mut line = Self(Vec::new());
-        // It fails where the line is full.
+        // Formatting fails when the line is full.
         let _ = fmt::write(&mut line, message);
         line
     }

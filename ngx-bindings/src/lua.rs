@@ -1,6 +1,7 @@
-//! `ngx_http_lua_api.h`, and of Lua's own C API what runs a few lines in nginx's Lua VM.
+//! `ngx_http_lua_api.h`, and the part of Lua's own C API that runs a few lines in nginx's Lua VM.
 //!
-//! All of it is looked up by name while nginx runs: its Lua module may be linked in, loaded, or not there at all.
+//! Every function is looked up by name while nginx runs, because nginx's Lua module may be linked
+//! in, loaded, or absent.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::{mem, ptr, slice};
@@ -12,14 +13,15 @@ use nginx_sys::{self as sys, ngx_conf_t, ngx_cycle_t};
 pub struct Lua(*mut c_void);
 
 impl Lua {
-    /// The VM that a cycle's Lua runs in. None without the Lua module, and none before its postconfiguration.
+    /// The VM that a cycle's Lua runs in. `None` without the Lua module, and before its
+    /// postconfiguration.
     ///
     /// # Safety
     ///
     /// `cycle` is valid, and this is the process's only thread that runs Lua.
     pub unsafe fn of(cycle: *mut ngx_cycle_t) -> Option<Self> {
-        // SAFETY: `cycle` is valid; the Lua module is in it, so that its function finds its configuration by `ctx`, which is all
-        // that this function reads of a parser.
+        // SAFETY: `cycle` is valid and has the Lua module, so the Lua module's function finds its
+        // configuration through `ctx`, which is the only part of a parser that it reads.
         unsafe {
             if !has_module(cycle, c"ngx_http_lua_module") {
                 return None;
@@ -38,10 +40,12 @@ impl Lua {
         }
     }
 
-    /// Runs a chunk; what it returns, if that is a string and it raises no error.
+    /// Runs a chunk, and returns its result if that is a string. `None` if the chunk raises an
+    /// error.
     pub fn run(self, chunk: &CStr) -> Option<Vec<u8>> {
-        // SAFETY: the VM is valid by the handle's contract. The functions are those of Lua 5.1, whose interface LuaJIT keeps;
-        // `lua_pcall` catches what the chunk raises, and the rest raises nothing. The string is copied before it is popped.
+        // SAFETY: the VM is valid by the handle's contract. The functions are those of Lua 5.1,
+        // whose interface LuaJIT keeps. `lua_pcall` catches the chunk's errors, and the other
+        // functions raise none. The string is copied before it is popped.
         unsafe {
             let load: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int =
                 mem::transmute(symbol(c"luaL_loadstring")?);
@@ -55,14 +59,14 @@ impl Lua {
             let mut len = 0;
             let text = to_string(self.0, -1, &raw mut len);
             let result = (succeeded && !text.is_null()).then(|| slice::from_raw_parts(text.cast(), len).to_vec());
-            // Down by the one value: a result, or an error.
+            // Pops the one value: a result, or an error.
             set_top(self.0, -2);
             result
         }
     }
 }
 
-/// Whether a module of that name is in a cycle, linked in or loaded.
+/// Returns whether a module of that name is in a cycle, linked in or loaded.
 ///
 /// # Safety
 ///
@@ -81,12 +85,12 @@ unsafe fn has_module(cycle: *mut ngx_cycle_t, name: &CStr) -> bool {
     false
 }
 
-/// A function of the process, by name.
+/// Finds a function of the process by its name.
 fn symbol(name: &CStr) -> Option<*mut c_void> {
     unsafe extern "C" {
         fn dlsym(handle: *mut c_void, symbol: *const c_char) -> *mut c_void;
     }
-    // glibc's and musl's RTLD_DEFAULT.
+    // The value of RTLD_DEFAULT in glibc and musl.
     // SAFETY: the name ends with a zero.
     let address = unsafe { dlsym(ptr::null_mut(), name.as_ptr()) };
     (!address.is_null()).then_some(address)

@@ -1,19 +1,19 @@
-//! `ngx_module.h`, `ngx_conf_file.h`: other modules, and what their directives were told for a
+//! `ngx_module.h`, `ngx_conf_file.h`: other modules, and the values of their directives in a
 //! location.
 
 use std::ffi::{CStr, c_char, c_void};
 
 use nginx_sys::{self as sys, ngx_flag_t, ngx_module_t, ngx_str_t};
 
-/// A text's length is its first word, so that it is read as a size is.
+/// A text begins with its length, so that it can be read as a size is.
 const _: () = assert!(std::mem::offset_of!(ngx_str_t, len) == 0);
 
 use crate::conf::Conf;
 
-/// A module of the configuration that is being read.
+/// Finds a module of the configuration that is being read.
 pub fn find(cf: Conf, name: &CStr) -> Option<*const ngx_module_t> {
-    // SAFETY: a cycle's modules are a row that ends by null; nginx gives each a name, in memory
-    // that lives as long.
+    // SAFETY: a cycle's modules are an array that ends with null; nginx gives each a name, in
+    // memory that lives as long.
     unsafe {
         let mut module = (*(*cf.as_ptr()).cycle).modules;
         while !(*module).is_null() {
@@ -27,12 +27,12 @@ pub fn find(cf: Conf, name: &CStr) -> Option<*const ngx_module_t> {
     None
 }
 
-/// The configurations that all modules have of one location.
+/// The configurations of one location, one for each module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Location(*mut *mut c_void);
 
 impl Location {
-    /// Of the location that is being merged.
+    /// The configurations of the location that is being merged.
     pub fn merged(cf: Conf) -> Self {
         // SAFETY: inside `http`, `cf->ctx` is a context of `http`.
         unsafe {
@@ -45,16 +45,16 @@ impl Location {
     ///
     /// # Safety
     ///
-    /// The module is one of `http`, `T` what its `create_loc_conf` answers, and the configuration
-    /// lives.
+    /// The module is one of `http`, `T` is what its `create_loc_conf` returns, and the
+    /// configuration is alive.
     pub unsafe fn conf<T>(self, module: *const ngx_module_t) -> *mut T {
         // SAFETY: by this function's contract.
         unsafe { (*self.0.add((*module).ctx_index as usize)).cast() }
     }
 }
 
-/// A directive of another module, of a kind whose value nginx itself stores: a text, a size, or
-/// `on` and `off`.
+/// A directive of another module whose value nginx itself stores: a text, a size, or `on` and
+/// `off`.
 #[derive(Clone, Copy)]
 pub struct Directive {
     module: *const ngx_module_t,
@@ -63,11 +63,11 @@ pub struct Directive {
 }
 
 impl Directive {
-    /// The directive, if nginx has the module and keeps the value as one of those kinds.
+    /// Finds the directive, if nginx has the module and the value is of one of those kinds.
     pub fn find(cf: Conf, module: &CStr, name: &str) -> Option<Self> {
         let module = find(cf, module)?;
-        // SAFETY: a module's commands are a row that ends by one without a name; those of nginx are
-        // never changed.
+        // SAFETY: a module's commands are an array that ends with an empty name; nginx never
+        // changes it.
         unsafe {
             let mut command = (*module).commands;
             while !command.is_null() && (*command).name.len > 0 {
@@ -85,9 +85,10 @@ impl Directive {
         None
     }
 
-    /// Whether the directive is in force in a location, whose configuration has been merged.
+    /// Returns whether the directive is set, or on, in a location whose configuration has been
+    /// merged.
     pub fn is_in_force(self, location: Location) -> bool {
-        // SAFETY: nginx's own setter stores a value of that kind at the offset in the module's
+        // SAFETY: nginx's own setter stores a value of that kind at that offset in the module's
         // configuration of the location.
         unsafe {
             let conf: *mut u8 = location.conf(self.module);

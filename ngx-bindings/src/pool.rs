@@ -7,11 +7,11 @@ use nginx_sys::{
     ngx_chain_t, ngx_int_t, ngx_palloc, ngx_pnalloc, ngx_pool_cleanup_add, ngx_pool_large_t, ngx_pool_t, ngx_str_t,
 };
 
-/// The pool could not give memory.
+/// The pool has no memory left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AllocError;
 
-/// What [`Pool::mark`] answers.
+/// The result of [`Pool::mark`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     current: *mut ngx_pool_t,
@@ -48,22 +48,22 @@ impl Pool {
         Ok(ngx_str_t { len: bytes.len(), data })
     }
 
-    /// As [`Self::copy`], with a NUL behind that the length does not count.
+    /// Does the same as [`Self::copy`], and adds a NUL that is not counted in the length.
     pub fn copy_terminated(self, bytes: &[u8]) -> Result<ngx_str_t, AllocError> {
         let data = self.alloc_bytes(bytes.len() + 1)?;
-        // SAFETY: `data` points at so many fresh bytes.
+        // SAFETY: `data` points at that many fresh bytes.
         unsafe { crate::string::write_terminated(data, bytes) };
         Ok(ngx_str_t { len: bytes.len(), data })
     }
 
-    /// `size` bytes, unaligned and not initialized.
+    /// Allocates `size` bytes, unaligned and not initialized.
     pub fn alloc_bytes(self, size: usize) -> Result<*mut u8, AllocError> {
         // SAFETY: the pool is valid by the handle's contract.
         let data: *mut u8 = unsafe { ngx_pnalloc(self.as_ptr(), size) }.cast();
         if data.is_null() { Err(AllocError) } else { Ok(data) }
     }
 
-    /// Room for a `T`, aligned and not initialized. Nothing will drop it.
+    /// Allocates room for a `T`, aligned and not initialized. Nothing will drop the value.
     pub fn alloc<T>(self) -> Result<*mut T, AllocError> {
         const { assert!(align_of::<T>() <= nginx_sys::NGX_ALIGNMENT) };
         // SAFETY: the pool is valid by the handle's contract.
@@ -71,9 +71,11 @@ impl Pool {
         if data.is_null() { Err(AllocError) } else { Ok(data) }
     }
 
-    /// Where the pool's free memory begins: the same as before, if nothing was taken of it.
+    /// Where the pool's free memory begins. If nothing is allocated in between, the mark stays the
+    /// same.
     pub fn mark(self) -> Mark {
-        // SAFETY: the pool is valid by the handle's contract, and so is the block that it takes from.
+        // SAFETY: the pool is valid by the handle's contract, and so is the block that it takes
+        // from.
         unsafe {
             let pool = self.as_ptr();
             let current = (*pool).current;
@@ -81,14 +83,15 @@ impl Pool {
         }
     }
 
-    /// A link of a chain, from those that were given back to the pool if there is one; not initialized.
+    /// Allocates a link of a chain; not initialized. Uses a link that was given back to the pool,
+    /// if there is one.
     pub fn alloc_link(self) -> Result<*mut ngx_chain_t, AllocError> {
         // SAFETY: the pool is valid by the handle's contract.
         let link = unsafe { nginx_sys::ngx_alloc_chain_link(self.as_ptr()) };
         if link.is_null() { Err(AllocError) } else { Ok(link) }
     }
 
-    /// Moves a value into the pool, to be dropped when the pool is destroyed.
+    /// Moves a value into the pool, which drops it when it is destroyed.
     pub fn own<T>(self, value: T) -> Result<NonNull<T>, AllocError> {
         extern "C" fn drop_value<T>(data: *mut c_void) {
             // SAFETY: `own` wrote a `T` there, and nginx runs a cleanup once.
@@ -98,18 +101,19 @@ impl Pool {
         self.on_destroy(drop_value::<T>, data.cast())?;
         // SAFETY: fresh, aligned memory of the right size.
         unsafe { data.write(value) };
-        // SAFETY: `alloc` answers no null pointer.
+        // SAFETY: `alloc` never returns a null pointer.
         Ok(unsafe { NonNull::new_unchecked(data) })
     }
 
-    /// Has `handler` called with `data` when the pool is destroyed; the last added is called first.
+    /// Calls `handler` with `data` when the pool is destroyed; the handler that was added last is
+    /// called first.
     pub fn on_destroy(self, handler: extern "C" fn(*mut c_void), data: *mut c_void) -> Result<(), AllocError> {
         // SAFETY: the pool is valid by the handle's contract.
         let cleanup = unsafe { ngx_pool_cleanup_add(self.as_ptr(), 0) };
         if cleanup.is_null() {
             return Err(AllocError);
         }
-        // SAFETY: nginx answered a cleanup that lives in the pool.
+        // SAFETY: nginx returned a cleanup that lives in the pool.
         unsafe {
             (*cleanup).handler = Some(handler);
             (*cleanup).data = data;
@@ -117,20 +121,20 @@ impl Pool {
         Ok(())
     }
 
-    /// Whether anything is to be done when the pool is destroyed.
+    /// Returns whether the pool has cleanups.
     #[inline]
     pub fn has_on_destroy(self) -> bool {
         // SAFETY: the pool is valid by the handle's contract.
         unsafe { !(*self.as_ptr()).cleanup.is_null() }
     }
 
-    /// The data that was registered with `handler` and is what `wanted` says.
+    /// Finds the data that was registered with `handler` and that `wanted` accepts.
     pub fn find_on_destroy(
         self,
         handler: extern "C" fn(*mut c_void),
         wanted: impl Fn(NonNull<c_void>) -> bool,
     ) -> Option<NonNull<c_void>> {
-        // SAFETY: walks the list of a valid pool.
+        // SAFETY: the loop walks the list of a valid pool.
         unsafe {
             let mut cleanup = (*self.as_ptr()).cleanup;
             while !cleanup.is_null() {

@@ -22,11 +22,12 @@ impl Request {
         NonNull::new(r).map(Self)
     }
 
-    /// As [`Self::from_ptr`], where nginx itself calls: each of its requests pays for what is looked at here.
+    /// Does the same as [`Self::from_ptr`] without its check, for calls from nginx: each of its
+    /// requests would pay for that.
     ///
     /// # Safety
     ///
-    /// As there, and `r` is not null.
+    /// The same as for [`Self::from_ptr`], and `r` is not null.
     #[inline]
     pub unsafe fn from_nginx(r: *mut ngx_http_request_t) -> Self {
         // SAFETY: by this function's contract.
@@ -49,56 +50,60 @@ impl Request {
     /// The log of the request's connection.
     #[inline]
     pub fn log(self) -> Log {
-        // SAFETY: a live request has a connection, and that a log.
+        // SAFETY: a live request has a connection, and the connection has a log.
         unsafe { Log::from_ptr((*(*self.as_ptr()).connection).log).unwrap_unchecked() }
     }
 
-    /// The request that the client sent, of which this may be a subrequest.
+    /// The request that the client sent; a subrequest belongs to it.
     pub fn main(self) -> Self {
         // SAFETY: `r->main` is never null.
         unsafe { Self(NonNull::new_unchecked((*self.as_ptr()).main)) }
     }
 
-    /// Whether nginx made this request inside another.
+    /// Returns whether nginx made this request inside another one.
     #[inline]
     pub fn is_subrequest(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { (*self.as_ptr()).main != self.as_ptr() }
     }
 
-    /// Whether this is what the Lua module makes where there is no request: a timer, `init_worker_by_lua`. It has no client, and
-    /// of a request only what Lua itself needs.
+    /// Returns whether the Lua module made this request where there is none: in a timer, or in
+    /// `init_worker_by_lua`. Such a request has no client, and only the parts that Lua itself
+    /// needs.
     #[inline]
     pub fn is_fake(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract, and every request has a connection.
+        // SAFETY: the request is valid by the handle's contract, and every request has a
+        // connection.
         unsafe { (*(*self.as_ptr()).connection).fd == -1 }
     }
 
-    /// Whether nginx itself redirected the request (`error_page`, `try_files`, `index`).
+    /// Returns whether nginx itself redirected the request (`error_page`, `try_files`, `index`).
     #[inline]
     pub fn is_internal(self) -> bool {
         self.internal_bit() != 0
     }
 
-    /// Whether nginx may have forgotten what modules stored of this request: an internal redirect does that, and a header filter
-    /// that answers with a page instead of the response (`ngx_http_filter_finalize_request`), as `If-Match` makes nginx do.
+    /// Returns whether nginx may have cleared the modules' contexts of this request. An internal
+    /// redirect clears them; so does a header filter that answers with a page instead of the
+    /// response (`ngx_http_filter_finalize_request`), as nginx does for `If-Match`.
     #[inline]
     pub fn may_have_lost_contexts(self) -> bool {
         self.is_internal() || self.filter_finalize_bit() != 0
     }
 
-    /// The module's own data of this request.
+    /// The module's context of this request.
     ///
     /// # Safety
     ///
-    /// `T` is what the module stored with [`Self::set_module_ctx`].
+    /// `T` is the type that the module stored with [`Self::set_module_ctx`].
     #[inline]
     pub unsafe fn module_ctx<T>(self, module: *const ngx_module_t) -> *mut T {
         // SAFETY: a module's `ctx_index` is a valid index of `r->ctx`.
         unsafe { (*(*self.as_ptr()).ctx.add((*module).ctx_index as usize)).cast() }
     }
 
-    /// Stores the module's own data of this request, until [`Self::may_have_lost_contexts`].
+    /// Stores the module's context of this request; it stays until
+    /// [`Self::may_have_lost_contexts`].
     ///
     /// # Safety
     ///
@@ -112,7 +117,7 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// `T` is what the module's `create_loc_conf` answers.
+    /// `T` is what the module's `create_loc_conf` returns.
     #[inline]
     pub unsafe fn loc_conf<T>(self, module: *const ngx_module_t) -> *mut T {
         // SAFETY: a module's `ctx_index` is a valid index of `r->loc_conf`.
@@ -123,7 +128,7 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// `T` is what the module's `create_main_conf` answers.
+    /// `T` is what the module's `create_main_conf` returns.
     #[inline]
     pub unsafe fn main_conf<T>(self, module: *const ngx_module_t) -> *mut T {
         // SAFETY: a module's `ctx_index` is a valid index of `r->main_conf`.
@@ -137,11 +142,11 @@ impl Request {
 
     /// The method as the client wrote it.
     pub fn method<'a>(self) -> &'a [u8] {
-        // SAFETY: the request is valid, the string in its buffers.
+        // SAFETY: the request is valid; the string is in its buffers.
         unsafe { string::bytes((*self.as_ptr()).method_name) }
     }
 
-    /// Sets the method; nginx's own number follows.
+    /// Sets the method, and nginx's number for it.
     pub fn set_method(self, name: &[u8]) -> Result<(), AllocError> {
         let number =
             METHODS.iter().find(|(known, _)| *known == name).map_or(sys::NGX_HTTP_UNKNOWN, |(_, number)| *number);
@@ -154,19 +159,19 @@ impl Request {
         Ok(())
     }
 
-    /// Whether the method is HEAD, by which nginx tells whether a body follows the header.
+    /// Returns whether the method is HEAD: nginx then sends no body after the header.
     pub fn is_head(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { (*self.as_ptr()).method as u32 == sys::NGX_HTTP_HEAD }
     }
 
-    /// Runs something for which nginx sees HEAD, or else another method, in the request.
+    /// Runs a function while nginx sees HEAD, or else another method, in the request.
     pub fn with_head<R>(self, head: bool, run: impl FnOnce(Self) -> R) -> R {
         if self.is_head() == head {
             return run(self);
         }
         let r = self.as_ptr();
-        // SAFETY: the request is valid by the handle's contract, and nothing that runs here frees it.
+        // SAFETY: the request is valid by the handle's contract, and `run` does not free it.
         unsafe {
             let method = (*r).method;
             (*r).method = if head { sys::NGX_HTTP_HEAD } else { sys::NGX_HTTP_GET } as _;
@@ -176,13 +181,13 @@ impl Request {
         }
     }
 
-    /// Whether nginx has an upstream for the request, or had one.
+    /// Returns whether nginx has, or had, an upstream for the request.
     pub fn has_upstream(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { !(*self.as_ptr()).upstream.is_null() }
     }
 
-    /// Whether only the response's header is wanted.
+    /// Returns whether only the response's header is wanted.
     #[inline]
     pub fn header_only(self) -> bool {
         self.header_only_bit() != 0
@@ -201,7 +206,7 @@ impl Request {
     /// The path and arguments as the client wrote them, or as [`Self::set_target`] left them.
     #[inline]
     pub fn unparsed_uri<'a>(self) -> &'a [u8] {
-        // SAFETY: the request is valid, the string in its buffers.
+        // SAFETY: the request is valid; the string is in its buffers.
         unsafe { string::bytes((*self.as_ptr()).unparsed_uri) }
     }
 
@@ -217,14 +222,14 @@ impl Request {
         unsafe { string::bytes((*self.as_ptr()).args) }
     }
 
-    /// The host the client asked for, without the port; empty if it named none.
+    /// The host that the client asked for, without the port; empty if it named none.
     #[inline]
     pub fn host<'a>(self) -> &'a [u8] {
-        // SAFETY: the request is valid, the string in its pool.
+        // SAFETY: the request is valid; the string is in its pool.
         unsafe { string::bytes((*self.as_ptr()).headers_in.server) }
     }
 
-    /// Whether the request has a body to come.
+    /// Returns whether the request has a body that is still to be read.
     #[inline]
     pub fn has_body(self) -> bool {
         // SAFETY: the request is valid by the handle's contract.
@@ -234,7 +239,8 @@ impl Request {
         }
     }
 
-    /// An HTTP/2 request without a length says by its stream whether a body follows, or has come meanwhile.
+    /// Returns whether an HTTP/2 request without a length has a body that will come, or has come
+    /// meanwhile: its stream says so.
     #[cfg(ngx_feature = "http_v2")]
     unsafe fn http2_body_to_come(self) -> bool {
         // SAFETY: `r->stream` is null or valid.
@@ -251,30 +257,30 @@ impl Request {
         false
     }
 
-    /// Whether the response's header is already on its way.
+    /// Returns whether the response's header has been sent.
     #[inline]
     pub fn header_sent(self) -> bool {
         self.header_sent_bit() != 0
     }
 
-    /// Whether the client's connection stays open after the response.
+    /// Returns whether the client's connection stays open after the response.
     #[inline]
     pub fn keepalive(self) -> bool {
         self.keepalive_bit() != 0
     }
 
-    /// Lets nginx close the client's connection after the response, or not.
+    /// Sets whether the client's connection stays open after the response.
     pub fn set_keepalive(self, keepalive: bool) {
         self.set_keepalive_bit(keepalive.into())
     }
 
-    /// Whether the response is sent in chunks.
+    /// Returns whether the response is sent in chunks.
     #[inline]
     pub fn chunked(self) -> bool {
         self.chunked_bit() != 0
     }
 
-    /// Drops what is left of the request's body.
+    /// Discards the rest of the request's body.
     pub fn discard_body(self) -> ngx_int_t {
         // SAFETY: the request is valid by the handle's contract.
         unsafe { sys::ngx_http_discard_request_body(self.as_ptr()) }
@@ -314,7 +320,7 @@ impl Request {
         unsafe { sys::ngx_http_finalize_request(self.as_ptr(), rc) }
     }
 
-    /// Whether this is what follows the response: the location that `post_action` names.
+    /// Returns whether this request runs the location that `post_action` names, after the response.
     #[inline]
     pub fn is_post_action(self) -> bool {
         self.post_action_bit() != 0
@@ -340,7 +346,8 @@ impl Request {
         unsafe { (*self.as_ptr()).read_event_handler = Some(sys::ngx_http_block_reading) }
     }
 
-    /// Lets the phases go on at the handler that suspended them. Only from an event of nginx's loop: the request may be gone after.
+    /// Continues the phases at the handler that suspended them. Call it only from an event of
+    /// nginx's loop, because it may free the request.
     pub fn resume_phases(self) {
         let r = self.as_ptr();
         // SAFETY: the request is valid and suspended; its connection outlives it.
@@ -353,10 +360,10 @@ impl Request {
         }
     }
 
-    /// Lets the phases go on from inside an event of nginx's that takes care of what is posted.
+    /// Continues the phases inside an event of nginx's that runs posted requests itself.
     pub fn run_phases(self) {
         let r = self.as_ptr();
-        // SAFETY: the request is valid and suspended in a phase handler of ours.
+        // SAFETY: the request is valid, and a phase handler of this module suspended it.
         unsafe {
             self.set_preserve_body_bit(1);
             (*r).write_event_handler = Some(sys::ngx_http_core_run_phases);
@@ -364,7 +371,8 @@ impl Request {
         }
     }
 
-    /// Lets nginx go on sending the response, from an event of its loop. The request may be gone after.
+    /// Makes nginx continue sending the response, from an event of its loop. It may free the
+    /// request.
     pub fn resume_writing(self) {
         let r = self.as_ptr();
         // SAFETY: the request is valid; its connection outlives it.
@@ -377,34 +385,38 @@ impl Request {
         }
     }
 
-    /// Whether a response of that status, to this request, has a body.
+    /// Returns whether a response with this status, to this request, has a body.
     #[inline]
     pub fn expects_body(self) -> bool {
         !self.is_head() && !self.header_only() && self.status() >= 200 && !matches!(self.status(), 204 | 304)
     }
 
-    /// Tells nginx that a filter of ours holds part of the response, so that it does not take it for sent.
+    /// Tells nginx whether a filter of this module holds part of the response, so that nginx does
+    /// not take the response as sent.
     pub fn set_buffered(self, buffered: bool) {
-        // One of the four bits that `ngx_http_request_t` has; nginx's image filter uses it, too.
+        // One of the four bits of `ngx_http_request_t`; nginx's image filter uses it, too.
         const BIT: u32 = 0x08;
         let other = self.buffered_bits() & !BIT;
         self.set_buffered_bits(other | if buffered { BIT } else { 0 });
     }
 
-    /// Whether part of the response is on its way to the client: in filters after ours, or waiting for the connection.
+    /// Returns whether part of the response is on its way to the client: in the filters after this
+    /// module's, or waiting for the connection.
     pub fn is_sending(self) -> bool {
         // SAFETY: a live request has a connection.
         unsafe { (*(*self.as_ptr()).connection).buffered() != 0 || !(*self.as_ptr()).postponed.is_null() }
     }
 
-    /// Whether a filter needs the body in memory, and in memory that it may write to.
+    /// Returns whether a filter needs the body in memory, and whether it needs memory that it may
+    /// write to.
     pub fn filters_need(self) -> (bool, bool) {
         let in_memory = self.filter_need_in_memory_bit() | self.main().main_filter_need_in_memory_bit();
         (in_memory != 0, self.filter_need_temporary_bit() != 0)
     }
 
-    /// Whether what goes to the client waits for the client, or for a subrequest that comes before: more of it would only wait as
-    /// well. Not so where a filter has taken it all and keeps it to compress it, say, and nothing would call for more.
+    /// Returns whether output waits for the client, or for an earlier subrequest: more output would
+    /// only wait as well. Returns false if a filter has taken everything and keeps it, for example
+    /// to compress it, because nothing else would ask for more output then.
     pub fn is_blocked(self) -> bool {
         const FOR_CLIENT: u32 = sys::NGX_HTTP_WRITE_BUFFERED | sys::NGX_HTTP_V2_BUFFERED;
         // SAFETY: a live request has a connection.
@@ -413,9 +425,11 @@ impl Request {
         }
     }
 
-    /// Stops the time in which the client must take something (`send_timeout`), while there is nothing for it to take.
+    /// Stops the timeout in which the client must accept data (`send_timeout`), while there are no
+    /// data for it.
     pub fn stop_send_timeout(self) {
-        // SAFETY: a live request has a connection, and that a write event; the timer is in nginx's tree if it is set.
+        // SAFETY: a live request has a connection, and the connection has a write event; if the
+        // timer is set, it is in nginx's tree.
         unsafe {
             let write = (*(*self.as_ptr()).connection).write;
             // A delayed event waits for `limit_rate`, not for the client.
@@ -425,7 +439,7 @@ impl Request {
         }
     }
 
-    /// Lets no range of the response be cut out: its bytes are not what the client knows.
+    /// Forbids cutting ranges out of the response, whose bytes are not those that the client knows.
     pub fn forbid_ranges(self) {
         self.set_allow_ranges_bit(0);
         self.set_single_range_bit(0);

@@ -1,4 +1,4 @@
-/* The bit-fields of ngx_http_request_t, as the compiler that nginx is made for lays them out: see request_bits.rs. */
+/* The bit-fields of ngx_http_request_t, in the layout of nginx's compiler: see request_bits.rs. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>

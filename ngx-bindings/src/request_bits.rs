@@ -1,8 +1,9 @@
-//! The bit-fields of `ngx_http_request_t`, by way of C.
+//! The bit-fields of `ngx_http_request_t`, read and written in C.
 //!
-//! nginx-sys has them too, in places of bindgen's reckoning, and bindgen (0.72) takes the first of a row of bit-fields for aligned.
-//! Since nginx 1.29 they follow a member of two bytes, `port`: from `uri_changes` on, all are then two bits further than bindgen
-//! says. So use those of nginx-sys for a request nowhere.
+//! Do not use nginx-sys's accessors for a request's bit-fields. bindgen (0.72) computes their
+//! places, and takes the first of a row of bit-fields as aligned. Since nginx 1.29 the row follows
+//! a member of two bytes, `port`, so from `uri_changes` on all fields are two bits further than
+//! bindgen says.
 
 use nginx_sys::ngx_http_request_t;
 
@@ -24,7 +25,7 @@ macro_rules! bits {
                 }
             )+
             $(
-                /// What has no room in the field's bits is lost.
+                /// Bits that do not fit into the field are lost.
                 #[inline]
                 pub(crate) fn $set(self, value: u32) {
                     // SAFETY: the request is valid by the handle's contract.

@@ -1,4 +1,4 @@
-//! `ngx_resolver.h`: host names to addresses, by the `resolver` directive.
+//! `ngx_resolver.h`: resolves host names with the `resolver` directive.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
@@ -19,18 +19,18 @@ use crate::{Request, cycle, rc, string};
 pub struct Resolver {
     resolver: NonNull<ngx_resolver_t>,
     timeout: ngx_msec_t,
-    /// Whether a worker that is told to quit does not wait for answers.
+    /// Whether a worker that is told to quit does not wait for the answers.
     is_cancelable: bool,
 }
 
-/// Why a name has no address.
+/// Why a name was not resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolveError {
     /// There is no `resolver` directive.
     NoResolver,
-    /// nginx has no memory for the question.
+    /// nginx had no memory for the query.
     NoMemory,
-    /// What the server said, or that it said nothing.
+    /// The server's error, or that it did not answer.
     Failed(String),
 }
 
@@ -49,13 +49,14 @@ impl std::error::Error for ResolveError {}
 impl Resolver {
     /// The resolver of the location that the request is in.
     pub fn of(request: Request) -> Option<Self> {
-        // SAFETY: the core module has a configuration of every location.
+        // SAFETY: the core module has a configuration for every location.
         unsafe { Self::from_conf(request.loc_conf(&raw const sys::ngx_http_core_module), false) }
     }
 
-    /// The resolver of `http`, for what has no request: a worker that is told to quit does not wait for its answers.
+    /// The resolver of `http`, for work without a request. A worker that is told to quit does not
+    /// wait for its answers.
     pub fn of_http() -> Option<Self> {
-        // SAFETY: as above; `http` has a location configuration of its own.
+        // SAFETY: the same; `http` has a location configuration of its own.
         unsafe { Self::from_conf(cycle::http_loc_conf(&raw const sys::ngx_http_core_module), true) }
     }
 
@@ -68,11 +69,11 @@ impl Resolver {
         Some(Self { resolver: NonNull::new(conf.resolver)?, timeout: conf.resolver_timeout, is_cancelable })
     }
 
-    /// Looks a name up; the port of the addresses is 0.
+    /// Resolves a name; the port of the addresses is 0.
     ///
     /// # Errors
     ///
-    /// When no question could be asked.
+    /// When the query could not be made.
     pub fn resolve(self, name: &str) -> Result<Resolving, ResolveError> {
         // SAFETY: the resolver lives as long as the configuration.
         let ctx = unsafe { sys::ngx_resolve_start(self.resolver.as_ptr(), std::ptr::null_mut()) };
@@ -87,8 +88,8 @@ impl Resolver {
             waker: RefCell::default(),
             answer: RefCell::default(),
         });
-        // SAFETY: the context is nginx's until the handler or `Resolving::drop` says it is done; the name and the question live
-        // that long. On an error nginx has freed the context.
+        // SAFETY: nginx keeps the context until the handler or `Resolving::drop` ends it; the name
+        // and the query live that long. On an error nginx has freed the context.
         unsafe {
             let ctx = ctx.as_ptr();
             (*ctx).name = string::borrowed(question.name.as_bytes());
@@ -107,13 +108,13 @@ impl Resolver {
 
 struct Question {
     name: Box<str>,
-    /// None once nginx has let go of it.
+    /// `None` once nginx has freed it.
     ctx: Cell<Option<NonNull<ngx_resolver_ctx_t>>>,
     waker: RefCell<Option<Waker>>,
     answer: RefCell<Option<Result<Vec<Address>, ResolveError>>>,
 }
 
-/// The answer to come. Dropping it takes the question back.
+/// A query that waits for its answer. Dropping it cancels the query.
 pub struct Resolving(Rc<Question>);
 
 impl Future for Resolving {
@@ -133,15 +134,17 @@ impl Future for Resolving {
 impl Drop for Resolving {
     fn drop(&mut self) {
         if let Some(ctx) = self.0.ctx.take() {
-            // SAFETY: the handler has not run, so the context is still nginx's and ours.
+            // SAFETY: the handler has not run, so the context is still alive.
             unsafe { sys::ngx_resolve_name_done(ctx.as_ptr()) }
         }
     }
 }
 
-/// May be called from within `ngx_resolve_name`, for a name that nginx still knows.
+/// Handles the answer. nginx may call it from within `ngx_resolve_name`, for a name that it has
+/// cached.
 unsafe extern "C" fn on_answer(ctx: *mut ngx_resolver_ctx_t) {
-    // SAFETY: `resolve` stored the question there, which outlives the context; nginx's addresses live until it is done.
+    // SAFETY: `resolve` stored the query there, which outlives the context; nginx's addresses live
+    // until it is done.
     unsafe {
         let question = &*(*ctx).data.cast::<Question>();
         let answer = match (*ctx).state {

@@ -1,9 +1,9 @@
-//! `ngx_connection.h`: a connection without a socket, by which nginx says that the worker shuts
-//! down.
+//! `ngx_connection.h`: a connection without a socket, through which nginx reports that the worker
+//! shuts down.
 //!
 //! nginx calls the read handler of each idle connection when a worker is told to quit, and that of
-//! every connection when `worker_shutdown_timeout` is over. The timers of lua-nginx-module learn of
-//! the end of a worker in the same way.
+//! every connection when `worker_shutdown_timeout` is over. The timers of lua-nginx-module use the
+//! same way to learn that the worker ends.
 
 use std::ptr::NonNull;
 
@@ -13,16 +13,16 @@ use crate::Log;
 use crate::channel::EventHandler;
 use crate::pool::AllocError;
 
-/// What nginx says to a [`ShutdownWatch`].
+/// The events that nginx reports to a [`ShutdownWatch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// The worker is told to quit: it takes no more connections.
+    /// The worker is told to quit: it accepts no more connections.
     Begun,
-    /// `worker_shutdown_timeout` is over: nginx closes what is open.
+    /// `worker_shutdown_timeout` is over: nginx closes all open connections.
     TimedOut,
 }
 
-/// Calls a handler when the worker shuts down. It takes one of `worker_connections`.
+/// Calls a handler when the worker shuts down. A watch takes one of `worker_connections`.
 pub struct ShutdownWatch(NonNull<ngx_connection_t>);
 
 impl ShutdownWatch {
@@ -33,7 +33,7 @@ impl ShutdownWatch {
     /// When no connection is free.
     pub fn new(handler: EventHandler, log: Log) -> Result<Self, AllocError> {
         // SAFETY: called in a process with nginx's event loop. The connection is in no event queue,
-        // so nobody but `drop` frees it.
+        // so only `drop` frees it.
         let connection = keep_first_file(|| unsafe { sys::ngx_get_connection(FILE, log.as_ptr()) });
         let connection = NonNull::new(connection).ok_or(AllocError)?;
         // SAFETY: nginx has made the connection and its events.
@@ -62,7 +62,7 @@ impl Drop for ShutdownWatch {
     }
 }
 
-/// What a handler is called for.
+/// Returns the event that a handler is called for.
 ///
 /// # Safety
 ///
@@ -73,19 +73,19 @@ pub unsafe fn shutdown(event: *mut ngx_event_t) -> Shutdown {
     if error == 0 { Shutdown::Begun } else { Shutdown::TimedOut }
 }
 
-/// The descriptor that a connection is got and freed with: nginx looks at it then, where the event
-/// method is select or poll.
+/// The descriptor that is passed when the connection is allocated and freed, because nginx uses it
+/// then if the event method is select or poll.
 const FILE: i32 = 0;
-/// The descriptor of a connection that is in use, and has none.
+/// The descriptor of a connection that is in use without a socket.
 const OPEN: i32 = -2;
-/// The descriptor of a connection that is free.
+/// The descriptor of a free connection.
 const FREE: i32 = -1;
 
-/// Runs `body`, which may put a connection in the place of descriptor [`FILE`], and puts back what
-/// was there.
+/// Runs `body`, which may overwrite the connection of descriptor [`FILE`], and restores that
+/// connection.
 fn keep_first_file<T>(body: impl FnOnce() -> T) -> T {
-    // SAFETY: `ngx_cycle` is valid where connections are; `files` is null, or has a place for each
-    // descriptor.
+    // SAFETY: `ngx_cycle` is valid whenever there are connections; `files` is null, or has a slot
+    // for each descriptor.
     let files = unsafe { (*sys::ngx_cycle).files };
     if files.is_null() {
         return body();

@@ -1,4 +1,4 @@
-//! `ngx_event_openssl.h`: TLS of connections to other servers.
+//! `ngx_event_openssl.h`: TLS for connections to other servers.
 
 use std::ffi::{CStr, CString, c_int};
 use std::fmt;
@@ -12,29 +12,29 @@ use nginx_sys::{self as sys, SSL, ngx_ssl_t};
 use crate::connection::{Connection, on_handshake};
 use crate::{Conf, Log, rc, string};
 
-/// What servers are trusted by, and with what limits: an `SSL_CTX`.
+/// The trusted certificates and the settings for TLS: an `SSL_CTX`.
 pub struct Tls {
     ssl: ngx_ssl_t,
     verify: bool,
 }
 
-/// What is asked of a server's certificate.
+/// The requirements for a server's certificate.
 #[derive(Clone, Debug)]
 pub struct Verify<'a> {
-    /// Whether it is checked at all.
+    /// Whether the certificate is checked.
     pub enabled: bool,
-    /// How many certificates may stand between the server's and a trusted one.
+    /// The most certificates that may stand between the server's and a trusted one.
     pub depth: u32,
-    /// A file of trusted certificates; without one, those of the system.
+    /// A file of trusted certificates; `None` uses those of the system.
     pub trusted: Option<&'a [u8]>,
 }
 
-/// Why there is no TLS with a server.
+/// Why TLS with a server failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsError {
     /// The certificate is valid, but not for this server.
     HostMismatch,
-    /// The certificate is not valid: OpenSSL's words.
+    /// The certificate is not valid; the text is OpenSSL's.
     Certificate(String),
     /// The handshake did not succeed; nginx has logged OpenSSL's reason.
     Handshake,
@@ -53,16 +53,17 @@ impl fmt::Display for TlsError {
 impl std::error::Error for TlsError {}
 
 impl Tls {
-    /// Reads what it needs while nginx reads its configuration, with the rights of the master. `None` if that fails; nginx has
-    /// logged why.
+    /// Loads certificates while nginx reads its configuration, with the rights of the master.
+    /// `None` if that fails; nginx has logged why.
     pub fn new(cf: Conf, verify: &Verify<'_>) -> Option<Self> {
-        // SAFETY: all zero is nginx's own way to start one.
+        // SAFETY: nginx also starts this struct with all zeros.
         let mut this = Self { ssl: unsafe { std::mem::zeroed() }, verify: verify.enabled };
         this.ssl.log = cf.log().as_ptr();
         let protocols = sys::NGX_SSL_TLSv1_2 | sys::NGX_SSL_TLSv1_3;
-        // A peer of ours may move what it wants to send between two tries, and may send a part of it.
+        // A task may move its data between two attempts to send, and may send a part of it.
         let mode = sys::SSL_MODE_ENABLE_PARTIAL_WRITE | sys::SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER;
-        // SAFETY: `ssl` is ours; the parser is nginx's; `ngx_ssl_create` made the context that the others take.
+        // SAFETY: `ssl` is this module's; the parser is nginx's; the other functions use the
+        // context that `ngx_ssl_create` made.
         unsafe {
             if sys::ngx_ssl_create(&raw mut this.ssl, protocols as _, ptr::null_mut()) != rc::OK {
                 return None;
@@ -92,16 +93,17 @@ impl Tls {
         Some(this)
     }
 
-    /// Whether servers' certificates are checked.
+    /// Returns whether servers' certificates are checked.
     pub fn verifies(&self) -> bool {
         self.verify
     }
 
-    /// Makes a connection a TLS one, to the server `name`, by one of `protocols` in ALPN's wire format (empty: not said).
+    /// Turns a connection into a TLS connection to the server `name`. Offers `protocols` by ALPN,
+    /// in its wire format; an empty list offers none.
     ///
     /// # Errors
     ///
-    /// When the handshake fails or the server's certificate is not good for that name.
+    /// When the handshake fails, or the server's certificate is not valid for that name.
     pub async fn handshake(
         &self,
         connection: &mut Connection,
@@ -118,10 +120,10 @@ impl Tls {
 
     fn prepare(&self, connection: &Connection, name: &str, protocols: &[u8], log: Log) -> Option<()> {
         let c_name = CString::new(name).ok()?;
-        // SAFETY: the connection is open and has a pool; nginx only reads `ssl`, and holds a reference of its own to the
-        // context; OpenSSL copies the name and the protocols.
+        // SAFETY: the connection is open and has a pool; nginx only reads `ssl`, and keeps its own
+        // reference to the context; OpenSSL copies the name and the protocols.
         unsafe {
-            // The log of the configuration is gone.
+            // The log from the configuration no longer exists.
             let mut ssl = self.ssl;
             ssl.log = log.as_ptr();
             if sys::ngx_ssl_create_connection(&raw mut ssl, connection.as_ptr(), sys::NGX_SSL_CLIENT as _) != rc::OK {
@@ -133,7 +135,7 @@ impl Tls {
             }
             let wanted = sys::SSL_get0_param(ssl);
             let done = match name.parse() {
-                // The name of a server is never an address: RFC 6066, section 3.
+                // SNI never names an address: RFC 6066, section 3.
                 Ok(IpAddr::V4(ip)) => sys::X509_VERIFY_PARAM_set1_ip(wanted, ip.octets().as_ptr(), 4),
                 Ok(IpAddr::V6(ip)) => sys::X509_VERIFY_PARAM_set1_ip(wanted, ip.octets().as_ptr(), 16),
                 Err(_) => {
@@ -146,7 +148,8 @@ impl Tls {
         }
     }
 
-    /// As nginx does, the handshake is let through and the result looked at then: so its name can be told.
+    /// Checks the certificate after the handshake, as nginx does: the handshake itself always goes
+    /// on, so that the fault can be named.
     fn check(&self, ssl: *mut SSL) -> Result<(), TlsError> {
         if !self.verify {
             return Ok(());
@@ -166,7 +169,7 @@ impl Tls {
 
 impl Drop for Tls {
     fn drop(&mut self) {
-        // SAFETY: the context is ours, or null; connections hold references of their own.
+        // SAFETY: the context is this module's, or null; connections have their own references.
         unsafe { sys::ngx_ssl_cleanup_ctx((&raw mut self.ssl).cast()) }
     }
 }
@@ -174,7 +177,8 @@ impl Drop for Tls {
 /// The protocol that the server chose by ALPN; empty if it chose none.
 pub fn alpn_selected(connection: &Connection) -> &[u8] {
     let (mut data, mut len) = (ptr::null(), 0);
-    // SAFETY: an open connection; `ssl` is null without TLS; the name lives as long as the connection.
+    // SAFETY: the connection is open; `ssl` is null without TLS; the name lives as long as the
+    // connection.
     unsafe {
         if (*connection.as_ptr()).ssl.is_null() {
             return &[];
@@ -184,16 +188,16 @@ pub fn alpn_selected(connection: &Connection) -> &[u8] {
     }
 }
 
-/// OpenSSL's half of a TLS connection.
+/// OpenSSL's part of a TLS connection.
 fn ssl_of(connection: &Connection) -> *mut SSL {
-    // SAFETY: `prepare` made it a TLS connection.
+    // SAFETY: `prepare` made this a TLS connection.
     unsafe { (*(*connection.as_ptr()).ssl).connection }
 }
 
 fn poll_handshake(connection: &mut Connection, started: &mut bool, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
     let c = connection.as_ptr();
-    // SAFETY: `prepare` made it a TLS connection. While the handshake lasts, nginx drives it by itself and calls the handler
-    // when it is over.
+    // SAFETY: `prepare` made this a TLS connection. During the handshake nginx drives the
+    // connection itself, and calls the handler when the handshake is over.
     unsafe {
         if (*(*c).ssl).handshaked() != 0 {
             return Poll::Ready(Ok(()));

@@ -2,7 +2,7 @@
 
 use nginx_sys::ngx_str_t;
 
-/// A string that points at `bytes`; valid as long as they are.
+/// A string that points at `bytes`, and is valid as long as they are.
 pub fn borrowed(bytes: &[u8]) -> ngx_str_t {
     ngx_str_t { len: bytes.len(), data: bytes.as_ptr().cast_mut() }
 }
@@ -20,7 +20,8 @@ pub unsafe fn bytes<'a>(s: ngx_str_t) -> &'a [u8] {
     unsafe { std::slice::from_raw_parts(s.data, s.len) }
 }
 
-/// Copies bytes to `into`, with a NUL behind: some of nginx's parsers know no length (that of Range, for one).
+/// Copies bytes to `into`, followed by a NUL, because some of nginx's parsers do not get a length
+/// (the one for Range, for example).
 ///
 /// # Safety
 ///

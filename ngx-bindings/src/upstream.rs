@@ -1,7 +1,8 @@
 //! `ngx_http_upstream.h`: the servers of an `upstream` block.
 //!
-//! Only as the configuration names them: how nginx spreads its own requests over them is in structures that belong to
-//! its balancing modules, some in shared memory under their locks.
+//! Only the servers' names and parameters from the configuration are read. How nginx spreads its
+//! own requests over them is kept in structures of its balancing modules, some of them in shared
+//! memory under their locks.
 
 use nginx_sys::{self as sys, ngx_http_upstream_main_conf_t, ngx_http_upstream_server_t, ngx_http_upstream_srv_conf_t};
 
@@ -11,22 +12,23 @@ use crate::{cycle, string};
 /// A `server` of an `upstream` block, or one of the addresses of its name.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// Where it listens.
+    /// The server's address.
     pub address: Address,
-    /// `weight`: its share.
+    /// `weight`: the server's share of requests.
     pub weight: u32,
-    /// `max_fails`: how many failures within `fail_timeout` take it out; 0 for never.
+    /// `max_fails`: the number of failures within `fail_timeout` that takes the server out; 0 for
+    /// never.
     pub max_fails: u32,
-    /// `fail_timeout`, in seconds: also how long it stays out.
+    /// `fail_timeout`, in seconds: the server also stays out for this long.
     pub fail_timeout: u64,
-    /// `backup`: only when no other can be had.
+    /// `backup`: whether the server is used only when no other can be.
     pub backup: bool,
 }
 
-/// The servers of a block that are not `down`; `None` if there is no block of that name.
+/// The servers of a block, except those that are `down`; `None` if there is no block of that name.
 pub fn servers(name: &str) -> Option<Vec<Server>> {
-    // SAFETY: the module's configuration and its arrays live as long as the cycle; an `upstream` block has `servers`, what a
-    // `proxy_pass` made without one has none.
+    // SAFETY: the module's configuration and its arrays live as long as the cycle. An `upstream`
+    // block has `servers`; a block that `proxy_pass` made implicitly does not.
     unsafe {
         let main: *mut ngx_http_upstream_main_conf_t =
             cycle::current_main_conf(&raw const sys::ngx_http_upstream_module);
@@ -41,7 +43,7 @@ pub fn servers(name: &str) -> Option<Vec<Server>> {
 
 /// # Safety
 ///
-/// `server` is of a configuration that lives.
+/// `server` belongs to a configuration that is alive.
 unsafe fn addresses(server: &ngx_http_upstream_server_t) -> Vec<Server> {
     if server.addrs.is_null() {
         return Vec::new();

@@ -1,13 +1,13 @@
-//! `ngx_http_parse.c`: the URI of a request, when it is not the client who says it.
+//! `ngx_http_parse.c`: a request's URI that does not come from the client.
 
 use nginx_sys::{self as sys, ngx_http_core_srv_conf_t, ngx_http_request_t, ngx_str_t};
 
 use crate::pool::AllocError;
 use crate::{Request, rc, string};
 
-/// What nginx makes of a path with arguments.
+/// The parts of a path with arguments, as nginx parses it.
 struct Target {
-    /// As it was written.
+    /// The target as it was given.
     unparsed: ngx_str_t,
     /// The path: decoded, without `.`, `..` and repeated slashes.
     uri: ngx_str_t,
@@ -17,12 +17,13 @@ struct Target {
 }
 
 impl Request {
-    /// Sets path and arguments, which begin with a slash and hold neither spaces nor control
-    /// characters. Answers false, and changes nothing, where nginx would refuse them of a client.
+    /// Sets path and arguments. `target` must begin with a slash and have neither spaces nor
+    /// control characters. Returns false, and changes nothing, if nginx would refuse it from a
+    /// client.
     ///
-    /// A new path is for nginx what `rewrite … break` makes it: the location keeps the request, but
-    /// its prefix is not cut off the path any more, and the path is escaped again where it is sent.
-    /// New arguments behind the path that there was are what `set $args` makes them.
+    /// nginx treats a new path as after `rewrite … break`: the location keeps the request, but its
+    /// prefix is no longer cut off the path, and the path is escaped again when it is sent. If only
+    /// the arguments are new, nginx treats them as after `set $args`.
     pub fn set_target(self, target: &[u8]) -> Result<bool, AllocError> {
         let Some(target) = self.parse_target(target)? else {
             return Ok(false);
@@ -48,13 +49,14 @@ impl Request {
         Ok(true)
     }
 
-    /// Parses as nginx does a request line's, in a request of its own: what nginx refuses leaves no trace.
+    /// Parses a target as nginx parses a request line, in a separate request: a target that nginx
+    /// refuses changes nothing.
     fn parse_target(self, target: &[u8]) -> Result<Option<Target>, AllocError> {
         let unparsed = self.pool().copy_terminated(target)?;
-        // SAFETY: all zero is a request that nothing was read of.
+        // SAFETY: an all-zero request is one that nothing has been read into.
         let mut scratch: ngx_http_request_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the request is valid; nginx's parsers use no more of `scratch` than is set here, and
-        // read one byte behind the URI, which is the NUL.
+        // SAFETY: the request is valid; nginx's parsers use only those parts of `scratch` that are
+        // set here, and read one byte behind the URI, which is the NUL.
         unsafe {
             scratch.connection = (*self.as_ptr()).connection;
             scratch.pool = self.pool().as_ptr();
@@ -69,13 +71,13 @@ impl Request {
         }
     }
 
-    /// As `ngx_http_process_request_uri`, which would end the request of a client.
+    /// Does what `ngx_http_process_request_uri` does, but does not end the request on an error.
     ///
     /// # Safety
     ///
-    /// `ngx_http_parse_uri` has read the request's URI, and found it good.
+    /// `ngx_http_parse_uri` has parsed the request's URI without an error.
     unsafe fn split_target(self, merge_slashes: bool) -> Result<bool, AllocError> {
-        // SAFETY: by this function's contract, the pointers are null or into the URI.
+        // SAFETY: by this function's contract, the pointers are null or point into the URI.
         unsafe {
             let r = self.as_ptr();
             let end = if (*r).args_start.is_null() { (*r).uri_end } else { (*r).args_start.sub(1) };
@@ -104,7 +106,7 @@ impl Request {
     }
 }
 
-/// The path of a URI that was not decoded.
+/// The path of a URI that has not been decoded.
 fn path(unparsed: &[u8]) -> &[u8] {
     let end = unparsed.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(unparsed.len());
     &unparsed[..end]

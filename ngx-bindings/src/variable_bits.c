@@ -1,4 +1,4 @@
-/* The bit-fields of ngx_variable_value_t: to bindgen's accessors, a length of 28 bits is a loop of 28 turns. */
+/* The bit-fields of ngx_variable_value_t. bindgen's accessors read 28 bits in a loop of 28 turns. */
 
 #include <ngx_config.h>
 #include <ngx_core.h>

@@ -6,7 +6,7 @@ use nginx_sys::{self as sys, ngx_hash_find, ngx_http_variable_t, ngx_http_variab
 
 use crate::{Request, string};
 
-// In variable_bits.c.
+// Defined in variable_bits.c.
 unsafe extern "C" {
     fn ngx_bindings_variable_has_value(value: *const ngx_http_variable_value_t) -> c_uint;
     fn ngx_bindings_variable_len(value: *const ngx_http_variable_value_t) -> c_uint;
@@ -16,11 +16,11 @@ unsafe extern "C" {
 /// Why a variable was not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetError {
-    /// There is none of that name.
+    /// There is no variable of that name.
     NotFound,
-    /// nginx does not let it be set.
+    /// nginx does not allow setting this variable.
     NotChangeable,
-    /// The value holds CR, LF or NUL, which would end a line where a configuration puts the variable
+    /// The value has CR, LF or NUL, which would end a line if the configuration puts the variable
     /// into a request, a response or a log.
     Unsafe,
     /// Out of memory.
@@ -28,13 +28,14 @@ pub enum SetError {
 }
 
 impl Request {
-    /// The value of a variable; `None` if there is none, or it has no value now.
+    /// The value of a variable; `None` if there is no such variable, or it has no value now.
     pub fn variable<'a>(self, name: &[u8]) -> Option<&'a [u8]> {
         let mut small = [0; 64];
         let mut large = Vec::new();
         let (lowcase, hash) = lowercase(name, &mut small, &mut large);
         let mut key = string::borrowed(lowcase);
-        // SAFETY: the request is valid; nginx only reads the name; a value lives in the request's pool or longer.
+        // SAFETY: the request is valid; nginx only reads the name; a value lives in the request's
+        // pool or longer.
         unsafe {
             let value = sys::ngx_http_get_variable(self.as_ptr(), &raw mut key, hash as _);
             if value.is_null() || ngx_bindings_variable_has_value(value) == 0 {
@@ -44,7 +45,7 @@ impl Request {
         }
     }
 
-    /// Sets a variable that the configuration, or a module, has declared as changeable.
+    /// Sets a variable that the configuration, or a module, has declared changeable.
     pub fn set_variable(self, name: &[u8], value: &[u8]) -> Result<(), SetError> {
         if value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')) {
             return Err(SetError::Unsafe);
@@ -53,7 +54,8 @@ impl Request {
         let mut large = Vec::new();
         let (lowcase, hash) = lowercase(name, &mut small, &mut large);
         let r = self.as_ptr();
-        // SAFETY: the request is valid, the hash was built with the configuration, an indexed variable's slot exists.
+        // SAFETY: the request is valid, the hash was built with the configuration, an indexed
+        // variable's slot exists.
         unsafe {
             let core = self.core_main_conf();
             let variable: *const ngx_http_variable_t =
@@ -91,7 +93,8 @@ unsafe fn value_bytes<'a>(value: *const ngx_http_variable_value_t) -> &'a [u8] {
     unsafe { string::bytes(sys::ngx_str_t { len: ngx_bindings_variable_len(value) as usize, data: (*value).data }) }
 }
 
-/// `name` in lower case, in `small` if it fits, and nginx's hash of that (`ngx_hash_key`).
+/// Writes `name` in lower case, to `small` if it fits there, and returns it with nginx's hash of it
+/// (`ngx_hash_key`).
 fn lowercase<'a>(name: &[u8], small: &'a mut [u8; 64], large: &'a mut Vec<u8>) -> (&'a mut [u8], usize) {
     let into = match small.get_mut(..name.len()) {
         Some(into) => into,
