@@ -9,10 +9,11 @@ use ngx_bindings::phase;
 use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
 use proxy_wasm_host::config::{PluginDeclaration, config_yaml, units};
 
-use super::configuration::{Attachment, BodyMode, CacheSetting, Declared, LocConf, MainConf, io_reason};
+use super::conf::{Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, io_reason};
 use super::guard::guard;
 use super::identity::main_module;
-use super::status;
+use super::pages;
+use super::worker::MainConf;
 
 /// The directives, in the order of the documentation.
 pub static mut COMMANDS: [ngx_command_t; 30] = [
@@ -58,11 +59,11 @@ type Handled = Result<(), String>;
 fn main_handler(
     cf: *mut ngx_conf_t,
     conf: *mut c_void,
-    body: impl FnOnce(Conf, &[&[u8]], &mut MainConf) -> Handled,
+    body: impl FnOnce(Conf, &[&[u8]], &mut HttpConf) -> Handled,
 ) -> *mut c_char {
     guard(CONF_ERROR, || {
         // SAFETY: nginx passes its parser and, for a main directive, what `create_main_conf` answered.
-        let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
+        let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut (*conf.cast::<MainConf>()).said) };
         let args = cf.args();
         main.enabled = true;
         match body(cf, &args[1..], main) {
@@ -76,13 +77,13 @@ fn main_handler(
 fn location_handler(
     cf: *mut ngx_conf_t,
     conf: *mut c_void,
-    body: impl FnOnce(Conf, &[&[u8]], &mut MainConf, &mut LocConf) -> Handled,
+    body: impl FnOnce(Conf, &[&[u8]], &mut HttpConf, &mut LocConf) -> Handled,
 ) -> *mut c_char {
     guard(CONF_ERROR, || {
         // SAFETY: nginx passes its parser, inside `http`, and what `create_loc_conf` answered for this level.
         let (cf, main, loc) = unsafe {
             let cf = Conf::from_ptr(cf);
-            (cf, &mut *cf.main_conf::<MainConf>(main_module()), &mut *conf.cast::<LocConf>())
+            (cf, &mut (*cf.main_conf::<MainConf>(main_module())).said, &mut *conf.cast::<LocConf>())
         };
         let args = cf.args();
         main.enabled = true;
@@ -123,7 +124,7 @@ extern "C" fn cmd_wasm_config(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: 
     })
 }
 
-fn declare(cf: Conf, main: &mut MainConf, plugin: PluginDeclaration, directive: &'static str) -> Handled {
+fn declare(cf: Conf, main: &mut HttpConf, plugin: PluginDeclaration, directive: &'static str) -> Handled {
     let path = cf.full_path(plugin.file.as_bytes()).ok_or("out of memory")?;
     main.declared.push(Declared { plugin, path, directive, place: cf.place() });
     Ok(())
@@ -160,7 +161,7 @@ extern "C" fn cmd_wasm_capabilities(cf: *mut ngx_conf_t, _: *mut ngx_command_t, 
     main_handler(cf, conf, |_, args, main| set_option(main, "capabilities", text(&args.join(&b','))?))
 }
 
-fn set_option(main: &mut MainConf, option: &str, value: &str) -> Handled {
+fn set_option(main: &mut HttpConf, option: &str, value: &str) -> Handled {
     main.overrides.set(option, value).map_err(|error| error.to_string())
 }
 
@@ -281,7 +282,7 @@ extern "C" fn cmd_proxy_wasm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *
 }
 
 /// `proxy_wasm NAME [CONF | conf_file=PATH];` or `proxy_wasm off;`.
-fn attach(cf: Conf, args: &[&[u8]], main: &mut MainConf, loc: &mut LocConf) -> Handled {
+fn attach(cf: Conf, args: &[&[u8]], main: &mut HttpConf, loc: &mut LocConf) -> Handled {
     let (name, configuration) = match *args {
         [b"off"] => {
             loc.off = true;
@@ -304,29 +305,28 @@ fn attach(cf: Conf, args: &[&[u8]], main: &mut MainConf, loc: &mut LocConf) -> H
         configuration: Arc::from(configuration),
         in_location: cf.block() & sys::NGX_HTTP_LOC_CONF != 0,
         place: cf.place(),
-        plugin: usize::MAX,
     });
     Ok(())
 }
 
 extern "C" fn cmd_wasm_shared_data(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
-    main_handler(cf, conf, |_, args, main| main.shared_settings.set_data(args))
+    main_handler(cf, conf, |_, args, main| main.zones.set_data(args))
 }
 
 extern "C" fn cmd_wasm_shared_queue(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
-    main_handler(cf, conf, |_, args, main| main.shared_settings.set_queues(args[0]))
+    main_handler(cf, conf, |_, args, main| main.zones.set_queues(args[0]))
 }
 
 extern "C" fn cmd_wasm_metrics_zone(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
-    main_handler(cf, conf, |_, args, main| main.shared_settings.set_metrics(args[0]))
+    main_handler(cf, conf, |_, args, main| main.zones.set_metrics(args[0]))
 }
 
 extern "C" fn cmd_wasm_metrics(cf: *mut ngx_conf_t, _: *mut ngx_command_t, _: *mut c_void) -> *mut c_char {
-    content_handler(cf, status::on_metrics)
+    content_handler(cf, pages::on_metrics)
 }
 
 extern "C" fn cmd_wasm_status(cf: *mut ngx_conf_t, _: *mut ngx_command_t, _: *mut c_void) -> *mut c_char {
-    content_handler(cf, status::on_status)
+    content_handler(cf, pages::on_status)
 }
 
 fn content_handler(cf: *mut ngx_conf_t, handler: phase::Handler) -> *mut c_char {

@@ -9,8 +9,8 @@ use std::mem::ManuallyDrop;
 
 use proxy_wasm_host::abi::Status;
 
-use super::calls::Connections;
-use super::told::Told;
+use super::connections::Connections;
+use super::log_limit::LogLimit;
 
 thread_local! {
     /// By name of plugin. They are few, and stay over reloads: what they count may outlive one. The
@@ -36,7 +36,7 @@ pub fn of_plugin(plugin: &str) -> usize {
 pub struct Account {
     plugin: Box<str>,
     used: Cell<usize>,
-    told: Told,
+    refusal_log: LogLimit,
     connections: Connections,
 }
 
@@ -59,7 +59,7 @@ impl Account {
             let new: &Self = Box::leak(Box::new(Self {
                 plugin: plugin.into(),
                 used: Cell::default(),
-                told: Told::default(),
+                refusal_log: LogLimit::default(),
                 connections: Connections::default(),
             }));
             accounts.push(new);
@@ -114,7 +114,7 @@ impl HostMemory {
         } else {
             return Ok(());
         };
-        if self.account.told.again() {
+        if self.account.refusal_log.is_due() {
             let plugin = &self.account.plugin;
             tracing::error!("plugin \"{plugin}\" is refused {bytes} bytes past {directive} ({limit})");
         }

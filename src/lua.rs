@@ -5,11 +5,9 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `installation` | whether the Lua file is ours, and of our version |
-//! | `plugins` | load and configure |
+//! | `plugins` | register, load and configure |
 //! | `requests` | the callbacks of a request |
 //! | `bodies` | those with a body |
-//! | `kept` | what Lua keeps of a body for plugins that pause |
 //! | `calls` | the HTTP calls that Lua makes for them |
 //! | `waiting` | a thread of Lua's that waits for a plugin |
 //! | `properties` | those of a request |
@@ -19,8 +17,6 @@
 mod answer;
 mod bodies;
 mod calls;
-mod installation;
-mod kept;
 mod plugins;
 mod properties;
 mod requests;
@@ -39,15 +35,9 @@ use ngx_bindings::string;
 use ngx_bindings::sys::ngx_str_t;
 use proxy_wasm_host::PluginContext;
 
-pub use calls::LuaCall;
-pub use installation::Installation;
-pub use kept::Kept;
-pub use waiting::Waiting;
-
-use super::configuration::{MainConf, Policy};
-use super::host::NginxHost;
-use super::request::Source;
-use super::vm::Vm;
+use super::conf::Policy;
+use super::context::{NginxHost, Source};
+use super::worker::{MainConf, Vm};
 
 /// The configuration of `http` that this process reads, or runs on. In `init_by_lua` there is no other way to it.
 static CURRENT: AtomicPtr<MainConf> = AtomicPtr::new(ptr::null_mut());

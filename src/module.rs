@@ -14,11 +14,14 @@ use ngx_bindings::lua::Lua;
 use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t};
 use ngx_bindings::{rc, slice};
 
-use super::configuration::{LocConf, MainConf};
+use super::conf::LocConf;
+use super::context::live;
 use super::guard::guard;
+use super::host::queue_events;
 use super::identity::main_module;
-use super::shared::queue_events;
-use super::{announce, calls, deadlines, directives, filters, live, log, lua, phases, unseen};
+use super::native::{filters, phases, unseen};
+use super::worker::{MainConf, announce, deadlines};
+use super::{directives, log, lua, task};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
@@ -128,7 +131,7 @@ extern "C" fn merge_loc_conf(cf: *mut ngx_conf_t, above: *mut c_void, conf: *mut
         unsafe {
             let cf = Conf::from_ptr(cf);
             let main = &*cf.main_conf::<MainConf>(main_module());
-            (*conf.cast::<LocConf>()).merge(&*above.cast::<LocConf>(), main);
+            (*conf.cast::<LocConf>()).merge(&*above.cast::<LocConf>(), main.attached());
             unseen::remember(cf, main, &*conf.cast::<LocConf>());
         }
         CONF_OK
@@ -162,7 +165,7 @@ extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
         let Some(main) = (unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_ref() }) else {
             return rc::OK;
         };
-        if main.enabled {
+        if main.said.enabled {
             // SAFETY: nginx passes a valid cycle, whose configuration it has read.
             if let Some(user) = unsafe { cycle::worker_user(cycle) } {
                 main.prepare_for_workers(user);
@@ -176,7 +179,7 @@ extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
             let (log, lua) = unsafe { (cycle::log_of(cycle), Lua::of(cycle)) };
             if let Some(log) = log {
                 announce::started(log, main);
-                if let Some(problem) = main.installation.check(lua, main.is_for_lua()) {
+                if let Some(problem) = main.installation.check(lua, main.said.is_for_lua()) {
                     log.write(Level::Error, problem.as_bytes());
                 }
             }
@@ -202,8 +205,8 @@ extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
             runtime.loads.count_inherited(stores);
             deadlines::resume(&runtime.engine);
         }
-        if !main.attachments.is_empty() {
-            main.worker().start(&main.attachments);
+        if !main.attached().is_empty() {
+            main.contexts().start(&main.said.attachments);
         }
         rc::OK
     })
@@ -214,10 +217,10 @@ extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
         live::finish_all();
         // SAFETY: nginx passes a valid cycle; null, or what `create_main_conf` answered.
         if let Some(main) = unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_mut() } {
-            drop(main.started_worker());
+            drop(main.take_contexts());
         }
         // nginx looks for connections that were left open next.
-        calls::shut_down();
+        task::shut_down();
         queue_events::stop();
     });
 }

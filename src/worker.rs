@@ -1,50 +1,24 @@
-//! The VMs and PluginContexts of one process: one VM per declared plugin, one PluginContext per `proxy_wasm` line.
+//! What the configuration became, in the master and in a worker.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `main_conf` | what nginx keeps for `http` |
+//! | `runtime` | engine, compiler, cache: how a plugin is loaded |
+//! | `vm` | one plugin in this process |
+//! | `contexts` | the PluginContexts of the native path |
+//! | `deadlines`, `pulse` | time for the deadlines of plugins, by a timer and its signal |
+//! | `installation` | whether the module's Lua file is there, and of its version |
+//! | `announce` | what the error log is told at start |
 
-use std::rc::Rc;
+pub mod announce;
+mod contexts;
+pub mod deadlines;
+mod installation;
+mod main_conf;
+mod pulse;
+mod runtime;
+pub mod vm;
 
-use proxy_wasm_host::PluginContext;
-
-use super::configuration::{Attachment, DeclaredPlugin, MainConf};
-use super::deadlines;
-use super::host::NginxHost;
-use super::vm::Vm;
-
-/// What the native path runs on. A worker of nginx has one thread, and so one of these.
-pub struct Worker {
-    /// By index of `proxy_wasm` line; dropped before the VMs they live in.
-    contexts: Vec<Rc<PluginContext<NginxHost>>>,
-}
-
-impl Worker {
-    /// Makes the contexts; nothing of a guest runs before [`Self::start`] or the first request.
-    pub fn new(main: &MainConf) -> Self {
-        let new = |declared: &DeclaredPlugin| {
-            Vm::new(declared.plugin.clone(), declared.policy.memory, main.client(), &main.shared)
-        };
-        let vms: Vec<_> = main.plugins.iter().map(new).collect();
-        let context = |attachment: &Attachment| vms[attachment.plugin].plugin_context(attachment.configuration.clone());
-        Self { contexts: main.attachments.iter().map(context).collect() }
-    }
-
-    /// Starts every attached plugin. What fails is logged, and tried again by the first request.
-    pub fn start(&self, attachments: &[Attachment]) {
-        if let Some(context) = self.contexts.first() {
-            deadlines::start(context.plugin().engine());
-        }
-        for (context, Attachment { name, place, .. }) in self.contexts.iter().zip(attachments) {
-            // A plugin may be attached many times: this says which of them the lines above are about.
-            match context.start() {
-                Ok(()) => {}
-                Err(failure) if failure.is_reported() => {
-                    tracing::error!("plugin \"{name}\" did not start for \"proxy_wasm\"{place}");
-                }
-                Err(failure) => tracing::error!("plugin \"{name}\" did not start for \"proxy_wasm\"{place}: {failure}"),
-            }
-        }
-    }
-
-    /// The PluginContext of a `proxy_wasm` line.
-    pub fn context(&self, attachment: usize) -> &Rc<PluginContext<NginxHost>> {
-        &self.contexts[attachment]
-    }
-}
+pub use main_conf::MainConf;
+pub use runtime::{DeclaredPlugin, Runtime};
+pub use vm::Vm;

@@ -18,15 +18,15 @@ use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::state::HttpCallResponse;
 
 use super::connect::{Candidates, Secure, balancer, connect};
-use super::connections::{self, Place};
 use super::error::CallError;
 use super::http2::{Http2, Http2Pool};
 use super::outgoing::Outgoing;
 use super::pool::{Http1, Key, Pool};
-use super::timer::{OnQuit, timeout};
 use super::transport::Transport;
+use crate::connections::{self, Place};
 use crate::host_memory::HostMemory;
-use crate::told::Told;
+use crate::log_limit::LogLimit;
+use crate::task::{OnQuit, timeout};
 
 /// What the calls of all plugins of a worker share.
 pub struct Client {
@@ -34,7 +34,7 @@ pub struct Client {
     response_limit: usize,
     /// `wasm_call_connections`.
     connection_limit: Option<usize>,
-    told: Told,
+    place_log: LogLimit,
     pool: Rc<Pool>,
     http2: Rc<Http2Pool>,
     /// By name of `upstream` block.
@@ -49,7 +49,7 @@ impl Client {
             tls,
             response_limit,
             connection_limit,
-            told: Told::default(),
+            place_log: LogLimit::default(),
             pool: Rc::default(),
             http2: Rc::default(),
             balancers: RefCell::default(),
@@ -188,7 +188,7 @@ impl Client {
     }
 
     fn tell_wait(&self, limit: usize) {
-        if self.told.again() {
+        if self.place_log.is_due() {
             tracing::warn!("calls of plugins wait: {limit} connections are in use (wasm_call_connections)");
         }
     }

@@ -19,12 +19,11 @@ use proxy_wasm_host::outgoing::metadata::{self, BadRequest};
 use proxy_wasm_host::outgoing::{Service, Status, limits};
 use proxy_wasm_host::pairs::PairsBuf;
 
-use super::caller::Caller;
 use super::client::Client;
 use super::connect::is_block;
 use super::error::CallError;
-use super::timer::timeout;
 use crate::host_memory::{Held, HostMemory};
+use crate::task::{OnQuit, timeout};
 
 pub use outbox::{NotSent, Outbox};
 
@@ -50,6 +49,30 @@ pub enum BadGrpcCall {
     Memory(abi::Status),
 }
 
+/// Whom what comes of a call is told: the context that made it. `id` is the call's.
+pub trait GrpcListener {
+    /// Whether a worker that is told to quit waits for the call.
+    fn on_quit(&self) -> OnQuit;
+
+    /// Whether the call is still under way: neither over, nor cancelled.
+    fn listens(&self, id: u32) -> bool;
+
+    /// The call is over: from here on its task runs to its end, whatever becomes of who made it.
+    fn finish(&self, id: u32);
+
+    /// `proxy_on_grpc_receive_initial_metadata`.
+    fn initial_metadata(&self, id: u32, metadata: PairsBuf);
+
+    /// `proxy_on_grpc_receive`.
+    fn message(&self, id: u32, message: Vec<u8>);
+
+    /// `proxy_on_grpc_receive_trailing_metadata`.
+    fn trailing_metadata(&self, id: u32, metadata: PairsBuf);
+
+    /// `proxy_on_grpc_close`.
+    fn closed(&self, id: u32, status: Status);
+}
+
 /// A call that was taken back while it was told of: nobody listens any more.
 struct Cancelled;
 
@@ -70,14 +93,14 @@ impl OutgoingGrpc {
     }
 
     /// Makes a unary call, and tells the plugin of its message or its failure.
-    pub async fn call(self, client: Rc<Client>, caller: Caller, id: u32) {
-        let exchange = timeout(self.timeout.unwrap_or(limits::DEFAULT_TIMEOUT), caller.on_quit(), async {
+    pub async fn call(self, client: Rc<Client>, listener: impl GrpcListener, id: u32) {
+        let exchange = timeout(self.timeout.unwrap_or(limits::DEFAULT_TIMEOUT), listener.on_quit(), async {
             let mut message = None;
             let mut received = |received| {
                 message = Some(received);
                 Ok(())
             };
-            let status = self.exchange(&client, &caller, id, &mut received).await;
+            let status = self.exchange(&client, &listener, id, &mut received).await;
             (status, message)
         });
         let (status, message) = match exchange.await {
@@ -85,33 +108,32 @@ impl OutgoingGrpc {
             Some((status, message)) => (status, message),
         };
         let Ok(status) = status else { return };
-        caller.finish(id);
+        listener.finish(id);
         match (status.is_ok(), message) {
-            (true, Some(message)) => caller.call(|plugin, http| plugin.on_grpc_receive(http, id, message)),
-            (true, None) => close(&caller, id, Status::internal("no message received")),
-            (false, _) => close(&caller, id, status),
+            (true, Some(message)) => listener.message(id, message),
+            (true, None) => listener.closed(id, Status::internal("no message received")),
+            (false, _) => listener.closed(id, status),
         }
     }
 
     /// Opens a stream, and tells the plugin of all that comes on it.
-    pub async fn stream(self, client: Rc<Client>, caller: Caller, id: u32) {
-        let mut received =
-            |message| tell(&caller, id, |caller| caller.call(|plugin, http| plugin.on_grpc_receive(http, id, message)));
-        if let Ok(status) = self.exchange(&client, &caller, id, &mut received).await {
-            caller.finish(id);
-            close(&caller, id, status);
+    pub async fn stream(self, client: Rc<Client>, listener: impl GrpcListener, id: u32) {
+        let mut received = |message| tell(&listener, id, || listener.message(id, message));
+        if let Ok(status) = self.exchange(&client, &listener, id, &mut received).await {
+            listener.finish(id);
+            listener.closed(id, status);
         }
     }
 
     async fn exchange(
         self,
         client: &Client,
-        caller: &Caller,
+        listener: &impl GrpcListener,
         id: u32,
         received: &mut dyn FnMut(Vec<u8>) -> Result<(), Cancelled>,
     ) -> Result<Status, Cancelled> {
         let connecting = client.http2(&self.service, self.memory, self.resolver);
-        let connected = timeout(limits::DEFAULT_TIMEOUT, caller.on_quit(), connecting).await;
+        let connected = timeout(limits::DEFAULT_TIMEOUT, listener.on_quit(), connecting).await;
         let connection = match connected.unwrap_or(Err(CallError::Timeout)) {
             Ok(connection) => connection,
             Err(error) => return Ok(Status::unavailable(&error)),
@@ -124,16 +146,14 @@ impl OutgoingGrpc {
         if let Some(status) = Status::of_fields(&head.headers) {
             // A response without a message has its trailers in its header.
             let metadata = metadata::received(&head.headers);
-            return tell_trailing(caller, id, metadata).map(|()| status);
+            return tell_trailing(listener, id, metadata).map(|()| status);
         }
         if let Some(status) = Status::of_http(head.status) {
             return Ok(status);
         }
         let metadata = metadata::received(&head.headers);
-        tell(caller, id, |caller| {
-            caller.call(|plugin, http| plugin.on_grpc_receive_initial_metadata(http, id, metadata))
-        })?;
-        receive(body, client.response_limit(), self.memory, caller, id, received).await
+        tell(listener, id, || listener.initial_metadata(id, metadata))?;
+        receive(body, client.response_limit(), self.memory, listener, id, received).await
     }
 }
 
@@ -142,7 +162,7 @@ async fn receive(
     mut body: Incoming,
     limit: usize,
     memory: HostMemory,
-    caller: &Caller,
+    listener: &impl GrpcListener,
     id: u32,
     received: &mut dyn FnMut(Vec<u8>) -> Result<(), Cancelled>,
 ) -> Result<Status, Cancelled> {
@@ -170,7 +190,7 @@ async fn receive(
             }
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {
-                    tell_trailing(caller, id, metadata::received(&trailers))?;
+                    tell_trailing(listener, id, metadata::received(&trailers))?;
                     return Ok(Status::of_fields(&trailers).unwrap_or_else(Status::missing));
                 }
             }
@@ -179,19 +199,15 @@ async fn receive(
     Ok(Status::missing())
 }
 
-fn tell_trailing(caller: &Caller, id: u32, metadata: PairsBuf) -> Result<(), Cancelled> {
-    tell(caller, id, |caller| caller.call(|plugin, http| plugin.on_grpc_receive_trailing_metadata(http, id, metadata)))
+fn tell_trailing(listener: &impl GrpcListener, id: u32, metadata: PairsBuf) -> Result<(), Cancelled> {
+    tell(listener, id, || listener.trailing_metadata(id, metadata))
 }
 
 /// Runs a callback, if the call was not cancelled in the one before.
-fn tell(caller: &Caller, id: u32, callback: impl FnOnce(&Caller)) -> Result<(), Cancelled> {
-    if !caller.holds(id) {
+fn tell(listener: &impl GrpcListener, id: u32, callback: impl FnOnce()) -> Result<(), Cancelled> {
+    if !listener.listens(id) {
         return Err(Cancelled);
     }
-    callback(caller);
-    if caller.holds(id) { Ok(()) } else { Err(Cancelled) }
-}
-
-fn close(caller: &Caller, id: u32, status: Status) {
-    caller.call(|plugin, http| plugin.on_grpc_close(http, id, status.code, status.message));
+    callback();
+    if listener.listens(id) { Ok(()) } else { Err(Cancelled) }
 }

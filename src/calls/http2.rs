@@ -9,11 +9,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use proxy_wasm_host::outgoing::limits;
 
-use super::executor::{NginxExecutor, Task, spawn};
 use super::grpc::Outbox;
 use super::pool::Key;
-use super::timer::{OnQuit, Sleep};
 use super::transport::Transport;
+use crate::task::{NginxExecutor, OnQuit, Sleep, Task, spawn};
 
 /// A connection of HTTP/2. It is closed when the pool and the last call on it let go of it.
 pub struct Http2 {

@@ -12,9 +12,8 @@ use ngx_bindings::inet::Address;
 use proxy_wasm_host::outgoing::limits;
 
 use super::body::CallBody;
-use super::executor::{Task, spawn};
-use super::timer::{OnQuit, Sleep};
 use super::transport::Transport;
+use crate::task::{OnQuit, Sleep, Task, spawn};
 
 /// Calls that may share a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

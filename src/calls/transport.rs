@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use ngx_bindings::connection::Connection;
 
-use super::connections::Place;
+use crate::connections::Place;
 
 /// A connection to a server, TLS or not.
 pub struct Transport {

@@ -7,8 +7,7 @@ use ngx_bindings::log::Level;
 use proxy_wasm_host::abi::{BufferType, Status};
 use proxy_wasm_host::host::{Buffers, Result};
 
-use super::super::body::Body;
-use super::RequestStream;
+use crate::context::{Body, RequestStream};
 
 impl Buffers for RequestStream {
     fn buffer_size(&self, buffer: BufferType) -> Result<usize> {

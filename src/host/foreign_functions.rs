@@ -13,9 +13,11 @@ use proxy_wasm_host::abi::{LogLevel, Status};
 use proxy_wasm_host::host::{ForeignFunctions, Logging, Origin, Result};
 use proxy_wasm_host::limits::HOST_NAME;
 
+use super::Caller;
 use super::http_calls::{log, resolver};
-use super::{NginxHost, RequestStream};
-use crate::calls::{Caller, Kind, spawn};
+use crate::calls::Kind;
+use crate::context::{NginxHost, RequestStream};
+use crate::task::spawn;
 
 impl ForeignFunctions<RequestStream> for NginxHost {
     fn call_foreign_function(

@@ -7,9 +7,10 @@ use proxy_wasm_host::host::{GrpcCall, GrpcCalls, Origin, Result};
 use proxy_wasm_host::outgoing::metadata::BadRequest;
 
 use super::http_calls::{log, resolver};
-use super::{NginxHost, RequestStream};
-use crate::calls::{BadGrpcCall, Kind, NotSent, Outbox, OutgoingGrpc, spawn};
+use crate::calls::{BadGrpcCall, Kind, NotSent, Outbox, OutgoingGrpc};
+use crate::context::{NginxHost, RequestStream};
 use crate::host_memory::HostMemory;
+use crate::task::spawn;
 
 impl GrpcCalls<RequestStream> for NginxHost {
     fn grpc_call(

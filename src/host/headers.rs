@@ -17,7 +17,8 @@ use proxy_wasm_host::pairs::Pairs;
 
 use self::request::{each_request_field, is_single, request_count};
 use self::response::{add_response, each_response_field, remove_response, response_count, set_response, status_of};
-use super::{OrStatus, RequestStream, trailers};
+use super::{OrStatus, trailers};
+use crate::context::RequestStream;
 
 pub use self::request::request_field;
 pub use self::response::{add_responses, response_field};

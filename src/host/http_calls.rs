@@ -9,10 +9,11 @@ use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{HttpCall, HttpCalls, Origin, Result};
 use proxy_wasm_host::state::HttpCallResponse;
 
-use super::{NginxHost, RequestStream};
-use crate::calls::{BadCall, CallError, Caller, Calls, Client, Kind, MAX_CALLS, Outgoing, spawn};
+use super::Caller;
+use crate::calls::{BadCall, CallError, Calls, Client, Kind, MAX_CALLS, Outgoing};
+use crate::context::{LuaCall, NginxHost, RequestStream};
 use crate::host_memory::HostMemory;
-use crate::lua::LuaCall;
+use crate::task::spawn;
 
 impl HttpCalls<RequestStream> for NginxHost {
     fn http_call(&mut self, origin: Origin<'_, RequestStream>, call: HttpCall<'_>) -> Result<u32> {
@@ -60,7 +61,10 @@ impl NginxHost {
         }
         match origin.stream {
             Some(stream) => Ok(Caller::http(stream, calls)),
-            None => Ok(Caller::plugin(&self.roots.get(origin.plugin_context).ok_or(Status::InternalFailure)?, calls)),
+            None => Ok(Caller::plugin(
+                &self.plugin_contexts.get(origin.plugin_context).ok_or(Status::InternalFailure)?,
+                calls,
+            )),
         }
     }
 
@@ -78,7 +82,7 @@ impl NginxHost {
 /// Leaves a call of a request to Lua, if Lua waits for its plugin.
 fn queue_for_lua(stream: &RequestStream, id: u32, call: &Rc<Outgoing>, client: &Client) -> Option<Rc<LuaCall>> {
     let ctx = stream.ctx();
-    let queued = ctx.waiting.calls.queue(stream.slot().index(), id, call, client)?;
+    let queued = ctx.lua_thread.calls.queue(stream.slot().index(), id, call, client)?;
     stream.request().log().print(
         Level::Notice,
         format_args!("send http request to {}, method: {}, timeout in ms: {}", call.uri(), call.method(), call.timeout),

@@ -7,18 +7,8 @@ use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{LocalResponse, Response, Result};
 use proxy_wasm_host::pairs::PairsBuf;
 
-use super::{RequestStream, headers, trailers};
-
-/// A checked answer, to be sent when the guest has returned.
-#[derive(Debug)]
-pub struct Answer {
-    /// HTTP status code.
-    pub status: u32,
-    /// Fields to add.
-    pub headers: PairsBuf,
-    /// May be empty.
-    pub body: Vec<u8>,
-}
+use super::{headers, trailers};
+use crate::context::{Answer, RequestStream};
 
 impl LocalResponse for RequestStream {
     fn send_local_response(&mut self, response: Response<'_>) -> Result {
@@ -60,11 +50,6 @@ impl Answer {
             headers.push(b"grpc-message", &percent_encode(response.body));
         }
         Self { status: 200, headers, body: Vec::new() }
-    }
-
-    /// A plain text, of the host's own.
-    pub fn text(status: u32, body: &[u8]) -> Self {
-        Self { status, headers: PairsBuf::default(), body: body.to_vec() }
     }
 
     /// Sends the answer from a phase handler; what it answers, the handler answers to nginx.

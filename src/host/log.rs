@@ -6,8 +6,8 @@ use ngx_bindings::{Log, cycle};
 use proxy_wasm_host::abi::LogLevel;
 use proxy_wasm_host::host::{Clocks, Logging};
 
-use super::super::log::{nginx_level, proxy_wasm_level};
-use super::{NginxHost, RequestStream};
+use crate::context::{NginxHost, RequestStream};
+use crate::log::{nginx_level, proxy_wasm_level};
 
 impl Logging<RequestStream> for NginxHost {
     fn log_level(&self, stream: Option<&RequestStream>) -> LogLevel {

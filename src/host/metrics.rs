@@ -4,7 +4,7 @@ use proxy_wasm_host::abi::MetricType;
 use proxy_wasm_host::host::{Metrics, Result};
 use proxy_wasm_host::shared::metrics::Kind;
 
-use super::NginxHost;
+use crate::context::NginxHost;
 
 impl Metrics for NginxHost {
     fn define_metric(&mut self, kind: MetricType, name: &[u8]) -> Result<u32> {

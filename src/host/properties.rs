@@ -10,9 +10,8 @@ use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{Properties, Result};
 use proxy_wasm_host::property::PropertyPath;
 
-use super::super::request::BodyOf;
-use super::RequestStream;
 use super::headers::{request_field, response_field};
+use crate::context::{BodyOf, RequestStream};
 
 /// A property's value, if there is one.
 pub type Value<'a> = Option<Cow<'a, [u8]>>;

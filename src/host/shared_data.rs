@@ -2,7 +2,7 @@
 
 use proxy_wasm_host::host::{Result, SharedData};
 
-use super::NginxHost;
+use crate::context::NginxHost;
 
 impl SharedData for NginxHost {
     fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32> {

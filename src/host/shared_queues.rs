@@ -2,13 +2,13 @@
 
 use proxy_wasm_host::host::{Result, SharedQueues};
 
-use super::NginxHost;
-use crate::shared::queue_events;
+use super::queue_events;
+use crate::context::NginxHost;
 
 impl SharedQueues for NginxHost {
     fn register_queue(&mut self, plugin_context: u32, vm_id: &[u8], name: &[u8]) -> Result<u32> {
         let queue = self.shared.get()?.queues.register(vm_id, name)?;
-        queue_events::register(&self.shared, queue, &self.roots, plugin_context);
+        queue_events::register(&self.shared, queue, &self.plugin_contexts, plugin_context);
         Ok(queue)
     }
 

@@ -3,7 +3,7 @@
 use proxy_wasm_host::abi::{Status, StreamType};
 use proxy_wasm_host::host::{Result, StreamControl};
 
-use super::RequestStream;
+use crate::context::RequestStream;
 
 impl StreamControl for RequestStream {
     fn continue_stream(&mut self, stream: StreamType) -> Result {

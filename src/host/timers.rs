@@ -7,15 +7,8 @@ use proxy_wasm_host::PluginContext;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{Result, Timers};
 
-use super::NginxHost;
-use crate::calls::{OnQuit, Sleep, Task, spawn};
-
-/// What calls a PluginContext again and again, until it is dropped.
-pub(super) struct Ticks {
-    /// In milliseconds.
-    pub period: u32,
-    _task: Task,
-}
+use crate::context::{NginxHost, Ticks};
+use crate::task::{OnQuit, Sleep, spawn};
 
 impl Timers for NginxHost {
     fn set_tick_period(&mut self, plugin_context: u32, period: u32) -> Result {
@@ -27,9 +20,9 @@ impl Timers for NginxHost {
             tracing::error!("a tick period can be set in a worker only, not while nginx reads its configuration");
             return Err(Status::InternalFailure);
         }
-        let context = self.roots.get(plugin_context).ok_or(Status::InternalFailure)?;
+        let context = self.plugin_contexts.get(plugin_context).ok_or(Status::InternalFailure)?;
         let task = spawn(OnQuit::Forget, tick(Rc::downgrade(&context), period));
-        self.ticks.insert(plugin_context, Ticks { period, _task: task });
+        self.ticks.insert(plugin_context, Ticks::new(period, task));
         Ok(())
     }
 }

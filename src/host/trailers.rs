@@ -7,7 +7,8 @@ use ngx_bindings::headers::Field;
 use proxy_wasm_host::host::Result;
 use proxy_wasm_host::pairs::Pairs;
 
-use super::{OrStatus, RequestStream};
+use super::OrStatus;
+use crate::context::RequestStream;
 
 /// How many there are: `num_trailers` of the callback.
 pub fn trailer_count(request: Request) -> u32 {

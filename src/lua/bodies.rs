@@ -7,15 +7,13 @@ use ngx_bindings::log::Level;
 use ngx_bindings::sys::ngx_http_request_t;
 use proxy_wasm_host::Callback;
 
-use super::kept::{Hold, Piece};
 use super::requests::{Outcome, on_http, on_http_outcome};
 use super::waiting;
 use super::{LuaPluginContext, bytes};
-use crate::body::Body;
+use crate::context::{Body, HeldPiece as Piece, Hold, RequestContext, Slot, Verdict};
 use crate::guard::guard;
 use crate::host::trailer_count;
-use crate::request::{RequestContext, Slot, Verdict};
-use crate::response;
+use crate::native::response;
 
 /// `proxy_on_request_body`.
 #[unsafe(no_mangle)]

@@ -5,165 +5,18 @@
 //! Lua's, which has asked here for calls to make. Lua asks where its thread may wait for a plugin. From everywhere else (the
 //! response's phases, the log phase, configure, ticks) the worker's own client calls; and so it does where `resty.http` cannot.
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::ffi::{c_char, c_int};
-use std::future::poll_fn;
-use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
+use std::rc::Rc;
 
 use ngx_bindings::Request;
-use ngx_bindings::resolver::Resolver;
 use ngx_bindings::sys::ngx_http_request_t;
 use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::state::HttpCallResponse;
 
 use super::{bytes, current};
-use crate::calls::{CallError, Client, OnQuit, Outgoing, Place, Target, timeout};
+use crate::calls::Outgoing;
+use crate::context::{CallDescription, LuaCall, LuaCalls, Reply, RequestContext};
 use crate::guard::guard;
-use crate::rarely::Rarely;
-use crate::request::RequestContext;
-
-/// The calls of one request that Lua makes. It holds none of them: they end with their tasks.
-#[derive(Default)]
-pub struct LuaCalls {
-    /// The slot whose plugin Lua's thread waits for, or is about to.
-    slot: Cell<Option<usize>>,
-    work: Rarely<Work>,
-}
-
-/// What there is to do for Lua, and what it does.
-#[derive(Default)]
-struct Work {
-    /// Lua has not asked for these yet.
-    queued: RefCell<VecDeque<Weak<LuaCall>>>,
-    /// These it makes: few, and none in most requests.
-    under_way: RefCell<Vec<Weak<LuaCall>>>,
-    /// What Lua reads a description from, until it asks for the next.
-    described: RefCell<Option<Description>>,
-}
-
-impl LuaCalls {
-    /// From now on Lua makes the calls of that slot's plugin.
-    pub fn serve(&self, slot: usize) {
-        self.slot.set(Some(slot));
-    }
-
-    /// Lua's thread goes on, and looks for no more calls.
-    pub fn stop(&self) {
-        self.slot.set(None);
-    }
-
-    /// Has Lua make a call; `None` if it will not, or cannot: `resty.http` sends no trailers, knows no `upstream` blocks, and
-    /// speaks no TLS over a socket in the file system.
-    pub fn queue(&self, slot: usize, id: u32, call: &Rc<Outgoing>, client: &Client) -> Option<Rc<LuaCall>> {
-        let can_be_made = match call.target {
-            Target::Upstream(_) => false,
-            Target::Unix(_) => call.tls_name.is_none(),
-            Target::Host(..) | Target::Ip(..) => true,
-        };
-        if self.slot.get() != Some(slot) || !can_be_made || call.has_trailers() {
-            return None;
-        }
-        // Lua's thread does not wait for a connection to become free; the worker's own client does.
-        let places = client.try_places(call.memory())?;
-        let call = Rc::clone(call);
-        let call = Rc::new(LuaCall {
-            id,
-            call,
-            reply: Cell::default(),
-            waker: Cell::default(),
-            places: Cell::new(Some(places)),
-        });
-        self.work.make().queued.borrow_mut().push_back(Rc::downgrade(&call));
-        Some(call)
-    }
-
-    fn next(&self) -> Option<Rc<LuaCall>> {
-        let work = self.work.get()?;
-        // Some may have been cancelled.
-        let call = std::iter::from_fn(|| work.queued.borrow_mut().pop_front()).find_map(|call| call.upgrade())?;
-        work.under_way.borrow_mut().push(Rc::downgrade(&call));
-        Some(call)
-    }
-
-    fn reply(&self, id: u32, reply: impl FnOnce(&Outgoing) -> Reply) {
-        let Some(work) = self.work.get() else { return };
-        let call = {
-            let mut under_way = work.under_way.borrow_mut();
-            // One that was cancelled is gone from the moment on.
-            under_way.retain(|call| call.strong_count() > 0);
-            let position = under_way.iter().position(|call| call.upgrade().is_some_and(|call| call.id == id));
-            position.and_then(|position| under_way.swap_remove(position).upgrade())
-        };
-        if let Some(call) = call {
-            call.reply.set(Some(reply(&call.call)));
-            if let Some(waker) = call.waker.take() {
-                waker.wake();
-            }
-        }
-    }
-}
-
-/// A call that Lua makes.
-pub struct LuaCall {
-    id: u32,
-    call: Rc<Outgoing>,
-    reply: Cell<Option<Reply>>,
-    waker: Cell<Option<Waker>>,
-    /// Until it is declined.
-    places: Cell<Option<(Place, Place)>>,
-}
-
-enum Reply {
-    Response(HttpCallResponse),
-    /// In the words of `resty.http`.
-    Failed(String),
-    /// There is no `resty.http`.
-    Declined,
-}
-
-impl LuaCall {
-    /// What comes of it, within the call's timeout; made by `client`, if Lua declines.
-    pub async fn response(&self, client: &Client, resolver: Option<Resolver>) -> Result<HttpCallResponse, CallError> {
-        let reply = poll_fn(|cx| match self.reply.take() {
-            Some(reply) => Poll::Ready(reply),
-            None => {
-                self.waker.set(Some(cx.waker().clone()));
-                Poll::Pending
-            }
-        });
-        match timeout(self.call.timeout, OnQuit::Wait, reply).await {
-            Some(Reply::Response(response)) => Ok(response),
-            Some(Reply::Failed(reason)) => Err(CallError::Lua(reason)),
-            Some(Reply::Declined) => {
-                drop(self.places.take());
-                client.call(&self.call, resolver, OnQuit::Wait).await
-            }
-            None => Err(CallError::Timeout),
-        }
-    }
-}
-
-/// What Lua is told of a call, where it does not lie in the call itself.
-struct Description {
-    call: Rc<LuaCall>,
-    host: String,
-    port: u16,
-    /// A line each, as `name:value`.
-    fields: Vec<u8>,
-}
-
-impl Description {
-    fn new(call: Rc<LuaCall>) -> Option<Self> {
-        let (host, port) = call.call.target.host_and_port(call.call.default_port())?;
-        let mut fields = Vec::new();
-        for (name, value) in call.call.headers() {
-            fields.extend_from_slice(&[name.as_str().as_bytes(), b":", value.as_bytes(), b"\n"].concat());
-        }
-        Some(Self { call, host, port, fields })
-    }
-}
 
 /// Bytes that Lua reads. It has `ngx_str_t` from elsewhere, if at all.
 #[repr(C)]
@@ -204,16 +57,16 @@ unsafe extern "C" fn ngx_http_proxy_wasm_next_call(r: *mut ngx_http_request_t, c
         // SAFETY: Lua passes the running request, and a place.
         let described = unsafe { calls_of(r) }.and_then(|calls| Some((calls, describe(calls.next()?)?)));
         let Some((calls, (description, to_make))) = described else { return 0 };
-        calls.work.make().described.replace(Some(description));
+        calls.keep_description(description);
         // SAFETY: as above.
         unsafe { call.write(to_make) };
         1
     })
 }
 
-fn describe(call: Rc<LuaCall>) -> Option<(Description, CallToMake)> {
+fn describe(call: Rc<LuaCall>) -> Option<(CallDescription, CallToMake)> {
     let client = current()?.client();
-    let description = Description::new(call)?;
+    let description = CallDescription::new(call)?;
     let LuaCall { id, call, .. } = &*description.call;
     let to_make = CallToMake {
         id: *id,
@@ -289,7 +142,7 @@ unsafe fn reply(r: *mut ngx_http_request_t, id: u32, reply: impl FnOnce(&Outgoin
 /// `r` is a valid request; what is answered lives as long.
 unsafe fn calls_of<'a>(r: *mut ngx_http_request_t) -> Option<&'a LuaCalls> {
     // SAFETY: by this function's contract.
-    Some(&RequestContext::of(unsafe { Request::from_ptr(r) }?)?.waiting.calls)
+    Some(&RequestContext::of(unsafe { Request::from_ptr(r) }?)?.lua_thread.calls)
 }
 
 fn response(status: u32, fields: &[u8], body: &[u8]) -> HttpCallResponse {

@@ -8,10 +8,26 @@ use std::sync::Arc;
 use ngx_bindings::cycle::{self, Process};
 
 use super::{LoadedPlugin, LuaPlugin, LuaPluginContext, bytes, current};
-use crate::configuration::{MainConf, Runtime};
-use crate::deadlines;
 use crate::guard::guard;
-use crate::vm::Vm;
+use crate::worker::{MainConf, Runtime, Vm, deadlines};
+
+/// Told by the Lua file when it is required.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn ngx_http_proxy_wasm_register(
+    version: *const c_char,
+    version_len: usize,
+    path: *const c_char,
+    path_len: usize,
+) {
+    // SAFETY: Lua passes strings of its own with their lengths.
+    let (version, path) = unsafe { (bytes(version, version_len), bytes(path, path_len)) };
+    guard((), || {
+        if let Some(main) = current() {
+            let (version, path) = (String::from_utf8_lossy(version), String::from_utf8_lossy(path));
+            main.installation.register(&version, &path);
+        }
+    });
+}
 
 /// Loads a plugin; null, and a line in the error log, if that fails.
 #[unsafe(no_mangle)]
@@ -66,7 +82,7 @@ impl LuaPlugin {
         if let Some(stores) = main.shared.stores() {
             runtime.loads.count(stores);
         }
-        let policy = main.policy(&self.name, &runtime.options);
+        let policy = main.said.policy(&self.name, &runtime.options);
         let vm = Vm::new(plugin, policy.memory, main.client(), &main.shared);
         Some(self.loaded.get_or_init(|| LoadedPlugin { vm, policy }))
     }

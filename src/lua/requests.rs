@@ -10,12 +10,11 @@ use proxy_wasm_host::abi::MapType;
 
 use super::LuaPluginContext;
 use super::waiting;
-use crate::configuration::BodyMode;
+use crate::conf::{BodyMode, LocConf};
+use crate::context::{Answer, RequestContext, Slot, Verdict};
 use crate::guard::guard;
-use crate::host::{Answer, header_count};
-use crate::phases::loc_conf;
-use crate::request::{RequestContext, Slot, Verdict};
-use crate::response;
+use crate::host::header_count;
+use crate::native::{self, response};
 
 /// What a callback wants Lua to do.
 #[derive(Clone, Copy)]
@@ -42,7 +41,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
             let request = ctx.request();
             let count = header_count(request, MapType::HttpRequestHeaders);
             let (slot, outcome) = waiting::request_headers(ctx, plugin, count, !request.has_body());
-            if loc_conf(request).request_body == Some(BodyMode::Always) && slot.has(Callback::OnRequestBody) {
+            if LocConf::of(request).request_body == Some(BodyMode::Always) && slot.has(Callback::OnRequestBody) {
                 // APISIX reads the body, and runs the callback, where the plugin has set this variable of its.
                 let _ = request.set_variable(b"wasm_process_req_body", b"true");
             }
@@ -63,7 +62,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
             let request = ctx.request();
             let count = header_count(request, MapType::HttpResponseHeaders);
             let verdict = ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body()));
-            if loc_conf(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
+            if LocConf::of(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
                 let _ = request.set_variable(b"wasm_process_resp_body", b"true");
             }
             // The variable last: looking it up by name costs more than all the rest.
@@ -163,7 +162,7 @@ unsafe fn on_request(
         let Some(request) = request.filter(|request| !request.is_fake()) else {
             return Outcome::NoRequest;
         };
-        let Ok(ctx) = RequestContext::of_or_new(request) else {
+        let Ok(ctx) = native::context_of(request) else {
             return Outcome::Error;
         };
         run(ctx, plugin)

@@ -6,21 +6,21 @@ use proxy_wasm_host::status::json;
 
 use super::answer::answer;
 use super::current;
-use crate::configuration::MainConf;
 use crate::guard::guard;
-use crate::status;
+use crate::pages;
+use crate::worker::MainConf;
 
-/// The page of [`status::metrics`]; -1 if there is none.
+/// The page of [`pages::metrics`]; -1 if there is none.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_metrics(text: *mut *const c_char, len: *mut usize) -> c_int {
     // SAFETY: Lua passes places for both.
-    unsafe { page(status::metrics, text, len) }
+    unsafe { page(pages::metrics, text, len) }
 }
 
-/// The page of [`status::status`] in JSON; -1 if the module is not switched on.
+/// The page of [`pages::status`] in JSON; -1 if the module is not switched on.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_status(text: *mut *const c_char, len: *mut usize) -> c_int {
-    let status = |main: &MainConf| main.enabled.then(|| json(&status::status(main)));
+    let status = |main: &MainConf| main.said.enabled.then(|| json(&pages::status(main)));
     // SAFETY: Lua passes places for both.
     unsafe { page(status, text, len) }
 }

@@ -4,7 +4,6 @@
 //! whatever the plugin returned (docs/compatibility.md, "When a request goes on"): plugins in Go return Continue after a call, those
 //! in Rust return Pause and never resume. A pause with no call is a real one.
 
-use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
 use ngx_bindings::Request;
@@ -13,50 +12,9 @@ use proxy_wasm_host::abi::Action;
 use proxy_wasm_host::{Failure, HttpContext};
 
 use super::LuaPluginContext;
-use super::calls::LuaCalls;
 use super::requests::{Outcome, on_http_outcome};
+use crate::context::{NginxHost, Post, RequestContext, Slot, Verdict};
 use crate::guard::guard;
-use crate::host::NginxHost;
-use crate::request::{RequestContext, Slot, Verdict};
-
-/// `ngx_http_lua_ffi_sema_post`, which Lua passes: the Lua module may be linked in or loaded, so we do not link to it.
-type Post = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
-
-/// Which thread of Lua's waits, and for what.
-#[derive(Default)]
-pub struct Waiting {
-    /// The semaphore it waits on.
-    semaphore: Cell<Option<(*mut c_void, Post)>>,
-    /// It waits, or waited, for calls.
-    for_calls: Cell<bool>,
-    timed_out: Cell<bool>,
-    /// What the thread is to do meanwhile.
-    pub calls: LuaCalls,
-}
-
-impl Waiting {
-    /// Lets the thread look at what happened; false if there is none.
-    pub fn wake(&self, timed_out: bool) -> bool {
-        let Some((semaphore, post)) = self.semaphore.take() else {
-            return false;
-        };
-        self.timed_out.set(timed_out);
-        // SAFETY: Lua holds the semaphore in the request's `ngx.ctx`, and `forget` is called when the request ends.
-        unsafe { post(semaphore, 1) };
-        true
-    }
-
-    /// Whether a thread waits.
-    pub fn any(&self) -> bool {
-        self.semaphore.get().is_some()
-    }
-
-    /// No thread will be woken any more.
-    pub fn forget(&self) {
-        self.semaphore.set(None);
-        self.calls.stop();
-    }
-}
 
 /// Runs `proxy_on_request_headers`, in a phase that can wait, of the slot that the request has, or gets, for a plugin context of
 /// Lua's. Answers the slot, and what Lua is to do after it.
@@ -70,7 +28,7 @@ pub fn request_headers<'a>(
     if let Some(slot) = ctx.slots.find(source) {
         return (slot, run(ctx, slot, |http| http.on_request_headers(num_headers, end_of_stream)));
     }
-    ctx.waiting.calls.serve(ctx.slots.len());
+    ctx.lua_thread.calls.serve(ctx.slots.len());
     let (slot, verdict) = ctx.receive(source, &plugin.context, plugin.policy, (num_headers, end_of_stream));
     (slot, settle(ctx, slot, verdict))
 }
@@ -81,7 +39,7 @@ pub fn run(
     slot: &Slot,
     callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<Action, Failure>,
 ) -> Outcome {
-    ctx.waiting.calls.serve(slot.index());
+    ctx.lua_thread.calls.serve(slot.index());
     let verdict = ctx.call(slot, callback);
     settle(ctx, slot, verdict)
 }
@@ -99,13 +57,13 @@ fn settle(ctx: &RequestContext, slot: &Slot, verdict: Verdict) -> Outcome {
         Verdict::Pause => return hold(ctx, slot, false),
         Verdict::Continue => Outcome::Continue,
     };
-    ctx.waiting.calls.stop();
+    ctx.lua_thread.calls.stop();
     outcome
 }
 
 fn hold(ctx: &RequestContext, slot: &Slot, for_calls: bool) -> Outcome {
-    ctx.waiting.for_calls.set(for_calls);
-    ctx.waiting.timed_out.set(false);
+    ctx.lua_thread.for_calls.set(for_calls);
+    ctx.lua_thread.timed_out.set(false);
     ctx.hold_for_lua(slot.index());
     Outcome::Pause
 }
@@ -116,7 +74,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_wait(r: *mut ngx_http_request_t, semaph
     guard((), || {
         // SAFETY: Lua passes the running request, a semaphore it holds, and the function that posts it.
         if let (Some(ctx), Some(post)) = (unsafe { Request::from_ptr(r) }.and_then(RequestContext::of), post) {
-            ctx.waiting.semaphore.set(Some((semaphore, post)));
+            ctx.lua_thread.wait_on(semaphore, post);
         }
     });
 }
@@ -133,19 +91,19 @@ unsafe extern "C" fn ngx_http_proxy_wasm_resumed(
 
 fn resumed(ctx: &RequestContext, slot: &Slot) -> Outcome {
     let answer = ctx.take_answer();
-    let outcome = if ctx.waiting.timed_out.get() || ctx.is_closed() || slot.has_failed() {
+    let outcome = if ctx.lua_thread.timed_out.get() || ctx.is_closed() || slot.has_failed() {
         Outcome::Error
     } else if slot.calls_pending() {
         return hold(ctx, slot, true);
     } else if let Some(answer) = answer {
         ctx.set_answer(answer);
         Outcome::Answer
-    } else if ctx.waiting.for_calls.get() || !ctx.pause.holds_request() {
+    } else if ctx.lua_thread.for_calls.get() || !ctx.pause.holds_request() {
         Outcome::Continue
     } else {
         return Outcome::Pause;
     };
     ctx.pause.release_request();
-    ctx.waiting.calls.stop();
+    ctx.lua_thread.calls.stop();
     outcome
 }

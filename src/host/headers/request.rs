@@ -8,7 +8,8 @@ use proxy_wasm_host::pairs::{Pairs, PairsBuf};
 use proxy_wasm_host::target;
 
 use super::with_lowcase_name;
-use crate::host::{Answer, OrStatus, RequestStream};
+use crate::context::{Answer, RequestStream};
+use crate::host::OrStatus;
 
 /// What the map has besides the list.
 const PSEUDO_FIELDS: [&[u8]; 4] = [b":scheme", b":path", b":method", b":authority"];

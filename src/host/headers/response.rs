@@ -7,7 +7,8 @@ use ngx_bindings::pool::AllocError;
 use proxy_wasm_host::host::Result;
 
 use super::with_lowcase_name;
-use crate::host::{OrStatus, RequestStream};
+use crate::context::RequestStream;
+use crate::host::OrStatus;
 
 /// How many fields the map has.
 pub(super) fn response_count(request: Request) -> usize {

@@ -1,0 +1,193 @@
+//! What stands in `http`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proxy_wasm_host::config::{Options, Overrides, PluginDeclaration};
+use proxy_wasm_host::wasm::CompileLimits;
+
+use super::{Policy, ZoneSettings};
+use crate::host_memory::HostMemory;
+
+/// `wasm_worker_memory` where nothing is said.
+const WORKER_MEMORY: usize = 1 << 30;
+
+/// The directives of `http`, as they were said: `None` where nothing was.
+#[derive(Default)]
+pub struct HttpConf {
+    /// `wasm_vm`, or any directive that implies it.
+    pub enabled: bool,
+    /// `wasm_vm` itself, as APISIX writes it.
+    pub wasm_vm: bool,
+    /// `wasm_cache`.
+    pub cache: CacheSetting,
+    /// `wasm_compile_timeout`.
+    pub compile_timeout: Option<Duration>,
+    /// `wasm_compile_memory`.
+    pub compile_memory: Option<usize>,
+    /// Limits and policy set in `http`.
+    pub overrides: Overrides,
+    /// Every `wasm_plugin` line and every plugin of a `wasm_config` file.
+    pub declared: Vec<Declared>,
+    /// Every `proxy_wasm` line: each is one PluginContext.
+    pub attachments: Vec<Attachment>,
+    /// What certificates of servers that plugins call are checked by.
+    pub tls: TlsSettings,
+    /// `wasm_call_response_limit`.
+    pub response_limit: Option<usize>,
+    /// `wasm_call_connections`.
+    pub call_connections: Option<usize>,
+    /// `wasm_worker_memory`.
+    pub worker_memory: Option<usize>,
+    /// Sizes of the zones.
+    pub zones: ZoneSettings,
+}
+
+/// `wasm_ssl_trusted_certificate`, `wasm_ssl_verify`, `wasm_ssl_verify_depth`.
+#[derive(Default)]
+pub struct TlsSettings {
+    pub trusted_certificate: Option<Vec<u8>>,
+    pub verify: Option<bool>,
+    pub verify_depth: Option<u32>,
+}
+
+/// `wasm_cache PATH|off`.
+#[derive(Default)]
+pub enum CacheSetting {
+    /// Not said: `wasm_cache` under nginx's prefix.
+    #[default]
+    Default,
+    /// No cache.
+    Off,
+    /// That folder.
+    Path(PathBuf),
+}
+
+/// A declaration, and where it stands.
+pub struct Declared {
+    pub plugin: PluginDeclaration,
+    pub path: PathBuf,
+    /// The directive's name, for errors.
+    pub directive: &'static str,
+    pub place: String,
+}
+
+/// One `proxy_wasm` line.
+pub struct Attachment {
+    pub name: String,
+    pub configuration: Arc<[u8]>,
+    pub in_location: bool,
+    pub place: String,
+}
+
+/// What stops nginx's start: the message, and where the cause stands.
+#[derive(Debug)]
+pub struct Fault {
+    pub message: String,
+    pub place: String,
+}
+
+impl HttpConf {
+    /// Whether nothing here is of any use but for plugins that Lua loads: what APISIX writes.
+    pub fn is_for_lua(&self) -> bool {
+        self.wasm_vm && self.declared.is_empty() && self.attachments.is_empty()
+    }
+
+    /// The options of plugins that say nothing else.
+    pub fn options(&self) -> Options {
+        self.overrides.over(&Options::default())
+    }
+
+    /// What these options mean for the requests of a plugin.
+    pub fn policy(&self, plugin: &str, options: &Options) -> Policy {
+        let worker_limit = self.worker_memory.unwrap_or(WORKER_MEMORY);
+        Policy {
+            failure: options.failure,
+            body_buffer_size: options.body_buffer_size,
+            memory: HostMemory::of(plugin, options.host_memory, worker_limit),
+        }
+    }
+
+    /// What compiling a plugin may take.
+    pub fn compile_limits(&self) -> CompileLimits {
+        let usual = CompileLimits::default();
+        CompileLimits {
+            time: self.compile_timeout.unwrap_or(usual.time),
+            memory: self.compile_memory.unwrap_or(usual.memory),
+        }
+    }
+
+    /// Of each attachment, the index of its declaration.
+    ///
+    /// # Errors
+    ///
+    /// When a name is declared twice, or attached and not declared.
+    pub fn find_plugins(&self) -> Result<Vec<usize>, Fault> {
+        for (index, declared) in self.declared.iter().enumerate() {
+            let name = &declared.plugin.name;
+            if let Some(first) = self.declared[..index].iter().find(|other| other.plugin.name == *name) {
+                return Err(declared.fault(&format!("\"{name}\" is declared already{}", first.place)));
+            }
+        }
+        self.attachments.iter().map(|attachment| self.find_plugin(attachment)).collect()
+    }
+
+    fn find_plugin(&self, attachment: &Attachment) -> Result<usize, Fault> {
+        let name = &attachment.name;
+        let index = self.declared.iter().position(|declared| declared.plugin.name == *name);
+        index.ok_or_else(|| Fault {
+            message: format!(
+                "\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"
+            ),
+            place: attachment.place.clone(),
+        })
+    }
+}
+
+impl Declared {
+    /// What is wrong with the declaration, or with the plugin.
+    pub fn fault(&self, reason: &str) -> Fault {
+        Fault { message: format!("\"{}\": {reason}", self.directive), place: self.place.clone() }
+    }
+}
+
+/// The system's words alone, without Rust's `(os error 2)`.
+pub fn io_reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(name: &str, line: usize) -> Declared {
+        let plugin = PluginDeclaration::parse(&[name.as_bytes(), b"x.wasm"]).unwrap();
+        Declared { plugin, path: PathBuf::new(), directive: "wasm_plugin", place: format!(" in c:{line}") }
+    }
+
+    fn attachment(name: &str) -> Attachment {
+        let place = " in c:9".to_owned();
+        Attachment { name: name.to_owned(), configuration: Arc::default(), in_location: true, place }
+    }
+
+    #[test]
+    fn each_attachment_finds_its_declaration() {
+        let mut conf = HttpConf { declared: vec![declared("a", 1), declared("b", 2)], ..HttpConf::default() };
+        conf.attachments = ["b", "a", "b"].map(attachment).into();
+        assert_eq!(conf.find_plugins().unwrap(), [1, 0, 1]);
+        conf.attachments.push(attachment("c"));
+        let fault = conf.find_plugins().unwrap_err();
+        assert!(fault.message.contains("there is no plugin \"c\""), "{}", fault.message);
+        assert_eq!(fault.place, " in c:9");
+    }
+
+    #[test]
+    fn a_name_is_declared_once() {
+        let conf = HttpConf { declared: vec![declared("a", 1), declared("a", 2)], ..HttpConf::default() };
+        let fault = conf.find_plugins().unwrap_err();
+        assert_eq!(fault.message, "\"wasm_plugin\": \"a\" is declared already in c:1");
+        assert_eq!(fault.place, " in c:2");
+    }
+}

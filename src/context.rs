@@ -1,0 +1,368 @@
+//! The HttpContexts of one request, and what their callbacks leave to be done once the guest has returned.
+//!
+//! One [`RequestContext`] stands for the request the client sent, through internal redirects and error pages. It lives as
+//! long as the request's pool. Host functions reach it while a callback runs, so everything in it is changed through shared
+//! references.
+
+mod allowance;
+mod answer;
+mod body;
+mod failure;
+mod kept;
+pub mod live;
+mod lua_calls;
+mod lua_thread;
+mod method;
+mod nginx_host;
+mod pause;
+mod plugin_contexts;
+mod response;
+mod slots;
+mod unsent;
+
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+use ngx_bindings::Request;
+use ngx_bindings::pool::AllocError;
+use proxy_wasm_host::abi::Action;
+use proxy_wasm_host::{Callback, CallbackSet, Failure, HttpContext, PluginContext};
+
+pub use self::allowance::Allowance;
+pub use self::answer::Answer;
+pub use self::body::Body;
+pub use self::kept::{Hold, Piece as HeldPiece};
+pub use self::live::RequestHandle;
+pub use self::lua_calls::{Description as CallDescription, LuaCall, LuaCalls, Reply};
+pub use self::lua_thread::{LuaThread, Post};
+pub use self::nginx_host::{NginxHost, RequestStream, Ticks};
+use self::pause::Pause;
+pub use self::plugin_contexts::PluginContexts;
+pub use self::response::{PIECE, Piece, Response, Stage};
+pub use self::slots::{BodyOf, Slot, Slots, Source};
+use super::conf::Policy;
+use super::guard::guard;
+use super::identity::main_module;
+use super::lazy_box::LazyBox;
+
+/// What a request's plugins want of nginx, after some callbacks of theirs ran.
+#[derive(Debug)]
+pub enum Verdict {
+    /// Go on.
+    Continue,
+    /// Wait: something will call back.
+    Pause,
+    /// Answer in the upstream's place.
+    Answer(Box<Answer>),
+    /// A plugin failed, and its policy closes the request.
+    Fail,
+    /// Close the client's connection, without an answer.
+    Close,
+}
+
+/// The HttpContexts of one request.
+pub struct RequestContext {
+    request: Request,
+    /// Where its contexts are.
+    pub slots: Slots,
+    /// What any plugin exports that nginx drives: none is asked further for what none has.
+    callbacks: Cell<CallbackSet>,
+    /// What a callback wants sent, until nginx is told.
+    answer: RefCell<Option<Box<Answer>>>,
+    /// A plugin closed the stream.
+    closed: Cell<bool>,
+    /// A callback of the request runs; what it leaves to be done is looked at when it has returned.
+    running: Cell<bool>,
+    /// The request's body, for as long as plugins may see it.
+    pub request_body: RefCell<Option<Body>>,
+    /// A changed body, while Lua copies it.
+    pub for_lua: LazyBox<RefCell<Vec<u8>>>,
+    /// nginx has read the request's body.
+    pub body_read: Cell<bool>,
+    /// The thread of Lua's that waits for a plugin.
+    pub lua_thread: LuaThread,
+    /// Whether the client's own method is HEAD, if a plugin has changed the method.
+    client_asks_head: Cell<Option<bool>>,
+    /// What holds the request, or the response.
+    pub pause: Pause,
+    /// What its plugins may still have kept for it.
+    pub allowance: Allowance,
+    /// How far the response has come.
+    pub response: Response,
+    handle: RequestHandle,
+    /// Goes on with the response: what drives it stands above.
+    wake_response: WakeResponse,
+}
+
+/// Goes on with a response that the plugins of some slots resumed, or one held too long. The request may be gone after.
+pub type WakeResponse = fn(&RequestContext, resumed: &[usize], timed_out: bool);
+
+impl RequestContext {
+    /// False if no plugin has met the request: what a request without plugins is asked, so no more than a look.
+    #[inline]
+    pub fn may_be_of(request: Request) -> bool {
+        // What destroys the context is in the pool, even where nginx has forgotten it.
+        request.pool().has_on_destroy()
+    }
+
+    /// The context of a request, if any plugin has met it.
+    #[inline]
+    pub fn of<'a>(request: Request) -> Option<&'a Self> {
+        Self::known(request).or_else(|| if request.may_have_lost_contexts() { Self::find_again(request) } else { None })
+    }
+
+    /// As [`Self::of`] in the log phase: a context that is not found there would end when nginx has taken the request apart.
+    pub fn of_ended<'a>(request: Request) -> Option<&'a Self> {
+        Self::known(request).or_else(|| Self::find_again(request))
+    }
+
+    #[inline]
+    fn known<'a>(request: Request) -> Option<&'a Self> {
+        // SAFETY: only `create` stores something there, and it lives as long as the request's pool.
+        unsafe { request.module_ctx::<Self>(main_module()).as_ref() }
+    }
+
+    #[cold]
+    fn find_again<'a>(request: Request) -> Option<&'a Self> {
+        // In the pool are those of subrequests, too.
+        // SAFETY: what `create` registered with `destroy` is a `RequestContext`.
+        let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
+        let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();
+        // SAFETY: as above; the module is ours.
+        unsafe {
+            request.set_module_ctx(main_module(), found.as_ptr());
+            Some(found.as_ref())
+        }
+    }
+
+    /// The context of a request, made if there is none yet.
+    #[inline]
+    pub fn of_or_new<'a>(request: Request, wake_response: WakeResponse) -> Result<&'a Self, AllocError> {
+        match Self::of(request) {
+            Some(ctx) => Ok(ctx),
+            None => Self::create(request, wake_response),
+        }
+    }
+
+    fn create<'a>(request: Request, wake_response: WakeResponse) -> Result<&'a Self, AllocError> {
+        let handle = live::enter();
+        let ctx = handle.room();
+        if let Err(error) = request.pool().on_destroy(destroy, ctx.as_ptr().cast()) {
+            handle.leave();
+            // SAFETY: just taken, and nobody was told of it.
+            unsafe { handle.give_back() };
+            return Err(error);
+        }
+        // SAFETY: memory for a context, that `destroy` gives back when the request is over.
+        unsafe {
+            ctx.write(Self {
+                request,
+                slots: Slots::default(),
+                callbacks: Cell::default(),
+                answer: RefCell::default(),
+                closed: Cell::default(),
+                running: Cell::default(),
+                request_body: RefCell::default(),
+                for_lua: LazyBox::default(),
+                body_read: Cell::default(),
+                lua_thread: LuaThread::default(),
+                client_asks_head: Cell::default(),
+                pause: Pause::default(),
+                allowance: Allowance::default(),
+                response: Response::default(),
+                handle,
+                wake_response,
+            });
+            request.set_module_ctx(main_module(), ctx.as_ptr());
+            Ok(ctx.as_ref())
+        }
+    }
+
+    /// The request itself.
+    #[inline]
+    pub fn request(&self) -> Request {
+        self.request
+    }
+
+    /// The way here, for what may outlive the request.
+    pub fn handle(&self) -> RequestHandle {
+        self.handle
+    }
+
+    /// Makes an HttpContext and answers its slot, or what the plugin's failure means for the request.
+    pub fn open(
+        &self,
+        source: Source,
+        plugin: &Rc<PluginContext<NginxHost>>,
+        policy: Policy,
+    ) -> Result<&Slot, Verdict> {
+        let slot = self.add_slot(source, plugin, policy);
+        match slot.begin(|http| http.open(RequestStream::new(self, slot))) {
+            Ok(()) => Ok(slot),
+            Err(failure) => Err(self.without(slot, &failure)),
+        }
+    }
+
+    /// Makes an HttpContext and runs `proxy_on_request_headers` of it: answers its slot, and what to do.
+    pub fn receive(
+        &self,
+        source: Source,
+        plugin: &Rc<PluginContext<NginxHost>>,
+        policy: Policy,
+        (num_headers, end_of_stream): (u32, bool),
+    ) -> (&Slot, Verdict) {
+        let slot = self.add_slot(source, plugin, policy);
+        self.running.set(true);
+        let received = slot.begin(|http| http.receive(RequestStream::new(self, slot), num_headers, end_of_stream));
+        self.running.set(false);
+        let verdict = match received {
+            Ok(action) => self.returned(action),
+            Err(failure) => self.without(slot, &failure),
+        };
+        (slot, verdict)
+    }
+
+    fn add_slot(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: Policy) -> &Slot {
+        let slot = self.slots.push(source, plugin, policy);
+        if !slot.is_driven_by_lua() {
+            self.callbacks.set(self.callbacks.get().union(plugin.plugin().callbacks()));
+        }
+        slot
+    }
+
+    /// Runs one callback of one slot.
+    #[inline]
+    pub fn call(
+        &self,
+        slot: &Slot,
+        callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<Action, Failure>,
+    ) -> Verdict {
+        match self.run(slot, callback) {
+            None => Verdict::Continue,
+            Some(Ok(action)) => self.returned(action),
+            Some(Err(failure)) => self.without(slot, &failure),
+        }
+    }
+
+    #[inline]
+    fn run<R>(
+        &self,
+        slot: &Slot,
+        callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>,
+    ) -> Option<Result<R, Failure>> {
+        slot.run(|http| {
+            self.running.set(true);
+            let result = callback(http);
+            self.running.set(false);
+            result
+        })
+    }
+
+    /// The plugin of a slot failed: its context ends.
+    #[cold]
+    fn without(&self, slot: &Slot, failure: &Failure) -> Verdict {
+        let verdict = self.failed(slot.plugin_context(), failure, slot.policy);
+        slot.finish();
+        verdict
+    }
+
+    /// A callback has returned: what its plugin wants.
+    #[inline]
+    fn returned(&self, action: Action) -> Verdict {
+        if self.closed.get() {
+            return Verdict::Close;
+        }
+        match (self.take_answer(), action) {
+            (Some(answer), _) => Verdict::Answer(answer),
+            (None, Action::Continue) => Verdict::Continue,
+            (None, Action::Pause) => Verdict::Pause,
+        }
+    }
+
+    /// Runs a callback of one slot outside the request's phases: the outcome of a call.
+    pub fn call_back(&self, slot: usize, callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<(), Failure>) {
+        let Some(slot) = self.slots.get(slot) else { return };
+        match self.run(slot, callback) {
+            None => return,
+            Some(Ok(())) => {}
+            Some(Err(failure)) => {
+                if let Verdict::Fail = self.without(slot, &failure) {
+                    self.set_answer(Box::new(failure::page()));
+                }
+                self.fail_waiting(slot);
+            }
+        }
+        self.after_callback();
+    }
+
+    /// Whether any plugin exports a callback, of those that nginx drives.
+    #[inline]
+    pub fn any_has(&self, callback: Callback) -> bool {
+        self.callbacks.get().contains(callback)
+    }
+
+    /// What a plugin wants sent; the first answer stands.
+    pub fn set_answer(&self, answer: Box<Answer>) {
+        self.answer.borrow_mut().get_or_insert(answer);
+    }
+
+    /// Closes the stream, once the guest has returned.
+    pub fn close(&self) {
+        self.closed.set(true);
+    }
+
+    /// Whether one of its own callbacks runs.
+    pub fn is_running(&self) -> bool {
+        self.running.get()
+    }
+
+    /// Whether a plugin closed the stream.
+    pub fn is_closed(&self) -> bool {
+        self.closed.get()
+    }
+
+    /// The answer that [`Self::set_answer`] left.
+    #[inline]
+    pub fn take_answer(&self) -> Option<Box<Answer>> {
+        // Nearly always there is none.
+        if self.has_answer() { self.answer.take() } else { None }
+    }
+
+    /// Whether [`Self::set_answer`] left one.
+    #[inline]
+    pub fn has_answer(&self) -> bool {
+        self.answer.borrow().is_some()
+    }
+
+    /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
+    #[inline]
+    pub fn finish(&self) {
+        if self.handle.leave() {
+            self.finish_contexts();
+        }
+    }
+
+    fn finish_contexts(&self) {
+        self.lua_thread.forget();
+        self.pause.forget();
+        for slot in self.slots.iter() {
+            slot.finish();
+        }
+    }
+}
+
+/// The last word on a request whose log phase did not run.
+extern "C" fn destroy(data: *mut c_void) {
+    guard((), || {
+        // SAFETY: `create` registered it with this data; nginx runs a cleanup once.
+        unsafe {
+            let ctx = NonNull::new_unchecked(data.cast::<RequestContext>());
+            let handle = ctx.as_ref().handle;
+            ctx.as_ref().finish();
+            ctx.drop_in_place();
+            handle.give_back();
+        }
+    });
+}

@@ -1,0 +1,310 @@
+//! Where a request has its HttpContexts: a slot for each plugin context that it met, in that order.
+//!
+//! A slot stays where it is, and what changes of it does so through shared references: host functions look at the slots while a
+//! callback runs in one of them.
+
+use std::cell::{Cell, OnceCell};
+use std::rc::Rc;
+
+use ngx_bindings::Request;
+use proxy_wasm_host::config::FailurePolicy;
+use proxy_wasm_host::{Callback, Failure, HttpContext, Plugin, PluginContext};
+
+use super::NginxHost;
+use crate::calls::PendingCalls;
+use crate::conf::{BodyMode, Policy};
+use crate::host_memory::HostMemory;
+
+/// Slots that cost a request no allocation: a global rule or two and what a route has.
+const ROW: usize = 4;
+
+/// Where a context of the request comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A `proxy_wasm` line, by its index.
+    Directive(usize),
+    /// A plugin context of Lua's, by its address.
+    Lua(usize),
+}
+
+/// Which of a request's two bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyOf {
+    /// What the client sends.
+    Request,
+    /// What it gets.
+    Response,
+}
+
+/// Whether the context of a slot can be called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readiness {
+    Idle,
+    /// A callback of it runs; the first makes the context.
+    Busy,
+    /// The plugin failed, and the request goes on without it; or the request is over.
+    Gone,
+}
+
+/// One HttpContext of a request, and what the request knows of its plugin.
+pub struct Slot {
+    index: usize,
+    source: Source,
+    pub(super) policy: Policy,
+    calls: OnceCell<PendingCalls>,
+    http: HttpContext<NginxHost>,
+    readiness: Cell<Readiness>,
+    /// `proxy_on_request_body` has run.
+    request_body_seen: Cell<bool>,
+    /// The plugin set APISIX's property that asks for the request's body.
+    wants_request_body: Cell<bool>,
+    /// As above, for the response's.
+    wants_response_body: Cell<bool>,
+}
+
+impl Slot {
+    /// Where it stands among the request's slots.
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Whether Lua drives it.
+    #[inline]
+    pub fn is_driven_by_lua(&self) -> bool {
+        matches!(self.source, Source::Lua(_))
+    }
+
+    /// What its context is of.
+    #[inline]
+    pub fn plugin_context(&self) -> &PluginContext<NginxHost> {
+        self.http.plugin_context()
+    }
+
+    #[inline]
+    fn plugin(&self) -> &Plugin<NginxHost> {
+        self.http.plugin_context().plugin()
+    }
+
+    /// The plugin's name, for the error log.
+    pub fn plugin_name(&self) -> &str {
+        self.plugin().name()
+    }
+
+    /// Runs what makes its context, and maybe a callback of it. If it fails, the slot is not called any more.
+    #[inline]
+    pub(super) fn begin<R>(
+        &self,
+        run: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        let result = run(&self.http);
+        self.readiness.set(if result.is_ok() { Readiness::Idle } else { Readiness::Gone });
+        result
+    }
+
+    /// As [`Self::begin`], a callback; nothing if the context cannot be called.
+    #[inline]
+    pub(super) fn run<R>(
+        &self,
+        callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>,
+    ) -> Option<Result<R, Failure>> {
+        if !self.is_idle() {
+            return None;
+        }
+        self.readiness.set(Readiness::Busy);
+        Some(self.begin(callback))
+    }
+
+    /// Ends the context, unless a callback of it runs: it then ends with the request.
+    #[inline]
+    pub(super) fn finish(&self) {
+        // From now on, because callbacks of the end look at the slot.
+        if self.readiness.get() != Readiness::Busy {
+            self.readiness.set(Readiness::Gone);
+            self.http.finish();
+        }
+    }
+
+    /// What the plugin may have this worker keep.
+    pub fn memory(&self) -> HostMemory {
+        self.policy.memory
+    }
+
+    /// How much of a body may wait for the plugin, or be what it made of it.
+    pub fn body_buffer_size(&self) -> usize {
+        self.policy.body_buffer_size
+    }
+
+    /// Whether its context can be called: neither failed, nor in a callback.
+    #[inline]
+    pub fn is_idle(&self) -> bool {
+        self.readiness.get() == Readiness::Idle
+    }
+
+    /// Whether the plugin failed, and its policy closes the request.
+    pub fn has_failed(&self) -> bool {
+        !self.is_idle() && self.policy.failure == FailurePolicy::Closed
+    }
+
+    /// Whether the plugin exports a callback that can be called.
+    #[inline]
+    pub fn has(&self, callback: Callback) -> bool {
+        self.plugin().has(callback) && self.is_idle()
+    }
+
+    /// Whether the plugin has the means to change a body.
+    pub fn may_change_body(&self) -> bool {
+        self.plugin().may_change_bodies() && self.is_idle()
+    }
+
+    /// Whether it is to see the request's body and has not seen it yet.
+    pub fn wants_request_body(&self, request: Request, mode: BodyMode) -> bool {
+        !self.request_body_seen.get()
+            && self.has(Callback::OnRequestBody)
+            && match mode {
+                BodyMode::Always => request.has_body() || self.wants_request_body.get(),
+                BodyMode::Property => self.wants_request_body.get(),
+                BodyMode::Never => false,
+            }
+    }
+
+    /// From now on it has seen the request's body.
+    pub fn see_request_body(&self) {
+        self.request_body_seen.set(true);
+    }
+
+    /// Whether it is to see the response's body.
+    pub fn wants_response_body(&self, mode: BodyMode) -> bool {
+        self.has(Callback::OnResponseBody)
+            && match mode {
+                BodyMode::Always => true,
+                BodyMode::Property => self.wants_response_body.get(),
+                BodyMode::Never => false,
+            }
+    }
+
+    /// What the plugin said by APISIX's properties.
+    pub fn ask_for_body(&self, body: BodyOf, wanted: bool) {
+        match body {
+            BodyOf::Request => self.wants_request_body.set(wanted),
+            BodyOf::Response => self.wants_response_body.set(wanted),
+        }
+    }
+
+    /// The plugin makes its first call.
+    pub fn set_calls(&self, calls: PendingCalls) {
+        // There is a first one once.
+        let _ = self.calls.set(calls);
+    }
+
+    /// Whether the plugin waits for calls it made.
+    pub fn calls_pending(&self) -> bool {
+        self.calls.get().is_some_and(PendingCalls::any)
+    }
+}
+
+/// The slots of a request.
+#[derive(Default)]
+pub struct Slots {
+    first: Row,
+    len: Cell<usize>,
+}
+
+/// Slots side by side, taken from the left, and where they go on.
+#[derive(Default)]
+struct Row {
+    slots: [OnceCell<Slot>; ROW],
+    next: OnceCell<Box<Self>>,
+}
+
+impl Slots {
+    /// Adds a slot that has no context yet.
+    pub fn push(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: Policy) -> &Slot {
+        let index = self.len.replace(self.len.get() + 1);
+        let mut row = &self.first;
+        for _ in 0..index / ROW {
+            row = row.next.get_or_init(Box::default);
+        }
+        row.slots[index % ROW].get_or_init(|| Slot {
+            index,
+            source,
+            policy,
+            calls: OnceCell::new(),
+            http: plugin.http_context(),
+            readiness: Cell::new(Readiness::Busy),
+            request_body_seen: Cell::new(false),
+            wants_request_body: Cell::new(false),
+            wants_response_body: Cell::new(false),
+        })
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    /// Whether there is none yet.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len.get() == 0
+    }
+
+    /// All of them, in their order.
+    #[inline]
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.starting_at(0)
+    }
+
+    /// Those from an index on.
+    #[inline]
+    pub fn starting_at(&self, first: usize) -> impl Iterator<Item = &Slot> {
+        Iter { row: self.row(first), position: first % ROW }
+    }
+
+    /// The slot at an index.
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&Slot> {
+        self.row(index)?.slots[index % ROW].get()
+    }
+
+    /// The row that an index stands in.
+    #[inline]
+    fn row(&self, index: usize) -> Option<&Row> {
+        let mut row = &self.first;
+        for _ in 0..index / ROW {
+            row = row.next.get()?;
+        }
+        Some(row)
+    }
+
+    /// As [`Self::find`], of a slot that is mostly at an index.
+    #[inline]
+    pub fn find_near(&self, index: usize, source: Source) -> Option<&Slot> {
+        self.get(index).filter(|slot| slot.source == source).or_else(|| self.find(source))
+    }
+
+    /// The slot of a source.
+    #[inline]
+    pub fn find(&self, source: Source) -> Option<&Slot> {
+        self.iter().find(|slot| slot.source == source)
+    }
+}
+
+struct Iter<'a> {
+    row: Option<&'a Row>,
+    position: usize,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = &'a Slot;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Slot> {
+        if self.position == ROW {
+            *self = Self { row: self.row?.next.get().map(Box::as_ref), position: 0 };
+        }
+        let slot = self.row?.slots[self.position].get()?;
+        self.position += 1;
+        Some(slot)
+    }
+}

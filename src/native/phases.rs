@@ -1,0 +1,204 @@
+//! Rewrite, access and log phase handlers of the native path.
+
+use ngx_bindings::conf::Conf;
+use ngx_bindings::phase::{self, Phase as NginxPhase};
+use ngx_bindings::sys::{ngx_http_request_t, ngx_int_t};
+use ngx_bindings::{Request, rc};
+use proxy_wasm_host::Callback;
+use proxy_wasm_host::abi::MapType;
+use proxy_wasm_host::config::Phase;
+
+use super::{context_of, response};
+use crate::conf::LocConf;
+use crate::context::{Body, RequestContext, Slot, Source, Verdict};
+use crate::guard::guard;
+use crate::host::header_count;
+use crate::worker::MainConf;
+
+/// Adds the handlers, but for those that would have nothing to do: every request of nginx calls them. Ours run before nginx's own
+/// of the same phase, having been added after them.
+pub fn register(cf: Conf, main: &MainConf) -> ngx_int_t {
+    let add = |needed: bool, phase, handler| if needed { phase::add_handler(cf, phase, handler) } else { Ok(()) };
+    // An answer may come between the phases: that of access looks for it even if all plugins ran in the other.
+    let added = add(main.has_attachments_in(Phase::Rewrite), NginxPhase::Rewrite, on_rewrite)
+        .and_then(|()| add(!main.attached().is_empty(), NginxPhase::Access, on_access))
+        .and_then(|()| add(main.said.enabled, NginxPhase::Log, on_log));
+    added.map_or_else(Into::into, |()| rc::OK)
+}
+
+unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a valid request.
+    let request = unsafe { Request::from_nginx(r) };
+    if has_plugins(request) { rewrite_guarded(request) } else { rc::DECLINED }
+}
+
+unsafe extern "C" fn on_access(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: as above.
+    let request = unsafe { Request::from_nginx(r) };
+    if has_plugins(request) { access_guarded(request) } else { rc::DECLINED }
+}
+
+#[inline]
+fn has_plugins(request: Request) -> bool {
+    !LocConf::of(request).attachments.is_empty() && !request.is_subrequest()
+}
+
+/// Out of line, and by C's convention, in which nothing unwinds: a location without plugins pays for no stack frame.
+#[inline(never)]
+extern "C" fn rewrite_guarded(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || run(request, LocConf::of(request), Phase::Rewrite))
+}
+
+/// As [`rewrite_guarded`].
+#[inline(never)]
+extern "C" fn access_guarded(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || run(request, LocConf::of(request), Phase::Access))
+}
+
+/// The plugins of this phase, from where they stopped.
+fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
+    let ctx = match context_of(request) {
+        Ok(ctx) => ctx,
+        Err(error) => return error.into(),
+    };
+    if request.is_post_action() {
+        response::leave(ctx);
+    }
+    // An answer may have come while the request waited.
+    if let Some(answer) = ctx.take_answer() {
+        return phase_result(ctx, Verdict::Answer(answer));
+    }
+    if ctx.is_closed() {
+        return rc::CLOSE;
+    }
+    if ctx.pause.holds_request() {
+        return rc::DONE;
+    }
+    if loc.is_changed_in_parts.get() {
+        request.forget_range();
+    }
+    match request_headers(ctx, loc, phase) {
+        Verdict::Continue => {}
+        verdict => return phase_result(ctx, verdict),
+    }
+    let Some(slot) = next_for_body(ctx, loc, phase) else {
+        return keep_body(ctx);
+    };
+    if !ctx.body_read.get() {
+        return request.read_body(on_body_read);
+    }
+    request_body(ctx, loc, phase, slot)
+}
+
+/// `proxy_on_request_headers` of the plugins of this phase that have not seen the request yet.
+fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict {
+    let request = ctx.request();
+    // No line is there twice: those that this loop adds need not be looked through.
+    let is_first = ctx.slots.is_empty();
+    for attached in loc.attachments.iter().filter(|attached| attached.phase == phase) {
+        let source = Source::Directive(attached.index);
+        if !is_first && ctx.slots.find(source).is_some() {
+            continue;
+        }
+        let plugin = MainConf::of(request).contexts().get(attached.index);
+        // Not counted for a plugin that does not ask.
+        let asks = plugin.plugin().has(Callback::OnRequestHeaders);
+        let count = if asks { header_count(request, MapType::HttpRequestHeaders) } else { 0 };
+        let (slot, verdict) = ctx.receive(source, plugin, attached.policy, (count, !request.has_body()));
+        match verdict {
+            Verdict::Continue => {}
+            Verdict::Pause => {
+                ctx.pause_request(slot.index());
+                return Verdict::Pause;
+            }
+            verdict => return verdict,
+        }
+    }
+    Verdict::Continue
+}
+
+/// The next slot of this phase that is to see the body.
+fn next_for_body<'a>(ctx: &'a RequestContext, loc: &LocConf, phase: Phase) -> Option<&'a Slot> {
+    if !ctx.any_has(Callback::OnRequestBody) {
+        return None;
+    }
+    let attached = loc.attachments.iter().filter(|attached| attached.phase == phase);
+    let mut slots = attached.filter_map(|attached| ctx.slots.find(Source::Directive(attached.index)));
+    slots.find(|slot| slot.wants_request_body(ctx.request(), loc.request_body()))
+}
+
+/// nginx calls this when it has the whole body, maybe before `read_body` returns.
+unsafe extern "C" fn on_body_read(r: *mut ngx_http_request_t) {
+    guard((), || {
+        // SAFETY: nginx passes a valid request.
+        if let Some(request) = unsafe { Request::from_ptr(r) } {
+            if let Some(ctx) = RequestContext::of(request) {
+                ctx.body_read.set(true);
+            }
+            request.run_phases();
+        }
+    });
+}
+
+/// `proxy_on_request_body`, once with the whole, of each plugin of this phase that wants it; each sees what the one before left.
+fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: &Slot) -> ngx_int_t {
+    let mut next = Some(first);
+    while let Some(slot) = next {
+        let size = {
+            let mut body = ctx.request_body.borrow_mut();
+            body.get_or_insert_with(|| Body::of(ctx.request().body())).size()
+        };
+        slot.see_request_body();
+        match ctx.call(slot, |http| http.on_request_body(u32::try_from(size).unwrap_or(u32::MAX), true)) {
+            Verdict::Continue => {}
+            Verdict::Pause => {
+                ctx.pause_request(slot.index());
+                return rc::DONE;
+            }
+            verdict => return phase_result(ctx, verdict),
+        }
+        next = next_for_body(ctx, loc, phase);
+    }
+    keep_body(ctx)
+}
+
+/// Gives nginx what the plugins left of the request's body, in the form that nginx's own handlers expect.
+fn keep_body(ctx: &RequestContext) -> ngx_int_t {
+    if !ctx.body_read.get() {
+        return rc::DECLINED;
+    }
+    let changed = ctx.request_body.take().filter(Body::is_changed).and_then(Body::into_bytes);
+    let kept = match changed {
+        Some(bytes) => ctx.request().set_body(&bytes),
+        None => ctx.request().name_body_file(),
+    };
+    kept.map_or_else(Into::into, |()| rc::DECLINED)
+}
+
+unsafe extern "C" fn on_log(r: *mut ngx_http_request_t) -> ngx_int_t {
+    // SAFETY: nginx passes a valid request.
+    let request = unsafe { Request::from_nginx(r) };
+    if RequestContext::may_be_of(request) { finish_guarded(request) } else { rc::OK }
+}
+
+/// As [`rewrite_guarded`].
+#[inline(never)]
+extern "C" fn finish_guarded(request: Request) -> ngx_int_t {
+    guard(rc::OK, || {
+        if let Some(ctx) = RequestContext::of_ended(request) {
+            ctx.finish();
+        }
+        rc::OK
+    })
+}
+
+/// What nginx is told of a verdict in a phase.
+fn phase_result(ctx: &RequestContext, verdict: Verdict) -> ngx_int_t {
+    match verdict {
+        Verdict::Continue => rc::DECLINED,
+        Verdict::Pause => rc::DONE,
+        Verdict::Answer(answer) => answer.send(ctx.request()),
+        Verdict::Fail => rc::SERVICE_UNAVAILABLE,
+        Verdict::Close => rc::CLOSE,
+    }
+}

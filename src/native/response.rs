@@ -1,0 +1,231 @@
+//! A response on its way through the plugins of its request.
+//!
+//! When a plugin may change the body, the header waits for the first piece of it to come out of the plugins, or for all pieces of
+//! a body that is all there: such a response still says its length, and a plugin may still answer in its place. nginx itself sends
+//! a header no earlier than that, unless it is told to flush, which lets ours go, too.
+//!
+//! What plugins do not change passes as nginx's own buffers. What they made anew counts until the client has it: past
+//! a limit nothing more is taken from upstream, so a slow client costs no memory. What may not go on yet stays in nginx's
+//! buffers, which nginx does not fill again until they are taken; only what a plugin was shown and holds is copied.
+
+mod answer;
+mod end;
+mod pieces;
+mod resume;
+mod trailers;
+
+use ngx_bindings::chain::Chain;
+use ngx_bindings::filter::Next;
+use ngx_bindings::log::Level;
+use ngx_bindings::sys::ngx_int_t;
+use ngx_bindings::{Request, rc};
+use proxy_wasm_host::Callback;
+use proxy_wasm_host::abi::MapType;
+
+pub use self::answer::answer_later;
+use self::answer::{answer_now, send_answer};
+use self::end::{Stop, drop_all, fail, is_over_early};
+pub use self::end::{cut_in_lua, fail_in_lua, leave};
+use self::pieces::{sees_body, take};
+pub use self::resume::wake;
+use crate::conf::LocConf;
+use crate::context::{Body, RequestContext, Source, Stage, Verdict};
+use crate::host::header_count;
+use crate::worker::MainConf;
+
+/// The filters that stood at the top when ours were put there.
+pub static NEXT: Next = Next::none();
+
+/// For the header filter: false if no plugin has to do with the response of this request.
+#[inline]
+pub fn may_concern(request: Request) -> bool {
+    !LocConf::of(request).attachments.is_empty() || RequestContext::may_be_of(request)
+}
+
+/// The header filter of a request that plugins may have to do with.
+pub fn header_of(request: Request) -> ngx_int_t {
+    if request.is_subrequest() {
+        return NEXT.header(request);
+    }
+    match RequestContext::of(request) {
+        Some(ctx) => header(ctx),
+        None if LocConf::of(request).attachments.is_empty() => NEXT.header(request),
+        None => super::context_of(request).map_or_else(Into::into, header),
+    }
+}
+
+fn header(ctx: &RequestContext) -> ngx_int_t {
+    if ctx.response.has_begun() {
+        // nginx answers anew, with a page of its own, what plugins have seen: an error, or what replaces a response.
+        drop_all(ctx);
+        ctx.response.stage.set(Stage::Passing);
+        return next_header(ctx);
+    }
+    ctx.pause.release_request();
+    ctx.response.from_upstream.set(ctx.request().has_active_upstream());
+    ctx.forget_length_of_missing_body();
+    let result = open_missing(ctx).and_then(|()| match ctx.take_answer() {
+        // It came while nginx was busy with the request elsewhere.
+        Some(answer) => answer_now(ctx, *answer),
+        None => header_from(ctx, 0),
+    });
+    result.map_or_else(|stop| stop.in_filter(ctx), |()| rc::OK)
+}
+
+/// nginx may answer before a plugin's phase has come; the plugin then sees the response alone, as with Envoy.
+fn open_missing(ctx: &RequestContext) -> Result<(), Stop> {
+    let request = ctx.request();
+    for (position, attached) in LocConf::of(request).attachments.iter().enumerate() {
+        let source = Source::Directive(attached.index);
+        if ctx.slots.find_near(position, source).is_none() {
+            let plugin = MainConf::of(request).contexts().get(attached.index);
+            if let Err(Verdict::Fail) = ctx.open(source, plugin, attached.policy) {
+                return Err(fail(ctx, rc::SERVICE_UNAVAILABLE));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `proxy_on_response_headers` from a slot on; then the header goes, or waits for the body.
+fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
+    let request = ctx.request();
+    for slot in ctx.slots.starting_at(first).filter(|slot| !slot.is_driven_by_lua()) {
+        ctx.response.stage.set(Stage::HeaderHeld(slot.index()));
+        let asks = slot.has(Callback::OnResponseHeaders);
+        let count = if asks { header_count(request, MapType::HttpResponseHeaders) } else { 0 };
+        match ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body())) {
+            Verdict::Continue => {}
+            Verdict::Pause if request.status() < 200 => {
+                let name = slot.plugin_name();
+                let line =
+                    format_args!("plugin \"{name}\" cannot hold an upgrade: what follows its header is no response");
+                request.log().print(Level::Error, line);
+                return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
+            }
+            Verdict::Pause => {
+                ctx.pause_response();
+                request.set_buffered(true);
+                return Ok(());
+            }
+            Verdict::Answer(answer) => return answer_now(ctx, *answer),
+            Verdict::Fail => return Err(fail(ctx, rc::SERVICE_UNAVAILABLE)),
+            Verdict::Close => return Err(end::cut(ctx)),
+        }
+    }
+    let loc = LocConf::of(request);
+    let wants_body = ctx.any_has(Callback::OnResponseBody)
+        && ctx.expects_body()
+        && ctx.slots.iter().any(|slot| sees_body(loc, slot));
+    if wants_body && ctx.slots.iter().any(|slot| sees_body(loc, slot) && slot.may_change_body()) {
+        request.forbid_ranges();
+        ctx.response.stage.set(Stage::HeaderWaits);
+        return Ok(());
+    }
+    ctx.response.stage.set(match wants_body {
+        true => Stage::Body,
+        false if trailers::concern(ctx) && ctx.expects_body() => Stage::Trailers,
+        false => Stage::Passing,
+    });
+    send_header(ctx)
+}
+
+/// Sends the header, behind which there may be nothing: whoever makes the body did not know, if the header was held.
+fn send_header(ctx: &RequestContext) -> Result<(), Stop> {
+    stop_unless_sent(next_header(ctx))?;
+    if ctx.request().header_only() {
+        ctx.response.stage.set(Stage::Dropping);
+        drop_all(ctx);
+    }
+    Ok(())
+}
+
+/// The body filter of a request that plugins may have to do with.
+pub fn body_of(request: Request, chain: Chain) -> ngx_int_t {
+    // What a subrequest of `slice` brings is a part of the client's response.
+    if request.is_subrequest() && !request.is_slice() {
+        return NEXT.body(request, chain);
+    }
+    match RequestContext::of(request.main()) {
+        Some(ctx) => {
+            ctx.response.latest.set(Some(request));
+            body(ctx, chain)
+        }
+        None => NEXT.body(request, chain),
+    }
+}
+
+fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
+    match ctx.response.stage.get() {
+        Stage::Upstream => next(ctx, chain),
+        Stage::Passing | Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Trailers
+            if end::is_asked_for(ctx) =>
+        {
+            end::as_asked(ctx, chain)
+        }
+        Stage::Passing => next(ctx, chain),
+        Stage::Trailers if !trailers::come_with(ctx, chain) => next(ctx, chain),
+        Stage::Answering => {
+            chain.consume();
+            ctx.response.stage.set(Stage::Answered);
+            let body = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
+            ctx.wake_soon();
+            send_answer(ctx, body).unwrap_or_else(|stop| stop.in_filter(ctx))
+        }
+        Stage::Answered | Stage::Dropping => {
+            chain.consume();
+            let rc = next(ctx, Chain::EMPTY);
+            ctx.response.collect_unsent();
+            rc
+        }
+        Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Trailers if is_over_early(ctx, chain) => {
+            end::without_its_end(ctx, chain)
+        }
+        Stage::HeaderHeld(_) | Stage::HeaderWaits | Stage::Body | Stage::Ended | Stage::Trailers => {
+            let result = take(ctx, chain);
+            settle(ctx);
+            result.unwrap_or_else(|stop| stop.in_filter(ctx))
+        }
+        Stage::Failed(_) => {
+            chain.consume();
+            rc::OK
+        }
+        Stage::Cut => {
+            chain.consume();
+            rc::ERROR
+        }
+    }
+}
+
+/// The header filters after ours.
+fn next_header(ctx: &RequestContext) -> ngx_int_t {
+    ctx.as_client_asked(|request| NEXT.header(request))
+}
+
+/// The body filters after ours. Called without a buffer while nothing of theirs waits, nginx's last filter sees a mistake.
+fn next(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
+    let outlet = outlet(ctx);
+    if chain.is_empty() && !outlet.is_sending() { rc::OK } else { NEXT.body(outlet, chain) }
+}
+
+/// The request that the response goes through.
+fn outlet(ctx: &RequestContext) -> Request {
+    let request = ctx.request();
+    request.outlet(ctx.response.latest.get().unwrap_or(request))
+}
+
+/// Tells nginx, and the clock, whether something waits for a plugin. `slice` does not fetch the next part while something does,
+/// so a plugin that waits for the rest of the body is no reason there.
+fn settle(ctx: &RequestContext) {
+    let held = ctx.response.holder().is_some();
+    let waits_for_parts = || ctx.request().is_sliced() && ctx.response.piece_holder().is_some();
+    outlet(ctx).set_buffered(!ctx.response.waiting.is_empty() || held && !waits_for_parts());
+    if !held {
+        ctx.pause.stop_clock();
+    }
+}
+
+/// nginx's rule for what a header filter answers.
+fn stop_unless_sent(rc: ngx_int_t) -> Result<(), Stop> {
+    if rc == rc::ERROR || rc > rc::OK { Err(Stop::Filter(rc)) } else { Ok(()) }
+}

@@ -1,0 +1,305 @@
+//! The body of a response on its way through the plugins, in the pieces that it comes in.
+
+use std::io;
+
+use ngx_bindings::chain::{Chain, Marks};
+use ngx_bindings::log::Level;
+use ngx_bindings::pool::AllocError;
+use ngx_bindings::rc;
+use ngx_bindings::sys::ngx_int_t;
+
+use super::answer::answer_now;
+use super::end::{Stop, cut, fail, unreadable};
+use super::{next, outlet, send_header, trailers};
+use crate::conf::LocConf;
+use crate::context::{Body, PIECE, Piece, RequestContext, Slot, Stage, Verdict};
+
+/// Bytes made by plugins that may wait for the client before upstream does.
+const UNSENT_LIMIT: usize = 256 << 10;
+
+/// Bytes handed out in one turn of nginx's loop of a body that is all there: nginx sends as many of a file
+/// (`sendfile_max_chunk`).
+const TURN: usize = 2 << 20;
+
+/// Takes what upstream sent, or, with an empty chain, goes on with what waits.
+pub fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
+    let waiting = &ctx.response.waiting;
+    if waiting.is_empty() && ctx.response.stage.get() == Stage::Ended {
+        let rc = next(ctx, chain);
+        ctx.response.collect_unsent();
+        return Ok(rc);
+    }
+    if !chain.is_empty() && waiting.is_empty() && goes_at_once(ctx, chain) {
+        return pass(ctx, 0, chain.into());
+    }
+    waiting.push(ctx.request().pool(), chain)?;
+    if must_wait(ctx, waiting.chain()) {
+        return set_aside(ctx).map(|()| rc::OK);
+    }
+    let rc = next(ctx, Chain::EMPTY);
+    hand_out(ctx, rc)
+}
+
+/// Copies a body that lacks only its end, where nginx does not buffer it: it then looks for the end when its buffers are free.
+fn set_aside(ctx: &RequestContext) -> Result<(), Stop> {
+    let (waiting, pool) = (&ctx.response.waiting, ctx.request().pool());
+    let chain = waiting.chain();
+    if chain.size() == 0 || !chain.marks().flush || !lacks_only_its_end(ctx, chain) {
+        return Ok(());
+    }
+    let mut links = waiting.take(pool)?;
+    let mut whole = Piece::from(links);
+    let kept = whole.body.keep();
+    links.free_links(pool);
+    kept.map_err(|error| unreadable(ctx, &error))?;
+    *ctx.response.whole.make().borrow_mut() = Some(whole);
+    Ok(())
+}
+
+/// Hands plugins what waits, piece by piece, for as long as nginx takes them. `rc` is what nginx's filters answered last.
+pub fn hand_out(ctx: &RequestContext, mut rc: ngx_int_t) -> Result<ngx_int_t, Stop> {
+    let (response, pool) = (&ctx.response, ctx.request().pool());
+    let mut left = TURN;
+    response.waiting.give_back();
+    while rc != rc::ERROR && may_go_on(ctx) {
+        if left == 0 {
+            ctx.go_on_next_turn();
+            break;
+        }
+        let mut piece = response.waiting.take(pool)?;
+        left = left.saturating_sub(piece.size());
+        let passed = match response.stage.get() {
+            Stage::Ended => Ok(next(ctx, piece)),
+            _ => pass(ctx, 0, piece.into()),
+        };
+        piece.free_links(pool);
+        response.waiting.give_back();
+        rc = passed?;
+    }
+    Ok(rc)
+}
+
+/// Whether a chain needs no cutting, and nothing that came before it waits.
+fn goes_at_once(ctx: &RequestContext, chain: Chain) -> bool {
+    let size = chain.size();
+    size <= PIECE
+        && !must_wait(ctx, chain)
+        && ctx.response.collect_unsent() <= UNSENT_LIMIT
+        && !ctx.response.lacks_room(ctx, size)
+}
+
+fn may_go_on(ctx: &RequestContext) -> bool {
+    let waiting = &ctx.response.waiting;
+    if waiting.is_empty() || must_wait(ctx, waiting.chain()) || ctx.response.collect_unsent() > UNSENT_LIMIT {
+        return false;
+    }
+    let is_blocked = waiting.is_cutting() && outlet(ctx).is_blocked();
+    !is_blocked && !ctx.response.lacks_room(ctx, waiting.next_size())
+}
+
+/// Whether a chain is not to be shown to plugins yet.
+fn must_wait(ctx: &RequestContext, chain: Chain) -> bool {
+    match ctx.response.stage.get() {
+        Stage::HeaderHeld(_) => true,
+        // What comes after the end is not of the body, and goes when the body has gone.
+        Stage::HeaderWaits | Stage::Body if ctx.response.end_seen.get() => true,
+        _ => lacks_only_its_end(ctx, chain),
+    }
+}
+
+/// Whether a chain is all of a body whose header still waits, but for nginx's word that nothing follows. That comes right after,
+/// by itself; with it the plugins see the whole at once, and its length and tag can be kept. So they can if nothing has come yet of
+/// a body of a known length, where nginx flushes its header.
+fn lacks_only_its_end(ctx: &RequestContext, chain: Chain) -> bool {
+    if chain.is_empty() || ctx.response.stage.get() != Stage::HeaderWaits || ctx.response.holder().is_some() {
+        return false;
+    }
+    let (Marks { last, last_in_chain, flush }, size) = (chain.marks(), chain.size());
+    let whole = |length| match size {
+        0 => flush && !last_in_chain,
+        size => size as u64 == length && size <= PIECE,
+    };
+    !last && ctx.request().content_length().is_some_and(whole)
+}
+
+/// `proxy_on_response_body` from a slot on, then the filters after ours.
+pub fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_int_t, Stop> {
+    let (loc, response) = (LocConf::of(ctx.request()), &ctx.response);
+    response.end_seen.set(response.end_seen.get() | piece.marks.last);
+    if let Some(whole) = response.whole.get() {
+        piece = join(whole.take(), piece).map_err(|error| unreadable(ctx, &error))?;
+    }
+    for slot in ctx.slots.starting_at(first).filter(|slot| sees_body(loc, slot)) {
+        let held = response.take_held(slot.index());
+        let (holds, shows_nothing) = (held.is_some(), piece.body.size() == 0 && !piece.marks.last);
+        piece = join(held, piece).map_err(|error| unreadable(ctx, &error))?;
+        if shows_nothing && holds {
+            return keep(ctx, slot, piece);
+        }
+        if shows_nothing {
+            continue;
+        }
+        let (size, end_of_stream) = (u32::try_from(piece.body.size()).unwrap_or(u32::MAX), piece.marks.last);
+        *response.body.borrow_mut() = Some(piece.body);
+        let verdict = ctx.call(slot, |http| http.on_response_body(size, end_of_stream));
+        let Some(body) = response.body.take() else {
+            return Err(Stop::Filter(rc::ERROR));
+        };
+        match verdict {
+            Verdict::Continue => piece.body = body,
+            Verdict::Pause => {
+                return hold(ctx, slot, Piece { body, ..piece });
+            }
+            verdict => return end(ctx, body, verdict),
+        }
+    }
+    if piece.marks.last { trailers::pass(ctx, 0, piece) } else { send(ctx, piece) }
+}
+
+/// Does what a plugin wants that lets no more of the response through.
+pub fn end(ctx: &RequestContext, body: Body, verdict: Verdict) -> Result<ngx_int_t, Stop> {
+    match verdict {
+        Verdict::Answer(answer) => {
+            body.drop_source();
+            answer_now(ctx, *answer).map(|()| rc::OK)
+        }
+        Verdict::Fail => {
+            body.drop_source();
+            Err(fail(ctx, rc::SERVICE_UNAVAILABLE))
+        }
+        Verdict::Close | Verdict::Continue | Verdict::Pause => Err(cut(ctx)),
+    }
+}
+
+/// Keeps a piece for the plugin that paused on it.
+pub fn hold(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<ngx_int_t, Stop> {
+    let (size, limit) = (piece.body.size(), slot.body_buffer_size());
+    if size > limit {
+        let name = slot.plugin_name();
+        let line = format_args!(
+            "plugin \"{name}\" holds {size} bytes of a response, more than wasm_body_buffer_size ({limit})"
+        );
+        ctx.request().log().print(Level::Error, line);
+        piece.body.drop_source();
+        return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
+    }
+    if piece.body.count_for(slot.memory(), size).is_err() {
+        piece.body.drop_source();
+        return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
+    }
+    // An upstream that has not finished is what the plugin may wait for, and nginx has a time for that.
+    let more_follows = !piece.marks.last && ctx.response.from_upstream.get();
+    let kept = keep(ctx, slot, piece)?;
+    if more_follows {
+        ctx.wait_for_source()
+    } else {
+        ctx.pause_response()
+    }
+    Ok(kept)
+}
+
+/// Puts a piece where the plugin that holds it will find it.
+fn keep(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<ngx_int_t, Stop> {
+    piece.body.keep().map_err(|error| unreadable(ctx, &error))?;
+    ctx.response.held.make().borrow_mut().push((slot.index(), piece));
+    Ok(rc::OK)
+}
+
+/// Hands a piece to the filters after ours, and the header before it if that still waits.
+pub fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
+    let (request, response) = (ctx.request(), &ctx.response);
+    let Piece { mut body, marks, .. } = piece;
+    response.changed.set(response.changed.get() || body.is_changed());
+    let mut passed = Chain::EMPTY;
+    if response.stage.get() == Stage::HeaderWaits {
+        if rest_is_there(ctx, &body, marks) {
+            return put_by(ctx, body, marks);
+        }
+        if !response.passed.get().is_empty() {
+            put_by(ctx, body, marks)?;
+            passed = response.passed.take();
+            body = Body::of(passed);
+        }
+        response.stage.set(Stage::Body);
+        describe(ctx, &body, marks)?;
+        send_header(ctx)?;
+    }
+    if response.stage.get() == Stage::Dropping {
+        // The plugins made it a response that has no body, by its status.
+        if let Err(chain) = body.into_owned_or_chain() {
+            chain.consume();
+        }
+        return Ok(rc::OK);
+    }
+    if marks.last {
+        response.stage.set(Stage::Ended);
+    }
+    if !body.suits_filters_of(request) {
+        body.bytes().map_err(|error| unreadable(ctx, &error))?;
+    }
+    let chain = match body.into_owned_or_chain() {
+        Ok(bytes) => response.unsent.make().add(request, bytes, marks)?,
+        Err(chain) => chain,
+    };
+    let rc = next(ctx, chain);
+    passed.free_links(request.pool());
+    response.collect_unsent();
+    Ok(rc)
+}
+
+/// Whether the header can wait for the rest of the body, which is here already and small enough to be handed out in one turn: it
+/// then says the length of what the plugins made of it.
+fn rest_is_there(ctx: &RequestContext, body: &Body, marks: Marks) -> bool {
+    let (response, rest) = (&ctx.response, ctx.response.waiting.chain());
+    !marks.last
+        && rest.marks().last
+        && response.passed.get().size() + body.size() + rest.size() <= TURN
+        && response.collect_unsent() + body.size() <= UNSENT_LIMIT
+}
+
+/// Puts a piece behind those that went through the plugins before it.
+fn put_by(ctx: &RequestContext, body: Body, marks: Marks) -> Result<ngx_int_t, Stop> {
+    let (request, response) = (ctx.request(), &ctx.response);
+    let chain = match body.into_owned_or_chain() {
+        Ok(bytes) => response.unsent.make().add(request, bytes, marks)?,
+        Err(chain) => chain,
+    };
+    let mut passed = response.passed.get();
+    passed.append(request.pool(), chain)?;
+    response.passed.set(passed);
+    Ok(rc::OK)
+}
+
+/// Makes the header say of the body what is known of it now.
+fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), AllocError> {
+    let request = ctx.request();
+    let length = marks.last.then(|| body.size() as u64);
+    let same_length = length.is_some() && length == request.content_length();
+    if same_length && !ctx.response.changed.get() {
+        return Ok(());
+    }
+    request.set_content_length(length);
+    match (ctx.response.changed.get(), marks.last) {
+        (true, _) => ctx.response.validators.drop_changed(request, same_length),
+        (false, false) => ctx.response.validators.weaken(request),
+        (false, true) => Ok(()),
+    }
+}
+
+/// Whether a slot is to see the body; where Lua drives it, Lua asks.
+pub fn sees_body(loc: &LocConf, slot: &Slot) -> bool {
+    !slot.is_driven_by_lua() && slot.wants_response_body(loc.response_body())
+}
+
+/// One piece after another.
+fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
+    let Some(before) = before else {
+        return Ok(piece);
+    };
+    let marks = Marks {
+        last: before.marks.last | piece.marks.last,
+        last_in_chain: before.marks.last_in_chain | piece.marks.last_in_chain,
+        flush: before.marks.flush | piece.marks.flush,
+    };
+    Ok(Piece { body: piece.body.after(before.body)?, marks, with_trailers: false })
+}

@@ -1,0 +1,63 @@
+//! What other modules of nginx do to a response's body, as far as plugins of a location are
+//! concerned.
+//!
+//! Plugins see what nginx makes of a request itself. What filters behind theirs put into it by
+//! subrequests (`add_after_body`, `ssi`) they do not see: whoever relies on a plugin to see all
+//! that clients get is warned when the configuration is read.
+
+use std::ffi::CStr;
+
+use ngx_bindings::Conf;
+use ngx_bindings::log::Level;
+use ngx_bindings::modules::{Directive, Location};
+use proxy_wasm_host::Callback;
+
+use crate::conf::{BodyMode, LocConf};
+use crate::identity::main_module;
+use crate::worker::{DeclaredPlugin, MainConf};
+
+const ADDITION: &CStr = c"ngx_http_addition_filter_module";
+
+/// Directives that let nginx put subrequests' responses into one.
+const ADDING: [(&CStr, &str); 3] =
+    [(ADDITION, "add_before_body"), (ADDITION, "add_after_body"), (c"ngx_http_ssi_filter_module", "ssi")];
+
+/// Looks through all locations, when all of `http` has been read and merged.
+pub fn look_through(cf: Conf, main: &MainConf) {
+    let slice = Directive::find(cf, c"ngx_http_slice_filter_module", "slice");
+    let adding = ADDING.iter().filter_map(|(module, name)| Some((*name, Directive::find(cf, module, name)?)));
+    let adding: Vec<_> = adding.collect();
+    let mut said = Vec::new();
+    for &location in main.locations.borrow().iter() {
+        // SAFETY: `create_loc_conf` made one for every location.
+        let loc: &LocConf = unsafe { &*location.conf(main_module()) };
+        let mut seeing = plugins_that_see(loc, main).peekable();
+        let Some((_, place)) = seeing.peek() else { continue };
+        for (name, _) in adding.iter().filter(|(_, directive)| directive.is_in_force(location)) {
+            let line = format!(
+                "\"{name}\" adds to responses what plugins do not see, those of \"proxy_wasm\"{place} among them"
+            );
+            if !said.contains(&line) {
+                cf.log().write(Level::Warn, line.as_bytes());
+                said.push(line);
+            }
+        }
+        let changed = seeing.any(|(plugin, _)| plugin.plugin.may_change_bodies());
+        loc.is_changed_in_parts.set(changed && slice.is_some_and(|slice| slice.is_in_force(location)));
+    }
+}
+
+/// The plugins that responses' bodies of a location come to, and where they are attached.
+fn plugins_that_see<'a>(loc: &'a LocConf, main: &'a MainConf) -> impl Iterator<Item = (&'a DeclaredPlugin, &'a str)> {
+    let attached = loc.attachments.iter().filter(|_| loc.response_body() != BodyMode::Never);
+    let plugins =
+        attached.map(|attached| (main.plugin_of(attached.index), main.said.attachments[attached.index].place.as_str()));
+    plugins.filter(|(plugin, _)| plugin.plugin.has(Callback::OnResponseBody))
+}
+
+/// Remembers a location that has plugins.
+pub fn remember(cf: Conf, main: &MainConf, loc: &LocConf) {
+    if !loc.attachments.is_empty() {
+        main.locations.borrow_mut().push(Location::merged(cf));
+    }
+}

@@ -1,0 +1,167 @@
+//! Futures on nginx's event loop: a task that is woken is polled when nginx is back in its loop, never from where it was woken.
+//!
+//! So nothing that a task does can come between a guest and its host function, or between nginx and a handler of it.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
+
+use ngx_bindings::cycle;
+use ngx_bindings::event::Event;
+use ngx_bindings::sys::ngx_event_t;
+
+use super::timer::OnQuit;
+use super::turn::Turn;
+use crate::guard::guard;
+
+thread_local! {
+    /// The tasks of this process; nginx runs in one thread.
+    static TASKS: RefCell<Tasks> = RefCell::default();
+}
+
+type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
+
+#[derive(Default)]
+struct Tasks {
+    /// None while the task is polled.
+    futures: HashMap<u64, Option<LocalFuture>>,
+    last_id: u64,
+    ready: VecDeque<Arc<Ticket>>,
+    /// How many of those that are ready a worker waits for when it is told to quit.
+    awaited: usize,
+    event: Option<Box<Event>>,
+}
+
+/// A future that runs by itself. Dropping the task drops the future; when that is what is running, as soon as it yields.
+#[derive(Debug)]
+#[must_use = "a task ends when it is dropped"]
+pub struct Task(Option<u64>);
+
+impl Task {
+    /// Lets the future run to its end.
+    pub fn detach(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        if let Some(id) = self.0 {
+            let future = TASKS.with_borrow_mut(|tasks| tasks.futures.remove(&id));
+            // What the future holds may be tasks.
+            drop(future);
+        }
+    }
+}
+
+/// Runs a future. It is polled first when nginx is back in its loop. `on_quit` says whether a worker that is told to quit
+/// polls it once more when it was woken.
+pub fn spawn(on_quit: OnQuit, future: impl Future<Output = ()> + 'static) -> Task {
+    let id = TASKS.with_borrow_mut(|tasks| {
+        tasks.last_id += 1;
+        tasks.futures.insert(tasks.last_id, Some(Box::pin(future)));
+        tasks.last_id
+    });
+    Arc::new(Ticket { id, on_quit, queued: AtomicBool::new(false) }).wake();
+    Task(Some(id))
+}
+
+/// Drops every task: the process is about to exit.
+pub fn shut_down() {
+    let tasks = TASKS.with_borrow_mut(std::mem::take);
+    drop(tasks);
+}
+
+/// What a waker of a task stands for.
+struct Ticket {
+    id: u64,
+    on_quit: OnQuit,
+    queued: AtomicBool,
+}
+
+impl Ticket {
+    fn is_awaited(&self) -> usize {
+        (self.on_quit == OnQuit::Wait).into()
+    }
+}
+
+impl Wake for Ticket {
+    fn wake(self: Arc<Self>) {
+        if self.queued.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // While the process exits there may be no tasks any more, and nothing is left to wake.
+        let _ = TASKS.try_with(|tasks| tasks.borrow_mut().push_ready(self));
+    }
+}
+
+impl Tasks {
+    fn push_ready(&mut self, ticket: Arc<Ticket>) {
+        self.awaited += ticket.is_awaited();
+        self.ready.push_back(ticket);
+        if self.event.is_none() {
+            self.event = cycle::log().map(|log| Box::new(Event::new(on_ready, ptr::null_mut(), log)));
+        }
+        self.post_if_ready();
+    }
+
+    fn post_if_ready(&mut self) {
+        if !self.ready.is_empty()
+            && let Some(event) = &mut self.event
+        {
+            event.set_cancelable(self.awaited == 0);
+            event.post();
+        }
+    }
+
+    fn pop_ready(&mut self) -> Option<Arc<Ticket>> {
+        let ticket = self.ready.pop_front()?;
+        self.awaited -= ticket.is_awaited();
+        Some(ticket)
+    }
+}
+
+unsafe extern "C" fn on_ready(_: *mut ngx_event_t) {
+    let turn = Turn::begin();
+    while let Some(ticket) = TASKS.with_borrow_mut(Tasks::pop_ready) {
+        guard((), || poll(ticket));
+        if turn.is_over() {
+            return TASKS.with_borrow_mut(Tasks::post_if_ready);
+        }
+    }
+}
+
+fn poll(ticket: Arc<Ticket>) {
+    ticket.queued.store(false, Ordering::Relaxed);
+    let id = ticket.id;
+    let Some(mut future) = TASKS.with_borrow_mut(|tasks| tasks.futures.get_mut(&id)?.take()) else {
+        return;
+    };
+    let ready = future.as_mut().poll(&mut Context::from_waker(&Waker::from(ticket))).is_ready();
+    let rest = TASKS.with_borrow_mut(|tasks| {
+        if ready {
+            tasks.futures.remove(&id);
+        }
+        match tasks.futures.get_mut(&id) {
+            Some(place) => place.replace(future),
+            None => Some(future),
+        }
+    });
+    // Not while the tasks are borrowed: what a future holds may be tasks.
+    drop(rest);
+}
+
+/// Runs what hyper wants run beside a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct NginxExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for NginxExecutor {
+    fn execute(&self, future: F) {
+        spawn(OnQuit::Forget, future).detach();
+    }
+}

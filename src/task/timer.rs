@@ -1,0 +1,83 @@
+//! Time to wait, on nginx's timers.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use ngx_bindings::cycle;
+use ngx_bindings::event::Event;
+use ngx_bindings::sys::ngx_event_t;
+
+use crate::guard::guard;
+
+/// Is over after some time. Dropping it disarms its timer.
+pub struct Sleep {
+    /// Before the clock it points at.
+    _event: Option<Box<Event>>,
+    clock: Rc<Clock>,
+}
+
+#[derive(Default)]
+struct Clock {
+    rang: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Whether a worker that is told to quit waits for a timer or a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnQuit {
+    /// A request waits for it.
+    Wait,
+    /// It is of no use to a worker that is going away.
+    Forget,
+}
+
+impl Sleep {
+    /// Starts to wait.
+    pub fn new(milliseconds: u32, on_quit: OnQuit) -> Self {
+        let clock = Rc::new(Clock::default());
+        let event = cycle::log().map(|log| {
+            let mut event = Box::new(Event::new(on_timer, Rc::as_ptr(&clock).cast_mut().cast(), log));
+            event.set_cancelable(on_quit == OnQuit::Forget);
+            event.set_timer(milliseconds);
+            event
+        });
+        Self { _event: event, clock }
+    }
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.clock.rang.get() {
+            return Poll::Ready(());
+        }
+        *self.clock.waker.borrow_mut() = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
+    guard((), || {
+        // SAFETY: the event's data is the clock of a `Sleep`, which outlives its event.
+        let clock = unsafe { &*(*event).data.cast::<Clock>() };
+        clock.rang.set(true);
+        if let Some(waker) = clock.waker.take() {
+            waker.wake();
+        }
+    });
+}
+
+/// Runs a future for no longer than some time; `None` if it took longer.
+pub async fn timeout<T>(milliseconds: u32, on_quit: OnQuit, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    let mut sleep = pin!(Sleep::new(milliseconds, on_quit));
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending => sleep.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}

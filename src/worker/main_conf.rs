@@ -1,0 +1,150 @@
+//! What nginx keeps for `http`: what was said there, and what it became.
+
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+
+use ngx_bindings::modules::Location;
+use ngx_bindings::ssl::{Tls, Verify};
+use ngx_bindings::{Conf, Request};
+use proxy_wasm_host::config::Phase;
+
+use super::contexts::Contexts;
+use super::installation::Installation;
+use super::runtime::{DeclaredPlugin, Runtime};
+use crate::calls::{Client, RESPONSE_BODY};
+use crate::conf::{Attached, Fault, HttpConf, TlsSettings};
+use crate::identity::main_module;
+use crate::shared::Shared;
+
+/// nginx's main configuration of this module.
+#[derive(Default)]
+pub struct MainConf {
+    /// What stands in `http`.
+    pub said: HttpConf,
+    /// What all workers share.
+    pub shared: Rc<Shared>,
+    /// Whether Lua has this module's file.
+    pub installation: Installation,
+    /// Those that have plugins.
+    pub locations: RefCell<Vec<Location>>,
+    made: Option<Made>,
+    client: OnceCell<Rc<Client>>,
+    contexts: OnceCell<Contexts>,
+}
+
+/// What `http` became, when all of it had been read.
+struct Made {
+    runtime: Runtime,
+    tls: Rc<Tls>,
+    /// What the declarations became, in their order.
+    plugins: Vec<DeclaredPlugin>,
+    /// Of each attachment, the index of its plugin.
+    plugin_of: Vec<usize>,
+    /// What requests need to know of each attachment.
+    attached: Vec<Attached>,
+}
+
+impl MainConf {
+    /// That of the request's `http`.
+    #[inline]
+    pub fn of<'a>(request: Request) -> &'a Self {
+        // SAFETY: `create_main_conf` made it; it lives as long as the cycle, which outlives its requests.
+        unsafe { &*request.main_conf(main_module()) }
+    }
+
+    /// Reads, checks and compiles what was declared; nginx calls this when it has read all of `http`.
+    ///
+    /// # Errors
+    ///
+    /// What the operator is to mend.
+    pub fn load(&mut self, cf: Conf) -> Result<(), Fault> {
+        if self.said.enabled {
+            self.made = Some(Made::new(&self.said, &self.shared, cf)?);
+        }
+        Ok(())
+    }
+
+    /// What plugins call other servers with.
+    pub fn client(&self) -> &Rc<Client> {
+        let limit = self.said.response_limit.unwrap_or(RESPONSE_BODY);
+        let tls = || self.made.as_ref().map(|made| Rc::clone(&made.tls));
+        self.client.get_or_init(|| Rc::new(Client::new(tls(), limit, self.said.call_connections)))
+    }
+
+    /// What plugins run on; none without `wasm_vm`.
+    pub fn runtime(&self) -> Option<&Runtime> {
+        self.made.as_ref().map(|made| &made.runtime)
+    }
+
+    /// The plugins that were declared.
+    pub fn plugins(&self) -> &[DeclaredPlugin] {
+        self.made.as_ref().map_or(&[], |made| &made.plugins)
+    }
+
+    /// What requests need to know of each `proxy_wasm` line.
+    pub fn attached(&self) -> &[Attached] {
+        self.made.as_ref().map_or(&[], |made| &made.attached)
+    }
+
+    /// The index of the plugin of each `proxy_wasm` line.
+    pub fn plugin_indexes(&self) -> &[usize] {
+        self.made.as_ref().map_or(&[], |made| &made.plugin_of)
+    }
+
+    /// The plugin of an attachment.
+    pub fn plugin_of(&self, attachment: usize) -> &DeclaredPlugin {
+        &self.plugins()[self.plugin_indexes()[attachment]]
+    }
+
+    /// Whether a plugin of that phase is attached anywhere.
+    pub fn has_attachments_in(&self, phase: Phase) -> bool {
+        self.attached().iter().any(|attached| attached.phase == phase)
+    }
+
+    /// The VMs and PluginContexts of this process.
+    pub fn contexts(&self) -> &Contexts {
+        self.contexts.get_or_init(|| Contexts::new(self))
+    }
+
+    /// As [`Self::contexts`], if this process has come to need them.
+    pub fn take_contexts(&mut self) -> Option<Contexts> {
+        self.contexts.take()
+    }
+
+    /// Makes the folder of the cache that workers write, now that nginx knows who they are.
+    pub fn prepare_for_workers(&self, user: u32) {
+        if let Some(cache) = self.runtime().and_then(|runtime| runtime.cache.as_ref()) {
+            cache.prepare_for(user);
+        }
+    }
+}
+
+impl Made {
+    fn new(said: &HttpConf, shared: &Shared, cf: Conf) -> Result<Self, Fault> {
+        // First what takes no time: a plugin may take long to compile.
+        let plugin_of = said.find_plugins()?;
+        let runtime = Runtime::new(said, cf)?;
+        shared.declare(cf, &said.zones).map_err(|message| Fault { message, place: String::new() })?;
+        let load = |declared| runtime.declared(said, declared);
+        let plugins = said.declared.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let tls = tls(&said.tls, cf)?;
+        let lines = said.attachments.iter().zip(&plugin_of).enumerate();
+        let attached = lines.map(|(index, (line, &plugin))| {
+            let DeclaredPlugin { phase, policy, priority, .. } = plugins[plugin];
+            Attached { index, phase, policy, priority, in_location: line.in_location }
+        });
+        Ok(Self { attached: attached.collect(), runtime, tls, plugins, plugin_of })
+    }
+}
+
+/// Certificates are read with the rights of the master.
+fn tls(settings: &TlsSettings, cf: Conf) -> Result<Rc<Tls>, Fault> {
+    let verify = Verify {
+        enabled: settings.verify.unwrap_or(true),
+        depth: settings.verify_depth.unwrap_or(1),
+        trusted: settings.trusted_certificate.as_deref(),
+    };
+    let fault =
+        || Fault { message: "proxy_wasm: TLS for outgoing calls could not be set up".to_owned(), place: String::new() };
+    Ok(Rc::new(Tls::new(cf, &verify).ok_or_else(fault)?))
+}

@@ -1,0 +1,113 @@
+//! What plugins run on, and how one is loaded.
+
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ngx_bindings::Conf;
+use proxy_wasm_host::config::{Options, Phase};
+use proxy_wasm_host::wasm::{Cache, Compiler, Engine, EngineConfig, Module};
+use proxy_wasm_host::{Identity, Plugin, PluginOptions};
+
+use super::announce;
+use crate::conf::{CacheSetting, Declared, Fault, HttpConf, Policy, io_reason};
+use crate::context::NginxHost;
+use crate::shared::loads::Loads;
+
+/// What plugins run on; also those that Lua loads.
+pub struct Runtime {
+    pub engine: Engine,
+    pub compiler: Compiler,
+    pub cache: Option<Cache>,
+    /// The options of plugins that say nothing else.
+    pub options: Options,
+    /// Plugins that were loaded and not yet counted.
+    pub loads: Loads,
+}
+
+/// A plugin that was read, checked and compiled.
+pub struct DeclaredPlugin {
+    pub plugin: Arc<Plugin<NginxHost>>,
+    pub priority: i64,
+    pub phase: Phase,
+    pub policy: Policy,
+}
+
+impl Runtime {
+    /// By the settings of `http`.
+    ///
+    /// # Errors
+    ///
+    /// When there can be no engine here.
+    pub fn new(said: &HttpConf, cf: Conf) -> Result<Self, Fault> {
+        let engine = Engine::new(&EngineConfig { epoch_interruption: !said.overrides.callback_timeout_is_off() })
+            .and_then(|engine| proxy_wasm_host::prepare(&engine).map(|()| engine))
+            .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
+        Ok(Self {
+            engine,
+            compiler: Compiler::Child(said.compile_limits()),
+            cache: open_cache(&said.cache, cf),
+            options: said.options(),
+            loads: Loads::new(),
+        })
+    }
+
+    /// Reads and checks a plugin of the configuration.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, and where it is declared.
+    pub fn declared(&self, said: &HttpConf, declared: &Declared) -> Result<DeclaredPlugin, Fault> {
+        let name = &declared.plugin.name;
+        let options = declared.plugin.overrides.over(&self.options);
+        let plugin = self
+            .load(name, &declared.path, &options)
+            .map_err(|error| declared.fault(&format!("\"{name}\" at {} {error}", declared.path.display())))?;
+        Ok(DeclaredPlugin {
+            plugin,
+            priority: declared.plugin.priority,
+            phase: declared.plugin.phase,
+            policy: said.policy(name, &options),
+        })
+    }
+
+    /// Reads and checks one plugin.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, to be read after its path.
+    pub fn load(&self, name: &str, path: &Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
+        let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
+        let begun = Instant::now();
+        let compiled = Cell::new(false);
+        let compiling = || {
+            compiled.set(true);
+            announce::compiling(name, bytes.len());
+        };
+        let module = Module::load_or_compile(&self.engine, &self.compiler, self.cache.as_ref(), &bytes, compiling)
+            .map_err(|error| error.to_string())?;
+        announce::loaded(name, &module, compiled.get(), begun.elapsed());
+        self.loads.add(name, module.from_cache());
+        let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
+        let options = PluginOptions {
+            memory_limit: options.memory_limit,
+            callback_timeout: options.callback_timeout,
+            start_timeout: options.start_timeout,
+            env: options.env.clone(),
+            capabilities: options.capabilities.clone(),
+        };
+        Plugin::new(&self.engine, &module, identity, options).map_err(|error| error.to_string())
+    }
+}
+
+fn open_cache(setting: &CacheSetting, cf: Conf) -> Option<Cache> {
+    let path = match setting {
+        CacheSetting::Off => return None,
+        CacheSetting::Default => cf.full_path(b"wasm_cache")?,
+        CacheSetting::Path(path) => path.clone(),
+    };
+    let cache = Cache::new(path);
+    cache.prepare();
+    Some(cache)
+}

@@ -1,0 +1,57 @@
+//! One plugin in this process: its VM, and its PluginContexts.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use proxy_wasm_host::{Plugin, PluginContext, VmContext};
+
+use crate::calls::Client;
+use crate::context::{NginxHost, PluginContexts};
+use crate::host_memory::HostMemory;
+use crate::shared::Shared;
+use crate::shared::counters::Counters;
+
+thread_local! {
+    /// The VMs of this process, for its status page.
+    static VMS: RefCell<Vec<Weak<VmContext<NginxHost>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A VM, and what its instances need to know of it.
+pub struct Vm {
+    context: Rc<VmContext<NginxHost>>,
+    plugin_contexts: Rc<PluginContexts>,
+}
+
+impl Vm {
+    /// A VM that starts when it is first needed.
+    pub fn new(plugin: Arc<Plugin<NginxHost>>, memory: HostMemory, client: &Rc<Client>, shared: &Rc<Shared>) -> Self {
+        let plugin_contexts = Rc::<PluginContexts>::default();
+        let (client, shared, known) = (Rc::clone(client), Rc::clone(shared), Rc::clone(&plugin_contexts));
+        let name = plugin.name().to_owned();
+        let is_restart = Cell::new(false);
+        let make_host = Box::new(move || {
+            let counters = Counters::new(shared.stores(), &name);
+            counters.start(is_restart.replace(true));
+            NginxHost::new(Rc::clone(&client), Rc::clone(&known), &name, memory, Rc::clone(&shared), counters)
+        });
+        let context = VmContext::new(plugin, make_host);
+        VMS.with_borrow_mut(|vms| {
+            vms.retain(|vm| vm.strong_count() > 0);
+            vms.push(Rc::downgrade(&context));
+        });
+        Self { context, plugin_contexts }
+    }
+
+    /// One configuration of the plugin.
+    pub fn plugin_context(&self, configuration: Arc<[u8]>) -> Rc<PluginContext<NginxHost>> {
+        let context = self.context.plugin_context(configuration);
+        self.plugin_contexts.add(&context);
+        context
+    }
+}
+
+/// The VMs of this process.
+pub fn all() -> Vec<Rc<VmContext<NginxHost>>> {
+    VMS.with_borrow(|vms| vms.iter().filter_map(Weak::upgrade).collect())
+}
