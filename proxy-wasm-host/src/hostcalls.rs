@@ -12,12 +12,25 @@ use super::host::Host;
 use super::memory::{Error, Guest, Result};
 use super::state::VmState;
 
-/// Defines host functions: `"name" (the guest's parameters) => function(decoded arguments);`.
+/// Defines the host functions of one chapter, `"name" (the guest's parameters) => function(decoded arguments);`, and the list of
+/// their names.
 macro_rules! hostcalls {
-    ($linker:ident: $($name:literal ($($argument:ident: $type:ty),*) => $function:ident($($value:expr),*);)*) => {
-        $($linker.func_wrap("env", $name, |caller: wasmtime::Caller<'_, $crate::state::VmState<H>>, $($argument: $type),*| {
-            $crate::hostcalls::answer(caller, |guest| $function(guest, $($value),*))
-        })?;)*
+    ($($name:literal ($($argument:ident: $type:ty),*) => $function:ident($($value:expr),*);)*) => {
+        /// Their names.
+        pub const NAMES: &[&str] = &[$($name),*];
+
+        /// Defines them.
+        ///
+        /// # Errors
+        /// When the linker has one of these names already.
+        pub fn add_to_linker<H: $crate::host::Host>(
+            linker: &mut wasmtime::Linker<$crate::state::VmState<H>>,
+        ) -> wasmtime::Result<()> {
+            $(linker.func_wrap("env", $name, |caller: wasmtime::Caller<'_, $crate::state::VmState<H>>, $($argument: $type),*| {
+                $crate::hostcalls::answer(caller, |guest| $function(guest, $($value),*))
+            })?;)*
+            Ok(())
+        }
     };
 }
 

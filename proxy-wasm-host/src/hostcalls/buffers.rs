@@ -3,25 +3,20 @@
 
 use std::ops::Range;
 
-use wasmtime::Linker;
-
 use crate::abi::{BufferType, Status};
 use crate::host::{Buffers, Host};
 use crate::memory::{Guest, Result, ReturnBytes};
 use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_get_buffer_bytes" (buffer: i32, start: u32, max_size: u32, data: u32, size: u32)
-            => get_buffer_bytes(buffer, start, max_size, ReturnBytes { data, size });
-        "proxy_get_buffer_status" (buffer: i32, return_size: u32, return_flags: u32)
-            => get_buffer_status(buffer, return_size, return_flags);
-        "proxy_set_buffer_bytes" (buffer: i32, start: u32, max_size: u32, address: u32, size: u32)
-            => set_buffer_bytes(buffer, start, max_size, GuestBytes { address, size });
-        "proxy_get_configuration" (data: u32, size: u32) => get_configuration(ReturnBytes { data, size });
-    }
-    Ok(())
+hostcalls! {
+    "proxy_get_buffer_bytes" (buffer: i32, start: u32, max_size: u32, data: u32, size: u32)
+        => get_buffer_bytes(buffer, start, max_size, ReturnBytes { data, size });
+    "proxy_get_buffer_status" (buffer: i32, return_size: u32, return_flags: u32)
+        => get_buffer_status(buffer, return_size, return_flags);
+    "proxy_set_buffer_bytes" (buffer: i32, start: u32, max_size: u32, address: u32, size: u32)
+        => set_buffer_bytes(buffer, start, max_size, GuestBytes { address, size });
+    "proxy_get_configuration" (data: u32, size: u32) => get_configuration(ReturnBytes { data, size });
 }
 
 fn get_buffer_bytes<H: Host>(

@@ -1,16 +1,10 @@
 //! Spec v0.2.1, "Clocks".
 
-use wasmtime::Linker;
-
 use crate::host::Host;
 use crate::memory::{Guest, Result};
-use crate::state::VmState;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_get_current_time_nanoseconds" (return_time: u32) => get_current_time_nanoseconds(return_time);
-    }
-    Ok(())
+hostcalls! {
+    "proxy_get_current_time_nanoseconds" (return_time: u32) => get_current_time_nanoseconds(return_time);
 }
 
 fn get_current_time_nanoseconds<H: Host>(guest: &mut Guest<'_, H>, return_time: u32) -> Result {

@@ -1,17 +1,11 @@
 //! Spec v0.2.1, "Context lifecycle".
 
-use wasmtime::Linker;
-
 use crate::host::Host;
 use crate::memory::{Guest, Result};
-use crate::state::VmState;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_done" () => done();
-        "proxy_set_effective_context" (context_id: u32) => set_effective_context(context_id);
-    }
-    Ok(())
+hostcalls! {
+    "proxy_done" () => done();
+    "proxy_set_effective_context" (context_id: u32) => set_effective_context(context_id);
 }
 
 fn done<H: Host>(guest: &mut Guest<'_, H>) -> Result {

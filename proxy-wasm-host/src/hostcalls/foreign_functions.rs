@@ -1,26 +1,20 @@
 //! Spec v0.2.1, "Foreign function interface".
 
-use wasmtime::Linker;
-
 use super::bounded;
 use crate::abi::Status;
 use crate::host::Host;
 use crate::memory::{Guest, Result};
-use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_call_foreign_function" (
-            name: u32, name_size: u32, arguments: u32, arguments_size: u32, return_results: u32, return_size: u32
-        ) => call_foreign_function(
-            GuestBytes { address: name, size: name_size },
-            GuestBytes { address: arguments, size: arguments_size },
-            return_results,
-            return_size
-        );
-    }
-    Ok(())
+hostcalls! {
+    "proxy_call_foreign_function" (
+        name: u32, name_size: u32, arguments: u32, arguments_size: u32, return_results: u32, return_size: u32
+    ) => call_foreign_function(
+        GuestBytes { address: name, size: name_size },
+        GuestBytes { address: arguments, size: arguments_size },
+        return_results,
+        return_size
+    );
 }
 
 /// Results are optional: for each of the two addresses, 0 means "not wanted".

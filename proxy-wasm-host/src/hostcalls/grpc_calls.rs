@@ -1,48 +1,42 @@
 //! Spec v0.2.1, "gRPC calls".
 
-use wasmtime::Linker;
-
 use super::{bounded, fields};
 use crate::abi::Status;
 use crate::host::{GrpcCall, Host};
 use crate::memory::{Guest, Result};
-use crate::state::VmState;
 use crate::wasm::memory::{GuestBytes, LinearMemory};
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_grpc_call" (
-            upstream: u32, upstream_size: u32, service: u32, service_size: u32, method: u32, method_size: u32,
-            metadata: u32, metadata_size: u32, message: u32, message_size: u32, timeout_ms: u32, return_call_id: u32
-        ) => grpc_call(
-            Target {
-                upstream: GuestBytes { address: upstream, size: upstream_size },
-                service: GuestBytes { address: service, size: service_size },
-                method: GuestBytes { address: method, size: method_size },
-                metadata: GuestBytes { address: metadata, size: metadata_size },
-            },
-            GuestBytes { address: message, size: message_size },
-            timeout_ms,
-            return_call_id
-        );
-        "proxy_grpc_stream" (
-            upstream: u32, upstream_size: u32, service: u32, service_size: u32, method: u32, method_size: u32,
-            metadata: u32, metadata_size: u32, return_stream_id: u32
-        ) => grpc_stream(
-            Target {
-                upstream: GuestBytes { address: upstream, size: upstream_size },
-                service: GuestBytes { address: service, size: service_size },
-                method: GuestBytes { address: method, size: method_size },
-                metadata: GuestBytes { address: metadata, size: metadata_size },
-            },
-            return_stream_id
-        );
-        "proxy_grpc_send" (id: u32, address: u32, size: u32, end_of_stream: i32)
-            => grpc_send(id, GuestBytes { address, size }, end_of_stream != 0);
-        "proxy_grpc_cancel" (id: u32) => grpc_cancel(id);
-        "proxy_grpc_close" (id: u32) => grpc_close(id);
-    }
-    Ok(())
+hostcalls! {
+    "proxy_grpc_call" (
+        upstream: u32, upstream_size: u32, service: u32, service_size: u32, method: u32, method_size: u32,
+        metadata: u32, metadata_size: u32, message: u32, message_size: u32, timeout_ms: u32, return_call_id: u32
+    ) => grpc_call(
+        Target {
+            upstream: GuestBytes { address: upstream, size: upstream_size },
+            service: GuestBytes { address: service, size: service_size },
+            method: GuestBytes { address: method, size: method_size },
+            metadata: GuestBytes { address: metadata, size: metadata_size },
+        },
+        GuestBytes { address: message, size: message_size },
+        timeout_ms,
+        return_call_id
+    );
+    "proxy_grpc_stream" (
+        upstream: u32, upstream_size: u32, service: u32, service_size: u32, method: u32, method_size: u32,
+        metadata: u32, metadata_size: u32, return_stream_id: u32
+    ) => grpc_stream(
+        Target {
+            upstream: GuestBytes { address: upstream, size: upstream_size },
+            service: GuestBytes { address: service, size: service_size },
+            method: GuestBytes { address: method, size: method_size },
+            metadata: GuestBytes { address: metadata, size: metadata_size },
+        },
+        return_stream_id
+    );
+    "proxy_grpc_send" (id: u32, address: u32, size: u32, end_of_stream: i32)
+        => grpc_send(id, GuestBytes { address, size }, end_of_stream != 0);
+    "proxy_grpc_cancel" (id: u32) => grpc_cancel(id);
+    "proxy_grpc_close" (id: u32) => grpc_close(id);
 }
 
 /// The server, service and method of a call, as the guest passes them.

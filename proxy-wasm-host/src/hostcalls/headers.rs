@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use wasmtime::Linker;
-
 use super::{bounded, fields};
 use crate::abi::{MapType, Status};
 use crate::host::{HeaderMaps, Host};
@@ -13,33 +11,30 @@ use crate::pairs::{Encoder, Measure, Pairs, PairsBuf};
 use crate::state::{Incoming, VmState};
 use crate::wasm::memory::GuestBytes;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_get_header_map_size" (map: i32, return_size: u32) => get_header_map_size(map, return_size);
-        "proxy_get_header_map_pairs" (map: i32, data: u32, size: u32)
-            => get_header_map_pairs(map, ReturnBytes { data, size });
-        "proxy_set_header_map_pairs" (map: i32, address: u32, size: u32)
-            => set_header_map_pairs(map, GuestBytes { address, size });
-        "proxy_get_header_map_value" (map: i32, name: u32, name_size: u32, data: u32, size: u32)
-            => get_header_map_value(map, GuestBytes { address: name, size: name_size }, ReturnBytes { data, size });
-        "proxy_add_header_map_value" (map: i32, name: u32, name_size: u32, value: u32, value_size: u32)
-            => set_header_map_value(
-                Change::Add,
-                map,
-                GuestBytes { address: name, size: name_size },
-                GuestBytes { address: value, size: value_size }
-            );
-        "proxy_replace_header_map_value" (map: i32, name: u32, name_size: u32, value: u32, value_size: u32)
-            => set_header_map_value(
-                Change::Replace,
-                map,
-                GuestBytes { address: name, size: name_size },
-                GuestBytes { address: value, size: value_size }
-            );
-        "proxy_remove_header_map_value" (map: i32, address: u32, size: u32)
-            => remove_header_map_value(map, GuestBytes { address, size });
-    }
-    Ok(())
+hostcalls! {
+    "proxy_get_header_map_size" (map: i32, return_size: u32) => get_header_map_size(map, return_size);
+    "proxy_get_header_map_pairs" (map: i32, data: u32, size: u32)
+        => get_header_map_pairs(map, ReturnBytes { data, size });
+    "proxy_set_header_map_pairs" (map: i32, address: u32, size: u32)
+        => set_header_map_pairs(map, GuestBytes { address, size });
+    "proxy_get_header_map_value" (map: i32, name: u32, name_size: u32, data: u32, size: u32)
+        => get_header_map_value(map, GuestBytes { address: name, size: name_size }, ReturnBytes { data, size });
+    "proxy_add_header_map_value" (map: i32, name: u32, name_size: u32, value: u32, value_size: u32)
+        => set_header_map_value(
+            Change::Add,
+            map,
+            GuestBytes { address: name, size: name_size },
+            GuestBytes { address: value, size: value_size }
+        );
+    "proxy_replace_header_map_value" (map: i32, name: u32, name_size: u32, value: u32, value_size: u32)
+        => set_header_map_value(
+            Change::Replace,
+            map,
+            GuestBytes { address: name, size: name_size },
+            GuestBytes { address: value, size: value_size }
+        );
+    "proxy_remove_header_map_value" (map: i32, address: u32, size: u32)
+        => remove_header_map_value(map, GuestBytes { address, size });
 }
 
 fn get_header_map_size<H: Host>(guest: &mut Guest<'_, H>, map: i32, return_size: u32) -> Result {

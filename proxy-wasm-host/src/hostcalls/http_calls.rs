@@ -1,29 +1,23 @@
 //! Spec v0.2.1, "HTTP calls".
 
-use wasmtime::Linker;
-
 use super::{bounded, fields};
 use crate::abi::Status;
 use crate::host::{Host, HttpCall};
 use crate::memory::{Guest, Result};
-use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_http_call" (
-            upstream: u32, upstream_size: u32, headers: u32, headers_size: u32, body: u32, body_size: u32,
-            trailers: u32, trailers_size: u32, timeout_ms: u32, return_call_id: u32
-        ) => http_call(
-            GuestBytes { address: upstream, size: upstream_size },
-            GuestBytes { address: headers, size: headers_size },
-            GuestBytes { address: body, size: body_size },
-            GuestBytes { address: trailers, size: trailers_size },
-            timeout_ms,
-            return_call_id
-        );
-    }
-    Ok(())
+hostcalls! {
+    "proxy_http_call" (
+        upstream: u32, upstream_size: u32, headers: u32, headers_size: u32, body: u32, body_size: u32,
+        trailers: u32, trailers_size: u32, timeout_ms: u32, return_call_id: u32
+    ) => http_call(
+        GuestBytes { address: upstream, size: upstream_size },
+        GuestBytes { address: headers, size: headers_size },
+        GuestBytes { address: body, size: body_size },
+        GuestBytes { address: trailers, size: trailers_size },
+        timeout_ms,
+        return_call_id
+    );
 }
 
 fn http_call<H: Host>(

@@ -1,30 +1,33 @@
 //! Spec v0.2.1, "HTTP": a plugin answers a request in place of the upstream.
 
-use wasmtime::Linker;
-
 use super::{bounded, fields};
 use crate::abi::Status;
 use crate::host::{Host, LocalResponse, Response};
 use crate::memory::{Guest, Result};
-use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_send_local_response" (
-            status: u32, details: u32, details_size: u32, body: u32, body_size: u32, headers: u32, headers_size: u32,
-            grpc_status: i32
-        ) => send_local_response(
-            status,
-            GuestBytes { address: details, size: details_size },
-            GuestBytes { address: body, size: body_size },
-            GuestBytes { address: headers, size: headers_size },
-            grpc_status
-        );
-    }
+hostcalls! {
+    "proxy_send_local_response" (
+        status: u32, details: u32, details_size: u32, body: u32, body_size: u32, headers: u32, headers_size: u32,
+        grpc_status: i32
+    ) => send_local_response(
+        status,
+        GuestBytes { address: details, size: details_size },
+        GuestBytes { address: body, size: body_size },
+        GuestBytes { address: headers, size: headers_size },
+        grpc_status
+    );
     // The name before v0.2.0 was final; APISIX's C module still defines it.
-    linker.alias("env", "proxy_send_local_response", "env", "proxy_send_http_response")?;
-    Ok(())
+    "proxy_send_http_response" (
+        status: u32, details: u32, details_size: u32, body: u32, body_size: u32, headers: u32, headers_size: u32,
+        grpc_status: i32
+    ) => send_local_response(
+        status,
+        GuestBytes { address: details, size: details_size },
+        GuestBytes { address: body, size: body_size },
+        GuestBytes { address: headers, size: headers_size },
+        grpc_status
+    );
 }
 
 /// Checks all arguments before the host gets any of them: half a response must not be sent.

@@ -1,20 +1,14 @@
 //! Spec v0.2.1, "Logging".
 
-use wasmtime::Linker;
-
 use crate::abi::LogLevel;
 use crate::host::Host;
 use crate::limits;
 use crate::memory::{Guest, Result};
-use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_log" (level: i32, address: u32, size: u32) => log(level, GuestBytes { address, size });
-        "proxy_get_log_level" (return_level: u32) => get_log_level(return_level);
-    }
-    Ok(())
+hostcalls! {
+    "proxy_log" (level: i32, address: u32, size: u32) => log(level, GuestBytes { address, size });
+    "proxy_get_log_level" (return_level: u32) => get_log_level(return_level);
 }
 
 fn log<H: Host>(guest: &mut Guest<'_, H>, level: i32, message: GuestBytes) -> Result {

@@ -1,22 +1,16 @@
 //! Spec v0.2.1, "Metrics".
 
-use wasmtime::Linker;
-
 use crate::abi::MetricType;
 use crate::host::Host;
 use crate::memory::{Guest, Result};
-use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_define_metric" (kind: i32, address: u32, size: u32, return_id: u32)
-            => define_metric(kind, GuestBytes { address, size }, return_id);
-        "proxy_get_metric" (id: u32, return_value: u32) => get_metric(id, return_value);
-        "proxy_record_metric" (id: u32, value: u64) => record_metric(id, value);
-        "proxy_increment_metric" (id: u32, offset: i64) => increment_metric(id, offset);
-    }
-    Ok(())
+hostcalls! {
+    "proxy_define_metric" (kind: i32, address: u32, size: u32, return_id: u32)
+        => define_metric(kind, GuestBytes { address, size }, return_id);
+    "proxy_get_metric" (id: u32, return_value: u32) => get_metric(id, return_value);
+    "proxy_record_metric" (id: u32, value: u64) => record_metric(id, value);
+    "proxy_increment_metric" (id: u32, offset: i64) => increment_metric(id, offset);
 }
 
 fn define_metric<H: Host>(guest: &mut Guest<'_, H>, kind: i32, name: GuestBytes, return_id: u32) -> Result {

@@ -1,55 +1,29 @@
 //! The names of all host functions, to check the names that an operator writes in
 //! `wasm_capabilities`.
 
-/// Names imported from `env`: those of the ABI, and those that compilers add.
-const ENV: &[&str] = &[
-    "abort",
-    "emscripten_notify_memory_growth",
-    "proxy_add_header_map_value",
-    "proxy_call_foreign_function",
-    "proxy_clear_route_cache",
-    "proxy_close_stream",
-    "proxy_continue_request",
-    "proxy_continue_response",
-    "proxy_continue_stream",
-    "proxy_define_metric",
-    "proxy_dequeue_shared_queue",
-    "proxy_done",
-    "proxy_enqueue_shared_queue",
-    "proxy_get_buffer_bytes",
-    "proxy_get_buffer_status",
-    "proxy_get_configuration",
-    "proxy_get_current_time_nanoseconds",
-    "proxy_get_header_map_pairs",
-    "proxy_get_header_map_size",
-    "proxy_get_header_map_value",
-    "proxy_get_log_level",
-    "proxy_get_metric",
-    "proxy_get_property",
-    "proxy_get_shared_data",
-    "proxy_get_status",
-    "proxy_grpc_call",
-    "proxy_grpc_cancel",
-    "proxy_grpc_close",
-    "proxy_grpc_send",
-    "proxy_grpc_stream",
-    "proxy_http_call",
-    "proxy_increment_metric",
-    "proxy_log",
-    "proxy_record_metric",
-    "proxy_register_shared_queue",
-    "proxy_remove_header_map_value",
-    "proxy_replace_header_map_value",
-    "proxy_resolve_shared_queue",
-    "proxy_send_http_response",
-    "proxy_send_local_response",
-    "proxy_set_buffer_bytes",
-    "proxy_set_effective_context",
-    "proxy_set_header_map_pairs",
-    "proxy_set_property",
-    "proxy_set_shared_data",
-    "proxy_set_tick_period_milliseconds",
-    "pthread_equal",
+use super::{
+    buffers, clocks, contexts, foreign_functions, grpc_calls, headers, http_calls, local_response, logging, metrics,
+    properties, shared_data, shared_queues, streams, timers, toolchains,
+};
+
+/// Names imported from `env`: those of the ABI, by chapter, and those that compilers add.
+const ENV: &[&[&str]] = &[
+    buffers::NAMES,
+    clocks::NAMES,
+    contexts::NAMES,
+    foreign_functions::NAMES,
+    grpc_calls::NAMES,
+    headers::NAMES,
+    http_calls::NAMES,
+    local_response::NAMES,
+    logging::NAMES,
+    metrics::NAMES,
+    properties::NAMES,
+    shared_data::NAMES,
+    shared_queues::NAMES,
+    streams::NAMES,
+    timers::NAMES,
+    toolchains::NAMES,
 ];
 
 /// Names of WASI's functions.
@@ -123,7 +97,7 @@ pub fn similar(name: &str) -> Vec<&'static str> {
 }
 
 fn all() -> impl Iterator<Item = &'static str> {
-    ENV.iter().chain(WASI).copied()
+    ENV.iter().copied().flatten().chain(WASI).copied()
 }
 
 #[cfg(test)]

@@ -1,27 +1,22 @@
 //! Spec v0.2.1, "Properties".
 
-use wasmtime::Linker;
-
 use super::bounded;
 use crate::abi::Status;
 use crate::host::{Host, Properties};
 use crate::limits;
 use crate::memory::{Guest, Result, ReturnBytes};
 use crate::property::PropertyPath;
-use crate::state::{Identity, VmState};
+use crate::state::Identity;
 use crate::wasm::memory::{GuestBytes, LinearMemory};
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_get_property" (path: u32, path_size: u32, data: u32, size: u32)
-            => get_property(GuestBytes { address: path, size: path_size }, ReturnBytes { data, size });
-        "proxy_set_property" (path: u32, path_size: u32, value: u32, value_size: u32)
-            => set_property(
-                GuestBytes { address: path, size: path_size },
-                GuestBytes { address: value, size: value_size }
-            );
-    }
-    Ok(())
+hostcalls! {
+    "proxy_get_property" (path: u32, path_size: u32, data: u32, size: u32)
+        => get_property(GuestBytes { address: path, size: path_size }, ReturnBytes { data, size });
+    "proxy_set_property" (path: u32, path_size: u32, value: u32, value_size: u32)
+        => set_property(
+            GuestBytes { address: path, size: path_size },
+            GuestBytes { address: value, size: value_size }
+        );
 }
 
 fn get_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, out: ReturnBytes) -> Result {

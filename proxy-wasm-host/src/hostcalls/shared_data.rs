@@ -1,24 +1,18 @@
 //! Spec v0.2.1, "Shared Key-Value Store".
 
-use wasmtime::Linker;
-
 use crate::host::Host;
 use crate::memory::{Guest, Result, ReturnBytes};
-use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_get_shared_data" (key: u32, key_size: u32, data: u32, size: u32, return_cas: u32)
-            => get_shared_data(GuestBytes { address: key, size: key_size }, ReturnBytes { data, size }, return_cas);
-        "proxy_set_shared_data" (key: u32, key_size: u32, value: u32, value_size: u32, cas: u32)
-            => set_shared_data(
-                GuestBytes { address: key, size: key_size },
-                GuestBytes { address: value, size: value_size },
-                cas
-            );
-    }
-    Ok(())
+hostcalls! {
+    "proxy_get_shared_data" (key: u32, key_size: u32, data: u32, size: u32, return_cas: u32)
+        => get_shared_data(GuestBytes { address: key, size: key_size }, ReturnBytes { data, size }, return_cas);
+    "proxy_set_shared_data" (key: u32, key_size: u32, value: u32, value_size: u32, cas: u32)
+        => set_shared_data(
+            GuestBytes { address: key, size: key_size },
+            GuestBytes { address: value, size: value_size },
+            cas
+        );
 }
 
 fn get_shared_data<H: Host>(guest: &mut Guest<'_, H>, key: GuestBytes, out: ReturnBytes, return_cas: u32) -> Result {

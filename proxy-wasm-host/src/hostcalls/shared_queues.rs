@@ -1,28 +1,22 @@
 //! Spec v0.2.1, "Shared Queues".
 
-use wasmtime::Linker;
-
 use crate::host::Host;
 use crate::memory::{Guest, Result, ReturnBytes};
-use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_register_shared_queue" (name: u32, name_size: u32, return_id: u32)
-            => register_shared_queue(GuestBytes { address: name, size: name_size }, return_id);
-        "proxy_resolve_shared_queue" (vm_id: u32, vm_id_size: u32, name: u32, name_size: u32, return_id: u32)
-            => resolve_shared_queue(
-                GuestBytes { address: vm_id, size: vm_id_size },
-                GuestBytes { address: name, size: name_size },
-                return_id
-            );
-        "proxy_enqueue_shared_queue" (queue: u32, address: u32, size: u32)
-            => enqueue_shared_queue(queue, GuestBytes { address, size });
-        "proxy_dequeue_shared_queue" (queue: u32, data: u32, size: u32)
-            => dequeue_shared_queue(queue, ReturnBytes { data, size });
-    }
-    Ok(())
+hostcalls! {
+    "proxy_register_shared_queue" (name: u32, name_size: u32, return_id: u32)
+        => register_shared_queue(GuestBytes { address: name, size: name_size }, return_id);
+    "proxy_resolve_shared_queue" (vm_id: u32, vm_id_size: u32, name: u32, name_size: u32, return_id: u32)
+        => resolve_shared_queue(
+            GuestBytes { address: vm_id, size: vm_id_size },
+            GuestBytes { address: name, size: name_size },
+            return_id
+        );
+    "proxy_enqueue_shared_queue" (queue: u32, address: u32, size: u32)
+        => enqueue_shared_queue(queue, GuestBytes { address, size });
+    "proxy_dequeue_shared_queue" (queue: u32, data: u32, size: u32)
+        => dequeue_shared_queue(queue, ReturnBytes { data, size });
 }
 
 fn register_shared_queue<H: Host>(guest: &mut Guest<'_, H>, name: GuestBytes, return_id: u32) -> Result {

@@ -9,17 +9,14 @@ use crate::host::{Host, StreamControl};
 use crate::memory::{Guest, Result, ReturnBytes};
 use crate::state::VmState;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_continue_stream" (stream: i32) => continue_stream(stream);
-        "proxy_close_stream" (stream: i32) => close_stream(stream);
-        "proxy_get_status" (return_code: u32, data: u32, size: u32)
-            => get_status(return_code, ReturnBytes { data, size });
-        "proxy_continue_request" () => continue_stream(StreamType::HttpRequest as i32);
-        "proxy_continue_response" () => continue_stream(StreamType::HttpResponse as i32);
-        "proxy_clear_route_cache" () => clear_route_cache();
-    }
-    Ok(())
+hostcalls! {
+    "proxy_continue_stream" (stream: i32) => continue_stream(stream);
+    "proxy_close_stream" (stream: i32) => close_stream(stream);
+    "proxy_get_status" (return_code: u32, data: u32, size: u32)
+        => get_status(return_code, ReturnBytes { data, size });
+    "proxy_continue_request" () => continue_stream(StreamType::HttpRequest as i32);
+    "proxy_continue_response" () => continue_stream(StreamType::HttpResponse as i32);
+    "proxy_clear_route_cache" () => clear_route_cache();
 }
 
 /// Defines functions without a result where a module imports them so. v0.1.0 documents these three

@@ -1,16 +1,10 @@
 //! Spec v0.2.1, "Timers".
 
-use wasmtime::Linker;
-
 use crate::host::Host;
 use crate::memory::{Guest, Result};
-use crate::state::VmState;
 
-pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
-    hostcalls! { linker:
-        "proxy_set_tick_period_milliseconds" (period: u32) => set_tick_period_milliseconds(period);
-    }
-    Ok(())
+hostcalls! {
+    "proxy_set_tick_period_milliseconds" (period: u32) => set_tick_period_milliseconds(period);
 }
 
 /// A timer belongs to a plugin context. Called in an HTTP context, it sets the timer of that

@@ -6,6 +6,9 @@ use wasmtime::{Caller, Linker, bail};
 use crate::host::Host;
 use crate::state::VmState;
 
+/// Their names.
+pub const NAMES: &[&str] = &["abort", "emscripten_notify_memory_growth", "pthread_equal"];
+
 pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {
     // Emscripten's libc++ compares threads; a plugin has one thread only.
     linker.func_wrap("env", "pthread_equal", |left: i32, right: i32| i32::from(left == right))?;
