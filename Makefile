@@ -86,7 +86,7 @@ deps: ## the same, and what is missing to lint and test
 # no tests, are named for the features that they ask of dependencies: wasmtime is compiled once.
 .PHONY: test
 test: deps plugins all tools ## install what is missing, build, run all tests
-	cargo test --profile quick --package proxy-wasm-host --package ngx-proxy-wasm-fuzz $(CARGO_FLAGS)
+	scripts/unit-tests
 	scripts/test-plugins
 	scripts/with-nginx scripts/test-suites
 	scripts/fuzz 5
