@@ -59,9 +59,10 @@ impl Answer {
 
     fn try_send(self, request: Request) -> std::result::Result<ngx_int_t, AllocError> {
         self.set_header(request)?;
-        if self.body.is_empty() && self.status >= 300 {
-            // nginx has a page for it, or the operator an `error_page`.
-            return Ok(self.status as ngx_int_t);
+        if self.body.is_empty() && has_page(self.status) {
+            // Not as what the phase handler answers: with `satisfy any`, 401 and 403 would be one opinion of several.
+            request.finalize(self.status as ngx_int_t);
+            return Ok(rc::DONE);
         }
         let rc = request.discard_body();
         if rc != rc::OK {
@@ -100,6 +101,12 @@ impl Answer {
         }
         Ok(())
     }
+}
+
+/// Whether nginx has a page for a status, or the operator an `error_page`. By some nginx means other things: that the connection is
+/// to be closed, or what was wrong with a request that it answers with 400.
+fn has_page(status: u32) -> bool {
+    status >= 300 && !matches!(status, 408 | 444 | 494..=497 | 499)
 }
 
 /// gRPC's encoding of a status message.

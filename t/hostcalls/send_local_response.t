@@ -474,3 +474,41 @@ GET /t
 denied
 --- response_headers
 X-Rust: hi
+
+
+
+=== TEST 27: a status by which nginx means something else is sent as it is
+--- config eval
+join '', map { <<"E" } 408, 444, 494 .. 497, 499;
+    location /$_ {
+        proxy_wasm hostcalls '{"on_request_headers": [["send_local_response", $_, "", [["x-a", "b"]]]]}';
+    }
+E
+--- request eval
+[map { "GET /$_" } 408, 444, 494 .. 497, 499]
+--- error_code eval
+[408, 444, 494 .. 497, 499]
+--- response_headers eval
+[("X-A: b") x 7]
+
+
+
+=== TEST 28: with satisfy any, what a plugin refuses in the access phase is refused
+--- http_config
+    wasm_plugin access $TEST_NGINX_PLUGINS/hostcalls.wasm;
+--- config
+    location /t {
+        satisfy any;
+        allow all;
+        proxy_wasm access '{"on_request_headers": [["send_local_response", 403, "", [["x-a", "b"]]]]}';
+    }
+--- user_files
+>>> t
+let in
+--- request
+GET /t
+--- error_code: 403
+--- response_headers
+X-A: b
+--- no_error_log
+[error]
