@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::abi::Status;
 use super::host::Origin;
+use super::limits::PENDING_CONTEXTS;
 
 /// The position of a context in the slab of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub struct Contexts<S> {
     by_id: HashMap<u32, ContextKey>,
     last_id: u32,
     effective: Option<ContextKey>,
+    /// How many are in [`Stage::Pending`].
+    pending: usize,
     /// Contexts in [`Stage::Ended`].
     ended: Vec<ContextKey>,
 }
@@ -89,6 +92,7 @@ impl<S> Default for Contexts<S> {
             by_id: HashMap::new(),
             last_id: 0,
             effective: None,
+            pending: 0,
             ended: Vec::new(),
         }
     }
@@ -158,6 +162,7 @@ impl<S> Contexts<S> {
             return Err(Status::NotFound);
         }
         *stage = Stage::Ended;
+        self.pending -= 1;
         self.ended.push(key);
         Ok(())
     }
@@ -243,12 +248,17 @@ impl<S> Contexts<S> {
     }
 
     /// Makes a context wait for `proxy_done`. The context lets go of its request, which does not
-    /// wait.
-    pub(crate) fn suspend(&mut self, key: ContextKey) {
+    /// wait. Returns false, and changes nothing, if too many contexts wait already.
+    pub(crate) fn suspend(&mut self, key: ContextKey) -> bool {
+        if self.pending >= PENDING_CONTEXTS {
+            return false;
+        }
+        self.pending += 1;
         self.set_stage(key, Stage::Pending);
         if let ContextKey::Http(index) = key {
             self.http[index].stream = None;
         }
+        true
     }
 
     /// Frees an HTTP context. Returns its plugin context if that was waiting for this last one to
@@ -300,6 +310,7 @@ impl<S> Contexts<S> {
     /// next instance.
     pub(crate) fn forget_instance(&mut self) {
         self.effective = None;
+        self.pending = 0;
         self.ended.clear();
         for index in 0..self.http.len() {
             if self.http[index].stage != Stage::Free {

@@ -44,11 +44,13 @@ impl<H: Host> Instance<H> {
         }
     }
 
-    /// Begins a call: makes its context effective and starts its deadline. Returns whether to
-    /// measure the call.
+    /// Begins a call: makes its context effective and starts its deadline, unless that of the call
+    /// before goes on. Returns whether to measure the call.
     #[inline]
-    pub fn enter(&mut self, effective: ContextKey, ticks: u64) -> bool {
-        self.store.set_epoch_deadline(ticks);
+    pub fn enter(&mut self, effective: ContextKey, ticks: Option<u64>) -> bool {
+        if let Some(ticks) = ticks {
+            self.store.set_epoch_deadline(ticks);
+        }
         let state = self.store.data_mut();
         state.contexts.enter(effective);
         state.host.guest_entered()

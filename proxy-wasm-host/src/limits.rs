@@ -1,4 +1,4 @@
-//! The most that one call of a host function may pass.
+//! The most that one call of a host function may pass, and that a plugin may leave undone.
 //!
 //! A guest can be interrupted between host calls, but not inside one. So no call may take long,
 //! however large the guest's memory is: a longer value is refused, or cut, before it is read.
@@ -16,6 +16,10 @@ pub const MAP: usize = 16 << 20;
 
 /// Bytes of a host name that is to be resolved (RFC 1035, 2.3.4).
 pub const HOST_NAME: usize = 255;
+
+/// Contexts of a plugin that wait for its `proxy_done`, in one worker. Each costs the host some
+/// hundred bytes, though its request is over.
+pub const PENDING_CONTEXTS: usize = 16 << 10;
 
 /// Bytes that one call writes to the log.
 pub const LOG_BYTES: usize = 64 << 10;

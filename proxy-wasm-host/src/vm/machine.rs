@@ -1,9 +1,9 @@
 //! The running instance of a plugin: starts it, calls it, throws it away when it fails, and begins
 //! and ends contexts in it.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
+use std::{fmt, mem};
 
 use tracing::{error, info, warn};
 use wasmtime::Store;
@@ -12,10 +12,11 @@ use super::VmStatus;
 use crate::abi::Action;
 use crate::callbacks::Callback;
 use crate::context::{ContextKey, Contexts, Stage};
-use crate::failure::{Backoff, CallFailed, Failure};
+use crate::failure::{Backoff, CallFailed, Failure, Told};
 use crate::host::Host;
 use crate::instance::Instance;
 use crate::joined::{self, End, Joined};
+use crate::limits::PENDING_CONTEXTS;
 use crate::plugin::Plugin;
 use crate::state::VmState;
 use crate::wasm::wasi;
@@ -39,6 +40,19 @@ pub(super) struct Machine<H: Host> {
     backoff: Backoff,
     starts: u64,
     failures: u64,
+    deadline: Deadline,
+    told_of_pending: Told,
+}
+
+/// When the time of a call starts to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deadline {
+    /// With each call.
+    Each,
+    /// With the next one, for all that follow.
+    Next,
+    /// It runs.
+    Running,
 }
 
 /// An HTTP context that was made: its index, its id, the id of its plugin context, and the
@@ -69,6 +83,8 @@ impl<H: Host> Machine<H> {
             backoff: Backoff::default(),
             starts: 0,
             failures: 0,
+            deadline: Deadline::Each,
+            told_of_pending: Told::default(),
         }
     }
 
@@ -106,8 +122,9 @@ impl<H: Host> Machine<H> {
         callback: Callback,
         call: impl FnOnce(&mut Instance<H>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
+        let ticks = self.ticks(callback);
         let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
-        let measured = instance.enter(effective, self.plugin.ticks(callback));
+        let measured = instance.enter(effective, ticks);
         let result = call(instance);
         instance.leave(1, result.is_ok(), measured);
         wasi::flush(instance.store.data_mut());
@@ -137,11 +154,12 @@ impl<H: Host> Machine<H> {
         call: impl FnOnce(&Joined, &mut Store<VmState<H>>) -> wasmtime::Result<R>,
         ran: impl FnOnce(&R) -> usize,
     ) -> Result<Option<R>, Failure> {
+        let ticks = self.ticks(callbacks[0]);
         let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
         if instance.joined.is_none() {
             return Ok(None);
         }
-        let measured = instance.enter(effective, self.plugin.ticks(callbacks[0]));
+        let measured = instance.enter(effective, ticks);
         let Some(joined) = &instance.joined else { return Ok(None) };
         let result = call(joined, &mut instance.store);
         let ran = match &result {
@@ -151,6 +169,24 @@ impl<H: Host> Machine<H> {
         instance.leave(ran, result.is_ok(), measured);
         wasi::flush(instance.store.data_mut());
         result.map(Some).map_err(|error| self.fail(callbacks[callbacks.len().min(ran) - 1], effective, &error))
+    }
+
+    /// The deadline of a call that begins now; none if that of the call before goes on.
+    #[inline]
+    fn ticks(&mut self, callback: Callback) -> Option<u64> {
+        match self.deadline {
+            Deadline::Each => {}
+            Deadline::Next => self.deadline = Deadline::Running,
+            Deadline::Running => return None,
+        }
+        Some(self.plugin.ticks(callback))
+    }
+
+    /// Runs what calls the guest several times, in one deadline.
+    fn in_one_deadline(&mut self, run: impl FnOnce(&mut Self)) {
+        let before = mem::replace(&mut self.deadline, Deadline::Next);
+        run(self);
+        self.deadline = before;
     }
 
     /// Starts a plugin context: makes an instance if there is none, and the context in it.
@@ -314,7 +350,11 @@ impl<H: Host> Machine<H> {
     fn finish(&mut self, key: ContextKey, id: u32) {
         let ended = self.call_joined(key, joined::END, |joined, store| joined.end(store, id), |end| end.callbacks());
         match ended.transpose().unwrap_or_else(|| self.done(key, id)) {
-            Ok(End::NotDone) => self.contexts().suspend(key),
+            Ok(End::NotDone) if self.contexts().suspend(key) => {}
+            Ok(End::NotDone) => {
+                self.tell_of_pending();
+                self.log_and_delete(key);
+            }
             Ok(End::Done) => self.log_and_delete(key),
             Ok(End::Logged) => self.delete(key),
             Ok(End::Deleted) => self.release(key),
@@ -367,23 +407,27 @@ impl<H: Host> Machine<H> {
         self.contexts().any_ended()
     }
 
-    /// Logs and deletes the contexts that called `proxy_done`.
+    /// Logs and deletes the contexts that called `proxy_done`: one callback may have done so for any number of them.
     pub fn delete_ended(&mut self) {
-        while let Some(key) = self.contexts().next_ended() {
-            self.log_and_delete(key);
-        }
+        self.in_one_deadline(|machine| {
+            while let Some(key) = machine.contexts().next_ended() {
+                machine.log_and_delete(key);
+            }
+        });
     }
 
     /// Ends every context that waits for a `proxy_done`, which will not come any more.
     pub fn end_all(&mut self) {
-        for key in self.contexts().living() {
-            // A context may have ended meanwhile, with another one or with the instance.
-            if self.contexts().stage(key) == Stage::Pending {
-                let id = self.contexts().id(key);
-                self.complain(format_args!("failed to mark context {id} as done, rc: 0"));
-                self.log_and_delete(key);
+        self.in_one_deadline(|machine| {
+            for key in machine.contexts().living() {
+                // A context may have ended meanwhile, with another one or with the instance.
+                if machine.contexts().stage(key) == Stage::Pending {
+                    let id = machine.contexts().id(key);
+                    machine.complain(format_args!("failed to mark context {id} as done, rc: 0"));
+                    machine.log_and_delete(key);
+                }
             }
-        }
+        });
     }
 
     #[cold]
@@ -410,6 +454,13 @@ impl<H: Host> Machine<H> {
     /// words, so that existing log searches find them.
     fn complain(&self, what: fmt::Arguments<'_>) {
         error!("{what}, plugin: {}", self.plugin.name());
+    }
+
+    #[cold]
+    fn tell_of_pending(&self) {
+        if self.told_of_pending.again(Instant::now()) {
+            self.complain(format_args!("{PENDING_CONTEXTS} contexts wait for proxy_done, more end without it"));
+        }
     }
 
     fn drop_instance(&mut self) {
