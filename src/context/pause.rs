@@ -107,7 +107,10 @@ impl RequestContext {
                 self.pause.request.set(Hold::Released)
             }
             StreamType::HttpResponse if self.response.is_held_by(slot) => {
-                self.pause.response.make().borrow_mut().push(slot);
+                let mut resumed = self.pause.response.make().borrow_mut();
+                if !resumed.contains(&slot) {
+                    resumed.push(slot);
+                }
             }
             _ => return,
         }

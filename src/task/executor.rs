@@ -24,6 +24,9 @@ thread_local! {
     static TASKS: RefCell<Tasks> = RefCell::default();
 }
 
+/// Tickets of tasks that are gone, which may stay beside as many again as there are tasks.
+const READY_SLACK: usize = 64;
+
 type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 #[derive(Default)]
@@ -102,12 +105,30 @@ impl Wake for Ticket {
 
 impl Tasks {
     fn push_ready(&mut self, ticket: Arc<Ticket>) {
+        self.forget_dropped();
         self.awaited += ticket.is_awaited();
         self.ready.push_back(ticket);
         if self.event.is_none() {
             self.event = cycle::log().map(|log| Box::new(Event::new(on_ready, ptr::null_mut(), log)));
         }
         self.post_if_ready();
+    }
+
+    /// Drops the tickets of tasks that are gone, once they are more than those of tasks that live: a callback may make and drop
+    /// tasks without end before nginx is back in its loop.
+    fn forget_dropped(&mut self) {
+        if self.ready.len() <= READY_SLACK + 2 * self.futures.len() {
+            return;
+        }
+        let (futures, mut dropped) = (&self.futures, 0);
+        self.ready.retain(|ticket| {
+            let lives = futures.contains_key(&ticket.id);
+            if !lives {
+                dropped += ticket.is_awaited();
+            }
+            lives
+        });
+        self.awaited -= dropped;
     }
 
     fn post_if_ready(&mut self) {
