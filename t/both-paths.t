@@ -47,7 +47,7 @@ my @cases = (
     {   name   => 'a result that is no action closes the request',
         plugin => 'hostcalls', conf => '{"on_request_headers": [["return", 42]]}',
         status => 503, then => 503,
-        log => qr/\[error\] .*plugin "p" failed: it returned 42, which is no action/,
+        log => qr/\[error\] .*plugin "p" failed: it returned 42, which is not an action/,
     },
     scripted(on_request_headers => 'request headers: add', '["add_header_map_value", "request", "x-a", "b"]', upstream => ['X-A', 'b']),
     scripted(on_request_headers => 'request headers: replace', '["replace_header_map_value", "request", "x-in", "b"]',

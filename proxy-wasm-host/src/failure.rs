@@ -101,7 +101,7 @@ impl fmt::Display for Failure {
             Self::Exit(code) => write!(f, "it exited with code {code}"),
             Self::Start(cause) => write!(f, "no instance could be made: {cause}"),
             Self::Refused(callback) => write!(f, "{callback} refused the configuration"),
-            Self::BadAction(value) => write!(f, "it returned {value}, which is no action"),
+            Self::BadAction(value) => write!(f, "it returned {value}, which is not an action"),
             Self::Gone => f.write_str("its instance failed in another call"),
             Self::Unavailable { retry_in_ms } => {
                 let retry_in = Duration::from_millis((*retry_in_ms).into());

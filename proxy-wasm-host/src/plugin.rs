@@ -264,7 +264,7 @@ fn check_capabilities(capabilities: &[String]) -> Result<(), Error> {
         [] => String::new(),
         similar => format!(": is it {}?", similar.join(" or ")),
     };
-    Err(Error::Plugin(format!("has the capability \"{unknown}\", which is no function of this host{similar}")))
+    Err(Error::Plugin(format!("has the capability \"{unknown}\", which is not a function of this host{similar}")))
 }
 
 /// Replaces the host functions that are not among `capabilities`. The plugin can still import and

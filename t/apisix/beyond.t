@@ -57,7 +57,7 @@ exited on signal
 {"on_request_headers": [["return", 42]]}
 --- error_code: 503
 --- error_log
-it returned 42, which is no action
+it returned 42, which is not an action
 
 
 

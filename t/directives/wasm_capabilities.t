@@ -99,7 +99,7 @@ register http call callout
 --- check_config
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*"wasm_plugin": "p" at \S+hostcalls\.wasm has the capability "proxy_get_propety", which is no function of this host: is it proxy_get_property or proxy_set_property\? in \S+nginx\.conf:\d+/
+qr/\[emerg\] .*"wasm_plugin": "p" at \S+hostcalls\.wasm has the capability "proxy_get_propety", which is not a function of this host: is it proxy_get_property or proxy_set_property\? in \S+nginx\.conf:\d+/
 
 
 
@@ -112,4 +112,4 @@ qr/\[emerg\] .*"wasm_plugin": "p" at \S+hostcalls\.wasm has the capability "prox
 --- check_config
 --- must_die
 --- error_log eval
-qr/\[emerg\] .*"wasm_plugin": "p" at \S+ has the capability "everything", which is no function of this host in /
+qr/\[emerg\] .*"wasm_plugin": "p" at \S+ has the capability "everything", which is not a function of this host in /

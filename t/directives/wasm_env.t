@@ -47,4 +47,4 @@ environ -> SUCCESS A=1\x00B=own\x00C=x=y\x00,
 --- check_config
 --- must_die
 --- error_log
-"A" is no environment variable; write NAME=VALUE
+"A" is not an environment variable; write NAME=VALUE

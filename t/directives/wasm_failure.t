@@ -75,4 +75,4 @@ sorry
 --- check_config
 --- must_die
 --- error_log
-"maybe" is no failure policy; write closed or open
+"maybe" is not a failure policy; write closed or open

@@ -112,9 +112,9 @@ refused 'a name declared by wasm_plugin and by wasm_config',
     files => [['config.yaml', "wasm: {plugins: [{name: p, priority: 1, file: $plugins/log.wasm}]}"]],
     line  => qr{"wasm_config": "p" is declared already in \S+nginx\.conf:\d+ in \S+nginx\.conf:\d+$};
 refused_line 'a phase that is none', "wasm_plugin p $plugins/log.wasm phase=log;",
-    qr{"wasm_plugin": "log" is no phase; write access or rewrite};
+    qr{"wasm_plugin": "log" is not a phase; write access or rewrite};
 refused_line 'a priority that is no number', "wasm_plugin p $plugins/log.wasm priority=high;",
-    qr{"wasm_plugin": "high" is no priority; write a whole number};
+    qr{"wasm_plugin": "high" is not a priority; write a whole number};
 refused_line 'an option that is none', "wasm_plugin p $plugins/log.wasm speed=1;",
     qr{"wasm_plugin": has no option "speed"; there are .*};
 refused_line 'an option twice', "wasm_plugin p $plugins/log.wasm phase=access phase=rewrite;",
@@ -144,7 +144,7 @@ refused_yaml 'a plugin without a priority', "wasm: {plugins: [{name: a, file: a.
     qr{plugin 1 \("a"\) has no "priority"};
 refused_yaml 'a phase that is none, in YAML',
     "wasm: {plugins: [{name: a, priority: 1, file: a.wasm, http_request_phase: log}]}\n",
-    qr{plugin 1 \("a"\): http_request_phase "log" is no phase; write access or rewrite};
+    qr{plugin 1 \("a"\): http_request_phase "log" is not a phase; write access or rewrite};
 refused_yaml 'a name repeated in YAML',
     "wasm: {plugins: [{name: a, priority: 1, file: a.wasm}, {name: a, priority: 2, file: b.wasm}]}\n",
     'plugin 2 repeats the name "a"';

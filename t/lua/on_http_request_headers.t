@@ -117,7 +117,7 @@ nil bad request
 --- response_body
 nilfailed to run proxy_on_http_request_headers
 --- error_log eval
-qr/\[error\] .*plugin "hostcalls" failed: it returned 7, which is no action/
+qr/\[error\] .*plugin "hostcalls" failed: it returned 7, which is not an action/
 
 
 

@@ -162,7 +162,7 @@ X-Answer: failed to run proxy_on_http_response_headers
 --- response_body
 503 Service Temporarily Unavailable
 --- error_log
-plugin "hostcalls" failed: it returned 99, which is no action
+plugin "hostcalls" failed: it returned 99, which is not an action
 
 
 

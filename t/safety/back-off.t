@@ -77,7 +77,7 @@ for my $policy (qw(closed open)) {
         $zoo->server->mark_log;
         my $begin = time;
         is_deeply [map { $zoo->get("/action-$policy")->{status} } 1 .. QUIET], [($status) x QUIET], "gives $status each time";
-        my $told = qr/plugin "action-$policy" failed: it returned 7, which is no action/;
+        my $told = qr/plugin "action-$policy" failed: it returned 7, which is not an action/;
         my $errors = $zoo->lines(qr/\[error\].*$told/);
         cmp_ok $errors, '>=', 1, 'is told';
         cmp_ok $errors, '<=', 2 + time - $begin, 'once a second';

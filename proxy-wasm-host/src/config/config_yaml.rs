@@ -141,7 +141,7 @@ plugins: [key-auth, wasm_log]
         assert_eq!(with("name: x, priority: 1, file: y.wasm"), "plugin 2 repeats the name \"x\"");
         assert_eq!(
             with("name: y, priority: 1, file: y.wasm, http_request_phase: log"),
-            "plugin 2 (\"y\"): http_request_phase \"log\" is no phase; write access or rewrite"
+            "plugin 2 (\"y\"): http_request_phase \"log\" is not a phase; write access or rewrite"
         );
     }
 }

@@ -155,7 +155,7 @@ fn parse_failure(value: &str) -> Result<FailurePolicy> {
     match value {
         "closed" => Ok(FailurePolicy::Closed),
         "open" => Ok(FailurePolicy::Open),
-        _ => Err(Error::new(format!("\"{value}\" is no failure policy; write closed or open"))),
+        _ => Err(Error::new(format!("\"{value}\" is not a failure policy; write closed or open"))),
     }
 }
 
@@ -166,7 +166,7 @@ fn add_variable(env: &mut Vec<(String, String)>, value: &str) -> Result<()> {
             env.push((name.to_owned(), value.to_owned()));
             Ok(())
         }
-        _ => Err(Error::new(format!("\"{value}\" is no environment variable; write NAME=VALUE"))),
+        _ => Err(Error::new(format!("\"{value}\" is not an environment variable; write NAME=VALUE"))),
     }
 }
 
@@ -236,7 +236,7 @@ mod tests {
             (&[("memory_limit", "1m"), ("memory_limit", "2m")], "sets \"memory_limit\" twice"),
             (&[("callback_timeout", "soon")], "\"soon\" is not a time"),
             (&[("callback_timeout", "0")], "write off for no timeout"),
-            (&[("failure", "maybe")], "\"maybe\" is no failure policy"),
+            (&[("failure", "maybe")], "\"maybe\" is not a failure policy"),
             (&[("env", "A")], "write NAME=VALUE"),
             (&[("env", "=1")], "write NAME=VALUE"),
         ] {

@@ -19,7 +19,7 @@ impl Phase {
         match name {
             "access" => Ok(Self::Access),
             "rewrite" => Ok(Self::Rewrite),
-            _ => Err(Error::new(format!("\"{name}\" is no phase; write access or rewrite"))),
+            _ => Err(Error::new(format!("\"{name}\" is not a phase; write access or rewrite"))),
         }
     }
 }
@@ -79,7 +79,7 @@ impl PluginDeclaration {
 }
 
 fn parse_priority(value: &str) -> Result<i64> {
-    value.parse().map_err(|_| Error::new(format!("\"{value}\" is no priority; write a whole number")))
+    value.parse().map_err(|_| Error::new(format!("\"{value}\" is not a priority; write a whole number")))
 }
 
 /// nginx's arguments are bytes; names and numbers must be UTF-8 text.
@@ -120,10 +120,10 @@ mod tests {
             ("auth", "\"auth\" has no file"),
             ("auth a.wasm fast", "has no parameter \"fast\""),
             ("auth a.wasm speed=1", "has no option \"speed\""),
-            ("auth a.wasm priority=high", "\"high\" is no priority"),
-            ("auth a.wasm priority=99999999999999999999", "is no priority"),
+            ("auth a.wasm priority=high", "\"high\" is not a priority"),
+            ("auth a.wasm priority=99999999999999999999", "is not a priority"),
             ("auth a.wasm priority=1 priority=2", "sets \"priority\" twice"),
-            ("auth a.wasm phase=log", "\"log\" is no phase"),
+            ("auth a.wasm phase=log", "\"log\" is not a phase"),
         ] {
             let error = parse(line).unwrap_err().to_string();
             assert!(error.contains(reason), "{line}: {error}");

@@ -40,7 +40,7 @@ pub fn lines(message: &[u8], mut write: impl FnMut(&[u8])) {
         cut += if rest.iter().all(is_line_end) { 0 } else { rest.len() };
     }
     if cut > 0 {
-        write(format!("{cut} bytes more of a plugin's message were not logged").as_bytes());
+        write(format!("{cut} more bytes of a plugin's message were not logged").as_bytes());
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_cut_and_told() {
-        let told = |bytes| format!("{bytes} bytes more of a plugin's message were not logged");
+        let told = |bytes| format!("{bytes} more bytes of a plugin's message were not logged");
         let long = written(&"x".repeat(limits::LOG_BYTES + 7));
         assert_eq!((long[0].len(), &long[1..]), (limits::LOG_BYTES, &[told(7)][..]));
 

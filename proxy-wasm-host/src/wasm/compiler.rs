@@ -114,7 +114,7 @@ impl Artifact {
 }
 
 fn in_child(engine: &Engine, limits: CompileLimits, bytes: &[u8]) -> Result<File, Error> {
-    let no_child = |error: io::Error| Error::Compiler(format!("there can be no process for the compiler: {error}"));
+    let no_child = |error: io::Error| Error::Compiler(format!("no process can be started for the compiler: {error}"));
     let file = memfd_create(c"proxy-wasm-artifact", MFdFlags::MFD_CLOEXEC).map_err(|error| no_child(error.into()))?;
     let mut file = File::from(file);
     let config = engine.config();
