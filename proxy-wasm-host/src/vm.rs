@@ -14,7 +14,7 @@
 //! the guest has returned.
 
 mod http_context;
-mod machine;
+mod instance_slot;
 mod plugin_context;
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use tracing::info;
 pub use http_context::HttpContext;
 pub use plugin_context::PluginContext;
 
-use self::machine::{Ending, Machine};
+use self::instance_slot::{Ending, InstanceSlot};
 use super::failure::{Failure, Told};
 use super::host::Host;
 use super::plugin::Plugin;
@@ -37,7 +37,7 @@ use super::plugin::Plugin;
 /// One plugin in one worker.
 pub struct VmContext<H: Host> {
     plugin: Arc<Plugin<H>>,
-    machine: RefCell<Machine<H>>,
+    slot: RefCell<InstanceSlot<H>>,
     /// Contexts that their owners dropped while the guest was running.
     endings: RefCell<Vec<Ending>>,
     any_endings: Cell<bool>,
@@ -70,7 +70,7 @@ impl<H: Host> VmContext<H> {
     pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>) -> Rc<Self> {
         info!("loaded wasm plugin");
         Rc::new(Self {
-            machine: RefCell::new(Machine::new(Arc::clone(&plugin), make_host)),
+            slot: RefCell::new(InstanceSlot::new(Arc::clone(&plugin), make_host)),
             plugin,
             endings: RefCell::default(),
             any_endings: Cell::new(false),
@@ -97,45 +97,45 @@ impl<H: Host> VmContext<H> {
 
     /// The state of the VM now; `None` while its guest is running.
     pub fn status(&self) -> Option<VmStatus> {
-        Some(self.machine.try_borrow_mut().ok()?.status())
+        Some(self.slot.try_borrow_mut().ok()?.status())
     }
 
     /// Runs a function that may call the guest, and then the work that became due meanwhile.
     #[inline]
-    fn enter<R>(&self, run: impl FnOnce(&mut Machine<H>) -> Result<R, Failure>) -> Result<R, Failure> {
-        let mut machine = self.machine.try_borrow_mut().map_err(|_| Failure::Reentrant)?;
-        let result = run(&mut machine);
-        self.settle(&mut machine);
+    fn enter<R>(&self, run: impl FnOnce(&mut InstanceSlot<H>) -> Result<R, Failure>) -> Result<R, Failure> {
+        let mut slot = self.slot.try_borrow_mut().map_err(|_| Failure::Reentrant)?;
+        let result = run(&mut slot);
+        self.settle(&mut slot);
         result
     }
 
     /// Ends a context that its owner dropped: now, or when the guest has returned.
     fn end(&self, ending: Ending) {
-        let Ok(mut machine) = self.machine.try_borrow_mut() else {
+        let Ok(mut slot) = self.slot.try_borrow_mut() else {
             self.endings.borrow_mut().push(ending);
             return self.any_endings.set(true);
         };
-        machine.end(ending);
-        self.settle(&mut machine);
+        slot.end(ending);
+        self.settle(&mut slot);
     }
 
     /// Does the work that became due while the guest ran.
     #[inline]
-    fn settle(&self, machine: &mut Machine<H>) {
-        if self.any_endings.get() || machine.any_ended() {
-            self.settle_all(machine);
+    fn settle(&self, slot: &mut InstanceSlot<H>) {
+        if self.any_endings.get() || slot.any_ended() {
+            self.settle_all(slot);
         }
     }
 
     #[cold]
-    fn settle_all(&self, machine: &mut Machine<H>) {
+    fn settle_all(&self, slot: &mut InstanceSlot<H>) {
         loop {
-            machine.delete_ended();
+            slot.delete_ended();
             // The list is not borrowed while the guest runs, because the guest may add to it.
             let ending = self.endings.borrow_mut().pop();
             match ending {
-                Some(ending) => machine.end(ending),
-                None if machine.any_ended() => {}
+                Some(ending) => slot.end(ending),
+                None if slot.any_ended() => {}
                 None => break,
             }
         }
@@ -145,7 +145,7 @@ impl<H: Host> VmContext<H> {
 
 impl<H: Host> Drop for VmContext<H> {
     fn drop(&mut self) {
-        self.machine.get_mut().end_all();
+        self.slot.get_mut().end_all();
         info!("unloaded wasm plugin");
     }
 }

@@ -5,7 +5,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use super::PluginContext;
-use super::machine::{CONTINUE, Ending, Machine, Opened};
+use super::instance_slot::{CONTINUE, Ending, InstanceSlot, Opened};
 use crate::abi::Action;
 use crate::callbacks::Callback;
 use crate::context::ContextKey;
@@ -44,7 +44,7 @@ impl<H: Host> HttpContext<H> {
     /// # Errors
     /// Those of [`PluginContext::start`]; and when the guest does not return.
     pub fn open(&self, stream: H::Stream) -> Result<(), Failure> {
-        self.enter_new(|machine, plugin| Ok((machine.open(plugin, stream)?, ())))
+        self.enter_new(|slot, plugin| Ok((slot.open(plugin, stream)?, ())))
     }
 
     /// Does the same as [`HttpContext::open`] and then [`HttpContext::on_request_headers`]. Nearly
@@ -54,19 +54,21 @@ impl<H: Host> HttpContext<H> {
     /// Those of both.
     #[inline]
     pub fn receive(&self, stream: H::Stream, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
-        action(self.enter_new(|machine, plugin| {
-            machine.open_with_request_headers(plugin, stream, (num_headers, end_of_stream))
-        })?)
+        action(
+            self.enter_new(|slot, plugin| {
+                slot.open_with_request_headers(plugin, stream, (num_headers, end_of_stream))
+            })?,
+        )
     }
 
     #[inline]
     fn enter_new<R>(
         &self,
-        open: impl FnOnce(&mut Machine<H>, usize) -> Result<(Opened, R), Failure>,
+        open: impl FnOnce(&mut InstanceSlot<H>, usize) -> Result<(Opened, R), Failure>,
     ) -> Result<R, Failure> {
-        self.plugin.vm().enter(|machine| {
-            let (plugin, _) = self.plugin.register(machine);
-            let (opened, result) = open(machine, plugin)?;
+        self.plugin.vm().enter(|slot| {
+            let (plugin, _) = self.plugin.register(slot);
+            let (opened, result) = open(slot, plugin)?;
             self.opened.set(Some(opened));
             Ok(result)
         })
@@ -162,10 +164,10 @@ impl<H: Host> HttpContext<H> {
         if !self.plugin.plugin().has(callback) {
             return Ok(Action::Continue);
         }
-        let result = self.plugin.vm().enter(|machine| {
-            let opened = self.opened.get().filter(|opened| opened.generation == machine.generation());
+        let result = self.plugin.vm().enter(|slot| {
+            let opened = self.opened.get().filter(|opened| opened.generation == slot.generation());
             let Opened { index, id, .. } = opened.ok_or(Failure::Gone)?;
-            machine.call(ContextKey::Http(index), callback, |instance| call(instance, id))
+            slot.call(ContextKey::Http(index), callback, |instance| call(instance, id))
         })?;
         action(result)
     }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::machine::{Ending, Machine};
+use super::instance_slot::{Ending, InstanceSlot};
 use super::{HttpContext, VmContext};
 use crate::callbacks::Callback;
 use crate::context::{ContextKey, Stage};
@@ -62,9 +62,9 @@ impl<H: Host> PluginContext<H> {
     /// The failure that stopped it. A refused configuration stays refused until the instance is
     /// replaced.
     pub fn start(&self) -> Result<(), Failure> {
-        self.vm.enter(|machine| {
-            let (index, _) = self.register(machine);
-            machine.start(index)
+        self.vm.enter(|slot| {
+            let (index, _) = self.register(slot);
+            slot.start(index)
         })
     }
 
@@ -232,20 +232,20 @@ impl<H: Host> PluginContext<H> {
             return Ok(());
         }
         let Some((index, id)) = self.registered.get() else { return Err(Failure::Gone) };
-        self.vm.enter(|machine| {
+        self.vm.enter(|slot| {
             let own = ContextKey::Plugin(index);
-            if machine.contexts().stage(own) != Stage::Open {
+            if slot.contexts().stage(own) != Stage::Open {
                 return Err(Failure::Gone);
             }
-            let request = http_context.and_then(|context| context.key(self, machine.generation()));
-            machine.call(request.unwrap_or(own), callback, |instance| call(instance, id))
+            let request = http_context.and_then(|context| context.key(self, slot.generation()));
+            slot.call(request.unwrap_or(own), callback, |instance| call(instance, id))
         })
     }
 
     /// The context's index and id among the VM's contexts. Both are given at the first call.
-    pub(super) fn register(&self, machine: &mut Machine<H>) -> (usize, u32) {
+    pub(super) fn register(&self, slot: &mut InstanceSlot<H>) -> (usize, u32) {
         self.registered.get().unwrap_or_else(|| {
-            let contexts = machine.contexts();
+            let contexts = slot.contexts();
             let index = contexts.register(Arc::clone(&self.configuration));
             let registered = (index, contexts.id(ContextKey::Plugin(index)));
             self.registered.set(Some(registered));

@@ -29,7 +29,7 @@ const TRUE: u32 = 1;
 pub(super) const CONTINUE: i32 = Action::Continue as i32;
 
 /// The place for a plugin's running instance, with its contexts and the time of the next start.
-pub(super) struct Machine<H: Host> {
+pub(super) struct InstanceSlot<H: Host> {
     pub plugin: Arc<Plugin<H>>,
     make_host: Box<dyn Fn() -> H>,
     instance: Option<Instance<H>>,
@@ -72,7 +72,7 @@ pub(super) enum Ending {
     Http(Opened),
 }
 
-impl<H: Host> Machine<H> {
+impl<H: Host> InstanceSlot<H> {
     pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>) -> Self {
         Self {
             plugin,
@@ -131,7 +131,8 @@ impl<H: Host> Machine<H> {
         result.map_err(|error| self.fail(callback, effective, &error))
     }
 
-    /// Does the same as [`Machine::call`] if the plugin has the callback; else returns `missing`.
+    /// Does the same as [`InstanceSlot::call`] if the plugin has the callback; else returns
+    /// `missing`.
     #[inline]
     fn call_or<R>(
         &mut self,
@@ -143,9 +144,9 @@ impl<H: Host> Machine<H> {
         if self.plugin.has(callback) { self.call(effective, callback, call) } else { Ok(missing) }
     }
 
-    /// Does the same as [`Machine::call`] for several callbacks in one crossing. `ran` reads from
-    /// the result how many of them have run. Returns `None` for a plugin whose callbacks are not
-    /// joined.
+    /// Does the same as [`InstanceSlot::call`] for several callbacks in one crossing. `ran` reads
+    /// from the result how many of them have run. Returns `None` for a plugin whose callbacks are
+    /// not joined.
     #[inline]
     fn call_joined<R>(
         &mut self,
@@ -268,8 +269,8 @@ impl<H: Host> Machine<H> {
         Ok(opened)
     }
 
-    /// Does the same as [`Machine::open`], then calls `proxy_on_request_headers` and returns its
-    /// result.
+    /// Does the same as [`InstanceSlot::open`], then calls `proxy_on_request_headers` and returns
+    /// its result.
     pub fn open_with_request_headers(
         &mut self,
         plugin: usize,
@@ -401,30 +402,31 @@ impl<H: Host> Machine<H> {
         }
     }
 
-    /// Returns whether there are contexts for [`Machine::delete_ended`].
+    /// Returns whether there are contexts for [`InstanceSlot::delete_ended`].
     #[inline]
     pub fn any_ended(&mut self) -> bool {
         self.contexts().any_ended()
     }
 
-    /// Logs and deletes the contexts that called `proxy_done`: one callback may have done so for any number of them.
+    /// Logs and deletes the contexts that called `proxy_done`: one callback may have done so for
+    /// any number of them.
     pub fn delete_ended(&mut self) {
-        self.in_one_deadline(|machine| {
-            while let Some(key) = machine.contexts().next_ended() {
-                machine.log_and_delete(key);
+        self.in_one_deadline(|slot| {
+            while let Some(key) = slot.contexts().next_ended() {
+                slot.log_and_delete(key);
             }
         });
     }
 
     /// Ends every context that waits for a `proxy_done`, which will not come any more.
     pub fn end_all(&mut self) {
-        self.in_one_deadline(|machine| {
-            for key in machine.contexts().living() {
+        self.in_one_deadline(|slot| {
+            for key in slot.contexts().living() {
                 // A context may have ended meanwhile, with another one or with the instance.
-                if machine.contexts().stage(key) == Stage::Pending {
-                    let id = machine.contexts().id(key);
-                    machine.complain(format_args!("failed to mark context {id} as done, rc: 0"));
-                    machine.log_and_delete(key);
+                if slot.contexts().stage(key) == Stage::Pending {
+                    let id = slot.contexts().id(key);
+                    slot.complain(format_args!("failed to mark context {id} as done, rc: 0"));
+                    slot.log_and_delete(key);
                 }
             }
         });
