@@ -76,7 +76,7 @@ pub struct Contexts<S> {
     by_id: HashMap<u32, ContextKey>,
     last_id: u32,
     effective: Option<ContextKey>,
-    /// How many are in [`Stage::Pending`].
+    /// The number of contexts in [`Stage::Pending`].
     pending: usize,
     /// Contexts in [`Stage::Ended`].
     ended: Vec<ContextKey>,

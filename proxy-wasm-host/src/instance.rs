@@ -44,8 +44,8 @@ impl<H: Host> Instance<H> {
         }
     }
 
-    /// Begins a call: makes its context effective and starts its deadline, unless that of the call
-    /// before goes on. Returns whether to measure the call.
+    /// Begins a call: makes its context effective and starts its deadline; without `ticks`, the
+    /// previous call's deadline continues. Returns whether to measure the call.
     #[inline]
     pub fn enter(&mut self, effective: ContextKey, ticks: Option<u64>) -> bool {
         if let Some(ticks) = ticks {

@@ -44,14 +44,14 @@ pub(super) struct InstanceSlot<H: Host> {
     told_of_pending: Told,
 }
 
-/// When the time of a call starts to run.
+/// When the deadline of a call starts to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deadline {
-    /// With each call.
+    /// Each call has its own deadline.
     Each,
-    /// With the next one, for all that follow.
+    /// The next call starts a deadline, which the calls after it share.
     Next,
-    /// It runs.
+    /// The shared deadline runs already.
     Running,
 }
 
@@ -172,7 +172,7 @@ impl<H: Host> InstanceSlot<H> {
         result.map(Some).map_err(|error| self.fail(callbacks[callbacks.len().min(ran) - 1], effective, &error))
     }
 
-    /// The deadline of a call that begins now; none if that of the call before goes on.
+    /// The deadline of a call that begins now; `None` if the shared deadline runs already.
     #[inline]
     fn ticks(&mut self, callback: Callback) -> Option<u64> {
         match self.deadline {
@@ -183,7 +183,7 @@ impl<H: Host> InstanceSlot<H> {
         Some(self.plugin.ticks(callback))
     }
 
-    /// Runs what calls the guest several times, in one deadline.
+    /// Runs a function whose calls of the guest share one deadline.
     fn in_one_deadline(&mut self, run: impl FnOnce(&mut Self)) {
         let before = mem::replace(&mut self.deadline, Deadline::Next);
         run(self);
