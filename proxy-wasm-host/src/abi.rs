@@ -1,4 +1,5 @@
-//! The numbers of the ABI: spec v0.2.1, "Built-in types", with what 0.1.0 and 0.2.0 name differently.
+//! The numbers of the ABI: spec v0.2.1, "Built-in types", and the names that differ in 0.1.0 and
+//! 0.2.0.
 
 /// Declares a C-like enum of the spec with its conversion from the guest's `i32`.
 macro_rules! abi_enum {
@@ -165,7 +166,7 @@ pub enum AbiVersion {
 }
 
 impl AbiVersion {
-    /// As the spec writes it.
+    /// The version as the spec writes it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::V0_1_0 => "0.1.0",

@@ -12,17 +12,17 @@ use super::host::Host;
 use super::memory::{Error, Guest, Result};
 use super::state::VmState;
 
-/// Defines the host functions of one chapter, `"name" (the guest's parameters) => function(decoded arguments);`, and the list of
-/// their names.
+/// Defines the host functions of one chapter, and the list of their names. Each line reads
+/// `"name" (the guest's parameters) => function(decoded arguments);`.
 macro_rules! hostcalls {
     ($($name:literal ($($argument:ident: $type:ty),*) => $function:ident($($value:expr),*);)*) => {
-        /// Their names.
+        /// The names of this chapter's functions.
         pub const NAMES: &[&str] = &[$($name),*];
 
-        /// Defines them.
+        /// Defines this chapter's functions.
         ///
         /// # Errors
-        /// When the linker has one of these names already.
+        /// When the linker has a function of one of these names already.
         pub fn add_to_linker<H: $crate::host::Host>(
             linker: &mut wasmtime::Linker<$crate::state::VmState<H>>,
         ) -> wasmtime::Result<()> {

@@ -50,7 +50,7 @@ impl<'a> Pairs<'a> {
         self.lengths.len()
     }
 
-    /// Whether there is no pair.
+    /// Returns whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
     }
@@ -150,7 +150,7 @@ impl PairsBuf {
         self.lengths.len()
     }
 
-    /// Whether there is no pair.
+    /// Returns whether there are no pairs.
     pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
     }

@@ -6,7 +6,7 @@ use wasmtime::{Caller, Linker, bail};
 use crate::host::Host;
 use crate::state::VmState;
 
-/// Their names.
+/// The names of these functions.
 pub const NAMES: &[&str] = &["abort", "emscripten_notify_memory_growth", "pthread_equal"];
 
 pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>) -> wasmtime::Result<()> {

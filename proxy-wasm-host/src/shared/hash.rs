@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 
-/// A number that nobody outside knows: whoever chooses the keys must not be able to make them
+/// A number that nobody outside knows, so that an attacker who chooses the keys cannot make them
 /// collide.
 pub fn seed() -> u64 {
     RandomState::new().build_hasher().finish()
