@@ -111,8 +111,8 @@ sub content_of {
     return scalar <$in>;
 }
 
-# Answers to requests of [path, form, body], from one curl for all. Each goes to an address of its
-# own: curl 7.88 fails to send a second body over a connection of HTTP/2.
+# Answers to requests of [path, form, body], from one curl for all, which ends if one hangs. Each
+# goes to an address of its own: curl 7.88 fails to send a second body over a connection of HTTP/2.
 sub answers {
     my @requests = @_;
     my @conf;
@@ -122,7 +122,7 @@ sub answers {
         unlink "$folder/out-$i";
         my $address = '127.0.0.' . ($form =~ m{HTTP/2} ? 2 + $i % 250 : 1);
         push @conf, join "\n", qq(url = "http://$address:$form{$form}{port}$path"),
-            'silent', 'show-error', 'request = "POST"',
+            'silent', 'show-error', 'fail-early', 'max-time = 60', 'request = "POST"',
             (map { qq(header = "$_") } 'Host: example', 'Expect:', 'Content-Type: a/b'),
             @{ $form{$form}{options} // [] },
             defined $body ? qq(data-binary = "\@$folder/in-$i") : (),
