@@ -148,9 +148,9 @@ impl HeaderList {
     /// nginx's own do.
     pub fn push_request_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
         let lowcase = pool.copy(name)?;
-        // SAFETY: fresh memory of that size, unless the size is 0.
         let lowcase = match lowcase.len {
             0 => &mut [][..],
+            // SAFETY: fresh memory of that size, which nobody else has.
             len => unsafe { std::slice::from_raw_parts_mut(lowcase.data, len) },
         };
         lowcase.make_ascii_lowercase();
