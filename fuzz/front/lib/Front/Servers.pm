@@ -160,6 +160,8 @@ sub _server {
 $locations
         location = /page { root HTML; }
         location = /after {
+            # nginx keeps the connection, too, if the response before failed, and nothing of it was sent.
+            keepalive_timeout 0;
             if (\$may_go_on) { proxy_pass http://UP\$slow; }
             return 204;
         }
