@@ -250,7 +250,7 @@ GET /t
 E
 );
 
-my $suite = "use lib '.';\nuse t::ProxyWasm 'no_plan';\ntimeout(0.5);\nrun_tests();\n__DATA__\n";
+my $suite = "use lib '.';\nuse t::ProxyWasm 'no_plan';\ntimeout(0.5 * \$ProxyWasm::Settings::Patience);\nrun_tests();\n__DATA__\n";
 for my $case (@cases) {
     my ($title, undef, $block, $module) = @$case;
     $suite .= "\n=== $title\n" . ($module ? '' : "--- no_module\n") . $block;

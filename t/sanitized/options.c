@@ -3,10 +3,15 @@
  * ASAN_OPTIONS, UBSAN_OPTIONS and LSAN_OPTIONS add to it.
  */
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 const char *__lsan_default_options(void);
 const char *__lsan_default_suppressions(void);
+int __lsan_is_turned_off(void);
 
 
 /*
@@ -52,4 +57,16 @@ __lsan_default_suppressions(void)
     return "leak:ngx_event_process_init\n"
            "leak:ngx_set_environment\n"
            "leak:ngx_regex_malloc\n";
+}
+
+
+/*
+ * "nginx -t" and a start that fails free nothing of the configuration: main() returns, and what
+ * pointed at it was on its stack.
+ */
+int
+__lsan_is_turned_off(void)
+{
+    return ngx_test_config
+           || (ngx_process == NGX_PROCESS_SINGLE && !ngx_terminate && !ngx_quit);
 }

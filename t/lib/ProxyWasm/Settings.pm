@@ -18,13 +18,13 @@ our @EXPORT = qw(
 our $Binary       = $ENV{TEST_NGINX_BINARY}         || 'nginx';
 our $ServRoot     = $ENV{TEST_NGINX_SERVROOT}       || Cwd::getcwd() . "/t/servroot-$$";
 our $ServerPort   = $ENV{TEST_NGINX_SERVER_PORT}    || $ENV{TEST_NGINX_PORT} || reserve_port();
-our $Timeout      = $ENV{TEST_NGINX_TIMEOUT}        || 3;
 our $LogLevel     = $ENV{TEST_NGINX_LOG_LEVEL}      || 'debug';
 our $Master       = $ENV{TEST_NGINX_MASTER_PROCESS} || 'off';
 our $Verbose      = $ENV{TEST_NGINX_VERBOSE};
 our $NoShuffle    = $ENV{TEST_NGINX_NO_SHUFFLE};
 # How many times longer than usual everything may take.
 our $Patience     = $ENV{TEST_NGINX_USE_VALGRIND} ? 20 : $ENV{TEST_NGINX_SANITIZED} ? 3 : 1;
+our $Timeout      = ($ENV{TEST_NGINX_TIMEOUT} || 3) * $Patience;
 our $Workers      = 1;
 our $Connections  = 64;
 our $ServerName   = 'localhost';
