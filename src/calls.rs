@@ -30,6 +30,6 @@ pub use client::Client;
 pub use error::CallError;
 pub use grpc::{BadGrpcCall, GrpcListener, NotSent, Outbox, OutgoingGrpc};
 pub use outgoing::{BadCall, Outgoing};
+pub use proxy_wasm_host::limits::calls::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use proxy_wasm_host::outgoing::Target;
-pub use proxy_wasm_host::outgoing::limits::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use under_way::{Calls, Kind, PendingCalls, under_way};

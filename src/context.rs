@@ -40,7 +40,7 @@ pub use self::lua_thread::{LuaThread, Post};
 pub use self::nginx_host::{NginxHost, RequestStream, Ticks};
 use self::pause::Pause;
 pub use self::plugin_contexts::PluginContexts;
-pub use self::response::{PIECE, Piece, Response, Stage};
+pub use self::response::{Piece, Response, Stage};
 pub use self::slots::{BodyOf, Slot, Slots, Source};
 use super::conf::Policy;
 use super::guard::guard;

@@ -12,6 +12,7 @@ use proxy_wasm_host::config::{PluginDeclaration, config_yaml, units};
 use super::conf::{Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, io_reason};
 use super::guard::guard;
 use super::identity::main_module;
+use super::limits::LEAST_COMPILE_MEMORY;
 use super::pages;
 use super::worker::MainConf;
 
@@ -48,9 +49,6 @@ pub static mut COMMANDS: [ngx_command_t; 30] = [
     content_directive(c"wasm_status", cmd_wasm_status),
     ngx_command_t::empty(),
 ];
-
-/// The least that `wasm_compile_memory` takes: the compiler itself needs some.
-const LEAST_COMPILE_MEMORY: usize = 16 << 20;
 
 /// What a handler does once C's pointers are references: an error is a line for the operator, without the directive's name.
 type Handled = Result<(), String>;

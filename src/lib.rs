@@ -21,6 +21,7 @@
 //! | `identity` | the module's own static, and the versions |
 //! | `log` | `tracing` to nginx's error log |
 //! | `log_limit` | how often a line may be logged that each request can bring about |
+//! | `limits` | every limit and default of the module |
 //! | `guard` | no panic crosses into C |
 //! | `lazy_box` | a box that is made when it is first used |
 
@@ -37,6 +38,7 @@ mod host;
 mod host_memory;
 mod identity;
 mod lazy_box;
+mod limits;
 mod log;
 mod log_limit;
 mod lua;

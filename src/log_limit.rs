@@ -1,10 +1,9 @@
 //! How often a line may be logged that each request can bring about.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// From one line to the next.
-const INTERVAL: Duration = Duration::from_secs(1);
+use super::limits::worker::LOG_INTERVAL;
 
 /// When the line was logged last.
 #[derive(Debug, Default)]
@@ -14,7 +13,7 @@ impl LogLimit {
     /// Whether to log it now; if so, it counts as logged.
     pub fn is_due(&self) -> bool {
         let now = Instant::now();
-        let due = self.0.get().is_none_or(|last| now - last >= INTERVAL);
+        let due = self.0.get().is_none_or(|last| now - last >= LOG_INTERVAL);
         if due {
             self.0.set(Some(now));
         }

@@ -17,12 +17,12 @@
 //! | [`callbacks`] | `proxy_on_*`: names and types |
 //! | [`failure`] | why a callback returned nothing, and when the plugin is tried again |
 //! | [`hostcalls`] | `proxy_*`: one file per chapter of the spec |
-//! | [`limits`] | the most that one call of a host function may pass |
+//! | [`limits`] | every limit and default |
 //! | [`target`], [`authority`] | `:path`, and `host` with `:authority`, as plugins write them |
 //! | [`memory`], [`pairs`], [`property`] | guest memory, serialized header maps, property paths |
 //! | `instance`, `joined`, [`state`] | a running instance, joined callbacks, the data of a store |
 //! | [`wasm`] | wasmtime: engine, cache of compiled modules, limits, deadlines, WASI |
-//! | [`outgoing`] | calls to other servers: targets, gRPC, the balancer, limits |
+//! | [`outgoing`] | calls to other servers: targets, gRPC, the balancer |
 //! | [`shared`] | shared data, queues and metrics in memory that several processes map |
 //! | [`config`] | options of plugins and APISIX's `config.yaml` as plain structs |
 //! | [`status`] | the state of a worker as JSON, and as a page for browsers |

@@ -1,4 +1,4 @@
-//! The most that one call of a host function may pass, and that a plugin may leave undone.
+//! Every limit of the library, and every default that an operator can change.
 //!
 //! A guest can be interrupted between host calls, but not inside one. So no call may take long,
 //! however large the guest's memory is: a longer value is refused, or cut, before it is read.
@@ -26,3 +26,114 @@ pub const LOG_BYTES: usize = 64 << 10;
 
 /// Lines that one call writes to the log.
 pub const LOG_LINES: usize = 256;
+
+/// Keys, names and queues of the shared zones.
+pub mod shared {
+    /// The longest key or name, in bytes.
+    pub const NAME: usize = super::NAME;
+
+    /// The most queues that there can be.
+    pub const QUEUES: usize = 1024;
+}
+
+/// Calls to WASI.
+pub mod wasi {
+    /// The subscriptions that one call looks at. The guest gets the events of the others by another
+    /// call, and can be interrupted in between.
+    pub const SUBSCRIPTIONS: u32 = 1024;
+
+    /// Bytes of a line; a longer line is split into several. nginx's log cuts at half of this.
+    pub const LINE: usize = 4096;
+
+    /// Bytes that one call writes. The guest writes the rest by another call, and can be interrupted
+    /// in between; so with lines and parts.
+    pub const WRITE: u32 = 64 << 10;
+
+    /// Lines that end in what one call writes.
+    pub const LINES: usize = 256;
+
+    /// Parts (`iovec`) that one call reads.
+    pub const PARTS: u32 = 1024;
+
+    /// Bytes that one call returns, which takes some milliseconds. A guest can be interrupted only
+    /// between calls.
+    pub const RANDOM: u32 = 1 << 20;
+}
+
+/// One instance of a plugin, besides its linear memory.
+pub mod instance {
+    /// Elements of any kind in a table: a plugin's functions that are called through pointers. The
+    /// largest plugins seen have some ten thousand; a million elements take 8 MB.
+    pub const TABLE_ELEMENTS: usize = 1_000_000;
+
+    /// Tables; compilers make one.
+    pub const TABLES: usize = 16;
+
+    /// Linear memories; host functions use only one.
+    pub const MEMORIES: usize = 1;
+
+    /// Instances in a store: the plugin's, and the one of the host's own module.
+    pub const INSTANCES: usize = 2;
+}
+
+/// The defaults of a plugin's options.
+pub mod plugin {
+    use std::time::Duration;
+
+    /// `wasm_memory_limit`: a WAF in Go takes 60 MB to start, so this leaves room and still stops a
+    /// leak.
+    pub const MEMORY: usize = 256 << 20;
+
+    /// `wasm_host_memory`: room for the bodies of some dozens of calls and requests at once.
+    pub const HOST_MEMORY: usize = 256 << 20;
+
+    /// `wasm_callback_timeout`: a callback blocks its worker, and every request in it, while it
+    /// runs.
+    pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(1);
+
+    /// `wasm_start_timeout`: starting a Go plugin and configuring a rule set take seconds on a slow
+    /// machine.
+    pub const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// `wasm_body_buffer_size`: the part of a body that is kept in memory for a paused plugin.
+    pub const BODY_BUFFER: usize = 8 << 20;
+
+    /// `wasm_compile_timeout`. A Go plugin of 25 MB takes a minute of one core and less than 1 GB on
+    /// a machine of today. A slow or busy machine takes several times as long.
+    pub const COMPILE_TIME: Duration = Duration::from_secs(300);
+
+    /// `wasm_compile_memory`.
+    pub const COMPILE_MEMORY: usize = 2 << 30;
+}
+
+/// Calls to other servers, where a plugin does not set the limit itself.
+pub mod calls {
+    /// The timeout of a call that does not set one, in milliseconds.
+    pub const DEFAULT_TIMEOUT: u32 = 60_000;
+
+    /// The most bytes of a response's body, unless `wasm_call_response_limit` sets it. The body is held
+    /// in memory twice.
+    pub const RESPONSE_BODY: usize = 10 * 1024 * 1024;
+
+    /// How long a worker that must quit waits for calls made outside requests, in milliseconds.
+    pub const QUIT_TIME: u32 = 5_000;
+
+    /// The most fields in a response's header.
+    pub const RESPONSE_HEADERS: usize = 1_000;
+
+    /// The most bytes in a response's header.
+    pub const RESPONSE_HEADER_SIZE: usize = 128 * 1024;
+
+    /// The most idle connections that a worker keeps to one server.
+    pub const IDLE_CONNECTIONS: usize = 32;
+
+    /// How long an idle connection is kept, in milliseconds. Most servers keep theirs for longer.
+    pub const IDLE_TIME: u32 = 55_000;
+
+    /// Bytes counted for a call, in addition to the bytes that its plugin passed.
+    pub const CALL: usize = 4 << 10;
+
+    /// The most calls and streams that one VM may have under way, because each may hold a whole
+    /// response in memory.
+    pub const CALLS: usize = 10_000;
+}

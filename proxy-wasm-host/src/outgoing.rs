@@ -7,7 +7,6 @@
 //! `upstream` block. Nothing in this room waits.
 
 pub mod balancer;
-pub mod limits;
 pub mod messages;
 pub mod metadata;
 mod protobuf;

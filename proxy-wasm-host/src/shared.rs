@@ -86,6 +86,3 @@ impl From<Error> for Status {
         }
     }
 }
-
-/// The longest key or name, in bytes.
-pub const MAX_NAME: usize = 64 << 10;

@@ -14,9 +14,10 @@ use hyper::body::{Body, Incoming};
 use ngx_bindings::resolver::Resolver;
 use proxy_wasm_host::abi;
 use proxy_wasm_host::host::GrpcCall;
+use proxy_wasm_host::limits::calls as limits;
 use proxy_wasm_host::outgoing::messages::Messages;
 use proxy_wasm_host::outgoing::metadata::{self, BadRequest};
-use proxy_wasm_host::outgoing::{Service, Status, limits};
+use proxy_wasm_host::outgoing::{Service, Status};
 use proxy_wasm_host::pairs::PairsBuf;
 
 use super::client::Client;

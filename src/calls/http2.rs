@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
-use proxy_wasm_host::outgoing::limits;
+use proxy_wasm_host::limits::calls as limits;
 
 use super::grpc::Outbox;
 use super::pool::Key;

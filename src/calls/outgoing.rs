@@ -8,7 +8,7 @@ use http::{Method, Request, Uri};
 use hyper::body::Bytes;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::HttpCall;
-use proxy_wasm_host::outgoing::limits;
+use proxy_wasm_host::limits::calls as limits;
 use proxy_wasm_host::outgoing::target::{Target, split_port};
 use proxy_wasm_host::pairs::Pairs;
 

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use ngx_bindings::inet::Address;
-use proxy_wasm_host::outgoing::limits;
+use proxy_wasm_host::limits::calls as limits;
 
 use super::body::CallBody;
 use super::transport::Transport;

@@ -9,9 +9,7 @@ use proxy_wasm_host::wasm::CompileLimits;
 
 use super::{Policy, ZoneSettings};
 use crate::host_memory::HostMemory;
-
-/// `wasm_worker_memory` where nothing is said.
-const WORKER_MEMORY: usize = 1 << 30;
+use crate::limits;
 
 /// The directives of `http`, as they were said: `None` where nothing was.
 #[derive(Default)]
@@ -101,7 +99,7 @@ impl HttpConf {
 
     /// What these options mean for the requests of a plugin.
     pub fn policy(&self, plugin: &str, options: &Options) -> Policy {
-        let worker_limit = self.worker_memory.unwrap_or(WORKER_MEMORY);
+        let worker_limit = self.worker_memory.unwrap_or(limits::worker::MEMORY);
         Policy {
             failure: options.failure,
             body_buffer_size: options.body_buffer_size,

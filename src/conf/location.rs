@@ -8,9 +8,7 @@ use proxy_wasm_host::config::{FailurePolicy, Phase};
 
 use crate::host_memory::HostMemory;
 use crate::identity::main_module;
-
-/// `wasm_pause_timeout` where nothing is said: 60 seconds, as nginx's own timeouts.
-const PAUSE_TIMEOUT: u32 = 60_000;
+use crate::limits::request::PAUSE_TIMEOUT;
 
 /// The directives of a location.
 #[derive(Default)]

@@ -4,13 +4,7 @@ use ngx_bindings::shm;
 use proxy_wasm_host::config::units::parse_size;
 use proxy_wasm_host::shared::Eviction;
 
-/// What a zone has when nobody says otherwise.
-mod default {
-    pub const DATA: usize = 16 << 20;
-    pub const QUEUES: usize = 4 << 20;
-    /// About 8,000 counters.
-    pub const METRICS: usize = 1 << 20;
-}
+use crate::limits::zones;
 
 /// `wasm_shared_data`, `wasm_shared_queue`, `wasm_metrics_zone`.
 #[derive(Default)]
@@ -47,17 +41,17 @@ impl ZoneSettings {
 
     /// Bytes for shared data.
     pub fn data(&self) -> usize {
-        self.data.unwrap_or(default::DATA)
+        self.data.unwrap_or(zones::DATA)
     }
 
     /// Bytes for queues.
     pub fn queues(&self) -> usize {
-        self.queues.unwrap_or(default::QUEUES)
+        self.queues.unwrap_or(zones::QUEUES)
     }
 
     /// Bytes for metrics.
     pub fn metrics(&self) -> usize {
-        self.metrics.unwrap_or(default::METRICS)
+        self.metrics.unwrap_or(zones::METRICS)
     }
 }
 

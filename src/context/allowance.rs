@@ -12,16 +12,7 @@ use proxy_wasm_host::host::Result;
 
 use crate::host_memory::{Held, HostMemory};
 use crate::lazy_box::LazyBox;
-
-/// Bytes of all names and values that the plugins of a request set: more than any message's header, with room for what is set with
-/// each piece of a long body.
-const LIMIT: usize = 16 << 20;
-
-/// What is not counted for the plugin: most requests set less.
-const FREE: usize = 64 << 10;
-
-/// What a name and a value cost beside their bytes.
-const ENTRY: usize = 64;
+use crate::limits::request::{ENTRY, SET, UNCOUNTED};
 
 /// What the plugins of a request have used up.
 #[derive(Debug, Default)]
@@ -41,14 +32,14 @@ impl Allowance {
     pub fn take(&self, request: Request, memory: HostMemory, name: &[u8], value: &[u8]) -> Result {
         let used = self.set.get();
         let needed = used.saturating_add(name.len() + value.len() + ENTRY);
-        if needed <= LIMIT {
+        if needed <= SET {
             self.count(memory, used, needed)?;
             self.set.set(needed);
             return Ok(());
         }
-        if used < LIMIT {
-            self.set.set(LIMIT);
-            let line = format_args!("plugins set more than {LIMIT} bytes of fields and variables in one request");
+        if used < SET {
+            self.set.set(SET);
+            let line = format_args!("plugins set more than {SET} bytes of fields and variables in one request");
             request.log().print(Level::Error, line);
         }
         Err(Status::InternalFailure)
@@ -80,6 +71,6 @@ impl Allowance {
 
     #[inline]
     fn count(&self, memory: HostMemory, used: usize, needed: usize) -> Result {
-        if needed <= FREE { Ok(()) } else { self.hold(memory, needed - used.max(FREE)) }
+        if needed <= UNCOUNTED { Ok(()) } else { self.hold(memory, needed - used.max(UNCOUNTED)) }
     }
 }

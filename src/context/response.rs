@@ -10,7 +10,7 @@ use ngx_bindings::chain::{Chain, Marks};
 use ngx_bindings::sys::ngx_int_t;
 
 pub use self::validators::Validators;
-pub use self::waiting::{PIECE, Waiting};
+pub use self::waiting::Waiting;
 use super::RequestContext;
 use super::body::Body;
 use super::kept::HeldByLua;

@@ -11,7 +11,7 @@ use ngx_bindings::cycle;
 use ngx_bindings::event::Event;
 use ngx_bindings::shutdown::{Shutdown, ShutdownWatch, shutdown};
 use ngx_bindings::sys::ngx_event_t;
-use proxy_wasm_host::outgoing::limits;
+use proxy_wasm_host::limits::calls as limits;
 
 use crate::guard::guard;
 

@@ -4,13 +4,9 @@
 //! answers an item of its queue by another, a call that fails at once and is made again.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// Tasks, or callbacks, of one turn.
-const STEPS: u32 = 64;
-
-/// Time of one turn. A callback that began in it may take longer, as its deadline allows.
-const TIME: Duration = Duration::from_millis(10);
+use crate::limits::worker::{TURN_STEPS, TURN_TIME};
 
 /// One turn in nginx's loop: at most so many steps, and no other after so much time.
 pub struct Turn {
@@ -27,6 +23,6 @@ impl Turn {
     /// To be asked after each step: whether nginx's loop comes before the next one.
     pub fn is_over(&self) -> bool {
         self.steps.set(self.steps.get() + 1);
-        self.steps.get() >= STEPS || self.begin.elapsed() >= TIME
+        self.steps.get() >= TURN_STEPS || self.begin.elapsed() >= TURN_TIME
     }
 }

@@ -5,25 +5,7 @@ use std::time::Duration;
 
 use super::units::{parse_size, parse_time};
 use super::{Error, Result};
-
-/// The default of every limit.
-mod limits {
-    use std::time::Duration;
-
-    /// `wasm_memory_limit`: a WAF in Go takes 60 MB to start, so this leaves room and still stops a
-    /// leak.
-    pub const MEMORY: usize = 256 << 20;
-    /// `wasm_host_memory`: room for the bodies of some dozens of calls and requests at once.
-    pub const HOST_MEMORY: usize = 256 << 20;
-    /// `wasm_callback_timeout`: a callback blocks its worker, and every request in it, while it
-    /// runs.
-    pub const CALLBACK_TIMEOUT: Duration = Duration::from_secs(1);
-    /// `wasm_start_timeout`: starting a Go plugin and configuring a rule set take seconds on a slow
-    /// machine.
-    pub const START_TIMEOUT: Duration = Duration::from_secs(60);
-    /// `wasm_body_buffer_size`: the part of a body that is kept in memory for a paused plugin.
-    pub const BODY_BUFFER: usize = 8 << 20;
-}
+use crate::limits::plugin;
 
 /// What happens to a request when its plugin fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,12 +41,12 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            memory_limit: limits::MEMORY,
-            host_memory: limits::HOST_MEMORY,
-            callback_timeout: Some(limits::CALLBACK_TIMEOUT),
-            start_timeout: Some(limits::START_TIMEOUT),
+            memory_limit: plugin::MEMORY,
+            host_memory: plugin::HOST_MEMORY,
+            callback_timeout: Some(plugin::CALLBACK_TIMEOUT),
+            start_timeout: Some(plugin::START_TIMEOUT),
             failure: FailurePolicy::default(),
-            body_buffer_size: limits::BODY_BUFFER,
+            body_buffer_size: plugin::BODY_BUFFER,
             env: Vec::new(),
             capabilities: None,
         }

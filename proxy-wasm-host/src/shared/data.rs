@@ -9,11 +9,12 @@ mod order;
 mod tests;
 
 use self::order::Order;
+use super::Error;
 use super::hash::{hash, seed};
 use super::heap::{HEAP_ROOT, Heap};
 use super::memory::{Memory, pack, unpack, words_of};
 use super::zone::{Entered, Lock, ROOT, Zone};
-use super::{Error, MAX_NAME};
+use crate::limits::shared as limits;
 
 /// "wasmdat" and the version of the layout below.
 const FORMAT: u64 = 0x7761_736d_6461_7401;
@@ -101,7 +102,7 @@ impl<L: Lock> SharedData<L> {
 
     /// Appends the value of a key to `value`, and returns its CAS number.
     pub fn get(&self, scope: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32, Error> {
-        if key.len() > MAX_NAME {
+        if key.len() > limits::NAME {
             return Err(Error::NotFound);
         }
         let zone = self.enter();
@@ -120,7 +121,7 @@ impl<L: Lock> SharedData<L> {
     /// be room for both.
     pub fn set(&self, scope: &[u8], key: &[u8], value: &[u8], cas: u32, eviction: Eviction) -> Result<(), Error> {
         let words = node::BYTES + words_of(scope.len()) + words_of(key.len()) + words_of(value.len());
-        if key.len() > MAX_NAME || scope.len() > MAX_NAME || words > self.heap.largest() {
+        if key.len() > limits::NAME || scope.len() > limits::NAME || words > self.heap.largest() {
             return Err(Error::TooLarge);
         }
         let zone = self.enter();

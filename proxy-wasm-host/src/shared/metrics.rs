@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use buckets::BUCKETS;
 
+use super::Error;
 use super::hash::hash;
 use super::memory::{Memory, pack, unpack, words_of};
 use super::zone::{Lock, ROOT, Zone};
-use super::{Error, MAX_NAME};
+use crate::limits::shared as limits;
 
 /// "wasmmet" and the version of the layout below.
 const FORMAT: u64 = 0x7761_736d_6d65_7401;
@@ -112,7 +113,7 @@ impl<L: Lock> Metrics<L> {
 
     /// Makes or finds a metric, and returns its id.
     pub fn define(&self, scope: &[u8], kind: Kind, name: &[u8]) -> Result<u32, Error> {
-        if name.len() > MAX_NAME || scope.len() > MAX_NAME {
+        if name.len() > limits::NAME || scope.len() > limits::NAME {
             return Err(Error::TooLarge);
         }
         // There is nothing to repair, because nothing is derived: a death loses at most the words

@@ -8,11 +8,12 @@
 #[cfg(test)]
 mod tests;
 
+use super::Error;
 use super::hash::hash;
 use super::heap::{HEAP_ROOT, Heap};
 use super::memory::{Memory, pack, unpack, words_of};
 use super::zone::{Entered, Lock, ROOT, Zone};
-use super::{Error, MAX_NAME};
+use crate::limits::shared as limits;
 
 /// "wasmque" and the version of the layout below.
 const FORMAT: u64 = 0x7761_736d_7175_6501;
@@ -21,8 +22,6 @@ const FORMAT: u64 = 0x7761_736d_7175_6501;
 const HEAP: usize = ROOT;
 /// The position of the table of queues. The id of a queue is its place in the table, from 1.
 const TABLE: usize = HEAP + HEAP_ROOT;
-/// The most queues that there can be.
-pub const MAX_QUEUES: usize = 1024;
 
 /// The words of a queue, counted from its start.
 mod queue {
@@ -65,7 +64,7 @@ impl<L: Lock> SharedQueues<L> {
     /// Opens the queues in a zone, of which a fresh zone has none; `None` if the zone is too small,
     /// or holds something else.
     pub fn open(memory: Memory, lock: L) -> Option<Self> {
-        let queues = Self { zone: Zone::new(memory, lock), heap: Heap::new(memory, HEAP, TABLE + MAX_QUEUES) };
+        let queues = Self { zone: Zone::new(memory, lock), heap: Heap::new(memory, HEAP, TABLE + limits::QUEUES) };
         if queues.heap.largest() < queue::BYTES {
             return None;
         }
@@ -75,7 +74,7 @@ impl<L: Lock> SharedQueues<L> {
 
     /// Makes or finds a queue, and returns its id.
     pub fn register(&self, scope: &[u8], name: &[u8]) -> Result<u32, Error> {
-        if name.len() > MAX_NAME || scope.len() > MAX_NAME {
+        if name.len() > limits::NAME || scope.len() > limits::NAME {
             return Err(Error::TooLarge);
         }
         let zone = self.enter();
@@ -98,7 +97,7 @@ impl<L: Lock> SharedQueues<L> {
 
     /// Finds a queue.
     pub fn resolve(&self, scope: &[u8], name: &[u8]) -> Result<u32, Error> {
-        if name.len() > MAX_NAME || scope.len() > MAX_NAME {
+        if name.len() > limits::NAME || scope.len() > limits::NAME {
             return Err(Error::NotFound);
         }
         // No lock is needed: the table only grows, and its entries do not change.
@@ -188,7 +187,7 @@ impl<L: Lock> SharedQueues<L> {
     /// The word of the table for that id.
     fn place(&self, id: u32) -> Option<usize> {
         let index = (id as usize).checked_sub(1)?;
-        (index < MAX_QUEUES).then_some(TABLE + index)
+        (index < limits::QUEUES).then_some(TABLE + index)
     }
 
     fn queue(&self, id: u32) -> Result<usize, Error> {
@@ -198,7 +197,7 @@ impl<L: Lock> SharedQueues<L> {
 
     fn queues(&self) -> impl Iterator<Item = usize> {
         let memory = self.zone.memory();
-        (TABLE..TABLE + MAX_QUEUES).map(move |place| memory.index(place)).take_while(|&queue| queue != 0)
+        (TABLE..TABLE + limits::QUEUES).map(move |place| memory.index(place)).take_while(|&queue| queue != 0)
     }
 
     fn items(&self, queue: usize) -> impl Iterator<Item = usize> {

@@ -22,6 +22,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use self::child::{Child, End};
 use super::{Engine, Error};
 use crate::error::single_spaced;
+use crate::limits::plugin::{COMPILE_MEMORY, COMPILE_TIME};
 
 /// The limits for compiling one module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +34,8 @@ pub struct CompileLimits {
 }
 
 impl Default for CompileLimits {
-    /// A Go plugin of 25 MB takes a minute of one core and less than 1 GB on a machine of today. A
-    /// slow or busy machine takes several times as long.
     fn default() -> Self {
-        Self { time: Duration::from_secs(300), memory: 2 << 30 }
+        Self { time: COMPILE_TIME, memory: COMPILE_MEMORY }
     }
 }
 

@@ -2,18 +2,7 @@
 
 use wasmtime::{Module, StoreLimits, StoreLimitsBuilder};
 
-/// Elements of any kind in a table: a plugin's functions that are called through pointers. The
-/// largest plugins seen have some ten thousand; a million elements take 8 MB.
-const TABLE_ELEMENTS: usize = 1_000_000;
-
-/// Tables; compilers make one.
-const TABLES: usize = 16;
-
-/// Linear memories; host functions use only one.
-const MEMORIES: usize = 1;
-
-/// Instances in a store: the plugin's, and the one of the host's own module.
-const INSTANCES: usize = 2;
+use crate::limits::instance::{INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 
 /// The limits of an instance whose linear memory may have `memory` bytes. Growing beyond the limit
 /// fails in the guest.

@@ -11,9 +11,7 @@ use hyper::body::{Body, Bytes, Frame};
 use proxy_wasm_host::outgoing::messages::framed;
 
 use crate::host_memory::{Held, HostMemory};
-
-/// Bytes of a message, beside its own.
-const MESSAGE: usize = 128;
+use crate::limits::worker::GRPC_MESSAGE;
 
 /// Messages on their way out. The plugin's end and hyper's share one.
 #[derive(Clone, Debug)]
@@ -58,7 +56,7 @@ impl Outbox {
         if queue.bytes > 0 && queue.bytes + message.len() > limit {
             return Err(NotSent::Full);
         }
-        let held = queue.memory.take(message.len() + MESSAGE).map_err(|_| NotSent::Full)?;
+        let held = queue.memory.take(message.len() + GRPC_MESSAGE).map_err(|_| NotSent::Full)?;
         let frame = framed(message).ok_or(NotSent::TooLong)?;
         queue.bytes += frame.len();
         queue.messages.push_back((frame.into(), held));

@@ -13,9 +13,7 @@ use ngx_bindings::chain::{Chain, Part};
 use ngx_bindings::pool::AllocError;
 
 use crate::lazy_box::LazyBox;
-
-/// Bytes of the body that plugins are handed at most.
-pub const PIECE: usize = 64 << 10;
+use crate::limits::response::PIECE;
 
 /// Buffers of nginx's in the order they came, by links of ours.
 #[derive(Default)]

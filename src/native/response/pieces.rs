@@ -12,14 +12,8 @@ use super::answer::answer_now;
 use super::end::{Stop, cut, fail, unreadable};
 use super::{next, outlet, send_header, trailers};
 use crate::conf::LocConf;
-use crate::context::{Body, PIECE, Piece, RequestContext, Slot, Stage, Verdict};
-
-/// Bytes made by plugins that may wait for the client before upstream does.
-const UNSENT_LIMIT: usize = 256 << 10;
-
-/// Bytes handed out in one turn of nginx's loop of a body that is all there: nginx sends as many of a file
-/// (`sendfile_max_chunk`).
-const TURN: usize = 2 << 20;
+use crate::context::{Body, Piece, RequestContext, Slot, Stage, Verdict};
+use crate::limits::response::{PIECE, TURN, UNSENT};
 
 /// Takes what upstream sent, or, with an empty chain, goes on with what waits.
 pub fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
@@ -84,13 +78,13 @@ fn goes_at_once(ctx: &RequestContext, chain: Chain) -> bool {
     let size = chain.size();
     size <= PIECE
         && !must_wait(ctx, chain)
-        && ctx.response.collect_unsent() <= UNSENT_LIMIT
+        && ctx.response.collect_unsent() <= UNSENT
         && !ctx.response.lacks_room(ctx, size)
 }
 
 fn may_go_on(ctx: &RequestContext) -> bool {
     let waiting = &ctx.response.waiting;
-    if waiting.is_empty() || must_wait(ctx, waiting.chain()) || ctx.response.collect_unsent() > UNSENT_LIMIT {
+    if waiting.is_empty() || must_wait(ctx, waiting.chain()) || ctx.response.collect_unsent() > UNSENT {
         return false;
     }
     let is_blocked = waiting.is_cutting() && outlet(ctx).is_blocked();
@@ -254,7 +248,7 @@ fn rest_is_there(ctx: &RequestContext, body: &Body, marks: Marks) -> bool {
     !marks.last
         && rest.marks().last
         && response.passed.get().size() + body.size() + rest.size() <= TURN
-        && response.collect_unsent() + body.size() <= UNSENT_LIMIT
+        && response.collect_unsent() + body.size() <= UNSENT
 }
 
 /// Puts a piece behind those that went through the plugins before it.

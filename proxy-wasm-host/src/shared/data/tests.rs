@@ -82,7 +82,7 @@ fn one_value_may_fill_the_zone_but_not_more() {
     set(&store, "large", &vec![1; largest]).unwrap();
     set(&store, "large", &vec![2; largest]).unwrap();
     assert_eq!(get(&store, "large").unwrap(), vec![2; largest]);
-    assert_eq!(set(&store, &"k".repeat(MAX_NAME + 1), b""), Err(Error::TooLarge));
+    assert_eq!(set(&store, &"k".repeat(limits::NAME + 1), b""), Err(Error::TooLarge));
 }
 
 #[test]

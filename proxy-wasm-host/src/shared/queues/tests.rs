@@ -54,7 +54,7 @@ fn a_full_queue_refuses_and_keeps_what_it_has() {
 #[test]
 fn there_is_an_end_to_names() {
     let queues = queues(64 << 10);
-    assert!((0..MAX_QUEUES).all(|n| queues.register(b"vm", &n.to_le_bytes()).is_ok()));
+    assert!((0..limits::QUEUES).all(|n| queues.register(b"vm", &n.to_le_bytes()).is_ok()));
     assert_eq!(queues.register(b"vm", b"one more"), Err(Error::Full));
     assert_eq!(queues.resolve(b"vm", &7usize.to_le_bytes()), Ok(8));
 }

@@ -5,14 +5,11 @@
 use wasmtime::{Caller, Linker};
 
 use super::{Errno, Result, Version, WasiHost, answer};
+use crate::limits::wasi::SUBSCRIPTIONS;
 use crate::wasm::memory::{GuestBytes, LinearMemory};
 
 /// Bytes of an `event`, in both versions.
 const EVENT: u32 = 32;
-
-/// The subscriptions that one call looks at. The guest gets the events of the others by another
-/// call, and can be interrupted in between.
-const SUBSCRIPTIONS: u32 = 1024;
 
 /// `eventtype`: 0 for a clock, 1 for reading, 2 for writing.
 const CLOCK: u8 = 0;

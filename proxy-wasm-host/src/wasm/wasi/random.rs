@@ -4,11 +4,8 @@
 use wasmtime::{Caller, Linker};
 
 use super::{Errno, Result, Version, WasiHost, answer};
+use crate::limits::wasi::RANDOM;
 use crate::wasm::memory::{GuestBytes, LinearMemory};
-
-/// Bytes that one call returns, which takes some milliseconds. A guest can be interrupted only
-/// between calls.
-const RANDOM: u32 = 1 << 20;
 
 pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> wasmtime::Result<()> {
     linker.func_wrap(version.module, "random_get", |caller: Caller<'_, T>, address: u32, size: u32| {

@@ -6,16 +6,8 @@ use std::mem;
 use wasmtime::{Caller, Linker};
 
 use super::{Errno, Result, Version, WasiHost, answer};
+use crate::limits::wasi::{LINE, LINES, PARTS, WRITE};
 use crate::wasm::memory::{GuestBytes, LinearMemory};
-
-/// Bytes of a line; a longer line is split into several. nginx's log cuts at half of this.
-const LINE: usize = 4096;
-
-/// The limit of one call: of its bytes, of the lines that end in them, and of the parts it reads.
-/// The guest writes the rest by another call, and can be interrupted in between.
-const WRITE: u32 = 64 << 10;
-const LINES: usize = 256;
-const PARTS: u32 = 1024;
 
 /// The streams that a guest can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
