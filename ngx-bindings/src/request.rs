@@ -88,7 +88,14 @@ impl Request {
     /// response (`ngx_http_filter_finalize_request`), as nginx does for `If-Match`.
     #[inline]
     pub fn may_have_lost_contexts(self) -> bool {
-        self.is_internal() || self.filter_finalize_bit() != 0
+        self.is_internal() || self.is_answered_by_filter()
+    }
+
+    /// Returns whether a header filter answers with a page instead of the response. nginx ends the
+    /// request as soon as that page has gone through its filters.
+    #[inline]
+    pub fn is_answered_by_filter(self) -> bool {
+        self.filter_finalize_bit() != 0
     }
 
     /// The module's context of this request.

@@ -16,7 +16,6 @@ mod trailers;
 
 use ngx_bindings::chain::Chain;
 use ngx_bindings::filter::Next;
-use ngx_bindings::log::Level;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 use proxy_wasm_host::Callback;
@@ -24,7 +23,7 @@ use proxy_wasm_host::abi::MapType;
 
 pub use self::answer::answer_later;
 use self::answer::{answer_now, send_answer};
-use self::end::{Stop, drop_all, fail, is_over_early};
+use self::end::{FILTERS_PAGE, Stop, cannot_hold, drop_all, fail, is_over_early};
 pub use self::end::{cut_in_lua, fail_in_lua, leave};
 use self::pieces::{sees_body, take};
 pub use self::resume::wake;
@@ -97,12 +96,9 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
         match ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body())) {
             Verdict::Continue => {}
             Verdict::Pause if request.status() < 200 => {
-                let name = slot.plugin_name();
-                let line =
-                    format_args!("plugin \"{name}\" cannot hold an upgrade: what follows its header is no response");
-                request.log().print(Level::Error, line);
-                return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
+                return Err(cannot_hold(ctx, slot, "an upgrade: what follows its header is no response"));
             }
+            Verdict::Pause if request.is_answered_by_filter() => return Err(cannot_hold(ctx, slot, FILTERS_PAGE)),
             Verdict::Pause => {
                 ctx.pause_response();
                 request.set_buffered(true);

@@ -216,3 +216,56 @@ our page
 --- error_code_like: ^(?:400|505)$
 --- no_error_log
 on_request_headers
+
+
+
+=== TEST 14: a page of nginx's own filters cannot be held: nginx ends the request with it
+--- http_config
+    wasm_plugin access $TEST_NGINX_PLUGINS/hostcalls.wasm;
+--- config
+    location /headers.txt {
+        proxy_wasm access '{"on_response_headers": [["return", "pause"]]}';
+    }
+    location /body.txt {
+        proxy_wasm access '{"on_response_body": [["return", "pause"]]}';
+    }
+--- user_files
+>>> headers.txt
+text
+>>> body.txt
+text
+--- request eval
+["GET /headers.txt", "GET /body.txt"]
+--- more_headers
+If-Match: "another"
+--- error_code eval
+[500, 500]
+--- response_body_like eval
+[("500 Internal Server Error") x 2]
+--- error_log
+plugin "access" cannot hold a page of nginx's own filters: nginx does not wait for it
+
+
+
+=== TEST 15: but it can be changed as a whole
+--- http_config
+    wasm_plugin access $TEST_NGINX_PLUGINS/hostcalls.wasm;
+--- config
+    location /t.txt {
+        proxy_wasm access '{"on_response_body": [
+            {"if": ["eq", "${end_of_stream}", "false"], "then": [["return", "pause"]]},
+            ["set_buffer_bytes", "response_body", "new"]
+        ]}';
+    }
+--- user_files
+>>> t.txt
+text
+--- request
+GET /t.txt
+--- more_headers
+If-Match: "another"
+--- error_code: 412
+--- response_body chomp
+new
+--- no_error_log
+[error]

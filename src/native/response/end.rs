@@ -15,7 +15,7 @@ use ngx_bindings::sys::ngx_int_t;
 
 use super::answer::{answer_later, answer_now};
 use super::next;
-use crate::context::{Answer, RequestContext, Stage, Verdict};
+use crate::context::{Answer, RequestContext, Slot, Stage, Verdict};
 use crate::identity::main_module;
 
 /// Why the pipeline stopped.
@@ -82,6 +82,16 @@ pub fn cut(ctx: &RequestContext) -> Stop {
     drop_all(ctx);
     ctx.response.stage.set(Stage::Cut);
     Stop::Cut
+}
+
+/// Why a page that a header filter answers with cannot be held.
+pub const FILTERS_PAGE: &str = "a page of nginx's own filters: nginx does not wait for it";
+
+/// Ends a response that a plugin pauses and that has to go on at once.
+pub fn cannot_hold(ctx: &RequestContext, slot: &Slot, what: &str) -> Stop {
+    let line = format_args!("plugin \"{}\" cannot hold {what}", slot.plugin_name());
+    ctx.request().log().print(Level::Error, line);
+    fail(ctx, rc::INTERNAL_SERVER_ERROR)
 }
 
 pub fn unreadable(ctx: &RequestContext, error: &io::Error) -> Stop {

@@ -9,7 +9,7 @@ use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
 use super::answer::answer_now;
-use super::end::{Stop, cut, fail, unreadable};
+use super::end::{FILTERS_PAGE, Stop, cannot_hold, cut, fail, unreadable};
 use super::{next, outlet, send_header, trailers};
 use crate::conf::LocConf;
 use crate::context::{Body, Piece, RequestContext, Slot, Stage, Verdict};
@@ -176,6 +176,10 @@ pub fn hold(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<ngx_i
         ctx.request().log().print(Level::Error, line);
         piece.body.drop_source();
         return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
+    }
+    if piece.marks.last && ctx.request().is_answered_by_filter() {
+        piece.body.drop_source();
+        return Err(cannot_hold(ctx, slot, FILTERS_PAGE));
     }
     if piece.body.count_for(slot.memory(), size).is_err() {
         piece.body.drop_source();
