@@ -126,6 +126,7 @@ lint: deps ## install what is missing, check formats and styles
 	scripts/lint-scripts
 	scripts/lint-arrows
 	scripts/draw-phases --check
+	scripts/draw-house --check
 
 .PHONY: deny
 deny: ## install cargo-deny if it is missing, check advisories, licences and sources of dependencies
