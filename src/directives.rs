@@ -201,7 +201,7 @@ fn body_mode(name: &[u8]) -> Result<BodyMode, String> {
         b"always" => Ok(BodyMode::Always),
         b"property" => Ok(BodyMode::Property),
         b"never" => Ok(BodyMode::Never),
-        other => Err(format!("\"{}\" is no mode; write always, property or never", other.escape_ascii())),
+        other => Err(format!("\"{}\" is not a mode; write always, property or never", other.escape_ascii())),
     }
 }
 
@@ -237,7 +237,7 @@ extern "C" fn cmd_wasm_ssl_verify_depth(cf: *mut ngx_conf_t, _: *mut ngx_command
         let depth = str::from_utf8(args[0]).ok().and_then(|text| text.parse().ok());
         set_once(
             &mut main.tls.verify_depth,
-            depth.ok_or_else(|| format!("\"{}\" is no number", args[0].escape_ascii()))?,
+            depth.ok_or_else(|| format!("\"{}\" is not a number", args[0].escape_ascii()))?,
         )
     })
 }

@@ -96,7 +96,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
         match ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body())) {
             Verdict::Continue => {}
             Verdict::Pause if request.status() < 200 => {
-                return Err(cannot_hold(ctx, slot, "an upgrade: what follows its header is no response"));
+                return Err(cannot_hold(ctx, slot, "an upgrade: what follows its header is not a response"));
             }
             Verdict::Pause if request.is_answered_by_filter() => return Err(cannot_hold(ctx, slot, FILTERS_PAGE)),
             Verdict::Pause => {

@@ -182,7 +182,7 @@ on_request_body
 --- check_config
 --- must_die
 --- error_log eval
-qr/\[emerg\].*"wasm_request_body": "sometimes" is no mode; write always, property or never in .*nginx\.conf:\d+/
+qr/\[emerg\].*"wasm_request_body": "sometimes" is not a mode; write always, property or never in .*nginx\.conf:\d+/
 
 
 
