@@ -78,42 +78,77 @@ pub trait Clocks {
 /// Spec, "Timers".
 pub trait Timers {
     /// Calls `proxy_on_tick` of `plugin_context` every `period` milliseconds; 0 stops the calls.
+    ///
+    /// # Errors
+    /// `InternalFailure` where no timer can be set.
     fn set_tick_period(&mut self, plugin_context: u32, period: u32) -> Result;
 }
 
 /// Spec, "HTTP fields", on the maps of the request and the response.
 pub trait HeaderMaps {
     /// Calls `field` for each name and value, in the map's order.
+    ///
+    /// # Errors
+    /// `NotFound` outside the callbacks that may see the map.
     fn for_each_header(&self, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> Result;
     /// The first value of `name`, compared without case.
+    ///
+    /// # Errors
+    /// As [`Self::for_each_header`].
     fn header(&self, map: MapType, name: &[u8]) -> Result<Option<Cow<'_, [u8]>>>;
     /// Appends a field, and keeps the fields that have the same name.
+    ///
+    /// # Errors
+    /// As [`Self::for_each_header`]; `BadArgument` for a field that the message cannot carry.
     fn add_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result;
     /// Sets a field, in place of all fields that have the same name.
+    ///
+    /// # Errors
+    /// As [`Self::add_header`].
     fn replace_header(&mut self, map: MapType, name: &[u8], value: &[u8]) -> Result;
     /// Removes all fields of that name; `Ok` if there are none.
+    ///
+    /// # Errors
+    /// As [`Self::for_each_header`]; `BadArgument` for a pseudo header, which stays.
     fn remove_header(&mut self, map: MapType, name: &[u8]) -> Result;
     /// Replaces the whole map.
+    ///
+    /// # Errors
+    /// As [`Self::add_header`].
     fn set_headers(&mut self, map: MapType, pairs: Pairs<'_>) -> Result;
 }
 
 /// Spec, "Buffers", on the bodies of the request and the response.
 pub trait Buffers {
-    /// The number of bytes that are in the buffer now. `NotFound` outside the callbacks that may
-    /// see the buffer.
+    /// The number of bytes that are in the buffer now.
+    ///
+    /// # Errors
+    /// `NotFound` outside the callbacks that may see the buffer.
     fn buffer_size(&self, buffer: BufferType) -> Result<usize>;
     /// Fills `into` with the bytes from `start` on; the range lies inside the buffer.
+    ///
+    /// # Errors
+    /// As [`Self::buffer_size`]; `InternalFailure` where the bytes cannot be read.
     fn read_buffer(&self, buffer: BufferType, start: usize, into: &mut [u8]) -> Result;
     /// Replaces `size` bytes at `start` by `value`; the range lies inside the buffer. To append,
     /// `start` is the buffer's size, and `size` is 0.
+    ///
+    /// # Errors
+    /// As [`Self::read_buffer`]; `BadArgument` for a buffer that cannot be changed.
     fn replace_buffer(&mut self, buffer: BufferType, start: usize, size: usize, value: &[u8]) -> Result;
 }
 
 /// Spec, "Properties".
 pub trait Properties {
     /// The value of a property; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// `InternalFailure` where the value cannot be kept.
     fn property(&mut self, path: PropertyPath<'_>) -> Result<Option<Cow<'_, [u8]>>>;
     /// Sets a property.
+    ///
+    /// # Errors
+    /// `NotFound` for a property that cannot be set; `BadArgument` for a value that it cannot have.
     fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result;
 }
 
@@ -135,14 +170,23 @@ pub struct Response<'a> {
 /// Spec, "HTTP streams": `proxy_send_local_response`.
 pub trait LocalResponse {
     /// Answers the request. Takes effect when the callback has returned.
+    ///
+    /// # Errors
+    /// `BadArgument` for a status that is not one, or where the request is over.
     fn send_local_response(&mut self, response: Response<'_>) -> Result;
 }
 
 /// Spec, "Common HTTP and TCP stream operations".
 pub trait StreamControl {
     /// Resumes a paused half of the stream. Takes effect when the callback has returned.
+    ///
+    /// # Errors
+    /// `NotFound` for a stream that is not of HTTP.
     fn continue_stream(&mut self, stream: StreamType) -> Result;
     /// Ends the stream. Takes effect when the callback has returned.
+    ///
+    /// # Errors
+    /// As [`Self::continue_stream`].
     fn close_stream(&mut self, stream: StreamType) -> Result;
 }
 
@@ -165,6 +209,10 @@ pub struct HttpCall<'a> {
 pub trait HttpCalls<S> {
     /// Starts a call and returns its id. The response comes by `proxy_on_http_call_response`, never
     /// before the guest has returned.
+    ///
+    /// # Errors
+    /// `BadArgument` for an upstream, a timeout or a field that no call can have; `InternalFailure`
+    /// where no call can be made now.
     fn http_call(&mut self, origin: Origin<'_, S>, call: HttpCall<'_>) -> Result<u32>;
 }
 
@@ -184,51 +232,103 @@ pub struct GrpcCall<'a> {
 /// Spec, "gRPC calls".
 pub trait GrpcCalls<S> {
     /// Starts a unary call and returns its id.
+    ///
+    /// # Errors
+    /// `BadArgument` for an upstream, a timeout, a method or metadata that no call can have;
+    /// `InternalFailure` where no call can be made now.
     fn grpc_call(&mut self, origin: Origin<'_, S>, call: GrpcCall<'_>, message: &[u8], timeout_ms: u32) -> Result<u32>;
     /// Opens a stream and returns its id.
+    ///
+    /// # Errors
+    /// As [`Self::grpc_call`].
     fn grpc_stream(&mut self, origin: Origin<'_, S>, call: GrpcCall<'_>) -> Result<u32>;
     /// Sends a message on a stream.
+    ///
+    /// # Errors
+    /// `NotFound` for an id that is not of a stream; `BadArgument` once the plugin has ended it;
+    /// `InternalFailure` while too much waits.
     fn grpc_send(&mut self, origin: Origin<'_, S>, id: u32, message: &[u8], end_of_stream: bool) -> Result;
     /// Cancels a call or a stream.
+    ///
+    /// # Errors
+    /// `NotFound` for an id that is not of a call or a stream.
     fn grpc_cancel(&mut self, origin: Origin<'_, S>, id: u32) -> Result;
     /// Closes a stream.
+    ///
+    /// # Errors
+    /// As [`Self::grpc_cancel`].
     fn grpc_close(&mut self, origin: Origin<'_, S>, id: u32) -> Result;
 }
 
 /// Spec, "Shared Key-Value Store".
 pub trait SharedData {
     /// Appends the value to `value`, and returns its CAS number.
+    ///
+    /// # Errors
+    /// `NotFound` for a key that has no value.
     fn shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32>;
     /// Sets a value; a `cas` of 0 sets it whatever its number is.
+    ///
+    /// # Errors
+    /// `CasMismatch` where the value has another number; `InternalFailure` where there is no room.
     fn set_shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &[u8], cas: u32) -> Result;
 }
 
 /// Spec, "Shared Queues".
 pub trait SharedQueues {
     /// Makes or opens a queue, and notifies `plugin_context` when it has items.
+    ///
+    /// # Errors
+    /// `InternalFailure` where there is no room for a queue.
     fn register_queue(&mut self, plugin_context: u32, vm_id: &[u8], name: &[u8]) -> Result<u32>;
     /// Finds a queue.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such queue.
     fn resolve_queue(&mut self, vm_id: &[u8], name: &[u8]) -> Result<u32>;
     /// Appends an item.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such queue; `InternalFailure` where there is no room.
     fn enqueue(&mut self, queue: u32, value: &[u8]) -> Result;
     /// Takes the oldest item and appends it to `value`.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such queue; `Empty` where it has no item.
     fn dequeue(&mut self, queue: u32, value: &mut Vec<u8>) -> Result;
 }
 
 /// Spec, "Metrics".
 pub trait Metrics {
     /// Makes or finds a metric.
+    ///
+    /// # Errors
+    /// `BadArgument` for a name that is another kind of metric; `InternalFailure` where there is no
+    /// room.
     fn define_metric(&mut self, kind: MetricType, name: &[u8]) -> Result<u32>;
     /// The value of a counter or gauge.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such metric; `BadArgument` for a histogram.
     fn metric(&mut self, id: u32) -> Result<u64>;
     /// Sets a gauge or counter, or records a value in a histogram.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such metric; `BadArgument` for a counter that would fall.
     fn record_metric(&mut self, id: u32, value: u64) -> Result;
     /// Adds to a counter or gauge.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such metric; `BadArgument` for a histogram, and for a counter
+    /// that would fall.
     fn increment_metric(&mut self, id: u32, offset: i64) -> Result;
 }
 
 /// Spec, "Foreign function interface".
 pub trait ForeignFunctions<S> {
-    /// Calls a function of the host by its name; `NotFound` when there is none.
+    /// Calls a function of the host by its name.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such function; `BadArgument` for arguments that it cannot take.
     fn call_foreign_function(&mut self, origin: Origin<'_, S>, name: &[u8], arguments: &[u8]) -> Result<Vec<u8>>;
 }

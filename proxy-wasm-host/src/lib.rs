@@ -29,6 +29,8 @@
 //! | [`local`] | a host of plain structs, for tests, tools and examples |
 //! | [`error`] | why a plugin cannot be loaded |
 
+#![warn(clippy::missing_errors_doc)]
+
 pub mod abi;
 pub mod authority;
 pub mod callbacks;

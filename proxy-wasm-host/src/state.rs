@@ -101,6 +101,9 @@ impl<H: Host> VmState<H> {
     }
 
     /// The request of the effective context.
+    ///
+    /// # Errors
+    /// `NotFound` when the effective context is not of a request.
     pub fn stream(&mut self) -> Result<&mut H::Stream, Status> {
         self.contexts.effective_stream_mut().ok_or(Status::NotFound)
     }

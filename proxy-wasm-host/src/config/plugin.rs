@@ -15,6 +15,9 @@ pub enum Phase {
 
 impl Phase {
     /// Returns the phase with that name.
+    ///
+    /// # Errors
+    /// When there is no such phase.
     pub fn parse(name: &str) -> Result<Self> {
         match name {
             "access" => Ok(Self::Access),

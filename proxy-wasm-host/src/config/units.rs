@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::{Error, Result};
 
 /// `ngx_parse_size`: bytes, or a number followed by `k`, `m` or `g`.
+///
+/// # Errors
+/// When the text is not a size, or too large.
 pub fn parse_size(text: &str) -> Result<usize> {
     let (number, unit) = match text.as_bytes().last() {
         Some(b'k' | b'K') => (&text[..text.len() - 1], 1 << 10),
@@ -21,6 +24,9 @@ pub fn parse_size(text: &str) -> Result<usize> {
 
 /// `ngx_parse_time`: seconds, or numbers that each have a unit, from the largest unit to the
 /// smallest: `1m30s`, `500ms`.
+///
+/// # Errors
+/// When the text is not a time, or too long.
 pub fn parse_time(text: &str) -> Result<Duration> {
     sum_of_units(text).ok_or_else(|| {
         Error::new(format!("\"{text}\" is not a time; write seconds, or a number with ms, s, m, h, d or w"))

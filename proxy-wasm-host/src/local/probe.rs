@@ -186,6 +186,9 @@ fn plugin() -> &'static Arc<Plugin<LocalHost>> {
 }
 
 /// Makes a plugin from a module's text.
+///
+/// # Errors
+/// What keeps the plugin from being loaded.
 pub fn link(wat: &str) -> Result<Arc<Plugin<LocalHost>>, String> {
     let engine = Engine::new(&EngineConfig { epoch_interruption: false }).unwrap();
     let module = Module::load(&engine, None, wat.as_bytes()).unwrap();
@@ -309,6 +312,9 @@ impl Probe {
     }
 
     /// Calls a host function that returns bytes through its last parameters.
+    ///
+    /// # Errors
+    /// The status, when it is not `Ok`.
     pub fn get(&mut self, name: &str, arguments: &[u32]) -> Result<Vec<u8>, Status> {
         match self.call(name, &[arguments, &[OUT, OUT + 4]].concat()) {
             Status::Ok => Ok(self.returned()),

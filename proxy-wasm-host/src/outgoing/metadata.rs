@@ -31,6 +31,9 @@ pub enum BadRequest {
 }
 
 /// Makes the request of a call, with a body from the embedder. The timeout is in milliseconds.
+///
+/// # Errors
+/// When HTTP cannot carry the method or the metadata.
 pub fn request<B>(
     service: &Service,
     call: &GrpcCall<'_>,

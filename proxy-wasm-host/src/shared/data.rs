@@ -101,6 +101,9 @@ impl<L: Lock> SharedData<L> {
     }
 
     /// Appends the value of a key to `value`, and returns its CAS number.
+    ///
+    /// # Errors
+    /// When there is no such key.
     pub fn get(&self, scope: &[u8], key: &[u8], value: &mut Vec<u8>) -> Result<u32, Error> {
         if key.len() > limits::NAME {
             return Err(Error::NotFound);
@@ -119,6 +122,9 @@ impl<L: Lock> SharedData<L> {
     ///
     /// The old value stays until the new one is published, so if nothing may be evicted, there must
     /// be room for both.
+    ///
+    /// # Errors
+    /// When another number is expected, or the value finds no room.
     pub fn set(&self, scope: &[u8], key: &[u8], value: &[u8], cas: u32, eviction: Eviction) -> Result<(), Error> {
         let words = node::BYTES + words_of(scope.len()) + words_of(key.len()) + words_of(value.len());
         if key.len() > limits::NAME || scope.len() > limits::NAME || words > self.heap.largest() {

@@ -112,6 +112,9 @@ impl<L: Lock> Metrics<L> {
     }
 
     /// Makes or finds a metric, and returns its id.
+    ///
+    /// # Errors
+    /// When the name is another kind of metric, or there is no room.
     pub fn define(&self, scope: &[u8], kind: Kind, name: &[u8]) -> Result<u32, Error> {
         if name.len() > limits::NAME || scope.len() > limits::NAME {
             return Err(Error::TooLarge);
@@ -144,6 +147,9 @@ impl<L: Lock> Metrics<L> {
     }
 
     /// Returns the value of a counter or a gauge of that scope.
+    ///
+    /// # Errors
+    /// When there is no such metric, or it is a histogram.
     pub fn get(&self, scope: &[u8], id: u32) -> Result<u64, Error> {
         match self.metric(scope, id)? {
             (Kind::Histogram, _) => Err(Error::WrongKind),
@@ -152,6 +158,9 @@ impl<L: Lock> Metrics<L> {
     }
 
     /// Adds to a counter or a gauge of that scope.
+    ///
+    /// # Errors
+    /// As [`Self::get`]; and for a counter that would fall.
     pub fn increment(&self, scope: &[u8], id: u32, offset: i64) -> Result<(), Error> {
         match self.metric(scope, id)? {
             (Kind::Histogram, _) => return Err(Error::WrongKind),
@@ -163,6 +172,9 @@ impl<L: Lock> Metrics<L> {
     }
 
     /// Sets a counter or a gauge of that scope, or records a value in a histogram.
+    ///
+    /// # Errors
+    /// When there is no such metric, or it is a counter that would fall.
     pub fn record(&self, scope: &[u8], id: u32, new: u64) -> Result<(), Error> {
         let (kind, value) = self.metric(scope, id)?;
         match kind {

@@ -73,6 +73,9 @@ impl<L: Lock> SharedQueues<L> {
     }
 
     /// Makes or finds a queue, and returns its id.
+    ///
+    /// # Errors
+    /// When there is no room for a queue.
     pub fn register(&self, scope: &[u8], name: &[u8]) -> Result<u32, Error> {
         if name.len() > limits::NAME || scope.len() > limits::NAME {
             return Err(Error::TooLarge);
@@ -96,6 +99,9 @@ impl<L: Lock> SharedQueues<L> {
     }
 
     /// Finds a queue.
+    ///
+    /// # Errors
+    /// When there is no such queue.
     pub fn resolve(&self, scope: &[u8], name: &[u8]) -> Result<u32, Error> {
         if name.len() > limits::NAME || scope.len() > limits::NAME {
             return Err(Error::NotFound);
@@ -105,6 +111,9 @@ impl<L: Lock> SharedQueues<L> {
     }
 
     /// Appends an item.
+    ///
+    /// # Errors
+    /// When there is no such queue, or no room.
     pub fn enqueue(&self, id: u32, value: &[u8]) -> Result<(), Error> {
         let queue = self.queue(id)?;
         let words = item::BYTES + words_of(value.len());
@@ -124,6 +133,9 @@ impl<L: Lock> SharedQueues<L> {
     }
 
     /// Takes the oldest item, and appends it to `value`.
+    ///
+    /// # Errors
+    /// When there is no such queue, or it has no item.
     pub fn dequeue(&self, id: u32, value: &mut Vec<u8>) -> Result<(), Error> {
         let queue = self.queue(id)?;
         let zone = self.enter();
@@ -143,6 +155,9 @@ impl<L: Lock> SharedQueues<L> {
     }
 
     /// How many items a queue has had, at some moment during the call; does not wait for the lock.
+    ///
+    /// # Errors
+    /// When there is no such queue.
     pub fn counts(&self, id: u32) -> Result<Counts, Error> {
         let queue = self.queue(id)?;
         let memory = self.zone.memory();

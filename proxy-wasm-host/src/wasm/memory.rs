@@ -26,39 +26,60 @@ impl<'a> LinearMemory<'a> {
     }
 
     /// The bytes of a range.
+    ///
+    /// # Errors
+    /// When the range does not lie inside.
     pub fn bytes(&self, range: GuestBytes) -> Result<&[u8], OutOfBounds> {
         let (start, end) = bounds(range)?;
         self.0.get(start..end).ok_or(OutOfBounds)
     }
 
     /// The bytes of a range, to write them.
+    ///
+    /// # Errors
+    /// When the range does not lie inside.
     pub fn bytes_mut(&mut self, range: GuestBytes) -> Result<&mut [u8], OutOfBounds> {
         let (start, end) = bounds(range)?;
         self.0.get_mut(start..end).ok_or(OutOfBounds)
     }
 
     /// Whether a range lies inside.
+    ///
+    /// # Errors
+    /// When the range does not lie inside.
     pub fn check(&self, address: u32, size: u32) -> Result<(), OutOfBounds> {
         self.bytes(GuestBytes { address, size }).map(drop)
     }
 
     /// Reads a little-endian number.
+    ///
+    /// # Errors
+    /// When the range does not lie inside.
     pub fn read_u32(&self, address: u32) -> Result<u32, OutOfBounds> {
         let bytes = self.bytes(GuestBytes { address, size: 4 })?;
         bytes.try_into().map(u32::from_le_bytes).map_err(|_| OutOfBounds)
     }
 
     /// Writes a little-endian number.
+    ///
+    /// # Errors
+    /// When the range does not lie inside.
     pub fn write_u32(&mut self, address: u32, value: u32) -> Result<(), OutOfBounds> {
         self.write(address, &value.to_le_bytes())
     }
 
     /// Writes a little-endian number.
+    ///
+    /// # Errors
+    /// When the range does not lie inside.
     pub fn write_u64(&mut self, address: u32, value: u64) -> Result<(), OutOfBounds> {
         self.write(address, &value.to_le_bytes())
     }
 
     /// Writes a few bytes.
+    ///
+    /// # Errors
+    /// When the range does not lie inside.
     pub fn write(&mut self, address: u32, value: &[u8]) -> Result<(), OutOfBounds> {
         let size = u32::try_from(value.len()).map_err(|_| OutOfBounds)?;
         self.bytes_mut(GuestBytes { address, size })?.copy_from_slice(value);
