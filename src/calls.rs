@@ -1,19 +1,21 @@
-//! Calls out: HTTP and gRPC on nginx's event loop.
+//! Calls out: HTTP and gRPC calls of plugins, on nginx's event loop.
 //!
-//! A call is a task. Who makes it keeps the task among its [`Calls`], and takes them with it when it goes: a request, or an
-//! instance of a plugin. What has become of a call is told from a task, so never before the guest has returned.
+//! Each call is a task. The request or the plugin instance that makes a call keeps its task in
+//! [`Calls`]; the call is cancelled when that request or instance goes away. The plugin learns the
+//! outcome from inside the task, so never before the guest has returned.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `transport` | nginx's connection as hyper reads and writes one |
+//! | `transport` | nginx's connection, as hyper reads and writes it |
 //! | `outgoing`, `body` | a call as the plugin described it |
-//! | `connect` | from a target to a connection |
-//! | `client`, `pool`, `http2` | the client of a worker, and its connections |
+//! | `connect` | connects to a target: addresses, connection, TLS |
+//! | `client`, `pool`, `http2` | a worker's client and its connections |
 //! | `grpc` | gRPC over HTTP/2 |
-//! | `under_way` | the calls of a request, or of an instance |
-//! | `error` | what can go wrong |
+//! | `under_way` | the calls of one request or instance |
+//! | `error` | why a call failed |
 //!
-//! What needs no nginx is in [`proxy_wasm_host::outgoing`]: targets, gRPC's messages and metadata, the balancer, the limits.
+//! The parts that need no nginx are in [`proxy_wasm_host::outgoing`]: targets, gRPC's messages and
+//! metadata, the balancer, the limits.
 
 mod body;
 mod client;

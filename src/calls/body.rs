@@ -1,4 +1,4 @@
-//! The body of an outgoing request: bytes that are all there, and trailers.
+//! The body of an outgoing request: bytes that are all in memory, and trailers.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use http::HeaderMap;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 
-/// A body that is sent with its length; in chunks where trailers follow.
+/// A request body. hyper sends it with its length, or in chunks if trailers follow.
 #[derive(Clone, Debug, Default)]
 pub struct CallBody {
     bytes: Option<Bytes>,
@@ -15,17 +15,17 @@ pub struct CallBody {
 }
 
 impl CallBody {
-    /// A body; no bytes are none.
+    /// Makes a body; empty bytes count as no body.
     pub fn new(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
         Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), trailers }
     }
 
-    /// What is still to be sent, but for trailers.
+    /// Returns the bytes that are not sent yet, without the trailers.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_deref().unwrap_or_default()
     }
 
-    /// Whether fields follow.
+    /// Whether trailers follow the body.
     pub fn has_trailers(&self) -> bool {
         self.trailers.is_some()
     }
@@ -46,7 +46,8 @@ impl Body for CallBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.trailers {
-            // HTTP/1.1 has trailers only behind chunks, which hyper sends where it is not told a length.
+            // HTTP/1.1 allows trailers only after chunks, and hyper sends chunks if it is not told
+            // a length.
             Some(_) => SizeHint::default(),
             None => SizeHint::with_exact(self.bytes.as_ref().map_or(0, Bytes::len) as u64),
         }

@@ -1,4 +1,4 @@
-//! The client of a worker: HTTP/1.1 for HTTP calls, HTTP/2 for gRPC.
+//! A worker's client: it makes HTTP calls over HTTP/1.1 and opens HTTP/2 connections for gRPC.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -28,22 +28,22 @@ use crate::host_memory::HostMemory;
 use crate::log_limit::LogLimit;
 use crate::task::{OnQuit, timeout};
 
-/// What the calls of all plugins of a worker share.
+/// The state that the calls of all plugins of a worker share: TLS, limits, idle connections.
 pub struct Client {
     tls: Option<Rc<Tls>>,
     response_limit: usize,
-    /// `wasm_call_connections`.
+    /// `wasm_call_connections`, if it is set.
     connection_limit: Option<usize>,
     place_log: LogLimit,
     pool: Rc<Pool>,
     http2: Rc<Http2Pool>,
-    /// By name of `upstream` block.
+    /// Balancers by name of their `upstream` block.
     balancers: RefCell<HashMap<String, Rc<Balancer<Address>>>>,
     next_id: Cell<u32>,
 }
 
 impl Client {
-    /// A client without connections.
+    /// Makes a client without connections.
     pub fn new(tls: Option<Rc<Tls>>, response_limit: usize, connection_limit: Option<usize>) -> Self {
         Self {
             tls,
@@ -57,12 +57,13 @@ impl Client {
         }
     }
 
-    /// The number of a new call: they count per worker, from 0.
+    /// Returns the number of a new call. Numbers count per worker, from 0.
     pub fn next_id(&self) -> u32 {
         self.next_id.replace(self.next_id.get().wrapping_add(1))
     }
 
-    /// Makes a call, within its timeout.
+    /// Makes a call. The call's timeout covers everything, including the wait for a connection's
+    /// place.
     pub async fn call(
         &self,
         call: &Outgoing,
@@ -76,17 +77,17 @@ impl Client {
         timeout(call.timeout, on_quit, exchange).await.unwrap_or(Err(CallError::Timeout))
     }
 
-    /// Bytes of a response's body, or of a message of gRPC.
+    /// The limit for the body of a response, or for one gRPC message, in bytes.
     pub fn response_limit(&self) -> usize {
         self.response_limit
     }
 
-    /// Whether certificates of servers are checked.
+    /// Whether the client checks the servers' certificates.
     pub fn verifies(&self) -> bool {
         self.tls.as_ref().is_none_or(|tls| tls.verifies())
     }
 
-    /// A connection of HTTP/2 to a service.
+    /// Returns an HTTP/2 connection to a service, a new one if none can be shared.
     pub async fn http2(
         &self,
         service: &Service,
@@ -132,7 +133,8 @@ impl Client {
         }
     }
 
-    /// The next server is tried where there was no connection to the one before: a request that was sent may have had its effect.
+    /// Tries the servers in order. The next one is tried only if the connection to the one before
+    /// failed: a request that was sent may have had its effect.
     async fn try_servers(&self, call: &Outgoing, resolver: Option<Resolver>) -> Result<HttpCallResponse, CallError> {
         let mut candidates = self.candidates(&call.target, call.default_port(), resolver).await?;
         let mut last_error = None;
@@ -169,7 +171,7 @@ impl Client {
         Ok(Transport { connection: connect(address, secure).await?, _place: place })
     }
 
-    /// A place among the connections of calls. One that is idle makes room.
+    /// Takes a place among the connections of all calls. An idle connection is closed to make room.
     async fn place(&self) -> Place {
         let (all, limit) = (connections::of_worker(), self.connection_limit());
         if all.open() >= limit && !self.pool.close_one() && !self.http2.close_one() {
@@ -178,7 +180,7 @@ impl Client {
         all.take(limit).await
     }
 
-    /// A place among what the plugin may have of these connections, for a call.
+    /// Takes a place, for one call, among the connections that the plugin may have.
     async fn place_of(&self, memory: HostMemory) -> Place {
         let (of_plugin, limit) = (memory.account().connections(), share(self.connection_limit()));
         if of_plugin.open() >= limit {
@@ -193,7 +195,7 @@ impl Client {
         }
     }
 
-    /// Both places at once, for a call that another client makes.
+    /// Takes both places at once, or none, for a call that another client makes.
     pub fn try_places(&self, memory: HostMemory) -> Option<(Place, Place)> {
         let limit = self.connection_limit();
         let of_plugin = memory.account().connections().try_take(share(limit))?;
@@ -204,12 +206,13 @@ impl Client {
         self.connection_limit.unwrap_or_else(|| cycle::connections() / 2).max(1)
     }
 
-    /// Makes the call on a kept connection; `None` if there is none, or the server had closed those there were.
+    /// Makes the call on a kept connection. Answers `None` if there is none, or if the server has
+    /// closed all that were kept.
     async fn reuse(&self, call: &Outgoing, key: &Key) -> Result<Option<HttpCallResponse>, CallError> {
         while let Some(mut connection) = self.pool.take(key) {
             match connection.send(call.request()).await {
                 Ok(response) => return self.receive(call, key.clone(), connection, response).await.map(Some),
-                // The server may close a connection just when it is used again.
+                // The server may close a kept connection at the moment when it is used again.
                 Err(error) if error.message().is_some() || call.is_idempotent() => {}
                 Err(error) => return Err(CallError::Http(error.into_error())),
             }
@@ -217,7 +220,7 @@ impl Client {
         Ok(None)
     }
 
-    /// Reads the whole response, and keeps the connection for the next call.
+    /// Reads the whole response, then keeps the connection for the next call.
     async fn receive(
         &self,
         call: &Outgoing,
@@ -258,14 +261,15 @@ impl Client {
     }
 }
 
-/// Adds all fields; the names are in lower case.
+/// Adds all fields. Their names are in lower case already.
 fn push_fields(pairs: &mut PairsBuf, fields: &HeaderMap) {
     for (name, value) in fields {
         pairs.push(name.as_str().as_bytes(), value.as_bytes());
     }
 }
 
-/// What one plugin may have of the connections for calls: some are left to others.
+/// The number of connections that one plugin may have for calls: three quarters, so that some are
+/// left to other plugins.
 fn share(limit: usize) -> usize {
     limit - limit / 4
 }

@@ -1,4 +1,4 @@
-//! From a target to a connection: names to addresses, an address to a connection, and TLS on it.
+//! Connects to a target: resolves a name to addresses, connects to an address, and starts TLS.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -16,16 +16,16 @@ use proxy_wasm_host::outgoing::balancer::{Balancer, Server};
 
 use super::error::CallError;
 
-/// The servers that a call may try, one after the other.
+/// The servers that a call may try, in this order.
 pub enum Candidates {
-    /// One address, or those of a name.
+    /// One address, or the addresses of a name.
     Addresses(VecDeque<Address>),
-    /// The servers of a block; those tried already.
+    /// The servers of an `upstream` block, and the indices of those that were tried.
     Balanced(Rc<Balancer<Address>>, Vec<usize>),
 }
 
 impl Candidates {
-    /// Of a target that is no block.
+    /// Returns the candidates of a target that is not an `upstream` block.
     pub async fn of(target: &Target, default_port: u16, resolver: Option<Resolver>) -> Result<Self, CallError> {
         if let Some(address) = address(target, default_port) {
             return Ok(Self::Addresses(VecDeque::from([address])));
@@ -38,7 +38,7 @@ impl Candidates {
         Ok(Self::Addresses(addresses.into_iter().map(|address| address.with_port(port)).collect()))
     }
 
-    /// The next server to try.
+    /// Returns the next server to try.
     pub fn next(&mut self) -> Option<Address> {
         match self {
             Self::Addresses(addresses) => addresses.pop_front(),
@@ -50,7 +50,7 @@ impl Candidates {
         }
     }
 
-    /// Tells how it went with the last.
+    /// Tells the balancer whether the connection to the last server was made.
     pub fn report(&self, connected: bool) {
         if let Self::Balanced(balancer, tried) = self
             && let Some(&last) = tried.last()
@@ -60,7 +60,7 @@ impl Candidates {
     }
 }
 
-/// The address, of a target that has just one.
+/// Returns the address of a target that needs no resolver.
 fn address(target: &Target, default_port: u16) -> Option<Address> {
     match target {
         Target::Ip(ip, port) => Some(Address::Ip((*ip, port.unwrap_or(default_port)).into())),
@@ -69,12 +69,12 @@ fn address(target: &Target, default_port: u16) -> Option<Address> {
     }
 }
 
-/// Whether the configuration has an `upstream` block of that name.
+/// Whether the configuration has an `upstream` block of this name.
 pub fn is_block(name: &str) -> bool {
     upstream::servers(name).is_some()
 }
 
-/// A balancer over the servers of an `upstream` block.
+/// Makes a balancer over the servers of an `upstream` block.
 pub fn balancer(name: &str) -> Balancer<Address> {
     let servers = upstream::servers(name).unwrap_or_default();
     Balancer::new(servers.into_iter().map(|server| Server {
@@ -86,14 +86,16 @@ pub fn balancer(name: &str) -> Balancer<Address> {
     }))
 }
 
-/// TLS with a server: by what, under which name, for which protocols.
+/// How TLS is spoken with a server: which certificates are trusted, the server's name, the
+/// protocols.
 #[derive(Clone, Copy)]
 pub struct Secure<'a> {
-    /// What certificates are checked by; `None` if the configuration could not be read, which stopped nginx's start.
+    /// The trusted certificates. `None` only if the configuration could not be read, and then nginx
+    /// does not start.
     pub tls: Option<&'a Tls>,
-    /// The name that the server must bear.
+    /// The name that the server's certificate must have.
     pub name: &'a str,
-    /// In ALPN's wire format.
+    /// The protocols to offer, in ALPN's wire format.
     pub protocols: &'a [u8],
 }
 

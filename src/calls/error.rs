@@ -1,4 +1,4 @@
-//! Why a call to another server failed, in the words of its log line.
+//! Why a call to another server failed, in the words of the log line.
 
 use std::error::Error;
 use std::fmt;
@@ -10,23 +10,24 @@ use ngx_bindings::ssl::TlsError;
 /// Why a call failed.
 #[derive(Debug)]
 pub enum CallError {
-    /// It took longer than the plugin gave it.
+    /// The call took longer than its timeout.
     Timeout,
     /// The host has no address.
     Resolve(String, ResolveError),
     /// No server of the `upstream` block can be tried.
     NoLiveServers(String),
-    /// There is no connection to the server.
+    /// The connection to the server could not be made.
     Connect(io::Error),
-    /// There is no TLS with the server, or none that can be trusted.
+    /// TLS with the server failed, or the server's certificate is not trusted.
     Tls(TlsError),
     /// The server does not speak HTTP/2, which gRPC needs.
     NoHttp2,
-    /// The connection, or what the server sends on it, broke down.
+    /// The connection broke, or the server sent something that is not valid HTTP.
     Http(hyper::Error),
-    /// Lua's HTTP library made the call: what it says.
+    /// Lua's HTTP library made the call; this is its error message.
     Lua(String),
-    /// Too much is kept for the plugin.
+    /// The worker keeps too many bytes for the plugin already (`wasm_host_memory`,
+    /// `wasm_worker_memory`).
     HostMemory,
     /// The response is larger than `wasm_call_response_limit`.
     TooLarge(usize),
@@ -52,19 +53,20 @@ impl fmt::Display for CallError {
 
 impl Error for CallError {}
 
-/// As the C module's users know them.
+/// Writes a system error in the words that users of the C module know.
 fn of_system(f: &mut fmt::Formatter<'_>, error: &io::Error) -> fmt::Result {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => f.write_str("connection refused"),
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => f.write_str("connection reset by peer"),
-        // In the middle of a response, as before it.
+        // The same words for a connection that ends in the middle of a response as for one that
+        // ends before it.
         io::ErrorKind::UnexpectedEof => f.write_str("connection closed"),
         io::ErrorKind::TimedOut => f.write_str("timeout"),
         _ => f.write_str(error.to_string().split(" (os error").next().unwrap_or_default()),
     }
 }
 
-/// hyper says what it was doing; what went wrong is the cause.
+/// Writes the cause of hyper's error. hyper's own message says only what hyper was doing.
 fn of_http(f: &mut fmt::Formatter<'_>, error: &hyper::Error) -> fmt::Result {
     if error.is_incomplete_message() {
         return f.write_str("connection closed");

@@ -1,7 +1,8 @@
-//! gRPC over HTTP/2: what a call sends, what comes back, and in which order the plugin is told.
+//! gRPC over HTTP/2: what a call sends, what it receives, and in which order the plugin is told.
 //!
-//! <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>. As with Envoy, a unary call that succeeds is told by its
-//! message alone, and one that fails by its status alone; a stream is told everything.
+//! Follows <https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>. As in Envoy, the
+//! plugin gets only the message of a unary call that succeeds, and only the status of one that
+//! fails; of a stream it gets everything.
 
 mod outbox;
 
@@ -28,37 +29,39 @@ use crate::task::{OnQuit, timeout};
 
 pub use outbox::{NotSent, Outbox};
 
-/// A call or stream to be made.
+/// A call or stream that is ready to be made.
 pub struct OutgoingGrpc {
     service: Service,
     request: Request<Outbox>,
-    /// In milliseconds; a stream has none, but must come about within the default.
+    /// The call's timeout in milliseconds. A stream has none, but it must begin within the default
+    /// timeout.
     timeout: Option<u32>,
     resolver: Option<Resolver>,
     memory: HostMemory,
     _held: Held,
 }
 
-/// What is wrong with a call.
+/// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadGrpcCall {
-    /// The upstream is neither a host, nor a block, nor a `GrpcService` that names one.
+    /// The upstream is not a host, not an `upstream` block, and not a `GrpcService` that names one.
     Upstream,
-    /// HTTP cannot carry it.
+    /// HTTP cannot carry the request.
     Request(BadRequest),
-    /// Too much is kept for the plugin.
+    /// The worker keeps too many bytes for the plugin already.
     Memory(abi::Status),
 }
 
-/// Whom what comes of a call is told: the context that made it. `id` is the call's.
+/// Receives what comes of a call, for the context that made it. `id` is the call's number.
 pub trait GrpcListener {
     /// Whether a worker that is told to quit waits for the call.
     fn on_quit(&self) -> OnQuit;
 
-    /// Whether the call is still under way: neither over, nor cancelled.
+    /// Whether the call is still under way: neither over nor cancelled.
     fn listens(&self, id: u32) -> bool;
 
-    /// The call is over: from here on its task runs to its end, whatever becomes of who made it.
+    /// Marks the call as over. From here on its task runs to its end, even if the context that made
+    /// it goes away.
     fn finish(&self, id: u32);
 
     /// `proxy_on_grpc_receive_initial_metadata`.
@@ -74,11 +77,11 @@ pub trait GrpcListener {
     fn closed(&self, id: u32, status: Status);
 }
 
-/// A call that was taken back while it was told of: nobody listens any more.
+/// The plugin cancelled the call in a callback about it: nobody listens any more.
 struct Cancelled;
 
 impl OutgoingGrpc {
-    /// Checks a call. Messages to send come from `outbox`.
+    /// Checks a call. The messages to send come from `outbox`.
     pub fn new(
         call: &GrpcCall<'_>,
         memory: HostMemory,
@@ -93,7 +96,7 @@ impl OutgoingGrpc {
         Ok(Self { service, request, timeout, resolver, memory, _held: held })
     }
 
-    /// Makes a unary call, and tells the plugin of its message or its failure.
+    /// Makes a unary call, then tells the plugin its message or its failure.
     pub async fn call(self, client: Rc<Client>, listener: impl GrpcListener, id: u32) {
         let exchange = timeout(self.timeout.unwrap_or(limits::DEFAULT_TIMEOUT), listener.on_quit(), async {
             let mut message = None;
@@ -117,7 +120,7 @@ impl OutgoingGrpc {
         }
     }
 
-    /// Opens a stream, and tells the plugin of all that comes on it.
+    /// Opens a stream, and tells the plugin everything that comes on it.
     pub async fn stream(self, client: Rc<Client>, listener: impl GrpcListener, id: u32) {
         let mut received = |message| tell(&listener, id, || listener.message(id, message));
         if let Ok(status) = self.exchange(&client, &listener, id, &mut received).await {
@@ -145,7 +148,7 @@ impl OutgoingGrpc {
         };
         let (head, body) = response.into_parts();
         if let Some(status) = Status::of_fields(&head.headers) {
-            // A response without a message has its trailers in its header.
+            // A response without messages has its trailers in its header.
             let metadata = metadata::received(&head.headers);
             return tell_trailing(listener, id, metadata).map(|()| status);
         }
@@ -158,7 +161,7 @@ impl OutgoingGrpc {
     }
 }
 
-/// Reads messages, then trailers.
+/// Reads all messages, then the trailers.
 async fn receive(
     mut body: Incoming,
     limit: usize,
@@ -168,7 +171,7 @@ async fn receive(
     received: &mut dyn FnMut(Vec<u8>) -> Result<(), Cancelled>,
 ) -> Result<Status, Cancelled> {
     let mut messages = Messages::new(limit);
-    // What has come and is no whole message yet.
+    // Counts the received bytes that are not a whole message yet.
     let Ok(mut held) = memory.take(0) else { return Ok(Status::host_memory()) };
     while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let frame = match frame {
@@ -204,7 +207,7 @@ fn tell_trailing(listener: &impl GrpcListener, id: u32, metadata: PairsBuf) -> R
     tell(listener, id, || listener.trailing_metadata(id, metadata))
 }
 
-/// Runs a callback, if the call was not cancelled in the one before.
+/// Runs a callback, unless the plugin cancelled the call in the callback before.
 fn tell(listener: &impl GrpcListener, id: u32, callback: impl FnOnce()) -> Result<(), Cancelled> {
     if !listener.listens(id) {
         return Err(Cancelled);

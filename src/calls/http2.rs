@@ -1,4 +1,4 @@
-//! Connections of HTTP/2: each carries many calls at once.
+//! HTTP/2 connections: each carries many calls at once.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,24 +14,24 @@ use super::pool::Key;
 use super::transport::Transport;
 use crate::task::{NginxExecutor, OnQuit, Sleep, Task, spawn};
 
-/// A connection of HTTP/2. It is closed when the pool and the last call on it let go of it.
+/// An HTTP/2 connection. It closes when the pool and the last call on it have dropped it.
 pub struct Http2 {
     sender: SendRequest<Outbox>,
     _driver: Task,
 }
 
 impl Http2 {
-    /// Speaks HTTP/2 on a connection.
+    /// Starts HTTP/2 on a connection.
     pub async fn over(transport: Transport) -> hyper::Result<Self> {
         let mut builder = http2::Builder::new(NginxExecutor);
         builder.max_header_list_size(limits::RESPONSE_HEADER_SIZE as u32);
         let (sender, connection) = builder.handshake(transport).await?;
-        // What goes wrong on it is told to the calls that wait for their responses.
+        // hyper reports a connection's error to the calls that wait for their responses.
         let driver = spawn(OnQuit::Forget, async move { drop(connection.await) });
         Ok(Self { sender, _driver: driver })
     }
 
-    /// Sends a request, and waits for the header of its response.
+    /// Sends a request and waits for the header of its response.
     pub async fn send(&self, request: Request<Outbox>) -> hyper::Result<Response<Incoming>> {
         let mut sender = self.sender.clone();
         sender.ready().await?;
@@ -39,12 +39,12 @@ impl Http2 {
     }
 }
 
-/// The connections of this worker.
+/// The HTTP/2 connections of this worker.
 #[derive(Default)]
 pub struct Http2Pool(RefCell<HashMap<Key, Rc<Http2>>>);
 
 impl Http2Pool {
-    /// The connection to a server, if there is one that still takes calls.
+    /// Returns the connection to a server, if one exists that accepts further calls.
     pub fn get(&self, key: &Key) -> Option<Rc<Http2>> {
         let connection = Rc::clone(self.0.borrow().get(key)?);
         if connection.sender.is_closed() {
@@ -54,7 +54,7 @@ impl Http2Pool {
         Some(connection)
     }
 
-    /// Lets further calls share a connection.
+    /// Adds a connection, so that further calls can share it.
     pub fn put(self: &Rc<Self>, key: Key, connection: Http2) -> Rc<Http2> {
         let connection = Rc::new(connection);
         spawn(OnQuit::Forget, expire(Rc::downgrade(self), key.clone(), Rc::downgrade(&connection))).detach();
@@ -63,7 +63,7 @@ impl Http2Pool {
         connection
     }
 
-    /// Closes a connection that has no call; false if there is none.
+    /// Closes one connection that has no call. Answers false if there was none.
     pub fn close_one(&self) -> bool {
         let connections = self.0.borrow();
         let mut idle = connections.iter().filter(|(_, connection)| Rc::strong_count(connection) == 1);
@@ -86,12 +86,12 @@ impl Http2Pool {
     }
 }
 
-/// Takes a connection out when no call has used it for some time.
+/// Removes a connection from the pool when no call has used it for [`limits::IDLE_TIME`].
 async fn expire(pool: Weak<Http2Pool>, key: Key, connection: Weak<Http2>) {
     loop {
         Sleep::new(limits::IDLE_TIME, OnQuit::Forget).await;
         let (Some(pool), Some(connection)) = (pool.upgrade(), connection.upgrade()) else { return };
-        // The pool holds it, and so does this.
+        // Two references, the pool's and this task's, mean that no call uses the connection.
         if Rc::strong_count(&connection) <= 2 || connection.sender.is_closed() {
             return pool.remove(&key, &connection);
         }

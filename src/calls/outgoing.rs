@@ -17,40 +17,40 @@ use super::connect::is_block;
 use super::error::CallError;
 use crate::host_memory::{Held, HostMemory};
 
-/// A call to be made.
+/// A checked call.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// Where to.
+    /// The server to call.
     pub target: Target,
-    /// The name that the server's certificate must bear; `None` without TLS.
+    /// The name that the server's certificate must have; `None` without TLS.
     pub tls_name: Option<String>,
-    /// For connect, send and read together, in milliseconds.
+    /// The time for connecting, sending and reading together, in milliseconds.
     pub timeout: u32,
     method: Method,
     path: PathAndQuery,
     headers: HeaderMap,
     body: CallBody,
-    /// As the log tells it.
+    /// The URI, for the log.
     uri: String,
     memory: HostMemory,
     held: RefCell<Held>,
 }
 
-/// What is wrong with a call.
+/// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadCall {
-    /// The upstream is neither a host nor a block.
+    /// The upstream is neither a host nor an `upstream` block.
     Host,
-    /// Negative, as plugins mean it.
+    /// The timeout is negative, read as the signed number that plugins pass.
     Timeout(i32),
     /// A pseudo header or a field that HTTP cannot carry.
     Field(Vec<u8>),
-    /// Too much is kept for the plugin.
+    /// The worker keeps too many bytes for the plugin already.
     Memory(Status),
 }
 
-/// Fields that say how one connection is used: the host's own business. `Expect` would cost a round trip for bodies that are
-/// there already.
+/// Fields about one connection, which the host sets itself. `Expect` is among them: it would cost a
+/// round trip, although the whole body is here already.
 const OF_THE_CONNECTION: [HeaderName; 7] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
@@ -89,7 +89,7 @@ impl Outgoing {
 
         let authority = call.headers.get(b":authority").or_else(|| call.headers.get(b"host"));
         let authority = authority.filter(|value| !value.is_empty()).unwrap_or(match target {
-            // A path in the file system is no host.
+            // The path of a socket in the file system is not a host name.
             Target::Unix(_) => b"localhost",
             _ => call.upstream,
         });
@@ -114,7 +114,7 @@ impl Outgoing {
         })
     }
 
-    /// The request, to be sent on a connection of HTTP/1.1.
+    /// Makes the request, to be sent over HTTP/1.1.
     pub fn request(&self) -> Request<CallBody> {
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();
@@ -123,62 +123,64 @@ impl Outgoing {
         request
     }
 
-    /// Whether it may be sent again where it is not known whether the server has acted on it: RFC 9110, section 9.2.2.
+    /// Whether the request may be sent again if it is not known whether the server has acted on it
+    /// (RFC 9110, section 9.2.2).
     pub fn is_idempotent(&self) -> bool {
         self.method.is_idempotent()
     }
 
-    /// `GET`, unless the plugin said another.
+    /// The method: `GET`, unless the plugin set another one.
     pub fn method(&self) -> &str {
         self.method.as_str()
     }
 
-    /// With the query.
+    /// The path with the query.
     pub fn path(&self) -> &str {
         self.path.as_str()
     }
 
-    /// The fields, `host` among them.
+    /// The fields, including `host`.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// May be empty.
+    /// The body, which may be empty.
     pub fn body(&self) -> &[u8] {
         self.body.bytes()
     }
 
-    /// Whether fields follow the body.
+    /// Whether trailers follow the body.
     pub fn has_trailers(&self) -> bool {
         self.body.has_trailers()
     }
 
-    /// Counts bytes of the response, which are kept until the plugin has been told of it.
+    /// Counts bytes of the response. They are kept until the plugin has received the response.
     ///
     /// # Errors
-    /// `HostMemory` when too much is kept for the plugin.
+    /// `HostMemory` if the worker keeps too many bytes for the plugin already.
     pub fn keep(&self, bytes: usize) -> Result<(), CallError> {
         self.held.borrow_mut().grow(bytes).map_err(|_| CallError::HostMemory)
     }
 
-    /// What may be kept for the plugin.
+    /// The plugin's account of kept bytes.
     pub fn memory(&self) -> HostMemory {
         self.memory
     }
 
-    /// What is called, for the log.
+    /// The URI, for the log.
     pub fn uri(&self) -> &str {
         &self.uri
     }
 
-    /// The port where the plugin named none.
+    /// The port that is used if the plugin named none.
     pub fn default_port(&self) -> u16 {
         if self.tls_name.is_some() { 443 } else { 80 }
     }
 }
 
-/// A host is asked for the certificate of its own name; a server known by its address or by a block, for that of the host it is
-/// asked as.
+/// Returns the name that the server's certificate must have. A host must have its own name. A
+/// server that was given by its address, or by an `upstream` block, must have the name that
+/// `:authority` says.
 fn tls_name(target: &Target, authority: &[u8]) -> String {
     match target {
         Target::Host(host, _) => host.clone(),
@@ -190,7 +192,8 @@ fn tls_name(target: &Target, authority: &[u8]) -> String {
     }
 }
 
-/// The fields of a map that are not pseudo headers. There may be some 24,000: the map refuses more, and panics if it is not asked.
+/// Returns the fields of a map that are not pseudo headers. A `HeaderMap` holds about 24,000
+/// fields: `try_append` refuses more, `append` would panic.
 fn fields(pairs: Pairs<'_>) -> Result<HeaderMap, BadCall> {
     let mut fields = HeaderMap::default();
     for (name, value) in pairs.iter().filter(|(name, _)| !name.starts_with(b":")) {

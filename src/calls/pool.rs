@@ -1,4 +1,4 @@
-//! Connections of HTTP/1.1: their life, and where they wait for the next call.
+//! HTTP/1.1 connections: how they are made and closed, and where they wait for the next call.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,33 +15,33 @@ use super::body::CallBody;
 use super::transport::Transport;
 use crate::task::{OnQuit, Sleep, Task, spawn};
 
-/// Calls that may share a connection.
+/// The key of a connection: calls with equal keys may share one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The server.
+    /// The server's address.
     pub address: Address,
-    /// The name it proved to bear; `None` without TLS.
+    /// The name that the server's certificate proved; `None` without TLS.
     pub tls_name: Option<String>,
 }
 
-/// A connection of HTTP/1.1. Dropping it closes it, whatever is on its way.
+/// An HTTP/1.1 connection. Dropping it closes it, even in the middle of a response.
 pub struct Http1 {
     sender: SendRequest<CallBody>,
     _driver: Task,
 }
 
 impl Http1 {
-    /// Speaks HTTP/1.1 on a connection.
+    /// Starts HTTP/1.1 on a connection.
     pub async fn over(transport: Transport) -> hyper::Result<Self> {
         let mut builder = http1::Builder::new();
         builder.max_headers(limits::RESPONSE_HEADERS).max_buf_size(limits::RESPONSE_HEADER_SIZE);
         let (sender, connection) = builder.handshake(transport).await?;
-        // What goes wrong on it is told to the call that waits for its response.
+        // hyper reports a connection's error to the call that waits for its response.
         let driver = spawn(OnQuit::Forget, async move { drop(connection.await) });
         Ok(Self { sender, _driver: driver })
     }
 
-    /// Sends a request, and waits for the header of its response.
+    /// Sends a request and waits for the header of its response.
     pub async fn send(
         &mut self,
         request: Request<CallBody>,
@@ -50,7 +50,7 @@ impl Http1 {
     }
 }
 
-/// Idle connections of this worker.
+/// The idle connections of this worker.
 #[derive(Default)]
 pub struct Pool {
     idle: RefCell<HashMap<Key, Vec<Idle>>>,
@@ -64,7 +64,8 @@ struct Idle {
 }
 
 impl Pool {
-    /// A connection that is ready for a call; the one used last, which the server will keep the longest.
+    /// Takes an idle connection: the one used last, because the server will keep it open the
+    /// longest.
     pub fn take(&self, key: &Key) -> Option<Http1> {
         loop {
             let idle = self.idle.borrow_mut().get_mut(key)?.pop()?;
@@ -74,7 +75,7 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose call is over, if the server does.
+    /// Keeps a connection whose call is over, unless the server has closed it.
     pub fn put(self: &Rc<Self>, key: Key, connection: Http1) {
         if connection.sender.is_closed() {
             return;
@@ -91,7 +92,7 @@ impl Pool {
         drop(oldest);
     }
 
-    /// Closes the connection that has been idle for the longest time; false if there is none.
+    /// Closes the connection that has been idle the longest. Answers false if none was idle.
     pub fn close_one(&self) -> bool {
         let pool = self.idle.borrow();
         let oldest =

@@ -1,4 +1,4 @@
-//! A connection of nginx as hyper reads and writes one.
+//! A connection of nginx, as hyper reads and writes it.
 
 use std::io;
 use std::pin::Pin;
@@ -9,9 +9,9 @@ use ngx_bindings::connection::Connection;
 
 use crate::connections::Place;
 
-/// A connection to a server, TLS or not.
+/// A connection to a server, with or without TLS.
 pub struct Transport {
-    /// Closed before its place is left.
+    /// The connection. It is the first field, so that it is closed before its place is given back.
     pub connection: Connection,
     pub _place: Place,
 }
@@ -32,12 +32,12 @@ impl Write for Transport {
         self.connection.poll_write(cx, bytes)
     }
 
-    /// nginx writes at once, and so does OpenSSL.
+    /// Nothing to flush: nginx and OpenSSL write at once.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    /// The connection is closed when it is dropped.
+    /// Nothing to shut down: dropping the connection closes it.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -1,4 +1,4 @@
-//! The calls that a request, or an instance of a plugin, has under way.
+//! The calls that one request, or one plugin instance, has under way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -7,7 +7,7 @@ use std::rc::{Rc, Weak};
 use super::grpc::Outbox;
 use crate::task::{Awaited, OnQuit, Task};
 
-/// The calls that a request, or an instance, has under way. Dropping them cancels them.
+/// The calls of one request or instance. Dropping this cancels them.
 #[derive(Debug)]
 pub struct Calls {
     calls: Rc<RefCell<HashMap<u32, Call>>>,
@@ -15,11 +15,11 @@ pub struct Calls {
 }
 
 thread_local! {
-    /// Calls of this worker that are under way.
+    /// The number of calls that this worker has under way.
     static UNDER_WAY: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How many calls this worker has under way.
+/// Returns how many calls this worker has under way.
 pub fn under_way() -> usize {
     UNDER_WAY.get()
 }
@@ -30,11 +30,12 @@ struct Call {
     kind: Kind,
     task: Task,
     _counted: Counted,
-    /// Of one that nothing else keeps the worker for. A stream may never end.
+    /// Makes a worker that is told to quit wait for this call. Calls of requests do not need it,
+    /// because the request keeps the worker. Streams do not get it, because a stream may never end.
     _awaited: Option<Awaited>,
 }
 
-/// Is counted while it lives.
+/// Counts one call as under way while it lives.
 #[derive(Debug)]
 struct Counted;
 
@@ -51,78 +52,80 @@ impl Drop for Counted {
     }
 }
 
-/// What a call is.
+/// The kind of a call.
 #[derive(Clone, Debug)]
 pub enum Kind {
     /// An HTTP call.
     Http,
     /// A gRPC call of one message.
     Unary,
-    /// A gRPC stream, and what is to be sent on it.
+    /// A gRPC stream, with the queue of messages to send on it.
     Stream(Outbox),
 }
 
 impl Calls {
-    /// Those of a request, which keeps a worker that is told to quit.
+    /// Makes the list for the calls of a request. A worker that is told to quit waits for the
+    /// request.
     pub fn of_request() -> Self {
         Self { calls: Rc::default(), on_quit: OnQuit::Wait }
     }
 
-    /// Those of an instance, made outside requests.
+    /// Makes the list for the calls that an instance makes outside requests.
     pub fn of_instance() -> Self {
         Self { calls: Rc::default(), on_quit: OnQuit::Forget }
     }
 
-    /// Keeps a call until it is over.
+    /// Keeps a call until it is over or cancelled.
     pub fn insert(&self, id: u32, kind: Kind, task: Task) {
         let is_awaited = self.on_quit == OnQuit::Forget && !matches!(kind, Kind::Stream(_));
         let awaited = is_awaited.then(Awaited::new);
         self.calls.borrow_mut().insert(id, Call { kind, task, _counted: Counted::new(), _awaited: awaited });
     }
 
-    /// What the call of that id is, if it is under way.
+    /// Returns the kind of a call, if it is under way.
     pub fn kind(&self, id: u32) -> Option<Kind> {
         self.calls.borrow().get(&id).map(|call| call.kind.clone())
     }
 
-    /// Ends a call; nothing more is told of it.
+    /// Cancels a call. The plugin gets no further callback about it.
     pub fn cancel(&self, id: u32) {
         let call = self.calls.borrow_mut().remove(&id);
         drop(call);
     }
 
-    /// Whether a worker that is told to quit waits for them.
+    /// Whether a worker that is told to quit waits for these calls.
     pub fn on_quit(&self) -> OnQuit {
         self.on_quit
     }
 
-    /// For who waits for them, or ends them.
+    /// Returns a handle for code that waits for these calls or ends them.
     pub fn pending(&self) -> PendingCalls {
         PendingCalls(Rc::downgrade(&self.calls))
     }
 
-    /// How many there are.
+    /// The number of calls under way.
     pub fn len(&self) -> usize {
         self.calls.borrow().len()
     }
 }
 
-/// The way to the calls of a request, or an instance, that may be gone.
+/// A handle to the calls of a request or instance, which may be gone by now.
 #[derive(Debug, Default)]
 pub struct PendingCalls(Weak<RefCell<HashMap<u32, Call>>>);
 
 impl PendingCalls {
-    /// Whether there are any.
+    /// Whether any call is under way.
     pub fn any(&self) -> bool {
         self.0.upgrade().is_some_and(|calls| !calls.borrow().is_empty())
     }
 
-    /// Whether a call is under way: neither over, nor cancelled.
+    /// Whether a call is under way: neither over nor cancelled.
     pub fn holds(&self, id: u32) -> bool {
         self.0.upgrade().is_some_and(|calls| calls.borrow().contains_key(&id))
     }
 
-    /// A call is over: from here on its task runs to its end, whatever becomes of who made it.
+    /// Marks a call as over. From here on its task runs to its end, even if the context that made
+    /// it goes away.
     pub fn finish(&self, id: u32) {
         if let Some(calls) = self.0.upgrade() {
             let call = calls.borrow_mut().remove(&id);
@@ -135,7 +138,8 @@ impl PendingCalls {
 
 impl Drop for Calls {
     fn drop(&mut self) {
-        // A call that is just being told of holds them for a moment, too.
+        // A task that is just reporting its outcome may hold the list for a moment, too, so it is
+        // emptied here.
         let calls = self.calls.take();
         drop(calls);
     }

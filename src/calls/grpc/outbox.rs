@@ -1,4 +1,5 @@
-//! The messages that a plugin sends on a call or a stream, as the body of its request.
+//! The queue of messages that a plugin sends on a call or stream; hyper reads it as the request's
+//! body.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,7 +14,7 @@ use proxy_wasm_host::outgoing::messages::framed;
 use crate::host_memory::{Held, HostMemory};
 use crate::limits::worker::GRPC_MESSAGE;
 
-/// Messages on their way out. The plugin's end and hyper's share one.
+/// Messages that wait to be sent. The plugin's side and hyper's side share one queue.
 #[derive(Clone, Debug)]
 pub struct Outbox(Rc<RefCell<Queue>>);
 
@@ -21,38 +22,39 @@ pub struct Outbox(Rc<RefCell<Queue>>);
 struct Queue {
     memory: HostMemory,
     messages: VecDeque<(Bytes, Held)>,
-    /// The message before: hyper asks for the next when it has been sent.
+    /// Counts the message that hyper took last. It has been sent when hyper asks for the next one.
     sent: Option<Held>,
     bytes: usize,
     ended: bool,
     waker: Option<Waker>,
 }
 
-/// Why a message was not taken.
+/// Why a message was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotSent {
-    /// The plugin had ended the stream.
+    /// The plugin has ended the stream already.
     Ended,
-    /// gRPC has no length for it.
+    /// The message is longer than gRPC's length field can say.
     TooLong,
-    /// The server does not take what is waiting already, or too much is kept for the plugin.
+    /// The server does not read the messages that wait already, or the worker keeps too many bytes
+    /// for the plugin.
     Full,
 }
 
 impl Outbox {
-    /// No messages yet.
+    /// Makes an empty queue.
     pub fn new(memory: HostMemory) -> Self {
         let (messages, sent, bytes, ended, waker) = (VecDeque::new(), None, 0, false, None);
         Self(Rc::new(RefCell::new(Queue { memory, messages, sent, bytes, ended, waker })))
     }
 
-    /// Appends a message, framed: uncompressed, with its length.
+    /// Appends a message in gRPC's frame: not compressed, with its length.
     pub fn send(&self, message: &[u8], limit: usize) -> Result<(), NotSent> {
         let mut queue = self.0.borrow_mut();
         if queue.ended {
             return Err(NotSent::Ended);
         }
-        // A message of any size may be the only one that waits.
+        // One message may wait alone, whatever its size.
         if queue.bytes > 0 && queue.bytes + message.len() > limit {
             return Err(NotSent::Full);
         }
@@ -64,7 +66,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// No message follows.
+    /// Ends the stream: no further message follows.
     pub fn end(&self) {
         let mut queue = self.0.borrow_mut();
         queue.ended = true;
