@@ -1,10 +1,13 @@
-//! What the operator said: the directives of `http`, and those of each location. No engine, no worker, no guest.
+//! The settings that the operator wrote: the directives of `http`, and those of each location.
+//!
+//! This room holds values only; engine, workers and guests are in `worker` and below.
+//! docs/directives.md describes each directive.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `http` | what stands in `http`: plugins, their attachments, limits |
-//! | `location` | what stands in a location, and how levels merge |
-//! | `zones` | how large the shared zones are |
+//! | `http` | the directives of `http`: plugins, their attachments, limits |
+//! | `location` | the directives of a location, and how levels merge |
+//! | `zones` | the sizes of the shared zones |
 
 mod http;
 mod location;

@@ -1,5 +1,5 @@
-//! How many connections calls may have: they come from the same `worker_connections` as those of
-//! clients. Who gets none waits for one, in order.
+//! Counts the connections of calls, and bounds them: they use the same `worker_connections` as
+//! clients do. A call that gets no connection waits for one; waiting calls are served in order.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,36 +12,36 @@ thread_local! {
     static OF_WORKER: &'static Connections = Box::leak(Box::default());
 }
 
-/// Those of all calls of this worker.
+/// The count of all connections for calls in this worker.
 pub fn of_worker() -> &'static Connections {
     OF_WORKER.with(|connections| *connections)
 }
 
-/// How many connections calls have.
+/// How many connections the calls of this worker have.
 pub fn open() -> usize {
     of_worker().open()
 }
 
-/// Connections that are counted together.
+/// Connections that share one count and one queue of waiters.
 #[derive(Default)]
 pub struct Connections {
     open: Cell<usize>,
     waiting: RefCell<VecDeque<Weak<Waiter>>>,
 }
 
-/// Somebody who waits for a connection.
+/// A call that waits for a connection.
 #[derive(Default)]
 struct Waiter {
-    /// A connection that ended has left its place to it.
+    /// Set when a connection that closed has passed its place to this waiter.
     has_place: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
-/// The place of one connection, until it is dropped.
+/// The right to one connection, until it is dropped.
 pub struct Place(&'static Connections);
 
 impl Connections {
-    /// A place at once, if there is one and nobody waits.
+    /// Takes a place if one is free and nobody waits.
     pub fn try_take(&'static self, limit: usize) -> Option<Place> {
         if self.open.get() >= limit || self.anybody_waits() {
             return None;
@@ -50,7 +50,7 @@ impl Connections {
         Some(Place(self))
     }
 
-    /// A place, as soon as there is one.
+    /// Takes a place as soon as one is free.
     pub async fn take(&'static self, limit: usize) -> Place {
         if let Some(place) = self.try_take(limit) {
             return place;
@@ -67,7 +67,7 @@ impl Connections {
         .await
     }
 
-    /// Whether somebody is waiting.
+    /// Whether any call is waiting.
     pub fn anybody_waits(&self) -> bool {
         let mut waiting = self.waiting.borrow_mut();
         while waiting.front().is_some_and(|waiter| waiter.strong_count() == 0) {
@@ -76,12 +76,12 @@ impl Connections {
         !waiting.is_empty()
     }
 
-    /// How many there are.
+    /// How many places are taken.
     pub fn open(&self) -> usize {
         self.open.get()
     }
 
-    /// Leaves a place to the next who waits.
+    /// Passes a place to the first waiter, or frees it.
     fn leave(&self) {
         let next = std::iter::from_fn(|| self.waiting.borrow_mut().pop_front()).find_map(|waiter| waiter.upgrade());
         let Some(next) = next else { return self.open.set(self.open.get() - 1) };
@@ -104,7 +104,7 @@ impl Drop for Place {
     }
 }
 
-/// Waits; a place that it was left and did not take is left to the next.
+/// A wait in progress. Dropping it passes on a place that it was given and has not used.
 struct Waiting {
     connections: &'static Connections,
     waiter: Rc<Waiter>,

@@ -1,8 +1,9 @@
-//! No panic crosses into C: every `extern "C"` function of ours does its work in here.
+//! Stops panics before they reach C: every `extern "C"` function of this module does its work in
+//! [`guard`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `body`; if it panics, answers `fallback` and says so in the error log.
+/// Runs `body`. If it panics, logs the panic and returns `fallback`.
 #[inline]
 pub fn guard<T>(fallback: T, body: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| {

@@ -1,8 +1,8 @@
-//! What this module keeps for plugins beside their linear memory: calls and their answers, local
-//! responses, bodies that were changed, what was set for a request.
+//! Counts the bytes that the host keeps for each plugin beside its linear memory: calls and their
+//! responses, local responses, changed bodies, and what was set for a request.
 //!
-//! Each plugin has an account in a worker. Whatever keeps bytes for it holds a [`Held`], which gives
-//! them back when it is dropped.
+//! Each plugin has one account per worker. Code that keeps bytes for a plugin owns a [`Held`],
+//! which gives them back when it is dropped.
 
 use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
@@ -13,25 +13,26 @@ use super::connections::Connections;
 use super::log_limit::LogLimit;
 
 thread_local! {
-    /// By name of plugin. They are few, and stay over reloads: what they count may outlive one. The
-    /// list is not dropped: accounts are used, and found by LeakSanitizer, until the process ends.
+    /// The accounts, by plugin name. They are few, and stay over reloads, because the bytes that
+    /// they count may outlive one. The list is never dropped: accounts are in use until the process
+    /// ends, and LeakSanitizer must find them by it.
     static ACCOUNTS: RefCell<ManuallyDrop<Vec<&'static Account>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
-    /// Bytes of all accounts.
+    /// The bytes of all accounts together.
     static OF_WORKER: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Bytes that this worker keeps for its plugins.
+/// The bytes that this worker keeps for all its plugins.
 pub fn of_worker() -> usize {
     OF_WORKER.get()
 }
 
-/// Bytes that this worker keeps for a plugin.
+/// The bytes that this worker keeps for one plugin.
 pub fn of_plugin(plugin: &str) -> usize {
     Account::of(plugin).used()
 }
 
-/// What one plugin has this worker keep.
+/// One plugin's account: the bytes and the connections that this worker has for it.
 #[derive(Debug)]
 pub struct Account {
     plugin: Box<str>,
@@ -41,12 +42,12 @@ pub struct Account {
 }
 
 impl Account {
-    /// Bytes that are kept.
+    /// The bytes on this account.
     pub fn used(&self) -> usize {
         self.used.get()
     }
 
-    /// Of the connections of calls, those that the plugin's have.
+    /// The connections that calls of this plugin have.
     pub fn connections(&'static self) -> &'static Connections {
         &self.connections
     }
@@ -73,7 +74,7 @@ impl Account {
     }
 }
 
-/// The bytes that a plugin may have a worker keep.
+/// An account with its limits: how many bytes the worker may keep for the plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct HostMemory {
     account: &'static Account,
@@ -84,12 +85,12 @@ pub struct HostMemory {
 }
 
 impl HostMemory {
-    /// Those of a plugin.
+    /// Returns the account of a plugin with these limits.
     pub fn of(plugin: &str, limit: usize, worker_limit: usize) -> Self {
         Self { account: Account::of(plugin), limit, worker_limit }
     }
 
-    /// What is counted.
+    /// The account itself, without the limits.
     pub fn account(self) -> &'static Account {
         self.account
     }
@@ -97,8 +98,8 @@ impl HostMemory {
     /// Counts bytes that are about to be kept.
     ///
     /// # Errors
-    /// `InternalFailure` where they are too many, with a line in the worker's log, at most once a
-    /// second.
+    /// `InternalFailure` if a limit would be exceeded. A line in the worker's log says so, at most
+    /// once a second.
     pub fn take(self, bytes: usize) -> Result<Held, Status> {
         let mut held = Held { memory: self, bytes: 0 };
         held.grow(bytes)?;
@@ -122,7 +123,7 @@ impl HostMemory {
     }
 }
 
-/// Bytes that are kept for a plugin, and counted until this is dropped.
+/// Bytes that are kept for a plugin. They count until this is dropped.
 #[derive(Debug)]
 pub struct Held {
     memory: HostMemory,
@@ -141,7 +142,7 @@ impl Held {
         Ok(())
     }
 
-    /// Counts so many bytes in place of those before.
+    /// Replaces the count by this one.
     ///
     /// # Errors
     /// As [`HostMemory::take`].
@@ -157,7 +158,7 @@ impl Held {
         }
     }
 
-    /// Whose they are.
+    /// Whether the bytes count for this account.
     pub fn is_of(&self, memory: HostMemory) -> bool {
         std::ptr::eq(self.memory.account, memory.account)
     }

@@ -1,8 +1,9 @@
-//! A box that is made when it is first used.
+//! A box that is allocated when it is first used.
 
 use std::cell::OnceCell;
 
-/// What few requests need: until it is first used, it costs a request one word, and its end one look.
+/// A value that is boxed when it is first used. Until then it costs a request one word, and one
+/// check at the end.
 #[derive(Debug)]
 pub struct LazyBox<T>(OnceCell<Box<T>>);
 
@@ -13,13 +14,13 @@ impl<T> Default for LazyBox<T> {
 }
 
 impl<T: Default> LazyBox<T> {
-    /// What there is, if it was ever used.
+    /// Returns the value, if it was ever used.
     #[inline]
     pub fn get(&self) -> Option<&T> {
         self.0.get().map(Box::as_ref)
     }
 
-    /// To put something into.
+    /// Returns the value, which is made if this is its first use.
     pub fn make(&self) -> &T {
         self.0.get_or_init(Box::default)
     }

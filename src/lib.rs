@@ -25,7 +25,7 @@
 //! | `guard` | no panic crosses into C |
 //! | `lazy_box` | a box that is made when it is first used |
 
-// Under test nothing exports the tables that nginx looks for, so nothing reaches what stands behind them.
+// A test build exports none of nginx's tables, so the code that only they reach looks unused.
 #![cfg_attr(test, allow(dead_code))]
 
 mod calls;

@@ -1,59 +1,61 @@
-//! Every limit of the module, and every default that an operator can change. Those of the library
-//! are in [`proxy_wasm_host::limits`].
+//! Every limit of the module, and the default of every limit that an operator can change. The
+//! library's own are in [`proxy_wasm_host::limits`].
 
-/// Bodies of responses on their way through plugins.
+/// Response bodies on their way through plugins.
 pub mod response {
-    /// Bytes of the body that a plugin is shown at once.
+    /// The most bytes of a body that a plugin sees at once.
     pub const PIECE: usize = 64 << 10;
 
-    /// Bytes made by plugins that wait for the client. Past it, nothing more is taken from upstream.
+    /// Bytes that plugins made and the client has not taken yet. Above this, no more is read from
+    /// upstream.
     pub const UNSENT: usize = 256 << 10;
 
-    /// Bytes that go through the plugins in one turn of nginx's loop, where the whole body is there:
-    /// nginx sends as many of a file (`sendfile_max_chunk`).
+    /// The most bytes of a body that pass the plugins in one turn of nginx's loop, if the whole
+    /// body is there. nginx sends as much of a file at once (`sendfile_max_chunk`).
     pub const TURN: usize = 2 << 20;
 }
 
 /// Fields and variables that the plugins of one request set.
 pub mod request {
-    /// Bytes of all names and values: more than the header of any message, with room for what is set
-    /// with each piece of a long body.
+    /// The most bytes of all names and values. This is more than any message's header has, with
+    /// room for values that are set with each piece of a long body.
     pub const SET: usize = 16 << 20;
 
-    /// Bytes that are not counted for the plugin: most requests set less.
+    /// Bytes up to here are not counted for the plugin: most requests set less.
     pub const UNCOUNTED: usize = 64 << 10;
 
-    /// Bytes that are counted for a name and its value, besides their own.
+    /// Bytes that a name and its value count in addition to their own length.
     pub const ENTRY: usize = 64;
 
-    /// The default of `wasm_pause_timeout` in milliseconds: that of nginx's own timeouts.
+    /// The default of `wasm_pause_timeout` in milliseconds, which is that of nginx's own timeouts.
     pub const PAUSE_TIMEOUT: u32 = 60_000;
 }
 
-/// What one worker does in one turn of nginx's loop, and what it keeps.
+/// The work that one worker does in one turn of nginx's loop, and the bytes that it keeps.
 pub mod worker {
     use std::time::Duration;
 
-    /// Tasks, or callbacks, of one turn.
+    /// The most tasks or callbacks in one turn.
     pub const TURN_STEPS: u32 = 64;
 
-    /// Time of one turn. A callback that begins in it may take longer, as its deadline allows.
+    /// The most time of one turn. A callback that begins within it may take longer, up to its
+    /// deadline.
     pub const TURN_TIME: Duration = Duration::from_millis(10);
 
     /// The default of `wasm_worker_memory`.
     pub const MEMORY: usize = 1 << 30;
 
-    /// Bytes that are counted for a message of a gRPC stream, besides its own.
+    /// Bytes that a message of a gRPC stream counts in addition to its own length.
     pub const GRPC_MESSAGE: usize = 128;
 
-    /// The time between two log lines of a kind that each request can bring about.
+    /// The least time between two log lines of the same kind, if any request can cause the line.
     pub const LOG_INTERVAL: Duration = Duration::from_secs(1);
 }
 
-/// The least bytes that `wasm_compile_memory` takes: the compiler itself needs some.
+/// The least value of `wasm_compile_memory`: the compiler itself needs some memory.
 pub const LEAST_COMPILE_MEMORY: usize = 16 << 20;
 
-/// Default sizes of the shared zones.
+/// The default sizes of the shared zones.
 pub mod zones {
     /// `wasm_shared_data`.
     pub const DATA: usize = 16 << 20;

@@ -1,7 +1,7 @@
-//! `tracing` to nginx's error log, and the one table of levels.
+//! Sends `tracing` events to nginx's error log, and maps the log levels.
 //!
-//! What the core says with `tracing` concerns the worker, so it goes to the cycle's log; what a request causes is written by the
-//! host to the request's own log.
+//! The library's own events concern the worker, so they go to the cycle's log. Lines that a request
+//! causes are written by `host`, to that request's log.
 
 use std::fmt::{self, Write};
 use std::sync::Once;
@@ -14,7 +14,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber, span};
 
-/// nginx's level for a message of a plugin.
+/// Returns nginx's level for a plugin's message.
 pub fn nginx_level(level: LogLevel) -> Level {
     match level {
         LogLevel::Critical => Level::Emerg,
@@ -25,7 +25,7 @@ pub fn nginx_level(level: LogLevel) -> Level {
     }
 }
 
-/// The lowest level a plugin's message is written at, given nginx's.
+/// Returns the lowest level at which a plugin's messages are written, given nginx's level.
 pub fn proxy_wasm_level(log_level: usize) -> LogLevel {
     match log_level {
         level if level >= Level::Debug as usize => LogLevel::Trace,
@@ -36,11 +36,11 @@ pub fn proxy_wasm_level(log_level: usize) -> LogLevel {
     }
 }
 
-/// Sends `tracing` to nginx's log, at the level that the log has now.
+/// Sends `tracing` to nginx's log. Each call also adopts the level that the log has now.
 pub fn init() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // Fails only if the process has a subscriber already, which then serves.
+        // Fails only if the process has a subscriber already, which then stays in use.
         let _ = tracing::subscriber::set_global_default(NginxLog);
     });
     tracing::callsite::rebuild_interest_cache();
@@ -50,7 +50,7 @@ struct NginxLog;
 
 impl Subscriber for NginxLog {
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        // Nobody reads spans.
+        // Spans are not logged, so they are switched off.
         if metadata.is_event() { Interest::sometimes() } else { Interest::never() }
     }
 
@@ -95,7 +95,7 @@ fn level_of(level: &tracing::Level) -> Level {
     }
 }
 
-/// The message of an event, then its fields.
+/// The text of an event: its message, then its fields.
 struct Line(String);
 
 impl Visit for Line {

@@ -1,16 +1,16 @@
-//! How often a line may be logged that each request can bring about.
+//! Limits how often a log line is written, for lines that any request can cause.
 
 use std::cell::Cell;
 use std::time::Instant;
 
 use super::limits::worker::LOG_INTERVAL;
 
-/// When the line was logged last.
+/// The time when the line was last logged.
 #[derive(Debug, Default)]
 pub struct LogLimit(Cell<Option<Instant>>);
 
 impl LogLimit {
-    /// Whether to log it now; if so, it counts as logged.
+    /// Whether to log the line now. If so, it counts as logged.
     pub fn is_due(&self) -> bool {
         let now = Instant::now();
         let due = self.0.get().is_none_or(|last| now - last >= LOG_INTERVAL);

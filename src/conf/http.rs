@@ -1,4 +1,4 @@
-//! What stands in `http`.
+//! The directives of `http`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,26 +11,26 @@ use super::{Policy, ZoneSettings};
 use crate::host_memory::HostMemory;
 use crate::limits;
 
-/// The directives of `http`, as they were said: `None` where nothing was.
+/// The directives of `http` as they were written; `None` for one that was not.
 #[derive(Default)]
 pub struct HttpConf {
-    /// `wasm_vm`, or any directive that implies it.
+    /// Whether `wasm_vm` is set, or any directive that implies it.
     pub enabled: bool,
-    /// `wasm_vm` itself, as APISIX writes it.
+    /// Whether `wasm_vm` itself is set, as APISIX writes it.
     pub wasm_vm: bool,
     /// `wasm_cache`.
     pub cache: CacheSetting,
     /// `wasm_compile_timeout`.
     pub compile_timeout: Option<Duration>,
-    /// `wasm_compile_memory`.
+    /// The limits and policies that are set in `http` for all plugins.
     pub compile_memory: Option<usize>,
     /// Limits and policy set in `http`.
     pub overrides: Overrides,
-    /// Every `wasm_plugin` line and every plugin of a `wasm_config` file.
+    /// Every `wasm_plugin` line, and every plugin of a `wasm_config` file.
     pub declared: Vec<Declared>,
-    /// Every `proxy_wasm` line: each is one PluginContext.
+    /// Every `proxy_wasm` line. Each one is a PluginContext.
     pub attachments: Vec<Attachment>,
-    /// What certificates of servers that plugins call are checked by.
+    /// How certificates of the servers that plugins call are checked.
     pub tls: TlsSettings,
     /// `wasm_call_response_limit`.
     pub response_limit: Option<usize>,
@@ -38,7 +38,7 @@ pub struct HttpConf {
     pub call_connections: Option<usize>,
     /// `wasm_worker_memory`.
     pub worker_memory: Option<usize>,
-    /// Sizes of the zones.
+    /// The sizes of the shared zones.
     pub zones: ZoneSettings,
 }
 
@@ -53,20 +53,20 @@ pub struct TlsSettings {
 /// `wasm_cache PATH|off`.
 #[derive(Default)]
 pub enum CacheSetting {
-    /// Not said: `wasm_cache` under nginx's prefix.
+    /// The directive is absent: the cache is `wasm_cache` under nginx's prefix.
     #[default]
     Default,
     /// No cache.
     Off,
-    /// That folder.
+    /// The cache is this folder.
     Path(PathBuf),
 }
 
-/// A declaration, and where it stands.
+/// A declared plugin, and the place of its declaration.
 pub struct Declared {
     pub plugin: PluginDeclaration,
     pub path: PathBuf,
-    /// The directive's name, for errors.
+    /// The name of the directive, for error messages.
     pub directive: &'static str,
     pub place: String,
 }
@@ -79,7 +79,7 @@ pub struct Attachment {
     pub place: String,
 }
 
-/// What stops nginx's start: the message, and where the cause stands.
+/// An error that stops nginx's start: the message, and the place of its cause.
 #[derive(Debug)]
 pub struct Fault {
     pub message: String,
@@ -87,17 +87,18 @@ pub struct Fault {
 }
 
 impl HttpConf {
-    /// Whether nothing here is of any use but for plugins that Lua loads: what APISIX writes.
+    /// Whether the configuration serves only plugins that Lua loads: `wasm_vm` alone, as APISIX
+    /// writes it.
     pub fn is_for_lua(&self) -> bool {
         self.wasm_vm && self.declared.is_empty() && self.attachments.is_empty()
     }
 
-    /// The options of plugins that say nothing else.
+    /// The options of plugins that set none of their own.
     pub fn options(&self) -> Options {
         self.overrides.over(&Options::default())
     }
 
-    /// What these options mean for the requests of a plugin.
+    /// Returns the policy that these options give for a plugin's requests.
     pub fn policy(&self, plugin: &str, options: &Options) -> Policy {
         let worker_limit = self.worker_memory.unwrap_or(limits::worker::MEMORY);
         Policy {
@@ -107,7 +108,7 @@ impl HttpConf {
         }
     }
 
-    /// What compiling a plugin may take.
+    /// The limits for compiling one plugin.
     pub fn compile_limits(&self) -> CompileLimits {
         let usual = CompileLimits::default();
         CompileLimits {
@@ -116,11 +117,11 @@ impl HttpConf {
         }
     }
 
-    /// Of each attachment, the index of its declaration.
+    /// Returns, for each attachment, the index of the plugin's declaration.
     ///
     /// # Errors
     ///
-    /// When a name is declared twice, or attached and not declared.
+    /// If a name is declared twice, or is attached but not declared.
     pub fn find_plugins(&self) -> Result<Vec<usize>, Fault> {
         for (index, declared) in self.declared.iter().enumerate() {
             let name = &declared.plugin.name;
@@ -144,13 +145,13 @@ impl HttpConf {
 }
 
 impl Declared {
-    /// What is wrong with the declaration, or with the plugin.
+    /// Makes the error for this declaration or its plugin.
     pub fn fault(&self, reason: &str) -> Fault {
         Fault { message: format!("\"{}\": {reason}", self.directive), place: self.place.clone() }
     }
 }
 
-/// The system's words alone, without Rust's `(os error 2)`.
+/// The system's error text alone, without the `(os error 2)` that Rust appends.
 pub fn io_reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()

@@ -1,4 +1,4 @@
-//! What stands in a location, and in `server` and `http` above it.
+//! The directives of a location, and of the `server` and `http` levels above it.
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -13,34 +13,35 @@ use crate::limits::request::PAUSE_TIMEOUT;
 /// The directives of a location.
 #[derive(Default)]
 pub struct LocConf {
-    /// `proxy_wasm off` at this level.
+    /// Whether `proxy_wasm off` stands at this level.
     pub off: bool,
-    /// Attachments written at this level.
+    /// The attachments that are written at this level, by index.
     pub own: Vec<usize>,
-    /// The lines that requests here meet, in the order they run.
+    /// All attachments of requests in this location, in the order in which they run.
     pub attachments: Vec<Attached>,
-    /// `wasm_request_body`, if it stands here or above.
+    /// `wasm_request_body`, if it is set here or above.
     pub request_body: Option<BodyMode>,
-    /// `wasm_response_body`, if it stands here or above.
+    /// `wasm_response_body`, if it is set here or above.
     pub response_body: Option<BodyMode>,
-    /// `wasm_pause_timeout` in milliseconds, if it stands here or above.
+    /// `wasm_pause_timeout` in milliseconds, if it is set here or above.
     pub pause_timeout: Option<u32>,
-    /// `slice` fetches responses in parts, and plugins may change them.
+    /// Whether `slice` fetches responses in parts here, and plugins may change their bodies.
     pub is_changed_in_parts: Cell<bool>,
 }
 
 /// When a plugin's body callback runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyMode {
-    /// Whenever there is a body: the spec.
+    /// Whenever there is a body, as the spec says.
     Always,
-    /// When the plugin asked by `wasm_process_req_body` or `wasm_process_resp_body`: APISIX's rule.
+    /// If the plugin asked for it by `wasm_process_req_body` or `wasm_process_resp_body`, as in
+    /// APISIX.
     Property,
     /// Never.
     Never,
 }
 
-/// A `proxy_wasm` line, with what a request needs to know of its plugin.
+/// A `proxy_wasm` line, with the facts that a request needs about its plugin.
 #[derive(Clone, Copy)]
 pub struct Attached {
     /// Index into [`HttpConf::attachments`](super::HttpConf::attachments).
@@ -48,37 +49,40 @@ pub struct Attached {
     pub phase: Phase,
     pub policy: Policy,
     pub priority: i64,
-    /// Lines of `http` and `server` run before those of locations.
+    /// Whether the line stands in a location. Lines of `http` and `server` run before those of
+    /// locations.
     pub in_location: bool,
 }
 
-/// What the operator decided about a plugin that concerns its requests, not its VM.
+/// What the operator set for the requests of a plugin, as opposed to its VM.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
     /// What happens to a request whose plugin failed.
     pub failure: FailurePolicy,
-    /// Bytes of a body that may wait for the plugin.
+    /// How many bytes of a body may wait for the plugin.
     pub body_buffer_size: usize,
-    /// What a worker may keep for it.
+    /// How many bytes a worker may keep for the plugin.
     pub memory: HostMemory,
 }
 
 impl LocConf {
-    /// Of the location that the request is in.
+    /// Returns the configuration of the request's current location.
     #[inline]
     pub fn of<'a>(request: Request) -> &'a Self {
         // SAFETY: `create_loc_conf` made one for every location; they live as long as the cycle, which outlives its requests.
         unsafe { &*request.loc_conf(main_module()) }
     }
 
-    /// Adds what stands at this level to what the level above has. `lines` are all of `proxy_wasm`.
+    /// Merges the level above into this one. `lines` are all `proxy_wasm` lines of the
+    /// configuration.
     pub fn merge(&mut self, above: &Self, lines: &[Attached]) {
         self.request_body = self.request_body.or(above.request_body);
         self.response_body = self.response_body.or(above.response_body);
         self.pause_timeout = self.pause_timeout.or(above.pause_timeout);
         if !self.off {
             self.attachments.extend_from_slice(&above.attachments);
-            // `http` has nothing above it and is never merged itself.
+            // nginx never merges `http` itself, which has no level above. Its own lines are added
+            // here.
             if above.attachments.is_empty() {
                 self.attachments.extend(above.own.iter().map(|&index| lines[index]));
             }
@@ -87,12 +91,12 @@ impl LocConf {
         self.attachments.sort_by_key(|line| (line.in_location, Reverse(line.priority)));
     }
 
-    /// When `proxy_on_request_body` runs.
+    /// When `proxy_on_request_body` runs in this location.
     pub fn request_body(&self) -> BodyMode {
         self.request_body.unwrap_or(BodyMode::Always)
     }
 
-    /// When `proxy_on_response_body` runs.
+    /// When `proxy_on_response_body` runs in this location.
     pub fn response_body(&self) -> BodyMode {
         self.response_body.unwrap_or(BodyMode::Always)
     }

@@ -1,4 +1,4 @@
-//! How large the shared zones are: `wasm_shared_data`, `wasm_shared_queue`, `wasm_metrics_zone`.
+//! The sizes of the shared zones: `wasm_shared_data`, `wasm_shared_queue`, `wasm_metrics_zone`.
 
 use ngx_bindings::shm;
 use proxy_wasm_host::config::units::parse_size;
@@ -6,11 +6,11 @@ use proxy_wasm_host::shared::Eviction;
 
 use crate::limits::zones;
 
-/// `wasm_shared_data`, `wasm_shared_queue`, `wasm_metrics_zone`.
+/// What `wasm_shared_data`, `wasm_shared_queue` and `wasm_metrics_zone` set.
 #[derive(Default)]
 pub struct ZoneSettings {
     data: Option<usize>,
-    /// What happens when the shared data is full.
+    /// Whether items are evicted when the zone of the shared data is full.
     pub eviction: Eviction,
     queues: Option<usize>,
     metrics: Option<usize>,
@@ -39,17 +39,17 @@ impl ZoneSettings {
         set_size(&mut self.metrics, size)
     }
 
-    /// Bytes for shared data.
+    /// The size of the zone for shared data, in bytes.
     pub fn data(&self) -> usize {
         self.data.unwrap_or(zones::DATA)
     }
 
-    /// Bytes for queues.
+    /// The size of the zone for queues, in bytes.
     pub fn queues(&self) -> usize {
         self.queues.unwrap_or(zones::QUEUES)
     }
 
-    /// Bytes for metrics.
+    /// The size of the zone for metrics, in bytes.
     pub fn metrics(&self) -> usize {
         self.metrics.unwrap_or(zones::METRICS)
     }
