@@ -1,8 +1,9 @@
-//! The HttpContexts of one request, and what their callbacks leave to be done once the guest has returned.
+//! The state of one request: its HttpContexts, and what their callbacks left to do once the guest
+//! has returned.
 //!
-//! One [`RequestContext`] stands for the request the client sent, through internal redirects and error pages. It lives as
-//! long as the request's pool. Host functions reach it while a callback runs, so everything in it is changed through shared
-//! references.
+//! A [`RequestContext`] belongs to the request that the client sent, and stays the same through
+//! internal redirects and error pages. It lives as long as the request's pool. Host functions reach
+//! it while a callback runs, so all its fields are changed through shared references.
 
 mod allowance;
 mod answer;
@@ -47,73 +48,78 @@ use super::guard::guard;
 use super::identity::main_module;
 use super::lazy_box::LazyBox;
 
-/// What a request's plugins want of nginx, after some callbacks of theirs ran.
+/// What nginx is to do with a request after callbacks of its plugins.
 #[derive(Debug)]
 pub enum Verdict {
-    /// Go on.
+    /// Continue with the next step.
     Continue,
-    /// Wait: something will call back.
+    /// Wait until a plugin resumes the request or response.
     Pause,
-    /// Answer in the upstream's place.
+    /// Send this answer instead of the upstream's response.
     Answer(Box<Answer>),
-    /// A plugin failed, and its policy closes the request.
+    /// Close the request: a plugin failed, and its `wasm_failure` is `closed`.
     Fail,
-    /// Close the client's connection, without an answer.
+    /// Close the client's connection without an answer.
     Close,
 }
 
-/// The HttpContexts of one request.
+/// The state of one request.
 pub struct RequestContext {
     request: Request,
-    /// Where its contexts are.
+    /// The HttpContexts of the request.
     pub slots: Slots,
-    /// What any plugin exports that nginx drives: none is asked further for what none has.
+    /// All callbacks that the plugins driven by nginx export. A callback that is not among them is
+    /// skipped for the whole request.
     callbacks: Cell<CallbackSet>,
-    /// What a callback wants sent, until nginx is told.
+    /// The answer that a callback wants sent, until nginx sends it.
     answer: RefCell<Option<Box<Answer>>>,
-    /// A plugin closed the stream.
+    /// Whether a plugin closed the stream.
     closed: Cell<bool>,
-    /// A callback of the request runs; what it leaves to be done is looked at when it has returned.
+    /// Whether a callback of the request runs. What it leaves to do is done when it has returned.
     running: Cell<bool>,
-    /// The request's body, for as long as plugins may see it.
+    /// The request's body, while plugins may see it.
     pub request_body: RefCell<Option<Body>>,
-    /// A changed body, while Lua copies it.
+    /// The bytes of a changed body, while Lua copies them.
     pub for_lua: LazyBox<RefCell<Vec<u8>>>,
-    /// nginx has read the request's body.
+    /// Whether nginx has read the request's body.
     pub body_read: Cell<bool>,
-    /// The thread of Lua's that waits for a plugin.
+    /// The Lua thread that waits for a plugin of this request.
     pub lua_thread: LuaThread,
-    /// Whether the client's own method is HEAD, if a plugin has changed the method.
+    /// Whether the client's own method is HEAD. Set only if a plugin has changed the method.
     client_asks_head: Cell<Option<bool>>,
-    /// What holds the request, or the response.
+    /// Who holds the request or the response.
     pub pause: Pause,
-    /// What its plugins may still have kept for it.
+    /// How many bytes the plugins have used up of what may be kept for this request.
     pub allowance: Allowance,
     /// How far the response has come.
     pub response: Response,
     handle: RequestHandle,
-    /// Goes on with the response: what drives it stands above.
+    /// Continues the response. It is a function of `native`, which stands above this room.
     wake_response: WakeResponse,
 }
 
-/// Goes on with a response that the plugins of some slots resumed, or one held too long. The request may be gone after.
+/// Continues a response that the plugins of the slots `resumed` let go, or that was held too long.
+/// The request may be gone afterwards.
 pub type WakeResponse = fn(&RequestContext, resumed: &[usize], timed_out: bool);
 
 impl RequestContext {
-    /// False if no plugin has met the request: what a request without plugins is asked, so no more than a look.
+    /// Answers false if no plugin has seen the request. Every request without plugins asks this, so
+    /// it is one cheap check.
     #[inline]
     pub fn may_be_of(request: Request) -> bool {
-        // What destroys the context is in the pool, even where nginx has forgotten it.
+        // The cleanup that destroys the context stays in the pool even if nginx has cleared the
+        // module's context.
         request.pool().has_on_destroy()
     }
 
-    /// The context of a request, if any plugin has met it.
+    /// Returns the context of a request, if any plugin has seen the request.
     #[inline]
     pub fn of<'a>(request: Request) -> Option<&'a Self> {
         Self::known(request).or_else(|| if request.may_have_lost_contexts() { Self::find_again(request) } else { None })
     }
 
-    /// As [`Self::of`] in the log phase: a context that is not found there would end when nginx has taken the request apart.
+    /// As [`Self::of`], for the log phase. A context that is not found there would end later, when
+    /// nginx has taken the request apart.
     pub fn of_ended<'a>(request: Request) -> Option<&'a Self> {
         Self::known(request).or_else(|| Self::find_again(request))
     }
@@ -126,7 +132,7 @@ impl RequestContext {
 
     #[cold]
     fn find_again<'a>(request: Request) -> Option<&'a Self> {
-        // In the pool are those of subrequests, too.
+        // The pool also has the contexts of subrequests.
         // SAFETY: what `create` registered with `destroy` is a `RequestContext`.
         let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
         let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();
@@ -137,7 +143,7 @@ impl RequestContext {
         }
     }
 
-    /// The context of a request, made if there is none yet.
+    /// Returns the context of a request, and makes it if there is none yet.
     #[inline]
     pub fn of_or_new<'a>(request: Request, wake_response: WakeResponse) -> Result<&'a Self, AllocError> {
         match Self::of(request) {
@@ -180,18 +186,19 @@ impl RequestContext {
         }
     }
 
-    /// The request itself.
+    /// nginx's request.
     #[inline]
     pub fn request(&self) -> Request {
         self.request
     }
 
-    /// The way here, for what may outlive the request.
+    /// Returns a handle to this context, for code that may outlive the request.
     pub fn handle(&self) -> RequestHandle {
         self.handle
     }
 
-    /// Makes an HttpContext and answers its slot, or what the plugin's failure means for the request.
+    /// Makes an HttpContext. Returns its slot, or the verdict that the plugin's failure means for
+    /// the request.
     pub fn open(
         &self,
         source: Source,
@@ -205,7 +212,8 @@ impl RequestContext {
         }
     }
 
-    /// Makes an HttpContext and runs `proxy_on_request_headers` of it: answers its slot, and what to do.
+    /// Makes an HttpContext and runs its `proxy_on_request_headers`. Returns its slot and the
+    /// verdict.
     pub fn receive(
         &self,
         source: Source,
@@ -260,7 +268,7 @@ impl RequestContext {
         })
     }
 
-    /// The plugin of a slot failed: its context ends.
+    /// Ends the context of a slot whose plugin failed.
     #[cold]
     fn without(&self, slot: &Slot, failure: &Failure) -> Verdict {
         let verdict = self.failed(slot.plugin_context(), failure, slot.policy);
@@ -268,7 +276,7 @@ impl RequestContext {
         verdict
     }
 
-    /// A callback has returned: what its plugin wants.
+    /// Returns the verdict after a callback that has returned.
     #[inline]
     fn returned(&self, action: Action) -> Verdict {
         if self.closed.get() {
@@ -281,7 +289,7 @@ impl RequestContext {
         }
     }
 
-    /// Runs a callback of one slot outside the request's phases: the outcome of a call.
+    /// Runs a callback of one slot outside the request's phases, such as the response to a call.
     pub fn call_back(&self, slot: usize, callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<(), Failure>) {
         let Some(slot) = self.slots.get(slot) else { return };
         match self.run(slot, callback) {
@@ -297,23 +305,23 @@ impl RequestContext {
         self.after_callback();
     }
 
-    /// Whether any plugin exports a callback, of those that nginx drives.
+    /// Whether any plugin that nginx drives exports a callback.
     #[inline]
     pub fn any_has(&self, callback: Callback) -> bool {
         self.callbacks.get().contains(callback)
     }
 
-    /// What a plugin wants sent; the first answer stands.
+    /// Sets the answer that a plugin wants sent. The first answer stays.
     pub fn set_answer(&self, answer: Box<Answer>) {
         self.answer.borrow_mut().get_or_insert(answer);
     }
 
-    /// Closes the stream, once the guest has returned.
+    /// Closes the stream as soon as the guest has returned.
     pub fn close(&self) {
         self.closed.set(true);
     }
 
-    /// Whether one of its own callbacks runs.
+    /// Whether a callback of this request runs.
     pub fn is_running(&self) -> bool {
         self.running.get()
     }
@@ -323,20 +331,20 @@ impl RequestContext {
         self.closed.get()
     }
 
-    /// The answer that [`Self::set_answer`] left.
+    /// Takes the answer that [`Self::set_answer`] set.
     #[inline]
     pub fn take_answer(&self) -> Option<Box<Answer>> {
-        // Nearly always there is none.
+        // A check before the write: nearly always there is none.
         if self.has_answer() { self.answer.take() } else { None }
     }
 
-    /// Whether [`Self::set_answer`] left one.
+    /// Whether [`Self::set_answer`] set an answer.
     #[inline]
     pub fn has_answer(&self) -> bool {
         self.answer.borrow().is_some()
     }
 
-    /// `proxy_on_done`, `proxy_on_log`, `proxy_on_delete` of every context.
+    /// Runs `proxy_on_done`, `proxy_on_log` and `proxy_on_delete` of every context.
     #[inline]
     pub fn finish(&self) {
         if self.handle.leave() {
@@ -353,7 +361,8 @@ impl RequestContext {
     }
 }
 
-/// The last word on a request whose log phase did not run.
+/// Ends and drops the context when the pool goes. The callbacks of the end run here if the log
+/// phase did not run.
 extern "C" fn destroy(data: *mut c_void) {
     guard((), || {
         // SAFETY: `create` registered it with this data; nginx runs a cleanup once.

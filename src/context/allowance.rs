@@ -1,7 +1,8 @@
-//! How much plugins may have the host keep for one request.
+//! Limits the bytes that plugins may have the host keep for one request.
 //!
-//! What becomes a field or a variable is copied into the request's pool, which gives nothing back before the request ends. A plugin
-//! that sets them in a loop would fill the machine's memory within its deadline.
+//! A field or variable that a plugin sets is copied into the request's pool, which frees nothing
+//! before the request ends. A plugin that sets them in a loop would fill the machine's memory
+//! within its deadline.
 
 use std::cell::{Cell, RefCell};
 
@@ -14,21 +15,22 @@ use crate::host_memory::{Held, HostMemory};
 use crate::lazy_box::LazyBox;
 use crate::limits::request::{ENTRY, SET, UNCOUNTED};
 
-/// What the plugins of a request have used up.
+/// The bytes that the plugins of one request have used up.
 #[derive(Debug, Default)]
 pub struct Allowance {
-    /// Bytes of names and values.
+    /// Bytes of names and values that plugins set.
     set: Cell<usize>,
-    /// Bytes that variables took of the pool when they were read.
+    /// Bytes of the pool that nginx used to evaluate variables for plugins.
     read: Cell<usize>,
     held: LazyBox<RefCell<Vec<Held>>>,
 }
 
 impl Allowance {
-    /// Takes what a name and a value need.
+    /// Takes the bytes for a name and a value that a plugin sets.
     ///
     /// # Errors
-    /// `InternalFailure` when too little is left; the first time with a line in the request's log.
+    /// `InternalFailure` if too little is left. The first time, a line in the request's log says
+    /// so.
     pub fn take(&self, request: Request, memory: HostMemory, name: &[u8], value: &[u8]) -> Result {
         let used = self.set.get();
         let needed = used.saturating_add(name.len() + value.len() + ENTRY);
@@ -45,10 +47,11 @@ impl Allowance {
         Err(Status::InternalFailure)
     }
 
-    /// Takes what a variable took of the pool, whose value has so many bytes.
+    /// Takes the bytes of the pool that nginx used to evaluate a variable. `value` is the length of
+    /// its value.
     ///
     /// # Errors
-    /// `InternalFailure` when too much is kept for the plugin.
+    /// `InternalFailure` if the worker keeps too many bytes for the plugin already.
     pub fn take_read(&self, memory: HostMemory, value: usize) -> Result {
         let used = self.read.get();
         let needed = used.saturating_add(value + ENTRY);
@@ -57,10 +60,10 @@ impl Allowance {
         Ok(())
     }
 
-    /// Counts bytes that are kept for as long as the request.
+    /// Counts bytes for the plugin until the request ends.
     ///
     /// # Errors
-    /// `InternalFailure` when too much is kept for the plugin.
+    /// `InternalFailure` if the worker keeps too many bytes for the plugin already.
     pub fn hold(&self, memory: HostMemory, bytes: usize) -> Result {
         let mut held = self.held.make().borrow_mut();
         match held.iter_mut().find(|held| held.is_of(memory)) {

@@ -1,20 +1,20 @@
-//! An answer in the upstream's place.
+//! An answer that is sent instead of the upstream's response.
 
 use proxy_wasm_host::pairs::PairsBuf;
 
-/// A checked answer, to be sent when the guest has returned.
+/// A checked answer, which is sent when the guest has returned.
 #[derive(Debug)]
 pub struct Answer {
-    /// HTTP status code.
+    /// The HTTP status code.
     pub status: u32,
-    /// Fields to add.
+    /// The fields to add.
     pub headers: PairsBuf,
-    /// May be empty.
+    /// The body, which may be empty.
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// A plain text, of the host's own.
+    /// Makes an answer of the host's own, with a body of plain text.
     pub fn text(status: u32, body: &[u8]) -> Self {
         Self { status, headers: PairsBuf::default(), body: body.to_vec() }
     }

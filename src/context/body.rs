@@ -1,4 +1,5 @@
-//! A body, or a piece of one, as a callback sees it: nginx's buffers until the plugin changes them.
+//! A body, or a piece of one, as a callback sees it. Its bytes stay in nginx's buffers until a
+//! plugin changes them.
 
 use std::io;
 use std::ops::Range;
@@ -11,33 +12,34 @@ use crate::host_memory::{Held, HostMemory};
 
 /// A body on its way through the plugins of a request.
 pub struct Body {
-    /// The buffers of nginx that the body, or its end, came in; empty for a copy.
+    /// The buffers of nginx in which the body, or its end, came. Empty if the body is a copy.
     source: Chain,
     data: Data,
     changed: bool,
-    /// Of a copy, what is counted for the plugin that had it made.
+    /// Counts a copy for the plugin that caused it.
     held: Option<Held>,
 }
 
 enum Data {
-    /// Where nginx has it, in memory or in a file: nothing is copied that no plugin asks for.
+    /// The bytes are where nginx has them, in memory or in a file. They are copied only if a plugin
+    /// needs a copy.
     Chain,
-    /// What a plugin made of it, or a copy of what waits.
+    /// The bytes are a copy, or what a plugin replaced the body with.
     Bytes(Vec<u8>),
 }
 
 impl Body {
-    /// A body that nginx holds; the chain outlives this.
+    /// Makes a body of nginx's buffers. The chain must outlive it.
     pub fn of(chain: Chain) -> Self {
         Self { source: chain, data: Data::Chain, changed: false, held: None }
     }
 
-    /// A copy of a body, or what came in place of one.
+    /// Makes a body of copied or replaced bytes.
     pub fn copied(bytes: Vec<u8>, changed: bool) -> Self {
         Self { source: Chain::EMPTY, data: Data::Bytes(bytes), changed, held: None }
     }
 
-    /// Its length in bytes.
+    /// The length in bytes.
     pub fn size(&self) -> usize {
         match &self.data {
             Data::Chain => self.source.size(),
@@ -45,16 +47,16 @@ impl Body {
         }
     }
 
-    /// Whether a plugin changed it.
+    /// Whether a plugin changed the body.
     pub fn is_changed(&self) -> bool {
         self.changed
     }
 
-    /// Fills `into` from `start`; the range lies inside the body.
+    /// Fills `into` with the bytes from `start` on. The range must lie inside the body.
     ///
     /// # Errors
     ///
-    /// When the file that nginx keeps it in cannot be read.
+    /// If the temporary file that nginx keeps the body in cannot be read.
     pub fn read(&self, start: usize, into: &mut [u8]) -> io::Result<()> {
         match &self.data {
             Data::Chain => self.source.read(start, into),
@@ -66,12 +68,12 @@ impl Body {
         }
     }
 
-    /// Its length in bytes, were a range of it replaced by so many bytes.
+    /// The length in bytes that the body would have if `value` bytes replaced `range`.
     pub fn size_with(&self, range: &Range<usize>, value: usize) -> usize {
         self.size() - range.len() + value
     }
 
-    /// Counts so many bytes, which the body is about to have here, for a plugin.
+    /// Counts, for a plugin, the bytes that the body is about to have here.
     ///
     /// # Errors
     ///
@@ -83,7 +85,7 @@ impl Body {
         }
     }
 
-    /// Replaces a range, which lies inside the body.
+    /// Replaces a range, which must lie inside the body.
     ///
     /// # Errors
     ///
@@ -98,7 +100,7 @@ impl Body {
         Ok(())
     }
 
-    /// The body after `held`, which came before it.
+    /// Joins two bodies: `held`, which came first, then this one.
     ///
     /// # Errors
     ///
@@ -113,7 +115,7 @@ impl Body {
         Ok(held)
     }
 
-    /// Copies the body out of nginx's buffers, if it is still there.
+    /// Copies the body out of nginx's buffers, unless it is a copy already.
     ///
     /// # Errors
     ///
@@ -130,7 +132,7 @@ impl Body {
         }
     }
 
-    /// Copies what nginx still has of the body, and lets nginx use its buffers again.
+    /// Copies the body if needed, and gives nginx its buffers back.
     ///
     /// # Errors
     ///
@@ -141,17 +143,17 @@ impl Body {
         Ok(())
     }
 
-    /// Whether nginx's filters can take the body from where it is.
+    /// Whether nginx's filters can use the body where it is.
     pub fn suits_filters_of(&self, request: Request) -> bool {
         matches!(self.data, Data::Bytes(_)) || self.source.suits_filters_of(request)
     }
 
-    /// Lets nginx use its buffers again, for a body of which nothing more is asked.
+    /// Gives nginx its buffers back. The body is not used any more.
     pub fn drop_source(self) {
         self.source.consume();
     }
 
-    /// What is to be sent: bytes of our own, or nginx's buffers as they came.
+    /// Returns what is to be sent: our bytes, or nginx's buffers as they came.
     pub fn into_owned_or_chain(self) -> Result<Vec<u8>, Chain> {
         match self.data {
             Data::Bytes(bytes) => {
@@ -162,7 +164,7 @@ impl Body {
         }
     }
 
-    /// The copy, or what the plugin made of it; `None` if nginx still has it as it was.
+    /// Returns the copy or the replacement; `None` if the bytes are still where nginx has them.
     pub fn into_bytes(self) -> Option<Vec<u8>> {
         match self.data {
             Data::Chain => None,

@@ -1,4 +1,4 @@
-//! What the failure of a plugin means for the request, by the plugin's policy.
+//! Decides what a plugin's failure means for the request, by the plugin's `wasm_failure`.
 
 use ngx_bindings::log::Level;
 use proxy_wasm_host::abi::StreamType;
@@ -9,10 +9,11 @@ use super::{Answer, NginxHost, RequestContext, Slot, Verdict};
 use crate::conf::Policy;
 
 impl RequestContext {
-    /// A callback failed, or a context could not be made.
+    /// Logs the failure of a callback, or of making a context, and returns the verdict.
     #[cold]
     pub(super) fn failed(&self, plugin: &PluginContext<NginxHost>, failure: &Failure, policy: Policy) -> Verdict {
-        // What ended an instance was said when it did, once; what follows from it for other requests is no news.
+        // The failure that ended an instance was logged as an error once. Failures of other
+        // requests that follow from it are logged at info.
         let level = if plugin.vm().is_news(failure) { Level::Error } else { Level::Info };
         self.request().log().print(level, format_args!("plugin \"{}\" failed: {failure}", plugin.plugin().name()));
         match policy.failure {
@@ -21,14 +22,15 @@ impl RequestContext {
         }
     }
 
-    /// The instance of a slot's plugin failed. In a callback of this slot, that callback's failure is what counts for the request.
+    /// Handles the failure of the instance of a slot's plugin. If a callback of this slot runs,
+    /// that callback's own failure decides about the request.
     pub fn instance_gone(&self, slot: &Slot) {
         if slot.is_idle() {
             self.fail_waiting(slot);
         }
     }
 
-    /// The plugin of a slot failed while the request or the response waited for it.
+    /// Handles the failure of a slot's plugin while the request or the response waited for it.
     pub(super) fn fail_waiting(&self, slot: &Slot) {
         let index = slot.index();
         let is_held = self.pause.request_holder() == Some(index) || self.response.is_held_by(index);
@@ -46,7 +48,7 @@ impl RequestContext {
     }
 }
 
-/// What the client gets; where the header is sent, it is cut off.
+/// The answer that the client gets. If the header is sent already, the client is cut off instead.
 pub(super) fn page() -> Answer {
     Answer::text(503, b"")
 }

@@ -1,38 +1,40 @@
 //! What Lua keeps of a response's body for the plugins that paused on it.
 //!
-//! Lua's body filter cannot wait, but it can hold back what it was passed, the end too. What a plugin keeps goes on with the next
-//! piece, after the plugin has seen both. When the plugin lets go of it before there is one, an empty piece is pushed through the
-//! filters: Lua then calls for every plugin again, with nothing new but what was let go of.
+//! Lua's body filter cannot wait, but it can keep back the bytes that it got, even the end of the
+//! body. A plugin's kept bytes are passed on with the next piece, after the plugin has seen both.
+//! If the plugin resumes before there is a next piece, an empty piece is pushed through the
+//! filters. Lua then calls every plugin again; the only new bytes are those that were kept.
 
 use std::cell::RefCell;
 
 use crate::host_memory::Held;
 use crate::lazy_box::LazyBox;
 
-/// By slot: what it keeps.
+/// What each slot's plugin keeps.
 #[derive(Default)]
 pub struct HeldByLua(LazyBox<RefCell<Vec<(usize, Piece)>>>);
 
-/// What a plugin keeps, or where it stands when it keeps nothing.
+/// The bytes that one plugin keeps, and how it stands to the body.
 #[derive(Default)]
 pub struct Piece {
     pub bytes: Vec<u8>,
     pub hold: Hold,
-    /// Counts the bytes.
+    /// Counts the bytes for the plugin.
     pub held: Option<Held>,
 }
 
 /// How a plugin stands to the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hold {
-    /// It is to see what comes next.
+    /// The plugin has not seen the end, and keeps these bytes.
     #[default]
     Until,
-    /// As above, but what it keeps goes before that.
+    /// The plugin has not seen the end. It resumed, so these bytes are passed on before the next
+    /// piece.
     LetGo,
-    /// It has seen all of the body, and keeps the end.
+    /// The plugin has seen the end, and keeps it with these bytes.
     End,
-    /// It has seen all, and let go.
+    /// The plugin has seen the end, and has resumed.
     Done,
 }
 
@@ -45,7 +47,7 @@ impl HeldByLua {
         position.map(|position| kept.swap_remove(position).1).unwrap_or_default()
     }
 
-    /// Keeps a piece for the plugin of a slot, which has none.
+    /// Keeps a piece for the plugin of a slot, which must keep none yet.
     pub fn put(&self, slot: usize, piece: Piece) {
         self.0.make().borrow_mut().push((slot, piece));
     }
@@ -55,13 +57,15 @@ impl HeldByLua {
         self.0.get().is_some_and(|kept| kept.borrow().iter().any(|(keeper, piece)| *keeper == slot && piece.keeps()))
     }
 
-    /// The slot whose plugin keeps the end of the body from the client, and with it the request alive.
+    /// Returns the slot whose plugin keeps the end of the body from the client, and so keeps the
+    /// request alive.
     pub fn holder(&self) -> Option<usize> {
         let kept = self.0.get()?.borrow();
         kept.iter().find(|(_, piece)| piece.hold == Hold::End).map(|(slot, _)| *slot)
     }
 
-    /// The plugin of a slot lets go. Answers whether the end of the body is to go on, too; `None` if it kept nothing.
+    /// Resumes the plugin of a slot. Answers whether the end of the body is passed on, too; `None`
+    /// if the plugin kept nothing.
     pub fn let_go(&self, slot: usize) -> Option<bool> {
         let mut kept = self.0.get()?.borrow_mut();
         let (_, piece) = kept.iter_mut().find(|(keeper, piece)| *keeper == slot && piece.keeps())?;

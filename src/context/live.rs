@@ -1,9 +1,12 @@
-//! The requests that plugins have met and that are not over, and the way to one from what may outlive it.
+//! The requests that plugins have seen and that are not over, and handles to them that may outlive
+//! them.
 //!
-//! nginx lets go of requests without a word when a worker is told to terminate at once; their contexts are ended all the same.
+//! If a worker is told to terminate at once, nginx drops its requests without running the log
+//! phase; [`finish_all`] ends their contexts all the same.
 //!
-//! The memory of a context is used by one request after the other, and never freed: in the request's pool it would often be what
-//! no longer fits nginx's first block, and a block costs more than all else that is allocated for a request.
+//! The memory of a context is reused by the next request and never freed. In the request's pool a
+//! context would often not fit the first block, and a second block costs more than everything else
+//! that is allocated for a request.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::mem::{self, ManuallyDrop, MaybeUninit};
@@ -12,7 +15,8 @@ use std::ptr::NonNull;
 use super::RequestContext;
 
 thread_local! {
-    /// Not dropped at the end of the process: what Lua's garbage collector ends may come later.
+    /// Never dropped: Lua's garbage collector may end contexts later than this process drops its
+    /// statics.
     static PLACES: ManuallyDrop<Places> =
         const { ManuallyDrop::new(Places { all: RefCell::new(Vec::new()), free: RefCell::new(Vec::new()) }) };
 }
@@ -22,15 +26,15 @@ struct Places {
     free: RefCell<Vec<&'static Place>>,
 }
 
-/// Room for the context of one request at a time.
+/// Memory for the context of one request at a time.
 #[derive(Debug)]
 struct Place {
-    /// Odd while a request lives here, and a new one for each.
+    /// Odd while a request uses the memory; each request has a new number.
     serial: Cell<u64>,
     ctx: UnsafeCell<MaybeUninit<RequestContext>>,
 }
 
-/// The way to a request from what may outlive it.
+/// A handle to a request, for code that may outlive it.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestHandle {
     place: &'static Place,
@@ -38,20 +42,21 @@ pub struct RequestHandle {
 }
 
 impl RequestHandle {
-    /// The request, if its contexts have not finished.
+    /// Returns the request's context, unless its HttpContexts have finished.
     #[inline]
     pub fn get(&self) -> Option<&RequestContext> {
         // SAFETY: whoever entered made a context here, and that is there until it leaves.
         (self.place.serial.get() == self.serial).then(|| unsafe { self.room().as_ref() })
     }
 
-    /// Where the context is, or is to be made.
+    /// The memory where the context is, or will be made.
     #[inline]
     pub fn room(&self) -> NonNull<RequestContext> {
         NonNull::from(&self.place.ctx).cast()
     }
 
-    /// The request's contexts are about to finish. False if they were before.
+    /// Marks the request as ended, because its HttpContexts are about to finish. Answers false if
+    /// it was marked before.
     pub fn leave(&self) -> bool {
         let lives = self.place.serial.get() == self.serial;
         if lives {
@@ -60,17 +65,18 @@ impl RequestHandle {
         lives
     }
 
-    /// Lets another request have the room.
+    /// Frees the memory for another request.
     ///
     /// # Safety
     ///
-    /// The request has left, and nothing uses its context any more.
+    /// [`Self::leave`] has been called, and nothing uses the context any more.
     pub unsafe fn give_back(self) {
         PLACES.with(|places| places.free.borrow_mut().push(self.place));
     }
 }
 
-/// Takes a request in, until [`RequestHandle::leave`]: its context is to be made at once.
+/// Takes memory for a request's context, until [`RequestHandle::leave`]. The caller must make the
+/// context at once.
 pub fn enter() -> RequestHandle {
     let place = PLACES.with(|places| places.free.borrow_mut().pop()).unwrap_or_else(new_place);
     let serial = place.serial.get() + 1;
@@ -85,9 +91,9 @@ fn new_place() -> &'static Place {
     place
 }
 
-/// Ends the contexts of every request: the worker exits.
+/// Ends the contexts of every request. Called when the worker exits.
 pub fn finish_all() {
-    // Not borrowed while callbacks run.
+    // Cloned, so that nothing is borrowed while callbacks run.
     let all = PLACES.with(|places| places.all.borrow().clone());
     for place in all {
         let handle = RequestHandle { place, serial: place.serial.get() };
@@ -95,7 +101,7 @@ pub fn finish_all() {
             && let Some(ctx) = handle.get()
         {
             ctx.finish();
-            // What they are contexts of can then end, too.
+            // The slots are dropped, so that their PluginContexts can end, too.
             // SAFETY: the context is there, and no callback of it runs when nginx exits.
             let slots = mem::take(unsafe { &mut handle.room().as_mut().slots });
             drop(slots);

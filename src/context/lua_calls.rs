@@ -1,6 +1,8 @@
-//! The HTTP calls of a request that Lua makes, as [`crate::lua`] is told of them and tells what came of them.
+//! The HTTP calls of a request that Lua makes. [`crate::lua`] takes them from here, and brings
+//! their outcomes back.
 //!
-//! Such a call is a task as any other, and what ends it is the same; only its response comes from elsewhere.
+//! Such a call is a task like any other, and is cancelled in the same way. Only its response comes
+//! from Lua.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,38 +18,40 @@ use crate::connections::Place;
 use crate::lazy_box::LazyBox;
 use crate::task::{OnQuit, timeout};
 
-/// The calls of one request that Lua makes. It holds none of them: they end with their tasks.
+/// The calls of one request that Lua makes. They are weak references: the calls end with their
+/// tasks.
 #[derive(Default)]
 pub struct LuaCalls {
-    /// The slot whose plugin Lua's thread waits for, or is about to.
+    /// The slot whose plugin Lua's thread waits for, or will wait for.
     slot: Cell<Option<usize>>,
     work: LazyBox<Work>,
 }
 
-/// What there is to do for Lua, and what it does.
+/// The calls that Lua is to make, and those that it makes now.
 #[derive(Default)]
 struct Work {
-    /// Lua has not asked for these yet.
+    /// Calls that Lua has not asked for yet.
     queued: RefCell<VecDeque<Weak<LuaCall>>>,
-    /// These it makes: few, and none in most requests.
+    /// Calls that Lua makes now. They are few, and most requests have none.
     under_way: RefCell<Vec<Weak<LuaCall>>>,
-    /// What Lua reads a description from, until it asks for the next.
+    /// The description that Lua reads of a call, until it asks for the next.
     described: RefCell<Option<Description>>,
 }
 
 impl LuaCalls {
-    /// From now on Lua makes the calls of that slot's plugin.
+    /// From now on Lua makes the calls of this slot's plugin.
     pub fn serve(&self, slot: usize) {
         self.slot.set(Some(slot));
     }
 
-    /// Lua's thread goes on, and looks for no more calls.
+    /// Lua's thread continues, and makes no further calls.
     pub fn stop(&self) {
         self.slot.set(None);
     }
 
-    /// Has Lua make a call; `None` if it will not, or cannot: `resty.http` sends no trailers, knows no `upstream` blocks, and
-    /// speaks no TLS over a socket in the file system.
+    /// Queues a call for Lua. Returns `None` if Lua does not serve this plugin now, or cannot make
+    /// the call: `resty.http` sends no trailers, does not know `upstream` blocks, and does not
+    /// speak TLS over a socket in the file system.
     pub fn queue(&self, slot: usize, id: u32, call: &Rc<Outgoing>, client: &Client) -> Option<Rc<LuaCall>> {
         let can_be_made = match call.target {
             Target::Upstream(_) => false,
@@ -57,7 +61,8 @@ impl LuaCalls {
         if self.slot.get() != Some(slot) || !can_be_made || call.has_trailers() {
             return None;
         }
-        // Lua's thread does not wait for a connection to become free; the worker's own client does.
+        // Lua's thread does not wait for a free connection. If there is none, the worker's own
+        // client makes the call and waits.
         let places = client.try_places(call.memory())?;
         let call = Rc::clone(call);
         let call = Rc::new(LuaCall {
@@ -71,26 +76,26 @@ impl LuaCalls {
         Some(call)
     }
 
-    /// The next call that Lua is to make.
+    /// Returns the next call that Lua is to make.
     pub fn next(&self) -> Option<Rc<LuaCall>> {
         let work = self.work.get()?;
-        // Some may have been cancelled.
+        // Calls that were cancelled meanwhile are skipped.
         let call = std::iter::from_fn(|| work.queued.borrow_mut().pop_front()).find_map(|call| call.upgrade())?;
         work.under_way.borrow_mut().push(Rc::downgrade(&call));
         Some(call)
     }
 
-    /// Keeps what Lua reads of a call, until the next.
+    /// Keeps the description that Lua reads of a call, until the next one.
     pub fn keep_description(&self, description: Description) {
         self.work.make().described.replace(Some(description));
     }
 
-    /// What came of a call that Lua makes; nothing is told of one that was cancelled.
+    /// Reports the outcome of a call that Lua made. Nothing happens if the call was cancelled.
     pub fn reply(&self, id: u32, reply: impl FnOnce(&Outgoing) -> Reply) {
         let Some(work) = self.work.get() else { return };
         let call = {
             let mut under_way = work.under_way.borrow_mut();
-            // One that was cancelled is gone from the moment on.
+            // Calls that were cancelled are removed here.
             under_way.retain(|call| call.strong_count() > 0);
             let position = under_way.iter().position(|call| call.upgrade().is_some_and(|call| call.id == id));
             position.and_then(|position| under_way.swap_remove(position).upgrade())
@@ -110,21 +115,21 @@ pub struct LuaCall {
     pub call: Rc<Outgoing>,
     reply: Cell<Option<Reply>>,
     waker: Cell<Option<Waker>>,
-    /// Until it is declined.
+    /// The call's places among the connections. They are given back if Lua declines the call.
     places: Cell<Option<(Place, Place)>>,
 }
 
-/// What Lua says of a call.
+/// What Lua reports of a call.
 pub enum Reply {
     Response(HttpCallResponse),
-    /// In the words of `resty.http`.
+    /// The call failed; the text is `resty.http`'s.
     Failed(String),
-    /// There is no `resty.http`.
+    /// Lua has no `resty.http`, so the worker's client is to make the call.
     Declined,
 }
 
 impl LuaCall {
-    /// What comes of it, within the call's timeout; made by `client`, if Lua declines.
+    /// Waits for Lua's report, within the call's timeout. If Lua declines, `client` makes the call.
     pub async fn response(&self, client: &Client, resolver: Option<Resolver>) -> Result<HttpCallResponse, CallError> {
         let reply = poll_fn(|cx| match self.reply.take() {
             Some(reply) => Poll::Ready(reply),
@@ -145,17 +150,17 @@ impl LuaCall {
     }
 }
 
-/// What Lua is told of a call, where it does not lie in the call itself.
+/// A description of a call for Lua: the parts that the call itself does not have in Lua's form.
 pub struct Description {
     pub call: Rc<LuaCall>,
     pub host: String,
     pub port: u16,
-    /// A line each, as `name:value`.
+    /// The fields, each in one line as `name:value`.
     pub fields: Vec<u8>,
 }
 
 impl Description {
-    /// `None` where the target has no host.
+    /// Describes a call. Returns `None` if the target has no host.
     pub fn new(call: Rc<LuaCall>) -> Option<Self> {
         let (host, port) = call.call.target.host_and_port(call.call.default_port())?;
         let mut fields = Vec::new();

@@ -1,32 +1,33 @@
-//! The thread of Lua's that waits for a plugin of a request.
+//! The Lua thread that waits for a plugin of a request.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 
 use super::lua_calls::LuaCalls;
 
-/// `ngx_http_lua_ffi_sema_post`, which Lua passes: the Lua module may be linked in or loaded, so we do not link to it.
+/// `ngx_http_lua_ffi_sema_post`. Lua passes its address, because the Lua module may be linked in or
+/// loaded, so this library cannot link to it.
 pub type Post = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
 
-/// Which thread of Lua's waits, and for what.
+/// Which Lua thread waits, and for what.
 #[derive(Default)]
 pub struct LuaThread {
-    /// The semaphore it waits on.
+    /// The semaphore that the thread waits on.
     semaphore: Cell<Option<(*mut c_void, Post)>>,
-    /// It waits, or waited, for calls.
+    /// Whether the thread waits, or waited last, for calls.
     pub for_calls: Cell<bool>,
     pub timed_out: Cell<bool>,
-    /// What the thread is to do meanwhile.
+    /// The calls that the thread is to make while it waits.
     pub calls: LuaCalls,
 }
 
 impl LuaThread {
-    /// From now on the thread waits on a semaphore of Lua's.
+    /// From now on the thread waits on this semaphore of Lua's.
     pub fn wait_on(&self, semaphore: *mut c_void, post: Post) {
         self.semaphore.set(Some((semaphore, post)));
     }
 
-    /// Lets the thread look at what happened; false if there is none.
+    /// Wakes the thread, which then looks at what happened. Answers false if no thread waits.
     pub fn wake(&self, timed_out: bool) -> bool {
         let Some((semaphore, post)) = self.semaphore.take() else {
             return false;
@@ -42,7 +43,7 @@ impl LuaThread {
         self.semaphore.get().is_some()
     }
 
-    /// No thread will be woken any more.
+    /// Forgets the thread: it will not be woken any more.
     pub fn forget(&self) {
         self.semaphore.set(None);
         self.calls.stop();

@@ -1,5 +1,5 @@
-//! The request's method, when a plugin has changed it: upstream sees the new one, but whether a body
-//! follows the response's header is for the client's own to say, as with nginx's `proxy_method`.
+//! The request's method, if a plugin has changed it. Upstream sees the new method, but the client's
+//! own method decides whether a body follows the response's header, as with nginx's `proxy_method`.
 
 use ngx_bindings::Request;
 use ngx_bindings::pool::AllocError;
@@ -15,12 +15,13 @@ impl RequestContext {
         request.set_method(name)
     }
 
-    /// Whether the response has a body for the client.
+    /// Whether the client expects a body in the response.
     pub fn expects_body(&self) -> bool {
         self.as_client_asked(Request::expects_body)
     }
 
-    /// An upstream that was asked for a header alone tells the length of a body that does not come.
+    /// Removes the length if the upstream was asked with HEAD: it describes a body that does not
+    /// come.
     pub fn forget_length_of_missing_body(&self) {
         let request = self.request();
         if self.client_asks_head.get() == Some(false) && request.is_head() && request.has_upstream() {
@@ -28,7 +29,8 @@ impl RequestContext {
         }
     }
 
-    /// Runs what has to know what the client awaits: for it, the request is HEAD if it was.
+    /// Runs code that must know what the client expects. While it runs, the request is HEAD only if
+    /// the client asked with HEAD.
     pub fn as_client_asked<R>(&self, run: impl FnOnce(Request) -> R) -> R {
         match self.client_asks_head.get() {
             Some(head) => self.request().with_head(head, run),

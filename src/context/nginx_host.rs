@@ -1,4 +1,5 @@
-//! What the traits of [`proxy_wasm_host::host`] are implemented on: an instance of a plugin in this worker, and one of its streams.
+//! The two types that implement the traits of [`proxy_wasm_host::host`]: an instance of a plugin in
+//! this worker, and one stream of a request. The implementations are in `host`.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
@@ -17,29 +18,30 @@ use crate::shared::Shared;
 use crate::shared::counters::Counters;
 use crate::task::Task;
 
-/// What an instance of a VM of this worker can call, and what it has under way: that ends with the instance.
+/// The host side of one instance of a VM: what the guest can call, and what the instance has under
+/// way. All of it ends with the instance.
 pub struct NginxHost {
     pub client: Rc<Client>,
     pub plugin_contexts: Rc<PluginContexts>,
-    /// Calls made in no request.
+    /// Calls that were made outside requests.
     pub calls: Calls,
-    /// By id of PluginContext.
+    /// Ticks by id of the PluginContext.
     pub ticks: HashMap<u32, Ticks>,
     pub plugin: String,
-    /// What calls made in no request may have kept.
+    /// How many bytes may be kept for calls made outside requests.
     pub memory: HostMemory,
     pub shared: Rc<Shared>,
     pub counters: Counters,
-    /// When the running callback began, if it is one to be timed.
+    /// When the running callback began, if the callback is timed.
     pub begin: Option<Instant>,
-    /// The instance came up.
+    /// Whether the instance has started.
     pub is_up: bool,
-    /// A callback did not return, so the instance goes.
+    /// Whether a callback did not return. The instance is then dropped.
     pub has_failed: bool,
 }
 
 impl NginxHost {
-    /// The host of an instance that is about to be made.
+    /// Makes the host of an instance that is about to start.
     pub fn new(
         client: Rc<Client>,
         plugin_contexts: Rc<PluginContexts>,
@@ -64,33 +66,34 @@ impl NginxHost {
     }
 }
 
-/// What calls a PluginContext again and again, until it is dropped.
+/// The tick of a PluginContext. Dropping it stops the tick.
 pub struct Ticks {
-    /// In milliseconds.
+    /// The period in milliseconds.
     pub period: u32,
     _task: Task,
 }
 
 impl Ticks {
-    /// A task that calls it every `period` milliseconds.
+    /// Keeps the task that calls the PluginContext every `period` milliseconds.
     pub fn new(period: u32, task: Task) -> Self {
         Self { period, _task: task }
     }
 }
 
-/// One HttpContext's way to its request: a slot of the request's [`RequestContext`].
+/// The stream of one HttpContext: a slot of the request's [`RequestContext`].
 #[derive(Debug)]
 pub struct RequestStream {
     handle: RequestHandle,
     slot: NonNull<Slot>,
-    /// Calls made for the request: they end with it. There are none until the first is made.
+    /// The calls made for the request, which end with it. The list is made with the first call.
     calls: OnceCell<Calls>,
-    /// What the plugin has made of the request's host.
+    /// What the plugin has written into the request's host.
     pub host_written: RefCell<Option<Written>>,
 }
 
 impl RequestStream {
-    /// The stream of a slot; it is used until the slot's HttpContext has finished, which the request's end waits for.
+    /// Makes the stream of a slot. It is used until the slot's HttpContext has finished, and the
+    /// request does not end before.
     pub fn new(ctx: &RequestContext, slot: &Slot) -> Self {
         Self {
             handle: ctx.handle(),
@@ -105,12 +108,12 @@ impl RequestStream {
         unsafe { self.handle.room().as_ref() }
     }
 
-    /// The way back to the request, from what may outlive it.
+    /// Returns a handle to the request, for code that may outlive it.
     pub fn handle(&self) -> RequestHandle {
         self.handle
     }
 
-    /// Which of the request's HttpContexts this is.
+    /// The slot of this stream's HttpContext.
     pub fn slot(&self) -> &Slot {
         // SAFETY: as above; slots stay where they are in the context.
         unsafe { self.slot.as_ref() }
@@ -129,7 +132,7 @@ impl RequestStream {
         self.ctx().request()
     }
 
-    /// Before a name and a value are set, which the request's pool then keeps.
+    /// Asks whether a name and a value may be set. The request's pool then keeps them.
     pub fn allow(&self, name: &[u8], value: &[u8]) -> Result {
         self.ctx().allowance.take(self.request(), self.slot().memory(), name, value)
     }

@@ -1,6 +1,8 @@
-//! Waiting: a plugin holds the request or the response until it resumes it, answers, or takes too long.
+//! Pausing: a plugin holds the request or the response until it resumes, answers, or exceeds
+//! `wasm_pause_timeout`.
 //!
-//! What resumes comes from a host function, while a guest runs; so nginx goes on only from an event of its loop.
+//! A plugin resumes in a host function, while a guest runs. So nginx continues only from an event
+//! of its own loop, never from there.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -16,23 +18,23 @@ use crate::conf::LocConf;
 use crate::guard::guard;
 use crate::lazy_box::LazyBox;
 
-/// Where a request stands in the phases, as far as plugins hold it there.
+/// Whether a plugin holds the request in its phase.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Hold {
-    /// Nobody does: the phases run, or something of nginx's is under way.
+    /// No plugin holds it: the phases run, or nginx does something else with the request.
     #[default]
     Free,
-    /// The plugin of this slot does.
+    /// The plugin of this slot holds it.
     Held(usize),
-    /// It let go; the event takes the request on.
+    /// The plugin resumed it. The event continues the request.
     Released,
 }
 
-/// What holds a request.
+/// What plugins hold of one request, and the event that continues it.
 #[derive(Default)]
 pub struct Pause {
     request: Cell<Hold>,
-    /// Slots whose plugins resumed the response, to be looked at by the event.
+    /// Slots whose plugins resumed the response. The event handles them.
     response: LazyBox<RefCell<Vec<usize>>>,
     event: RefCell<Option<Box<Event>>>,
 }
@@ -43,7 +45,7 @@ impl Pause {
         matches!(self.request.get(), Hold::Held(_))
     }
 
-    /// The slot that holds the request.
+    /// Returns the slot whose plugin holds the request.
     pub fn request_holder(&self) -> Option<usize> {
         match self.request.get() {
             Hold::Held(slot) => Some(slot),
@@ -51,20 +53,20 @@ impl Pause {
         }
     }
 
-    /// Nobody waits any more: no time runs.
+    /// Stops the pause timeout: nothing is held any more.
     pub fn stop_clock(&self) {
         if let Some(event) = self.event.borrow_mut().as_mut() {
             event.cancel_timer();
         }
     }
 
-    /// The request is held no longer.
+    /// Releases the request, and stops the pause timeout.
     pub fn release_request(&self) {
         self.request.set(Hold::Free);
         self.stop_clock();
     }
 
-    /// Nothing will come any more.
+    /// Drops the event: the request is over.
     pub fn forget(&self) {
         self.request.set(Hold::Free);
         *self.event.borrow_mut() = None;
@@ -79,28 +81,32 @@ impl RequestContext {
         self.request().watch_client();
     }
 
-    /// As [`Self::pause_request`], for a thread of Lua's that waits: the Lua module looks after the client.
+    /// As [`Self::pause_request`], for a Lua thread that waits. The Lua module itself watches the
+    /// client's connection.
     pub fn hold_for_lua(&self, slot: usize) {
         self.pause.request.set(Hold::Held(slot));
         self.with_event(|event| event.set_timer(LocConf::of(self.request()).pause_timeout()));
     }
 
-    /// Starts, anew for each piece of the body, the time that a plugin may hold the response.
+    /// Starts the pause timeout for the response. Each piece of the body starts it anew.
     pub fn pause_response(&self) {
         self.with_event(|event| {
             event.set_timer(LocConf::of(self.request()).pause_timeout());
-            // nginx starts the client's time when the filters have returned.
+            // nginx starts the client's send timeout when the filters have returned; the event
+            // stops it.
             event.post();
         });
     }
 
-    /// As [`Self::pause_response`], while the source of the response is what the plugin waits for: that has a time of its own.
+    /// As [`Self::pause_response`], if the plugin waits for more of the response: the upstream has
+    /// a timeout of its own.
     pub fn wait_for_source(&self) {
         self.pause.stop_clock();
         self.wake_soon();
     }
 
-    /// `proxy_continue_stream` by the plugin of `slot`; without effect unless it holds that stream.
+    /// Handles `proxy_continue_stream` by the plugin of `slot`. It does nothing unless that plugin
+    /// holds that stream.
     pub fn resume(&self, slot: usize, stream: StreamType) {
         match stream {
             StreamType::HttpRequest if self.pause.request.get() == Hold::Held(slot) => {
@@ -117,8 +123,9 @@ impl RequestContext {
         self.with_event(Event::post);
     }
 
-    /// An answer or an end that came from elsewhere (a call's response, a tick, another request) is looked at by the event; what a
-    /// callback of a phase leaves, the phase looks at. A thread of Lua's looks after every call.
+    /// Posts the event if a callback from elsewhere (a call's response, a tick, another request)
+    /// left an answer or a close. The phase handles what its own callbacks leave. A Lua thread is
+    /// woken after every call.
     pub fn after_callback(&self) {
         let due =
             || self.has_answer() || self.is_closed() || self.lua_thread.any() || self.response.waits_behind_holder();
@@ -127,12 +134,13 @@ impl RequestContext {
         }
     }
 
-    /// Does what is due as soon as nginx's loop comes round: ends the response, or what upstream still sends of it.
+    /// Posts the event, which ends the response, or drops what upstream still sends of it.
     pub fn wake_soon(&self) {
         self.with_event(Event::post);
     }
 
-    /// The response goes on when nginx's loop comes round: others have their turn before.
+    /// Continues the response in the next turn of nginx's loop, so that other requests have their
+    /// turn before.
     pub fn go_on_next_turn(&self) {
         self.response.goes_on();
         self.with_event(Event::post);
@@ -146,7 +154,7 @@ impl RequestContext {
         }));
     }
 
-    /// Does what is due, from nginx's loop. The request may be gone after.
+    /// Handles the event, from nginx's loop. The request may be gone afterwards.
     fn wake(&self) {
         let timed_out = self.pause.event.borrow_mut().as_mut().is_some_and(|event| event.take_timed_out());
         if self.request().is_closed() {
@@ -166,7 +174,8 @@ impl RequestContext {
                 let resumed = self.pause.response.get().map(RefCell::take).unwrap_or_default();
                 return (self.wake_response)(self, &resumed, timed_out);
             }
-            // nginx is not in a phase of ours: an answer waits until it comes to one, or to the response.
+            // nginx is not in a phase of this module. An answer waits until the request comes to
+            // such a phase, or to the response.
             Hold::Free if self.is_closed() => return self.request().cut_off(),
             Hold::Free => return,
             Hold::Held(_) if timed_out => {

@@ -1,4 +1,4 @@
-//! How far a response has come on its way through the plugins, and what of it waits where.
+//! How far a response has come on its way through the plugins, and which parts of it wait where.
 
 mod validators;
 mod waiting;
@@ -18,11 +18,12 @@ use super::slots::Slot;
 use super::unsent::Unsent;
 use crate::lazy_box::LazyBox;
 
-/// A piece of the body, and what came with it.
+/// A piece of the body, with nginx's marks: the end, or a flush.
 pub struct Piece {
     pub body: Body,
     pub marks: Marks,
-    /// All plugins have seen the body; what holds it is one that has seen the trailers.
+    /// Whether all plugins have seen the body, and the plugin that holds the piece has seen the
+    /// trailers.
     pub with_trailers: bool,
 }
 
@@ -36,58 +37,61 @@ impl From<Chain> for Piece {
 #[derive(Default)]
 pub struct Response {
     pub stage: Cell<Stage>,
-    /// What `proxy_on_response_body` may see now.
+    /// The piece that `proxy_on_response_body` may see now.
     pub body: RefCell<Option<Body>>,
-    /// What upstream sent and no plugin has seen yet.
+    /// The bytes from upstream that no plugin has seen yet.
     pub waiting: Waiting,
-    /// More of it is handed out when nginx's loop comes round.
+    /// Whether more of the waiting bytes is handed out in the next turn of nginx's loop.
     pub goes_on: Cell<bool>,
-    /// The request that brought the latest bytes of the body: a subrequest where `slice` fetches the body in parts.
+    /// The request that brought the latest bytes of the body. It is a subrequest if `slice` fetches
+    /// the body in parts.
     pub latest: Cell<Option<Request>>,
-    /// The end of the body has come to the plugins.
+    /// Whether the plugins have seen the end of the body.
     pub end_seen: Cell<bool>,
-    /// A body that is complete, but for nginx's word.
+    /// A body that has come completely, except for the buffer that marks its end.
     pub whole: LazyBox<RefCell<Option<Piece>>>,
-    /// What went through the plugins while the header waits for the rest of the body.
+    /// The pieces that have passed the plugins while the header waits for the rest of the body.
     pub passed: Cell<Chain>,
-    /// By slot: what it holds of the body.
+    /// The piece that each slot's plugin holds.
     pub held: LazyBox<RefCell<Vec<(usize, Piece)>>>,
     /// What Lua keeps of the body for plugins.
     pub kept: HeldByLua,
-    /// What plugins made of the body and nginx has not sent yet.
+    /// The bytes that plugins made and nginx has not sent yet.
     pub unsent: LazyBox<Unsent>,
-    /// An upstream makes the response.
+    /// Whether an upstream makes the response.
     pub from_upstream: Cell<bool>,
-    /// A plugin changed the body.
+    /// Whether a plugin changed the body.
     pub changed: Cell<bool>,
-    /// What the header says of the body.
+    /// The header fields that describe the body.
     pub validators: Validators,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stage {
-    /// nginx has no header yet.
+    /// nginx has no response header yet.
     #[default]
     Upstream,
-    /// The plugin of this slot holds the header, and with it everything behind.
+    /// The plugin of this slot holds the header, and with it the whole response.
     HeaderHeld(usize),
     /// The plugins have seen the header; it waits for the body.
     HeaderWaits,
-    /// The header is sent, the body goes through the plugins.
+    /// The header is sent; the body passes the plugins.
     Body,
-    /// The end of the body is sent: what comes now, a filter before ours or after adds.
+    /// The end of the body is sent. Anything that comes now was added by another filter.
     Ended,
     /// The header is sent, and no plugin sees the body; but trailers may come with its end.
     Trailers,
-    /// Nothing concerns the plugins any more.
+    /// The plugins have nothing to do with the rest of the response.
     Passing,
-    /// A plugin answered in Lua's header filter: the answer's body goes in place of the first piece that comes.
+    /// A plugin answered in Lua's header filter: the answer's body replaces the first piece that
+    /// comes.
     Answering,
-    /// It has gone, and no plugin is shown it; what upstream still sends is dropped.
+    /// The answer's body is sent. No plugin sees it, and the rest that upstream sends is dropped.
     Answered,
-    /// What upstream still sends is dropped: a plugin answered, or the response is only a header.
+    /// The rest that upstream sends is dropped, because a plugin answered or the response is only a
+    /// header.
     Dropping,
-    /// nginx's page of this status is to take the place of the response, whose source is over.
+    /// nginx's page of this status is to replace the response, whose source has ended.
     Failed(ngx_int_t),
     /// The client is to be cut off.
     Cut,
@@ -102,12 +106,13 @@ impl Response {
             || self.kept.is_kept_by(slot)
     }
 
-    /// Whether nginx has come to the response.
+    /// Whether the response has begun.
     pub fn has_begun(&self) -> bool {
         self.stage.get() != Stage::Upstream
     }
 
-    /// Lua has come to the response. Our filter, before Lua's, has seen nothing of it if no plugin had met the request by then.
+    /// Marks the response as begun when Lua's filter sees it. This module's filter runs before
+    /// Lua's, and ignores the response if no plugin had met the request by then.
     pub fn begin_in_lua(&self) {
         if !self.has_begun() {
             self.stage.set(Stage::Passing);
@@ -119,17 +124,18 @@ impl Response {
         self.stage.get() == Stage::Cut
     }
 
-    /// Whether a plugin answered, or failed, in Lua's header filter: the body is the answer's, of the length that the header says.
+    /// Whether a plugin answered, or failed, in Lua's header filter. The body is then the answer's,
+    /// with the length that the header says.
     pub fn is_answered_in_lua(&self) -> bool {
         matches!(self.stage.get(), Stage::Answering | Stage::Answered)
     }
 
-    /// More of what waits is to be handed out from the event.
+    /// Marks that the event is to hand out more of the waiting bytes.
     pub fn goes_on(&self) {
         self.goes_on.set(true);
     }
 
-    /// The slot whose plugin holds something.
+    /// Returns the slot whose plugin holds something.
     pub fn holder(&self) -> Option<usize> {
         match self.stage.get() {
             Stage::HeaderHeld(slot) => Some(slot),
@@ -141,12 +147,13 @@ impl Response {
         self.held.get()?.borrow().first().map(|(slot, _)| *slot)
     }
 
-    /// Forgets what of the plugins' making nginx has sent; answers how many bytes it has not.
+    /// Forgets the plugins' bytes that nginx has sent. Returns how many bytes it has not.
     pub fn collect_unsent(&self) -> usize {
         self.unsent.get().map_or(0, Unsent::collect)
     }
 
-    /// Whether a plugin that waits for a call holds as much as it may: the call's response will let it go on.
+    /// Whether a plugin that waits for a call holds as many bytes as it may. It continues when the
+    /// call's response comes.
     pub fn lacks_room(&self, ctx: &RequestContext, size: usize) -> bool {
         let is_full = |(slot, piece): &(usize, Piece)| {
             let full = |slot: &Slot| piece.body.size() + size > slot.body_buffer_size() && slot.calls_pending();
@@ -155,19 +162,19 @@ impl Response {
         self.held.get().is_some_and(|held| held.borrow().iter().any(is_full))
     }
 
-    /// Whether something waits behind what a plugin holds.
+    /// Whether bytes wait behind a piece that a plugin holds.
     pub fn waits_behind_holder(&self) -> bool {
         !self.waiting.is_empty() && self.piece_holder().is_some()
     }
 
-    /// What the plugin of a slot holds.
+    /// Takes the piece that the plugin of a slot holds.
     pub fn take_held(&self, slot: usize) -> Option<Piece> {
         let mut held = self.held.get()?.borrow_mut();
         let position = held.iter().position(|(holder, _)| *holder == slot)?;
         Some(held.swap_remove(position).1)
     }
 
-    /// Whether all of the body has come from whoever makes it, as far as is known here.
+    /// Whether the source has sent the whole body, as far as is known here.
     pub fn source_is_over(&self) -> bool {
         let ends = |held: &RefCell<Vec<(usize, Piece)>>| held.borrow().iter().any(|(_, piece)| piece.marks.last);
         self.waiting.chain().marks().last || self.held.get().is_some_and(ends)

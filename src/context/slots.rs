@@ -1,7 +1,8 @@
-//! Where a request has its HttpContexts: a slot for each plugin context that it met, in that order.
+//! The HttpContexts of a request: one slot for each PluginContext that the request met, in that
+//! order.
 //!
-//! A slot stays where it is, and what changes of it does so through shared references: host functions look at the slots while a
-//! callback runs in one of them.
+//! A slot never moves, and is changed through shared references, because host functions read the
+//! slots while a callback runs in one of them.
 
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
@@ -15,24 +16,25 @@ use crate::calls::PendingCalls;
 use crate::conf::{BodyMode, Policy};
 use crate::host_memory::HostMemory;
 
-/// Slots that cost a request no allocation: a global rule or two and what a route has.
+/// Slots that cost a request no allocation: enough for one or two global rules and the plugins of a
+/// route.
 const ROW: usize = 4;
 
-/// Where a context of the request comes from.
+/// The origin of a context of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A `proxy_wasm` line, by its index.
     Directive(usize),
-    /// A plugin context of Lua's, by its address.
+    /// A PluginContext of Lua's, by its address.
     Lua(usize),
 }
 
-/// Which of a request's two bodies.
+/// One of a request's two bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyOf {
-    /// What the client sends.
+    /// The body that the client sends.
     Request,
-    /// What it gets.
+    /// The body that the client gets.
     Response,
 }
 
@@ -40,13 +42,13 @@ pub enum BodyOf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Readiness {
     Idle,
-    /// A callback of it runs; the first makes the context.
+    /// A callback of it runs. The first one makes the context.
     Busy,
-    /// The plugin failed, and the request goes on without it; or the request is over.
+    /// The plugin failed, and the request continues without it; or the request is over.
     Gone,
 }
 
-/// One HttpContext of a request, and what the request knows of its plugin.
+/// One HttpContext of a request, with the facts that the request needs about its plugin.
 pub struct Slot {
     index: usize,
     source: Source,
@@ -54,28 +56,28 @@ pub struct Slot {
     calls: OnceCell<PendingCalls>,
     http: HttpContext<NginxHost>,
     readiness: Cell<Readiness>,
-    /// `proxy_on_request_body` has run.
+    /// Whether `proxy_on_request_body` has run.
     request_body_seen: Cell<bool>,
-    /// The plugin set APISIX's property that asks for the request's body.
+    /// Whether the plugin set APISIX's property that asks for the request's body.
     wants_request_body: Cell<bool>,
-    /// As above, for the response's.
+    /// Whether the plugin set APISIX's property that asks for the response's body.
     wants_response_body: Cell<bool>,
 }
 
 impl Slot {
-    /// Where it stands among the request's slots.
+    /// The slot's index among the request's slots.
     #[inline]
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// Whether Lua drives it.
+    /// Whether Lua calls the callbacks of this slot.
     #[inline]
     pub fn is_driven_by_lua(&self) -> bool {
         matches!(self.source, Source::Lua(_))
     }
 
-    /// What its context is of.
+    /// The PluginContext that the slot's HttpContext belongs to.
     #[inline]
     pub fn plugin_context(&self) -> &PluginContext<NginxHost> {
         self.http.plugin_context()
@@ -91,7 +93,8 @@ impl Slot {
         self.plugin().name()
     }
 
-    /// Runs what makes its context, and maybe a callback of it. If it fails, the slot is not called any more.
+    /// Runs code that makes the context, perhaps with a first callback. After a failure the slot is
+    /// not called any more.
     #[inline]
     pub(super) fn begin<R>(
         &self,
@@ -102,7 +105,7 @@ impl Slot {
         result
     }
 
-    /// As [`Self::begin`], a callback; nothing if the context cannot be called.
+    /// As [`Self::begin`], for a later callback. Returns `None` if the context cannot be called.
     #[inline]
     pub(super) fn run<R>(
         &self,
@@ -115,27 +118,27 @@ impl Slot {
         Some(self.begin(callback))
     }
 
-    /// Ends the context, unless a callback of it runs: it then ends with the request.
+    /// Ends the context. If a callback of it runs, the context ends with the request instead.
     #[inline]
     pub(super) fn finish(&self) {
-        // From now on, because callbacks of the end look at the slot.
+        // Set before the callbacks of the end, because they look at the slot.
         if self.readiness.get() != Readiness::Busy {
             self.readiness.set(Readiness::Gone);
             self.http.finish();
         }
     }
 
-    /// What the plugin may have this worker keep.
+    /// How many bytes the worker may keep for the plugin.
     pub fn memory(&self) -> HostMemory {
         self.policy.memory
     }
 
-    /// How much of a body may wait for the plugin, or be what it made of it.
+    /// How many bytes of a body may wait for the plugin, or be made by it.
     pub fn body_buffer_size(&self) -> usize {
         self.policy.body_buffer_size
     }
 
-    /// Whether its context can be called: neither failed, nor in a callback.
+    /// Whether the context can be called: it has not failed, and none of its callbacks runs.
     #[inline]
     pub fn is_idle(&self) -> bool {
         self.readiness.get() == Readiness::Idle
@@ -146,18 +149,18 @@ impl Slot {
         !self.is_idle() && self.policy.failure == FailurePolicy::Closed
     }
 
-    /// Whether the plugin exports a callback that can be called.
+    /// Whether the plugin exports a callback, and the context can be called.
     #[inline]
     pub fn has(&self, callback: Callback) -> bool {
         self.plugin().has(callback) && self.is_idle()
     }
 
-    /// Whether the plugin has the means to change a body.
+    /// Whether the plugin imports a function that can change a body.
     pub fn may_change_body(&self) -> bool {
         self.plugin().may_change_bodies() && self.is_idle()
     }
 
-    /// Whether it is to see the request's body and has not seen it yet.
+    /// Whether the plugin is to see the request's body, and has not seen it yet.
     pub fn wants_request_body(&self, request: Request, mode: BodyMode) -> bool {
         !self.request_body_seen.get()
             && self.has(Callback::OnRequestBody)
@@ -168,12 +171,12 @@ impl Slot {
             }
     }
 
-    /// From now on it has seen the request's body.
+    /// Marks that the plugin has seen the request's body.
     pub fn see_request_body(&self) {
         self.request_body_seen.set(true);
     }
 
-    /// Whether it is to see the response's body.
+    /// Whether the plugin is to see the response's body.
     pub fn wants_response_body(&self, mode: BodyMode) -> bool {
         self.has(Callback::OnResponseBody)
             && match mode {
@@ -183,7 +186,7 @@ impl Slot {
             }
     }
 
-    /// What the plugin said by APISIX's properties.
+    /// Notes what the plugin asked for by APISIX's properties.
     pub fn ask_for_body(&self, body: BodyOf, wanted: bool) {
         match body {
             BodyOf::Request => self.wants_request_body.set(wanted),
@@ -191,13 +194,13 @@ impl Slot {
         }
     }
 
-    /// The plugin makes its first call.
+    /// Sets the list of the plugin's calls. Called with the plugin's first call.
     pub fn set_calls(&self, calls: PendingCalls) {
-        // There is a first one once.
+        // It is called once, so it cannot fail.
         let _ = self.calls.set(calls);
     }
 
-    /// Whether the plugin waits for calls it made.
+    /// Whether calls that the plugin made are under way.
     pub fn calls_pending(&self) -> bool {
         self.calls.get().is_some_and(PendingCalls::any)
     }
@@ -210,7 +213,7 @@ pub struct Slots {
     len: Cell<usize>,
 }
 
-/// Slots side by side, taken from the left, and where they go on.
+/// A fixed number of slots, filled from the left, and the next row.
 #[derive(Default)]
 struct Row {
     slots: [OnceCell<Slot>; ROW],
@@ -218,7 +221,7 @@ struct Row {
 }
 
 impl Slots {
-    /// Adds a slot that has no context yet.
+    /// Adds a slot. Its context is not made yet.
     pub fn push(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: Policy) -> &Slot {
         let index = self.len.replace(self.len.get() + 1);
         let mut row = &self.first;
@@ -238,24 +241,24 @@ impl Slots {
         })
     }
 
-    /// How many there are.
+    /// The number of slots.
     pub fn len(&self) -> usize {
         self.len.get()
     }
 
-    /// Whether there is none yet.
+    /// Whether there is no slot yet.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len.get() == 0
     }
 
-    /// All of them, in their order.
+    /// All slots in order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {
         self.starting_at(0)
     }
 
-    /// Those from an index on.
+    /// The slots from an index on.
     #[inline]
     pub fn starting_at(&self, first: usize) -> impl Iterator<Item = &Slot> {
         Iter { row: self.row(first), position: first % ROW }
@@ -267,7 +270,7 @@ impl Slots {
         self.row(index)?.slots[index % ROW].get()
     }
 
-    /// The row that an index stands in.
+    /// The row that an index lies in.
     #[inline]
     fn row(&self, index: usize) -> Option<&Row> {
         let mut row = &self.first;
@@ -277,13 +280,13 @@ impl Slots {
         Some(row)
     }
 
-    /// As [`Self::find`], of a slot that is mostly at an index.
+    /// As [`Self::find`], for a slot that is usually at this index.
     #[inline]
     pub fn find_near(&self, index: usize, source: Source) -> Option<&Slot> {
         self.get(index).filter(|slot| slot.source == source).or_else(|| self.find(source))
     }
 
-    /// The slot of a source.
+    /// Returns the slot of a source.
     #[inline]
     pub fn find(&self, source: Source) -> Option<&Slot> {
         self.iter().find(|slot| slot.source == source)

@@ -1,4 +1,4 @@
-//! What plugins made of a response's body, until the client has it.
+//! The bytes that plugins made of a response's body, until the client has them.
 
 use std::cell::RefCell;
 
@@ -6,19 +6,19 @@ use ngx_bindings::Request;
 use ngx_bindings::chain::{Chain, Marks, OwnedBuf};
 use ngx_bindings::pool::AllocError;
 
-/// Buffers of our own that nginx's filters have, or had.
+/// Buffers of this module that nginx's filters use, or used.
 #[derive(Default)]
 pub struct Unsent {
     waiting: RefCell<Vec<OwnedBuf>>,
-    /// Sent, to be filled again: a response that never ends would else fill its pool.
+    /// Buffers that were sent, for reuse. Without it an endless response would fill its pool.
     spare: RefCell<Vec<OwnedBuf>>,
 }
 
 impl Unsent {
-    /// A chain of these bytes; they stay until they are sent.
+    /// Makes a chain of these bytes, which are kept until they are sent.
     pub fn add(&self, request: Request, bytes: Vec<u8>, marks: Marks) -> Result<Chain, AllocError> {
         if bytes.is_empty() {
-            // Nothing says when nginx has passed an empty buffer on, so it is never filled again.
+            // Nothing shows when nginx has passed on an empty buffer, so it is never reused.
             return Ok(OwnedBuf::new(request.pool())?.fill(bytes, marks));
         }
         let spare = self.spare.borrow_mut().pop();
@@ -28,7 +28,7 @@ impl Unsent {
         Ok(chain)
     }
 
-    /// Forgets what nginx has sent; answers how many bytes it has not.
+    /// Forgets the buffers that nginx has sent. Returns how many bytes it has not.
     pub fn collect(&self) -> usize {
         let (mut waiting, mut spare) = (self.waiting.borrow_mut(), self.spare.borrow_mut());
         spare.extend(waiting.extract_if(.., |buf| buf.unsent() == 0).map(|mut buf| {

@@ -1,6 +1,7 @@
-//! Header fields that hold for a body as it came, and not for one that plugins changed.
+//! Header fields that describe a body as it came, and are wrong for one that plugins changed.
 //!
-//! nginx's own filters do the same: `sub_filter` drops Last-Modified and ETag, `gzip` makes the ETag a weak one.
+//! nginx's own filters do the same: `sub_filter` drops Last-Modified and ETag, and `gzip` makes the
+//! ETag a weak one.
 
 use std::cell::Cell;
 
@@ -8,7 +9,8 @@ use ngx_bindings::Request;
 use ngx_bindings::headers::Field;
 use ngx_bindings::pool::AllocError;
 
-/// The bytes of the body, its version, its place in a larger one. What a plugin says of them itself, holds for what it makes.
+/// Fields about the bytes of the body, its version, or its place in a larger one. A field that a
+/// plugin sets itself is kept, because it describes the body that the plugin makes.
 const FIELDS: [&[u8]; 8] = [
     b"content-md5",
     b"content-digest",
@@ -20,22 +22,22 @@ const FIELDS: [&[u8]; 8] = [
     b"content-range",
 ];
 
-/// What is left of those where a plugin may yet change the body: the weak ones.
+/// The fields that stay, in their weak form, while a plugin may still change the body.
 const HOLD_ROUGHLY: [&[u8]; 3] = [b"etag", b"last-modified", b"content-range"];
 
-/// Which of the fields plugins have set.
+/// Which of these fields plugins have set.
 #[derive(Default)]
 pub struct Validators {
     set_by_plugins: Cell<u8>,
 }
 
 impl Validators {
-    /// A plugin is about to set a field; to what it is already, is no news.
+    /// Notes that a plugin is about to set a field. It is not noted if the value stays the same.
     pub fn note(&self, request: Request, name: &[u8], value: &[u8]) {
         self.note_all(request, [(name, value)].into_iter());
     }
 
-    /// As [`Self::note`], with many. The response's own field of a name is looked for once.
+    /// As [`Self::note`], for many fields. The response's own field of a name is searched once.
     pub fn note_all<'a>(&self, request: Request, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
         let mut present = [None; FIELDS.len()];
         for (name, value) in fields {
@@ -49,12 +51,13 @@ impl Validators {
         }
     }
 
-    /// The body is not what it was. Of a part of one, the place holds if the length does.
+    /// Drops the fields that are wrong for a changed body. `content-range` stays if the length is
+    /// the same.
     pub fn drop_changed(&self, request: Request, same_length: bool) -> Result<(), AllocError> {
         self.drop(request, |field| !(same_length && field == b"content-range"))
     }
 
-    /// The body may yet become another, when the header is gone.
+    /// Weakens the fields of a response whose body may still change after the header is sent.
     pub fn weaken(&self, request: Request) -> Result<(), AllocError> {
         if !self.is_own(b"etag") {
             request.weaken_etag();

@@ -1,9 +1,9 @@
-//! What upstream sent and no plugin has seen yet, and how it is cut.
+//! The bytes from upstream that no plugin has seen yet, and how they are cut into pieces.
 //!
-//! It stays in nginx's buffers, which nginx does not fill again until they are taken. With
-//! `sendfile` a file is one buffer, however large: plugins are handed parts of it, each a buffer
-//! that refers to the same file, so what no plugin changes still goes by `sendfile`, and what a
-//! plugin reads is read by that part.
+//! They stay in nginx's buffers, which nginx does not fill again until they are consumed. With
+//! `sendfile` a file is one buffer, however large. Plugins get parts of it, each a buffer that
+//! refers to the same file: an unchanged part still goes by `sendfile`, and only a part that a
+//! plugin reads is read.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,40 +15,40 @@ use ngx_bindings::pool::AllocError;
 use crate::lazy_box::LazyBox;
 use crate::limits::response::PIECE;
 
-/// Buffers of nginx's in the order they came, by links of ours.
+/// nginx's buffers in the order in which they came, in chain links of this module.
 #[derive(Default)]
 pub struct Waiting {
     chain: Cell<Chain>,
-    /// Bytes of the first buffer that were handed out.
+    /// How many bytes of the first buffer were handed out.
     cut: Cell<usize>,
     parts: LazyBox<RefCell<Parts>>,
 }
 
 #[derive(Default)]
 struct Parts {
-    /// In the hands of nginx's filters.
+    /// Parts that nginx's filters have.
     out: VecDeque<Part>,
-    /// Sent, to be filled again.
+    /// Parts that were sent, for reuse.
     spare: Vec<Part>,
 }
 
 impl Waiting {
-    /// Whether nothing waits.
+    /// Whether no bytes wait.
     pub fn is_empty(&self) -> bool {
         self.chain.get().is_empty()
     }
 
-    /// All of it.
+    /// The whole chain.
     pub fn chain(&self) -> Chain {
         self.chain.get()
     }
 
-    /// Whether the next piece is cut out of a buffer.
+    /// Whether the next piece is part of a larger buffer.
     pub fn is_cutting(&self) -> bool {
         self.cut.get() > 0 || self.chain.get().first_size() > PIECE
     }
 
-    /// Bytes of the next piece.
+    /// The size of the next piece in bytes.
     pub fn next_size(&self) -> usize {
         if self.is_cutting() {
             (self.chain.get().first_size() - self.cut.get()).min(PIECE)
@@ -57,7 +57,7 @@ impl Waiting {
         }
     }
 
-    /// Adds what came.
+    /// Appends the buffers of a chain.
     pub fn push(&self, pool: Pool, chain: Chain) -> Result<(), AllocError> {
         let mut waiting = self.chain.get();
         waiting.append(pool, chain)?;
@@ -65,7 +65,7 @@ impl Waiting {
         Ok(())
     }
 
-    /// Takes the next piece; its links go back to the pool when it is passed on.
+    /// Takes the next piece. Its links go back to the pool when it is passed on.
     pub fn take(&self, pool: Pool) -> Result<Chain, AllocError> {
         let mut chain = self.chain.get();
         if !self.is_cutting() {
@@ -87,7 +87,7 @@ impl Waiting {
         Ok(piece)
     }
 
-    /// Gives nginx the buffers whose parts are all sent.
+    /// Gives nginx the buffers back whose parts are all sent.
     pub fn give_back(&self) {
         let Some(parts) = self.parts.get() else { return };
         let parts = &mut *parts.borrow_mut();
@@ -97,7 +97,7 @@ impl Waiting {
         }
     }
 
-    /// Lets go of all of it.
+    /// Drops all waiting bytes.
     pub fn clear(&self, pool: Pool) {
         let mut chain = self.chain.replace(Chain::EMPTY);
         self.cut.set(0);
