@@ -11,49 +11,54 @@
 //! |---|---|
 //! | [`abi`] | the numbers of the spec |
 //! | [`host`] | the traits that an embedder implements, one per chapter of the spec |
-//! | [`plugin`] | a module, checked and linked |
-//! | [`vm`] | the three kinds of context, with their callbacks |
-//! | [`context`] | ids of contexts, and which context is effective |
-//! | [`callbacks`] | `proxy_on_*`: names and types |
-//! | [`failure`] | why a callback returned nothing, and when the plugin is tried again |
-//! | [`hostcalls`] | `proxy_*`: one file per chapter of the spec |
-//! | [`limits`] | every limit and default |
-//! | [`target`], [`authority`] | `:path`, and `host` with `:authority`, as plugins write them |
-//! | [`memory`], [`pairs`], [`property`] | guest memory, serialized header maps, property paths |
-//! | `instance`, `joined`, [`state`] | a running instance, joined callbacks, the data of a store |
+//! | [`local`] | a host of plain structs, for tests, tools and examples |
 //! | [`wasm`] | wasmtime: engine, cache of compiled modules, limits, deadlines, WASI |
 //! | [`outgoing`] | calls to other servers: targets, gRPC, the balancer |
 //! | [`shared`] | shared data, queues and metrics in memory that several processes map |
 //! | [`config`] | options of plugins and APISIX's `config.yaml` as plain structs |
 //! | [`status`] | the state of a worker as JSON, and as a page for browsers |
-//! | [`local`] | a host of plain structs, for tests, tools and examples |
+//! | [`limits`] | every limit and default |
+//! | [`pairs`], [`property`] | serialized header maps, property paths |
+//! | [`target`], [`authority`] | `:path`, and `host` with `:authority`, as plugins write them |
 //! | [`error`] | why a plugin cannot be loaded |
+//!
+//! Inside:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `plugin` | a module, checked and linked |
+//! | `vm` | the three kinds of context, with their callbacks |
+//! | `instance`, `state`, `memory` | a running instance, the data of its store, its memory |
+//! | `context` | ids of contexts, and which context is effective |
+//! | `callbacks`, `joined` | `proxy_on_*`: names and types; those that are called together |
+//! | `hostcalls` | `proxy_*`: one file per chapter of the spec |
+//! | `failure` | why a callback returned nothing, and when the plugin is tried again |
 
 #![warn(clippy::missing_errors_doc)]
 
 pub mod abi;
 pub mod authority;
-pub mod callbacks;
+mod callbacks;
 pub mod config;
-pub mod context;
+mod context;
 pub mod error;
-pub mod failure;
+mod failure;
 pub mod host;
-pub mod hostcalls;
+mod hostcalls;
 mod instance;
 mod joined;
 pub mod limits;
 pub mod local;
-pub mod memory;
+mod memory;
 pub mod outgoing;
 pub mod pairs;
-pub mod plugin;
+mod plugin;
 pub mod property;
 pub mod shared;
-pub mod state;
+mod state;
 pub mod status;
 pub mod target;
-pub mod vm;
+mod vm;
 pub mod wasm;
 
 pub use abi::Action;
@@ -61,5 +66,5 @@ pub use callbacks::{Callback, CallbackSet};
 pub use failure::Failure;
 pub use joined::prepare;
 pub use plugin::{Plugin, PluginOptions};
-pub use state::Identity;
+pub use state::{HttpCallResponse, Identity};
 pub use vm::{HttpContext, PluginContext, VmContext};

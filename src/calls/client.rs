@@ -12,10 +12,10 @@ use ngx_bindings::cycle;
 use ngx_bindings::inet::Address;
 use ngx_bindings::resolver::Resolver;
 use ngx_bindings::ssl::{self, Tls};
+use proxy_wasm_host::HttpCallResponse;
 use proxy_wasm_host::outgoing::balancer::Balancer;
 use proxy_wasm_host::outgoing::{Service, Target};
 use proxy_wasm_host::pairs::PairsBuf;
-use proxy_wasm_host::state::HttpCallResponse;
 
 use super::connect::{Candidates, Secure, balancer, connect};
 use super::error::CallError;

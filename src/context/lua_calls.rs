@@ -11,7 +11,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
 use ngx_bindings::resolver::Resolver;
-use proxy_wasm_host::state::HttpCallResponse;
+use proxy_wasm_host::HttpCallResponse;
 
 use crate::calls::{CallError, Client, Outgoing, Target};
 use crate::connections::Place;

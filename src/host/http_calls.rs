@@ -5,9 +5,9 @@ use std::rc::Rc;
 use ngx_bindings::log::Level;
 use ngx_bindings::resolver::Resolver;
 use ngx_bindings::{Log, cycle, event};
+use proxy_wasm_host::HttpCallResponse;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{HttpCall, HttpCalls, Origin, Result};
-use proxy_wasm_host::state::HttpCallResponse;
 
 use super::Caller;
 use crate::calls::{BadCall, CallError, Calls, Client, Kind, MAX_CALLS, Outgoing};

@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use ngx_bindings::Request;
 use ngx_bindings::sys::ngx_http_request_t;
+use proxy_wasm_host::HttpCallResponse;
 use proxy_wasm_host::pairs::PairsBuf;
-use proxy_wasm_host::state::HttpCallResponse;
 
 use super::{bytes, current};
 use crate::calls::Outgoing;
