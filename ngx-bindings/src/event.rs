@@ -46,7 +46,7 @@ pub struct Event {
 
 impl Event {
     /// Makes an event that calls `handler`. `data` becomes the event's data: it must be null, or at
-    /// least as large as [`NO_CONNECTION`].
+    /// least as large as `NO_CONNECTION`.
     pub fn new(handler: Handler, data: *mut c_void, log: Log) -> Self {
         // SAFETY: nginx also starts an event with all zeros.
         let mut raw: ngx_event_t = unsafe { std::mem::zeroed() };
