@@ -1,7 +1,8 @@
-//! The zones of [`proxy_wasm_host::shared`] in nginx: their memory, and what is in them.
+//! The zones of [`proxy_wasm_host::shared`] in nginx's shared memory.
 //!
-//! A zone is asked for while `http` is read, made by nginx when all is read, and opened by the master before it forks, so that
-//! no worker can die while a zone is formatted. A reload that does not change a zone's size keeps what is in it.
+//! A zone is requested while nginx reads `http`, allocated by nginx at the end of the
+//! configuration, and opened by the master before it forks, so no worker can die while a zone is
+//! being formatted. A reload that does not change a zone's size keeps its contents.
 
 pub mod counters;
 pub mod loads;
@@ -16,7 +17,7 @@ use proxy_wasm_host::shared::{Eviction, Lock, Memory, Metrics, SharedData, Share
 use super::conf::ZoneSettings;
 use super::identity::main_module;
 
-/// What the workers of one configuration share.
+/// The zones that all workers of one configuration share.
 #[derive(Default)]
 pub struct Shared {
     zones: OnceCell<Zones>,
@@ -30,20 +31,20 @@ struct Zones {
     eviction: Eviction,
 }
 
-/// What is in the zones.
+/// The stores in the zones.
 pub struct Stores {
     /// Spec, "Shared Key-Value Store".
     pub data: SharedData<ZoneLock>,
-    /// What happens when it is full.
+    /// Whether items are evicted when the shared data is full.
     pub eviction: Eviction,
     /// Spec, "Shared Queues".
     pub queues: SharedQueues<ZoneLock>,
-    /// Spec, "Metrics", and the module's own.
+    /// Spec, "Metrics", and the module's own metrics.
     pub metrics: Metrics<ZoneLock>,
 }
 
 impl Shared {
-    /// Asks nginx for the zones.
+    /// Requests the zones from nginx.
     pub fn declare(&self, cf: Conf, settings: &ZoneSettings) -> Result<(), String> {
         let add = |name: &'static str, size: usize| {
             let zone = cf.add_shared_memory(name.as_bytes(), size, main_module());
@@ -55,12 +56,12 @@ impl Shared {
             metrics: add("proxy_wasm_metrics", settings.metrics())?,
             eviction: settings.eviction,
         };
-        // There is one `http` block, and it is read once.
+        // Set once: there is one `http` block, and it is read once.
         let _ = self.zones.set(zones);
         Ok(())
     }
 
-    /// What is in the zones; nothing before nginx has made them, as in `init_by_lua`.
+    /// Returns the stores; `None` before nginx has allocated the zones, as in `init_by_lua`.
     pub fn stores(&self) -> Option<&Stores> {
         if let Some(stores) = self.stores.get() {
             return Some(stores);
@@ -69,7 +70,7 @@ impl Shared {
         Some(self.stores.get_or_init(|| stores))
     }
 
-    /// As [`Self::stores`], for a host function.
+    /// As [`Self::stores`], for a host function: without the zones it logs an error.
     pub fn get(&self) -> Result<&Stores, Status> {
         self.stores().ok_or_else(|| {
             tracing::error!("what workers share exists in workers only, not while nginx reads its configuration");
@@ -90,7 +91,7 @@ impl Zones {
     }
 }
 
-/// nginx's mutex of a zone.
+/// nginx's mutex of one zone.
 #[derive(Clone, Copy)]
 pub struct ZoneLock(ShmZone);
 

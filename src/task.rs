@@ -1,11 +1,11 @@
-//! Futures on nginx's event loop, and time to wait there.
+//! Futures and timers on nginx's event loop.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `executor` | futures that nginx's loop polls |
-//! | `timer` | time to wait, on nginx's timers |
-//! | `turn` | how long events of this module may take before nginx's loop serves others |
-//! | `quit` | what a worker that is told to quit waits for |
+//! | `executor` | polls futures from nginx's loop |
+//! | `timer` | waits, on nginx's timers |
+//! | `turn` | limits how long this module's events keep nginx's loop from others |
+//! | `quit` | decides how long a worker that is told to quit waits |
 
 mod executor;
 mod quit;
@@ -17,7 +17,7 @@ pub use quit::Awaited;
 pub use timer::{OnQuit, Sleep, timeout};
 pub use turn::Turn;
 
-/// Ends what is under way; called when the worker exits.
+/// Drops all tasks. Called when the worker exits.
 pub fn shut_down() {
     executor::shut_down();
     quit::stop();

@@ -1,14 +1,15 @@
-//! What the configuration became, in the master and in a worker.
+//! What the configuration became, in the master and in each worker: the engine, the plugins, their
+//! VMs and contexts.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `main_conf` | what nginx keeps for `http` |
-//! | `runtime` | engine, compiler, cache: how a plugin is loaded |
+//! | `main_conf` | the main configuration that nginx keeps for `http` |
+//! | `runtime` | engine, compiler, cache: loads plugins |
 //! | `vm` | one plugin in this process |
 //! | `contexts` | the PluginContexts of the native path |
-//! | `deadlines`, `pulse` | time for the deadlines of plugins, by a timer and its signal |
-//! | `installation` | whether the module's Lua file is there, and of its version |
-//! | `announce` | what the error log is told at start |
+//! | `deadlines`, `pulse` | the clock for plugin deadlines: a timer and its signal |
+//! | `installation` | checks that the Lua file exists and has the module's version |
+//! | `announce` | log lines at start |
 
 pub mod announce;
 mod contexts;

@@ -1,6 +1,7 @@
-//! The module's own metrics, in the same zone as the plugins'.
+//! The module's own metrics, which are in the same zone as the plugins' metrics.
 //!
-//! What is counted on the way of a request is looked up once per VM and then costs one atomic addition.
+//! Counters on the path of a request are looked up once per VM. Counting then costs one atomic
+//! addition.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +14,7 @@ use proxy_wasm_host::status::Totals;
 
 use super::Stores;
 
-/// Names and meanings, in one place.
+/// The names of the metrics.
 mod own {
     pub const REQUESTS: &str = "proxy_wasm_requests_total";
     pub const CALLBACKS: &str = "proxy_wasm_callbacks_total";
@@ -26,7 +27,7 @@ mod own {
     pub const MEMORY: &str = "proxy_wasm_memory_bytes";
 }
 
-/// What Prometheus is told of a metric of the module's own.
+/// Describes one of the module's own metrics for Prometheus.
 pub fn describe(name: &str) -> Option<Own> {
     let own = |help| Some(Own { help, nanoseconds: false });
     match name {
@@ -45,7 +46,7 @@ pub fn describe(name: &str) -> Option<Own> {
     }
 }
 
-/// One call of the guest in so many is timed, of one callback or of several that follow each other.
+/// One of this many calls of the guest is timed. A call may run several callbacks in a row.
 const SAMPLE: u64 = 16;
 
 /// The counters of one plugin, for one instance of it.
@@ -63,7 +64,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Those of a plugin, defined if they are not yet.
+    /// Looks up a plugin's counters, and defines those that do not exist yet.
     pub fn new(stores: Option<&Stores>, plugin: &str) -> Self {
         let counter = |name| number(stores, Kind::Counter, &[("plugin", plugin)], name);
         let worker = cycle::worker().to_string();
@@ -80,34 +81,34 @@ impl Counters {
         }
     }
 
-    /// A request met the plugin.
+    /// Counts a request that met the plugin.
     pub fn request(&self) {
         add(self.requests, 1);
     }
 
-    /// The plugin calls another server.
+    /// Counts a call that the plugin makes to another server.
     pub fn call(&self) {
         add(self.calls, 1);
     }
 
-    /// An instance starts; not the first one of its VM, if it is a restart.
+    /// Counts the start of an instance. Every start of a VM but its first is a restart.
     pub fn start(&self, is_restart: bool) {
         add(self.starts, 1);
         add(self.restarts, is_restart.into());
     }
 
-    /// An instance failed.
+    /// Counts the failure of an instance.
     pub fn failure(&self) {
         add(self.failures, 1);
         self.memory.store(0, Ordering::Relaxed);
     }
 
-    /// An instance ended.
+    /// Notes the end of an instance.
     pub fn end(&self) {
         self.memory.store(0, Ordering::Relaxed);
     }
 
-    /// A callback begins, or several that follow each other: whether they are to be timed.
+    /// Counts the start of a callback, or of several in a row. Answers whether to time them.
     #[inline]
     pub fn enter(&self) -> bool {
         let before = self.entered.get();
@@ -115,13 +116,13 @@ impl Counters {
         before.is_multiple_of(SAMPLE)
     }
 
-    /// So many callbacks ended.
+    /// Counts callbacks that ended.
     #[inline]
     pub fn callbacks(&self, count: usize) {
         add(self.callbacks, count as u64);
     }
 
-    /// What is timed has ended.
+    /// Adds the time of the timed callbacks, and notes the size of the memory.
     #[cold]
     pub fn timed(&self, begin: Instant, memory_size: usize) {
         let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -130,7 +131,7 @@ impl Counters {
     }
 }
 
-/// What all workers counted of a plugin.
+/// Returns what all workers counted for a plugin.
 pub fn totals(stores: &Stores, plugin: &str) -> Totals {
     let count = |name| number(Some(stores), Kind::Counter, &[("plugin", plugin)], name).load(Ordering::Relaxed);
     Totals {
@@ -144,7 +145,7 @@ pub fn totals(stores: &Stores, plugin: &str) -> Totals {
     }
 }
 
-/// A plugin was loaded.
+/// Counts a plugin that was loaded.
 pub fn count_load(stores: &Stores, plugin: &str, from_cache: bool) {
     let from = if from_cache { "cache" } else { "compiler" };
     add(number(Some(stores), Kind::Counter, &[("plugin", plugin), ("from", from)], own::LOADS), 1);
@@ -154,7 +155,7 @@ fn add(counter: &AtomicU64, count: u64) {
     counter.fetch_add(count, Ordering::Relaxed);
 }
 
-/// The number of a metric; one that nobody reads, if there is no room for it.
+/// Returns the cell of a metric. If the zone has no room for it, returns a cell that is never read.
 fn number(stores: Option<&Stores>, kind: Kind, labels: &[(&str, &str)], name: &str) -> &'static AtomicU64 {
     static NOWHERE: AtomicU64 = AtomicU64::new(0);
     let tags: String = labels.iter().map(|(label, value)| format!("{label}=.={value};.;")).collect();

@@ -1,6 +1,8 @@
-//! Futures on nginx's event loop: a task that is woken is polled when nginx is back in its loop, never from where it was woken.
+//! Polls futures from nginx's event loop. A task that is woken is polled when nginx is back in its
+//! loop, never from the place where it was woken.
 //!
-//! So nothing that a task does can come between a guest and its host function, or between nginx and a handler of it.
+//! So a task never runs between a guest and its host function, or between nginx and one of its
+//! handlers.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -20,33 +22,35 @@ use super::turn::Turn;
 use crate::guard::guard;
 
 thread_local! {
-    /// The tasks of this process; nginx runs in one thread.
+    /// The tasks of this process. nginx runs in one thread.
     static TASKS: RefCell<Tasks> = RefCell::default();
 }
 
-/// Tickets of tasks that are gone, which may stay beside as many again as there are tasks.
+/// How many tickets of dropped tasks may stay in the queue, in addition to two for each task that
+/// lives.
 const READY_SLACK: usize = 64;
 
 type LocalFuture = Pin<Box<dyn Future<Output = ()>>>;
 
 #[derive(Default)]
 struct Tasks {
-    /// None while the task is polled.
+    /// The futures by id; `None` while a future is polled.
     futures: HashMap<u64, Option<LocalFuture>>,
     last_id: u64,
     ready: VecDeque<Arc<Ticket>>,
-    /// How many of those that are ready a worker waits for when it is told to quit.
+    /// How many of the ready tasks a worker waits for when it is told to quit.
     awaited: usize,
     event: Option<Box<Event>>,
 }
 
-/// A future that runs by itself. Dropping the task drops the future; when that is what is running, as soon as it yields.
+/// A future that runs by itself. Dropping the task drops the future; if it is running, it is
+/// dropped as soon as it yields.
 #[derive(Debug)]
 #[must_use = "a task ends when it is dropped"]
 pub struct Task(Option<u64>);
 
 impl Task {
-    /// Lets the future run to its end.
+    /// Lets the future run to its end without its `Task`.
     pub fn detach(mut self) {
         self.0 = None;
     }
@@ -56,14 +60,14 @@ impl Drop for Task {
     fn drop(&mut self) {
         if let Some(id) = self.0 {
             let future = TASKS.with_borrow_mut(|tasks| tasks.futures.remove(&id));
-            // What the future holds may be tasks.
+            // Dropped outside the borrow, because the future may own tasks.
             drop(future);
         }
     }
 }
 
-/// Runs a future. It is polled first when nginx is back in its loop. `on_quit` says whether a worker that is told to quit
-/// polls it once more when it was woken.
+/// Starts a future. It is first polled when nginx is back in its loop. `on_quit` says whether a
+/// worker that is told to quit still polls the future after it was woken.
 pub fn spawn(on_quit: OnQuit, future: impl Future<Output = ()> + 'static) -> Task {
     let id = TASKS.with_borrow_mut(|tasks| {
         tasks.last_id += 1;
@@ -74,13 +78,13 @@ pub fn spawn(on_quit: OnQuit, future: impl Future<Output = ()> + 'static) -> Tas
     Task(Some(id))
 }
 
-/// Drops every task: the process is about to exit.
+/// Drops every task, because the process is about to exit.
 pub fn shut_down() {
     let tasks = TASKS.with_borrow_mut(std::mem::take);
     drop(tasks);
 }
 
-/// What a waker of a task stands for.
+/// The queue entry of a woken task; its wakers share it.
 struct Ticket {
     id: u64,
     on_quit: OnQuit,
@@ -98,7 +102,7 @@ impl Wake for Ticket {
         if self.queued.swap(true, Ordering::Relaxed) {
             return;
         }
-        // While the process exits there may be no tasks any more, and nothing is left to wake.
+        // While the process exits, the tasks may be gone already. Then nothing needs to be woken.
         let _ = TASKS.try_with(|tasks| tasks.borrow_mut().push_ready(self));
     }
 }
@@ -114,8 +118,8 @@ impl Tasks {
         self.post_if_ready();
     }
 
-    /// Drops the tickets of tasks that are gone, once they are more than those of tasks that live: a callback may make and drop
-    /// tasks without end before nginx is back in its loop.
+    /// Drops the tickets of dropped tasks when there are too many of them: a callback may make and
+    /// drop tasks without end before nginx is back in its loop.
     fn forget_dropped(&mut self) {
         if self.ready.len() <= READY_SLACK + 2 * self.futures.len() {
             return;
@@ -173,11 +177,11 @@ fn poll(ticket: Arc<Ticket>) {
             None => Some(future),
         }
     });
-    // Not while the tasks are borrowed: what a future holds may be tasks.
+    // Dropped outside the borrow, because the future may own tasks.
     drop(rest);
 }
 
-/// Runs what hyper wants run beside a connection.
+/// Runs the futures that hyper spawns beside a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct NginxExecutor;
 

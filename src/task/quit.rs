@@ -1,8 +1,8 @@
-//! How long a worker that is told to quit waits for calls made outside requests: while there are
-//! any, and no longer than [`limits::QUIT_TIME`] or nginx's `worker_shutdown_timeout`.
+//! How long a worker that is told to quit waits for calls made outside requests: until they have
+//! ended, but not longer than [`limits::QUIT_TIME`] or nginx's `worker_shutdown_timeout`.
 //!
-//! A call of a request needs none of this: the request keeps the worker, and takes its calls with
-//! it when it ends.
+//! Calls of requests are not counted here: the worker waits for the request, and the request's end
+//! cancels its calls.
 
 use std::cell::RefCell;
 use std::ptr;
@@ -22,11 +22,11 @@ thread_local! {
 
 #[derive(Default)]
 struct Quit {
-    /// Calls that the worker waits for.
+    /// How many calls the worker waits for.
     awaited: usize,
-    /// Made for the first of them.
+    /// Tells when the worker is told to quit. Made for the first awaited call.
     watch: Option<ShutdownWatch>,
-    /// Runs from when the worker was told to quit. nginx goes on as long as there is a timer that
+    /// Runs from the moment the worker is told to quit. nginx continues while a timer exists that
     /// is not cancelable.
     timer: Option<Box<Event>>,
 }
@@ -48,7 +48,8 @@ impl Quit {
     }
 }
 
-/// A call under way that comes to an end by itself, and that nothing else keeps the worker for.
+/// Keeps the worker for one call: a call that ends by itself, and for which nothing else keeps the
+/// worker.
 #[derive(Debug)]
 pub struct Awaited(());
 
@@ -60,19 +61,19 @@ impl Awaited {
     }
 }
 
-/// Without a free connection the worker waits for no call.
+/// Makes the watch. If no connection is free for it, the worker waits for no call.
 fn watch() {
     if QUIT.with_borrow(|quit| quit.watch.is_some()) || cycle::exiting() {
         return;
     }
-    // Not while it is borrowed: to get a connection, nginx may close another.
+    // Made outside the borrow: nginx may close another connection to get one for the watch.
     let watch = cycle::log().and_then(|log| ShutdownWatch::new(on_shutdown, log).ok());
     QUIT.with_borrow_mut(|quit| quit.watch = watch);
 }
 
 impl Drop for Awaited {
     fn drop(&mut self) {
-        // While the process exits there may be nothing left to count.
+        // While the process exits, the count may be gone already.
         let _ = QUIT.try_with(|quit| {
             let mut quit = quit.borrow_mut();
             let awaited = quit.awaited.saturating_sub(1);
@@ -81,7 +82,7 @@ impl Drop for Awaited {
     }
 }
 
-/// Gives the connection back; called when the worker exits.
+/// Gives the watch's connection back. Called when the worker exits.
 pub fn stop() {
     drop(QUIT.take());
 }
@@ -97,5 +98,5 @@ unsafe extern "C" fn on_shutdown(event: *mut ngx_event_t) {
     });
 }
 
-/// The time is over: with its timer, what nginx waited for is gone.
+/// Does nothing: when the timer expires, nginx has no timer left to wait for.
 unsafe extern "C" fn on_timer(_: *mut ngx_event_t) {}

@@ -1,4 +1,4 @@
-//! Time to wait, on nginx's timers.
+//! Waits, on nginx's timers.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -12,9 +12,9 @@ use ngx_bindings::sys::ngx_event_t;
 
 use crate::guard::guard;
 
-/// Is over after some time. Dropping it disarms its timer.
+/// A future that is ready after some time. Dropping it disarms its timer.
 pub struct Sleep {
-    /// Before the clock it points at.
+    /// The event comes before the clock that it points at, so it is dropped first.
     _event: Option<Box<Event>>,
     clock: Rc<Clock>,
 }
@@ -28,14 +28,14 @@ struct Clock {
 /// Whether a worker that is told to quit waits for a timer or a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnQuit {
-    /// A request waits for it.
+    /// The worker waits: a request needs it.
     Wait,
-    /// It is of no use to a worker that is going away.
+    /// The worker does not wait: it is useless to a worker that is going away.
     Forget,
 }
 
 impl Sleep {
-    /// Starts to wait.
+    /// Starts the timer.
     pub fn new(milliseconds: u32, on_quit: OnQuit) -> Self {
         let clock = Rc::new(Clock::default());
         let event = cycle::log().map(|log| {
@@ -71,7 +71,7 @@ unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
     });
 }
 
-/// Runs a future for no longer than some time; `None` if it took longer.
+/// Runs a future with a time limit. Returns `None` if the future takes longer.
 pub async fn timeout<T>(milliseconds: u32, on_quit: OnQuit, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut sleep = pin!(Sleep::new(milliseconds, on_quit));

@@ -1,4 +1,5 @@
-//! What the error log is told when nginx starts: which versions these are, and which plugins, and how long compiling them takes.
+//! Writes the log lines at nginx's start: the versions, the plugins, and how long compiling them
+//! took.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use proxy_wasm_host::wasm::Module;
 use super::MainConf;
 use crate::identity::{VERSION, WASMTIME_VERSION};
 
-/// Versions and plugins, once per configuration.
+/// Logs the versions and the plugins, once per configuration.
 pub fn started(log: Log, main: &MainConf) {
     let names: Vec<_> = main.plugins().iter().map(|declared| format!("\"{}\"", declared.plugin.name())).collect();
     let plugins = match names.len() {
@@ -22,18 +23,19 @@ pub fn started(log: Log, main: &MainConf) {
     log.print(Level::Notice, format_args!("proxy_wasm {VERSION}, wasmtime {WASMTIME_VERSION}, {plugins}"));
 }
 
-/// What comes may take long.
+/// Announces a compilation, which may take long.
 pub fn compiling(plugin: &str, size: usize) {
     notice(Level::Notice, format_args!("compiling plugin \"{plugin}\" ({}) ...", Size(size)));
 }
 
-/// How long it took to get a plugin's code, and where it came from; nothing where another plugin of the same content had it.
+/// Logs how long it took to get a plugin's code, and where the code came from. Logs nothing if
+/// another plugin of the same content had it already.
 pub fn loaded(plugin: &str, module: &Module, compiled: bool, took: Duration) {
     let took = Seconds(took.as_secs_f64());
     if compiled {
         notice(Level::Notice, format_args!("plugin \"{plugin}\" compiled in {took}"));
     } else if module.from_cache() {
-        // On the Lua path every worker loads every plugin.
+        // Info in workers, because on the Lua path every worker loads every plugin.
         let level = if cycle::serves() { Level::Info } else { Level::Notice };
         notice(level, format_args!("plugin \"{plugin}\" ({}) from the cache in {took}", Size(module.size())));
     }

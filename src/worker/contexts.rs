@@ -1,4 +1,5 @@
-//! The VMs and PluginContexts of one process: one VM per declared plugin, one PluginContext per `proxy_wasm` line.
+//! The VMs and PluginContexts of one process: one VM for each declared plugin, one PluginContext
+//! for each `proxy_wasm` line.
 
 use std::rc::Rc;
 
@@ -10,14 +11,16 @@ use super::vm::Vm;
 use crate::conf::Attachment;
 use crate::context::NginxHost;
 
-/// What the native path runs on. A worker of nginx has one thread, and so one of these.
+/// The VMs and PluginContexts of the native path. A worker of nginx has one thread, and so one
+/// value of this type.
 pub struct Contexts {
-    /// By index of `proxy_wasm` line; dropped before the VMs they live in.
+    /// The PluginContexts, by index of the `proxy_wasm` line. The field comes first, because they
+    /// must be dropped before their VMs.
     contexts: Vec<Rc<PluginContext<NginxHost>>>,
 }
 
 impl Contexts {
-    /// Makes the contexts; nothing of a guest runs before [`Self::start`] or the first request.
+    /// Makes the contexts. Guest code runs only from [`Self::start`] or the first request on.
     pub fn new(main: &MainConf) -> Self {
         let declared = main.plugins().iter();
         let vms: Vec<_> = declared
@@ -27,13 +30,14 @@ impl Contexts {
         Self { contexts: lines.map(|(line, &plugin)| vms[plugin].plugin_context(line.configuration.clone())).collect() }
     }
 
-    /// Starts every attached plugin. What fails is logged, and tried again by the first request.
+    /// Starts every attached plugin. A failure is logged, and the first request tries again.
     pub fn start(&self, attachments: &[Attachment]) {
         if let Some(context) = self.contexts.first() {
             deadlines::start(context.plugin().engine());
         }
         for (context, Attachment { name, place, .. }) in self.contexts.iter().zip(attachments) {
-            // A plugin may be attached many times: this says which of them the lines above are about.
+            // A plugin can be attached many times. This line says which attachment the lines before
+            // it are about.
             match context.start() {
                 Ok(()) => {}
                 Err(failure) if failure.is_reported() => {
@@ -44,7 +48,7 @@ impl Contexts {
         }
     }
 
-    /// The PluginContext of a `proxy_wasm` line.
+    /// Returns the PluginContext of a `proxy_wasm` line.
     pub fn get(&self, attachment: usize) -> &Rc<PluginContext<NginxHost>> {
         &self.contexts[attachment]
     }

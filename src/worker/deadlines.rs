@@ -1,11 +1,11 @@
-//! That deadlines of plugins hold, in whichever process their guests run.
+//! Starts the clock that enforces plugin deadlines, in every process that runs guests.
 
 use ngx_bindings::cycle::serves;
 use proxy_wasm_host::wasm::Engine;
 
 use super::pulse;
 
-/// Lets time pass for guests that are about to start in this process.
+/// Starts the clock for guests that are about to run in this process.
 pub fn start(engine: &Engine) {
     let Err(problem) = engine.start_ticker_by(pulse::start) else { return };
     tracing::info!("proxy_wasm: a thread keeps the time for deadlines of plugins: {problem}");
@@ -14,7 +14,8 @@ pub fn start(engine: &Engine) {
     }
 }
 
-/// Runs guests that nginx's start, not a request, gives rise to. In the master, which will fork, the time ends with them.
+/// Runs guests with the clock, while nginx starts. In the master, which will fork, the clock stops
+/// afterwards.
 pub fn hold_while<R>(engine: &Engine, run: impl FnOnce() -> R) -> R {
     start(engine);
     let result = run();
@@ -24,7 +25,7 @@ pub fn hold_while<R>(engine: &Engine, run: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Time for the guests that the master started: they run on in this process.
+/// Starts the clock again in a worker, for guests that started in the master and run on here.
 pub fn resume(engine: &Engine) {
     if engine.had_ticker() {
         start(engine);

@@ -1,7 +1,9 @@
-//! Whether both halves of an install are there, this module and its Lua file, and of one version.
+//! Checks the installation: this module and its Lua file must both be there, and have the same
+//! version.
 //!
-//! With one of them APISIX serves routes without their plugins, and says nothing. The Lua file registers itself when it is first
-//! required; where it does not come, Lua is asked what it would find, when all that `init_by_lua` requires has been.
+//! If one is missing, APISIX serves routes without their plugins and reports nothing. The Lua file
+//! registers itself when it is first required. If it has not done so after `init_by_lua`, Lua is
+//! asked which file it would find.
 
 use std::cell::RefCell;
 use std::fs;
@@ -12,21 +14,21 @@ use proxy_wasm_host::status::Lua;
 
 use crate::identity::VERSION;
 
-/// Which Lua file is used, and what is wrong with the install.
+/// The Lua file in use, and the installation's problem, if it has one.
 #[derive(Default)]
 pub struct Installation {
     file: RefCell<Option<LuaFile>>,
     problem: RefCell<Option<String>>,
 }
 
-/// `resty/proxy-wasm.lua`, as it says of itself.
+/// `resty/proxy-wasm.lua`, as it registered itself.
 struct LuaFile {
     path: String,
     version: String,
 }
 
 impl Installation {
-    /// What the Lua file says of itself when it is required.
+    /// Registers the Lua file, when it is required.
     pub fn register(&self, version: &str, path: &str) {
         *self.file.borrow_mut() = Some(LuaFile { path: path.to_owned(), version: version.to_owned() });
         if version == VERSION {
@@ -36,14 +38,16 @@ impl Installation {
             "proxy_wasm: {path} is of version {version}, but ngx_http_proxy_wasm_module.so of version {VERSION}: install both \
              from one release, and restart nginx"
         );
-        // While nginx reads its configuration, `check` says it: in the log that the configuration names.
+        // While nginx reads its configuration, `check` logs the problem later, in the log that the
+        // configuration names.
         if cycle::serves() && self.problem.borrow().as_ref() != Some(&problem) {
             tracing::error!("{problem}");
         }
         *self.problem.borrow_mut() = Some(problem);
     }
 
-    /// What is wrong, now that `init_by_lua` has run. `expected` says that the configuration is of no use but for Lua.
+    /// Returns the installation's problem, after `init_by_lua` has run. `expected` says that the
+    /// configuration serves only Lua, so the Lua file must be there.
     pub fn check(&self, lua: Option<lua::Lua>, expected: bool) -> Option<String> {
         if self.file.borrow().is_none()
             && let Some(found) = lua.and_then(Found::look)
@@ -53,7 +57,7 @@ impl Installation {
         self.problem.borrow().clone()
     }
 
-    /// For the status page.
+    /// Returns the part of the status page about Lua.
     pub fn status(&self) -> Lua {
         let file = self.file.borrow();
         Lua {
@@ -64,9 +68,9 @@ impl Installation {
     }
 }
 
-/// What Lua finds by the name of our file.
+/// What Lua finds under the name of the Lua file.
 struct Found {
-    /// Something of that name was required already.
+    /// Whether a module of that name was required already.
     required: bool,
     path: Option<String>,
     looked_for: String,
@@ -82,7 +86,7 @@ impl Found {
         let answer = String::from_utf8_lossy(&answer);
         let mut lines = answer.split('\n');
         let (required, path) = (lines.next()? == "required", lines.next()?);
-        // Each as "\tno file '/some/where.lua'".
+        // Each path is in a line like "\tno file '/some/where.lua'".
         let looked_for: Vec<_> = lines.filter_map(|line| line.split('\'').nth(1)).collect();
         Some(Self { required, path: (!path.is_empty()).then(|| path.to_owned()), looked_for: looked_for.join(", ") })
     }
@@ -108,7 +112,8 @@ impl Found {
     }
 }
 
-/// Whether a Lua file calls this module; one that nobody has required yet cannot say so itself.
+/// Whether a Lua file calls this module. A file that nobody has required yet cannot register
+/// itself.
 fn is_ours(path: &str) -> bool {
     let name = b"ngx_http_proxy_wasm_load";
     fs::read(path).is_ok_and(|text| text.windows(name.len()).any(|window| window == name))

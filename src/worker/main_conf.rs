@@ -1,4 +1,4 @@
-//! What nginx keeps for `http`: what was said there, and what it became.
+//! nginx's main configuration of this module: the settings of `http`, and what was made of them.
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
@@ -16,47 +16,48 @@ use crate::conf::{Attached, Fault, HttpConf, TlsSettings};
 use crate::identity::main_module;
 use crate::shared::Shared;
 
-/// nginx's main configuration of this module.
+/// The main configuration of this module.
 #[derive(Default)]
 pub struct MainConf {
-    /// What stands in `http`.
+    /// The settings of `http`.
     pub said: HttpConf,
-    /// What all workers share.
+    /// The zones that all workers share.
     pub shared: Rc<Shared>,
-    /// Whether Lua has this module's file.
+    /// Whether Lua has this module's Lua file.
     pub installation: Installation,
-    /// Those that have plugins.
+    /// The locations that have plugins.
     pub locations: RefCell<Vec<Location>>,
     made: Option<Made>,
     client: OnceCell<Rc<Client>>,
     contexts: OnceCell<Contexts>,
 }
 
-/// What `http` became, when all of it had been read.
+/// What was made of `http` after nginx had read all of it.
 struct Made {
     runtime: Runtime,
     tls: Rc<Tls>,
-    /// What the declarations became, in their order.
+    /// The plugins, in the order of their declarations.
     plugins: Vec<DeclaredPlugin>,
-    /// Of each attachment, the index of its plugin.
+    /// For each attachment, the index of its plugin.
     plugin_of: Vec<usize>,
-    /// What requests need to know of each attachment.
+    /// For each attachment, the facts that requests need.
     attached: Vec<Attached>,
 }
 
 impl MainConf {
-    /// That of the request's `http`.
+    /// Returns the main configuration of the request's `http`.
     #[inline]
     pub fn of<'a>(request: Request) -> &'a Self {
         // SAFETY: `create_main_conf` made it; it lives as long as the cycle, which outlives its requests.
         unsafe { &*request.main_conf(main_module()) }
     }
 
-    /// Reads, checks and compiles what was declared; nginx calls this when it has read all of `http`.
+    /// Reads, checks and compiles the declared plugins. nginx calls this when it has read all of
+    /// `http`.
     ///
     /// # Errors
     ///
-    /// What the operator is to mend.
+    /// The error that the operator must correct.
     pub fn load(&mut self, cf: Conf) -> Result<(), Fault> {
         if self.said.enabled {
             self.made = Some(Made::new(&self.said, &self.shared, cf)?);
@@ -64,54 +65,54 @@ impl MainConf {
         Ok(())
     }
 
-    /// What plugins call other servers with.
+    /// Returns the client with which plugins call other servers.
     pub fn client(&self) -> &Rc<Client> {
         let limit = self.said.response_limit.unwrap_or(RESPONSE_BODY);
         let tls = || self.made.as_ref().map(|made| Rc::clone(&made.tls));
         self.client.get_or_init(|| Rc::new(Client::new(tls(), limit, self.said.call_connections)))
     }
 
-    /// What plugins run on; none without `wasm_vm`.
+    /// Returns the engine with its parts; `None` without `wasm_vm`.
     pub fn runtime(&self) -> Option<&Runtime> {
         self.made.as_ref().map(|made| &made.runtime)
     }
 
-    /// The plugins that were declared.
+    /// Returns the declared plugins.
     pub fn plugins(&self) -> &[DeclaredPlugin] {
         self.made.as_ref().map_or(&[], |made| &made.plugins)
     }
 
-    /// What requests need to know of each `proxy_wasm` line.
+    /// Returns, for each `proxy_wasm` line, the facts that requests need.
     pub fn attached(&self) -> &[Attached] {
         self.made.as_ref().map_or(&[], |made| &made.attached)
     }
 
-    /// The index of the plugin of each `proxy_wasm` line.
+    /// Returns, for each `proxy_wasm` line, the index of its plugin.
     pub fn plugin_indexes(&self) -> &[usize] {
         self.made.as_ref().map_or(&[], |made| &made.plugin_of)
     }
 
-    /// The plugin of an attachment.
+    /// Returns the plugin of an attachment.
     pub fn plugin_of(&self, attachment: usize) -> &DeclaredPlugin {
         &self.plugins()[self.plugin_indexes()[attachment]]
     }
 
-    /// Whether a plugin of that phase is attached anywhere.
+    /// Whether any attached plugin runs in that phase.
     pub fn has_attachments_in(&self, phase: Phase) -> bool {
         self.attached().iter().any(|attached| attached.phase == phase)
     }
 
-    /// The VMs and PluginContexts of this process.
+    /// Returns the VMs and PluginContexts of this process, which are made on first use.
     pub fn contexts(&self) -> &Contexts {
         self.contexts.get_or_init(|| Contexts::new(self))
     }
 
-    /// As [`Self::contexts`], if this process has come to need them.
+    /// Takes the VMs and PluginContexts, if this process has made them.
     pub fn take_contexts(&mut self) -> Option<Contexts> {
         self.contexts.take()
     }
 
-    /// Makes the folder of the cache that workers write, now that nginx knows who they are.
+    /// Makes the cache folder that workers write. nginx knows the workers' user only now.
     pub fn prepare_for_workers(&self, user: u32) {
         if let Some(cache) = self.runtime().and_then(|runtime| runtime.cache.as_ref()) {
             cache.prepare_for(user);
@@ -121,7 +122,7 @@ impl MainConf {
 
 impl Made {
     fn new(said: &HttpConf, shared: &Shared, cf: Conf) -> Result<Self, Fault> {
-        // First what takes no time: a plugin may take long to compile.
+        // The quick checks come first, because compiling a plugin may take long.
         let plugin_of = said.find_plugins()?;
         let runtime = Runtime::new(said, cf)?;
         shared.declare(cf, &said.zones).map_err(|message| Fault { message, place: String::new() })?;
@@ -137,7 +138,7 @@ impl Made {
     }
 }
 
-/// Certificates are read with the rights of the master.
+/// Reads the certificates, with the rights of the master.
 fn tls(settings: &TlsSettings, cf: Conf) -> Result<Rc<Tls>, Fault> {
     let verify = Verify {
         enabled: settings.verify.unwrap_or(true),

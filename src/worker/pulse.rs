@@ -1,10 +1,13 @@
-//! Time for the deadlines of plugins, without a second thread: libc locks in `malloc`, and makes every system call cancellable, in
-//! a process that has one, and each request of nginx's would pay for it.
+//! The clock for plugin deadlines, without a second thread. In a process with a second thread, libc
+//! locks in `malloc` and makes every system call cancellable, and each request of nginx's would pay
+//! for it.
 //!
-//! A timer on the processor time of nginx's thread sends that thread a signal, whose handler advances the engine's epoch. So
-//! nothing happens while nginx waits, and a system call that waits is hardly ever interrupted; if one is, libc or nginx calls
-//! again. The signal is SIGURG, for the reasons that Go's runtime has for it: nobody uses it, one that comes unasked means nothing,
-//! a process that does not know it ignores it, and debuggers pass it on. Children inherit no timers.
+//! A timer on the processor time of nginx's thread sends that thread a signal, whose handler
+//! advances the engine's epoch. So nothing happens while nginx waits, and the signal hardly ever
+//! interrupts a system call that waits; if it does, libc or nginx calls again. The signal is
+//! SIGURG, for the same reasons as in Go's runtime: nobody uses it, one that comes unasked means
+//! nothing, a process that does not know it ignores it, and debuggers pass it on. Child processes
+//! do not inherit timers.
 
 use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
@@ -23,10 +26,10 @@ use proxy_wasm_host::wasm::ticker::{Clock, Pulse};
 
 const SIGNAL: Signal = Signal::SIGURG;
 
-/// The signal is ours, in this process and those that it forks.
+/// Set when this process, or one that it was forked from, has installed the signal's handler.
 static TAKEN: OnceCell<()> = OnceCell::new();
 
-/// Where a signal leads: to nothing before there is a timer, and after it has gone.
+/// The target of a timer's signals. It does nothing before there is a timer, and after it has gone.
 #[derive(Default)]
 struct Beat(RefCell<Option<Beating>>);
 
@@ -38,15 +41,16 @@ struct Beating {
 // SAFETY: nginx's thread alone starts it, hurries it and ends it, and is what the signal interrupts.
 unsafe impl Sync for Beat {}
 
-/// Those without a timer. They are kept for the next one, for a signal may be on its way when a timer goes.
+/// Targets without a timer. They are kept for reuse, because a signal may still be on its way when
+/// its timer is deleted.
 static IDLE: Mutex<Vec<&'static Beat>> = Mutex::new(Vec::new());
 
 struct ByTimer(&'static Beat);
 
-/// Starts the timer on the calling thread, which is to be the one that guests run in.
+/// Starts the timer on the calling thread, which must be the one that guests run in.
 ///
 /// # Errors
-/// When somebody else handles the signal, or the kernel has no timer for us.
+/// If other code handles the signal, or the kernel cannot make a timer.
 pub fn start(clock: Clock) -> io::Result<Box<dyn Pulse>> {
     TAKEN.get_or_try_init(take_signal)?;
     let pulse = ByTimer(IDLE.lock().pop().unwrap_or_else(|| Box::leak(Box::default())));
@@ -72,9 +76,10 @@ impl Beat {
         }
     }
 
-    /// A period has passed, or more, if the thread could not take signals or the kernel looks at its time less often.
+    /// Advances the clock by a period. It is more than one if the thread could not take signals, or
+    /// the kernel checks the time less often.
     fn strike(&self) {
-        // While it is armed anew, which begins a period.
+        // The borrow fails while the timer is armed anew, which begins a new period anyway.
         let Ok(beating) = self.0.try_borrow() else { return };
         if let Some(Beating { clock, timer }) = &*beating {
             clock.advance(1 + u64::try_from(timer.overruns()).unwrap_or(0));
@@ -84,7 +89,7 @@ impl Beat {
 
 impl Pulse for ByTimer {
     fn hurry(&self) {
-        // A valid time for a timer that is there: it cannot fail.
+        // Cannot fail: the timer exists, and the time is valid.
         let _ = self.0.arm();
     }
 }
@@ -96,7 +101,7 @@ impl Drop for ByTimer {
     }
 }
 
-/// Has our handler called for the signal, unless somebody else's is.
+/// Installs the signal's handler, unless other code has one.
 fn take_signal() -> io::Result<()> {
     let ours =
         SigAction::new(SigHandler::SigAction(on_signal), SaFlags::SA_SIGINFO | SaFlags::SA_RESTART, SigSet::empty());

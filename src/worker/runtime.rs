@@ -1,4 +1,4 @@
-//! What plugins run on, and how one is loaded.
+//! The engine that plugins run on, and how a plugin is loaded.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -15,18 +15,18 @@ use crate::conf::{CacheSetting, Declared, Fault, HttpConf, Policy, io_reason};
 use crate::context::NginxHost;
 use crate::shared::loads::Loads;
 
-/// What plugins run on; also those that Lua loads.
+/// The engine, the compiler and the cache. Plugins that Lua loads use them, too.
 pub struct Runtime {
     pub engine: Engine,
     pub compiler: Compiler,
     pub cache: Option<Cache>,
-    /// The options of plugins that say nothing else.
+    /// The options of plugins that set none of their own.
     pub options: Options,
-    /// Plugins that were loaded and not yet counted.
+    /// Plugins that were loaded and are not counted yet.
     pub loads: Loads,
 }
 
-/// A plugin that was read, checked and compiled.
+/// A declared plugin that was read, checked and compiled.
 pub struct DeclaredPlugin {
     pub plugin: Arc<Plugin<NginxHost>>,
     pub priority: i64,
@@ -35,11 +35,11 @@ pub struct DeclaredPlugin {
 }
 
 impl Runtime {
-    /// By the settings of `http`.
+    /// Makes the engine from the settings of `http`.
     ///
     /// # Errors
     ///
-    /// When there can be no engine here.
+    /// If this system cannot run the engine.
     pub fn new(said: &HttpConf, cf: Conf) -> Result<Self, Fault> {
         let engine = Engine::new(&EngineConfig { epoch_interruption: !said.overrides.callback_timeout_is_off() })
             .and_then(|engine| proxy_wasm_host::prepare(&engine).map(|()| engine))
@@ -53,11 +53,11 @@ impl Runtime {
         })
     }
 
-    /// Reads and checks a plugin of the configuration.
+    /// Loads and checks a declared plugin.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, and where it is declared.
+    /// The reason, and the place of the declaration.
     pub fn declared(&self, said: &HttpConf, declared: &Declared) -> Result<DeclaredPlugin, Fault> {
         let name = &declared.plugin.name;
         let options = declared.plugin.overrides.over(&self.options);
@@ -72,11 +72,11 @@ impl Runtime {
         })
     }
 
-    /// Reads and checks one plugin.
+    /// Loads and checks one plugin.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, to be read after its path.
+    /// The reason, worded to be read after the plugin's path.
     pub fn load(&self, name: &str, path: &Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! One plugin in this process: its VM, and its PluginContexts.
+//! One plugin in this process: its VM and its PluginContexts.
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -13,18 +13,18 @@ use crate::shared::Shared;
 use crate::shared::counters::Counters;
 
 thread_local! {
-    /// The VMs of this process, for its status page.
+    /// The VMs of this process, for the status page.
     static VMS: RefCell<Vec<Weak<VmContext<NginxHost>>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A VM, and what its instances need to know of it.
+/// A VM, with the values that its instances need.
 pub struct Vm {
     context: Rc<VmContext<NginxHost>>,
     plugin_contexts: Rc<PluginContexts>,
 }
 
 impl Vm {
-    /// A VM that starts when it is first needed.
+    /// Makes a VM. Its instance starts when it is first needed.
     pub fn new(plugin: Arc<Plugin<NginxHost>>, memory: HostMemory, client: &Rc<Client>, shared: &Rc<Shared>) -> Self {
         let plugin_contexts = Rc::<PluginContexts>::default();
         let (client, shared, known) = (Rc::clone(client), Rc::clone(shared), Rc::clone(&plugin_contexts));
@@ -43,7 +43,7 @@ impl Vm {
         Self { context, plugin_contexts }
     }
 
-    /// One configuration of the plugin.
+    /// Makes a PluginContext for one configuration of the plugin.
     pub fn plugin_context(&self, configuration: Arc<[u8]>) -> Rc<PluginContext<NginxHost>> {
         let context = self.context.plugin_context(configuration);
         self.plugin_contexts.add(&context);
@@ -51,7 +51,7 @@ impl Vm {
     }
 }
 
-/// The VMs of this process.
+/// Returns the VMs of this process.
 pub fn all() -> Vec<Rc<VmContext<NginxHost>>> {
     VMS.with_borrow(|vms| vms.iter().filter_map(Weak::upgrade).collect())
 }
