@@ -1,4 +1,5 @@
-//! `cmd_*`: one function per directive. Each only writes down what was said; [`MainConf::load`] acts on it.
+//! `cmd_*`: one function per directive. A function only stores what the operator wrote;
+//! [`MainConf::load`] acts on it. docs/directives.md has the directives in the same order.
 
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::limits::LEAST_COMPILE_MEMORY;
 use super::pages;
 use super::worker::MainConf;
 
-/// The directives, in the order of the documentation.
+/// The directives, in the order of docs/directives.md.
 pub static mut COMMANDS: [ngx_command_t; 30] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
@@ -50,10 +51,11 @@ pub static mut COMMANDS: [ngx_command_t; 30] = [
     ngx_command_t::empty(),
 ];
 
-/// What a handler does once C's pointers are references: an error is a line for the operator, without the directive's name.
+/// The result of a directive's function. An error is a text for the operator, without the
+/// directive's name.
 type Handled = Result<(), String>;
 
-/// Runs a handler on the configuration of `http`, of which any directive switches the module on.
+/// Runs a directive's function on the settings of `http`. Every such directive enables the module.
 fn main_handler(
     cf: *mut ngx_conf_t,
     conf: *mut c_void,
@@ -71,7 +73,7 @@ fn main_handler(
     })
 }
 
-/// As [`main_handler`], for a directive that also stands in `server` and `location`.
+/// As [`main_handler`], for a directive that may also stand in `server` and `location`.
 fn location_handler(
     cf: *mut ngx_conf_t,
     conf: *mut c_void,
@@ -141,7 +143,8 @@ extern "C" fn cmd_wasm_cache(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *
     })
 }
 
-/// What `wasm_plugin` sets for one plugin by `option=value`, set for all by `wasm_option value`.
+/// Sets an option for all plugins by `wasm_option value`; `wasm_plugin` sets it for one plugin by
+/// `option=value`.
 extern "C" fn cmd_option(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
     main_handler(cf, conf, |cf, args, main| {
         let option = text(cf.args()[0])?.trim_start_matches("wasm_");
@@ -183,7 +186,7 @@ extern "C" fn cmd_wasm_compile_memory(cf: *mut ngx_conf_t, _: *mut ngx_command_t
     })
 }
 
-/// nginx's arguments are bytes; names and numbers are text.
+/// Reads an argument as text. nginx's arguments are bytes, but names and numbers must be UTF-8.
 fn text(argument: &[u8]) -> Result<&str, String> {
     str::from_utf8(argument).map_err(|_| format!("\"{}\" is not UTF-8", argument.escape_ascii()))
 }

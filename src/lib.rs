@@ -1,29 +1,30 @@
-//! A Proxy-Wasm host for nginx and Apache APISIX: the dynamic module, on the library [`proxy_wasm_host`].
+//! A Proxy-Wasm host for nginx and Apache APISIX: the dynamic module, built on the library
+//! [`proxy_wasm_host`].
 //!
-//! Each room may use those below it; `make lint` checks it.
+//! Each room may use only the rooms below it; `make lint` checks this.
 //!
 //! | room | what it is |
 //! |---|---|
 //! | `module` | the two modules and the tables that nginx looks for |
 //! | `directives` | `cmd_*`: one function per directive |
 //! | `lua` | C functions behind `resty.proxy-wasm`: callbacks that Lua drives |
-//! | `pages` | pages for the operator: metrics, status |
-//! | `native` | callbacks that nginx drives: phases, filters, and the response's way |
-//! | `host` | the traits of [`proxy_wasm_host::host`] on a worker and a request |
+//! | `pages` | pages for the operator: metrics and status |
+//! | `native` | callbacks that nginx drives: phases, filters, responses on their way |
+//! | `host` | implements the traits of [`proxy_wasm_host::host`] on a worker and a request |
 //! | `worker` | what the configuration became: engine, plugins, VMs, deadlines |
-//! | `context` | the state of a request, and of an instance: what drives them stands above |
-//! | `calls` | HTTP and gRPC to other servers, on nginx's event loop |
+//! | `context` | the state of a request and of an instance, for the rooms above that drive them |
+//! | `calls` | HTTP and gRPC calls to other servers, on nginx's event loop |
 //! | `shared` | the zones of [`proxy_wasm_host::shared`], and the module's own metrics |
-//! | `conf` | what the operator said |
+//! | `conf` | the settings that the operator wrote |
 //! | `task` | futures on nginx's event loop |
-//! | `host_memory` | what is kept for plugins beside their linear memory, and how much of it |
-//! | `connections` | how many connections calls may have |
+//! | `host_memory` | counts and bounds the bytes kept for plugins beside their linear memory |
+//! | `connections` | counts and bounds the connections of calls |
 //! | `identity` | the module's own static, and the versions |
-//! | `log` | `tracing` to nginx's error log |
-//! | `log_limit` | how often a line may be logged that each request can bring about |
+//! | `log` | sends `tracing` events to nginx's error log |
+//! | `log_limit` | limits how often a line is logged that any request can cause |
 //! | `limits` | every limit and default of the module |
-//! | `guard` | no panic crosses into C |
-//! | `lazy_box` | a box that is made when it is first used |
+//! | `guard` | stops panics before they reach C |
+//! | `lazy_box` | a box that is allocated when it is first used |
 
 // A test build exports none of nginx's tables, so the code that only they reach looks unused.
 #![cfg_attr(test, allow(dead_code))]

@@ -1,18 +1,19 @@
-//! C functions behind `lib/resty/proxy-wasm.lua`: the same contexts as the native path, driven by APISIX.
+//! C functions behind `lib/resty/proxy-wasm.lua`. They use the same contexts as the native path,
+//! but APISIX drives the callbacks.
 //!
-//! Lua holds plugins and plugin contexts as pointers to boxes of ours and frees them by its garbage collector, which may be after
-//! `exit_process`; requests know a plugin context by the address of its box.
+//! Lua holds plugins and PluginContexts as pointers to boxes of this module. Its garbage collector
+//! frees them, perhaps after `exit_process`. Requests know a PluginContext by its address.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `plugins` | register, load and configure |
-//! | `requests` | the callbacks of a request |
-//! | `bodies` | those with a body |
-//! | `calls` | the HTTP calls that Lua makes for them |
-//! | `waiting` | a thread of Lua's that waits for a plugin |
-//! | `properties` | those of a request |
+//! | `plugins` | registers, loads and configures plugins |
+//! | `requests` | the callbacks of a request without a body |
+//! | `bodies` | the callbacks with a body |
+//! | `calls` | the HTTP calls that Lua makes for plugins |
+//! | `waiting` | a Lua thread that waits for a plugin |
+//! | `properties` | properties of a request |
 //! | `status` | metrics and status |
-//! | `answer` | bytes for Lua |
+//! | `answer` | returns bytes to Lua |
 
 mod answer;
 mod bodies;
@@ -39,10 +40,11 @@ use super::conf::Policy;
 use super::context::{NginxHost, Source};
 use super::worker::{MainConf, Vm};
 
-/// The configuration of `http` that this process reads, or runs on. In `init_by_lua` there is no other way to it.
+/// The configuration of `http` that this process reads or runs on. Functions that run in
+/// `init_by_lua` can find it only here.
 static CURRENT: AtomicPtr<MainConf> = AtomicPtr::new(ptr::null_mut());
 
-/// Remembers the configuration being read, until its pool goes.
+/// Remembers the configuration that nginx is reading, until its pool is destroyed.
 pub fn set_configuration(cf: Conf, main: *mut MainConf) {
     extern "C" fn forget(main: *mut c_void) {
         let _ = CURRENT.compare_exchange(main.cast(), ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
@@ -57,33 +59,35 @@ pub fn set_current(main: *mut MainConf) {
     CURRENT.store(main, Ordering::Relaxed);
 }
 
-/// The configuration that this process reads, or runs on.
+/// Returns the configuration that this process reads or runs on.
 fn current<'a>() -> Option<&'a MainConf> {
     // SAFETY: null, or a configuration that forgets itself when it goes.
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
 }
 
-/// A plugin that Lua loaded. In a helper process it is loaded when it is first configured, if ever.
+/// A plugin that Lua loaded. A helper process loads its file only when the plugin is first
+/// configured.
 struct LuaPlugin {
     name: String,
     path: PathBuf,
     loaded: OnceCell<LoadedPlugin>,
 }
 
-/// What its file became.
+/// A plugin whose file was loaded.
 struct LoadedPlugin {
     vm: Vm,
     policy: Policy,
 }
 
-/// A configuration of it.
+/// A PluginContext that Lua made: one configuration of a plugin.
 struct LuaPluginContext {
     context: Rc<PluginContext<NginxHost>>,
     policy: Policy,
 }
 
 impl LuaPluginContext {
-    /// Where its HttpContexts come from. It lives as long as they do, so its address means no other.
+    /// The source of this PluginContext's HttpContexts. It lives at least as long as they do, so no
+    /// other PluginContext has its address meanwhile.
     fn source(&self) -> Source {
         Source::Lua(Rc::as_ptr(&self.context) as usize)
     }

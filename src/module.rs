@@ -1,8 +1,10 @@
-//! The two modules of this library and the tables that nginx looks for.
+//! The two modules of this library, and the tables that nginx looks for in it.
 //!
-//! Two, because of what nginx makes of their order. The first has the directives and the phase handlers, and stands before
-//! APISIX's `ngx_http_wasm_module`, so that `wasm_vm` is ours. The second has the filters, and stands before
-//! `ngx_http_copy_filter_module`: earlier, nginx's own filters would overwrite ours; later, bodies would come as file buffers.
+//! There are two, because nginx calls modules in an order and each must have its own place in it.
+//! The first has the directives and the phase handlers; it comes before APISIX's
+//! `ngx_http_wasm_module`, so that `wasm_vm` is this module's. The second has the filters; it comes
+//! before `ngx_http_copy_filter_module`. If it came earlier, nginx's own filters would overwrite
+//! what it does; later, it would get bodies as file buffers.
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
@@ -45,7 +47,7 @@ static FILTER_MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     merge_loc_conf: None,
 };
 
-/// Directives, phases, processes.
+/// The module with the directives, the phase handlers and the process hooks.
 #[allow(non_upper_case_globals)]
 #[cfg_attr(not(test), unsafe(no_mangle))]
 static mut ngx_http_proxy_wasm_module: ngx_module_t = ngx_module_t {
@@ -58,7 +60,7 @@ static mut ngx_http_proxy_wasm_module: ngx_module_t = ngx_module_t {
     ..ngx_module_t::default()
 };
 
-/// Header and body filter.
+/// The module with the header filter and the body filter.
 #[allow(non_upper_case_globals)]
 static mut ngx_http_proxy_wasm_filter_module: ngx_module_t = ngx_module_t {
     ctx: (&raw const FILTER_MODULE_CTX).cast_mut().cast(),
@@ -66,12 +68,13 @@ static mut ngx_http_proxy_wasm_filter_module: ngx_module_t = ngx_module_t {
     ..ngx_module_t::default()
 };
 
-/// The tables that `load_module` reads. Written by hand: the order has a line per module.
+/// The tables that `load_module` reads. They are written by hand, because the order needs one entry
+/// for each module.
 #[cfg(not(test))]
 mod exports {
     use super::*;
 
-    /// A table of pointers that C reads.
+    /// A table of pointers that C code reads.
     #[repr(transparent)]
     pub struct Table<T, const N: usize>([*const T; N]);
     // SAFETY: nginx reads the tables in one thread.
@@ -116,7 +119,8 @@ extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_c
         let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
         match main.load(cf) {
             Ok(()) => {
-                // Not in postconfiguration: that of Lua, which runs init_by_lua, may come before ours.
+                // Set here and not in postconfiguration: the Lua module's postconfiguration, which
+                // runs init_by_lua, may come first.
                 lua::set_configuration(cf, main);
                 CONF_OK
             }
@@ -158,7 +162,8 @@ extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
     })
 }
 
-/// The zones are there now, and the workers are not yet.
+/// Checks the zones and prepares for the workers. nginx has made the zones now, and has not forked
+/// yet.
 extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guard(rc::ERROR, || {
         // SAFETY: nginx passes a valid cycle; null, or what `create_main_conf` answered.
@@ -188,7 +193,8 @@ extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     })
 }
 
-/// The VMs of attached plugins start with the worker, so that ticks run and a refused configuration is logged without traffic.
+/// Starts the VMs of attached plugins with the worker, so that ticks run, and a refused
+/// configuration is logged, before any request comes.
 extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
     guard(rc::OK, || {
         log::init();
@@ -219,7 +225,7 @@ extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
         if let Some(main) = unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_mut() } {
             drop(main.take_contexts());
         }
-        // nginx looks for connections that were left open next.
+        // Last, because nginx next looks for connections that were left open.
         task::shut_down();
         queue_events::stop();
     });

@@ -1,4 +1,5 @@
-//! Pages for the operator: `wasm_metrics`, in Prometheus' text, and `wasm_status`, in JSON or HTML.
+//! Pages for the operator: `wasm_metrics`, in Prometheus' text format, and `wasm_status`, in JSON
+//! or HTML.
 
 use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::{NGINX_VERSION, ngx_http_request_t, ngx_int_t};
@@ -14,13 +15,13 @@ use super::shared::{Stores, counters};
 use super::worker::{MainConf, vm};
 use super::{calls, connections, host_memory};
 
-/// The metrics of all workers; nothing where there is no zone.
+/// Returns the metrics of all workers; `None` if there is no zone.
 pub fn metrics(main: &MainConf) -> Option<String> {
     let stores = main.shared.stores()?;
     Some(exposition::text(&stores.metrics.samples(), counters::describe))
 }
 
-/// What this worker runs, and how full the zones are.
+/// Returns the status of this worker and of the zones.
 pub fn status(main: &MainConf) -> Status {
     let stores = main.shared.stores();
     let cache = main.runtime().and_then(|runtime| runtime.cache.as_ref());
@@ -70,13 +71,13 @@ fn zones(stores: &Stores) -> Zones {
     }
 }
 
-/// A page, and what it is.
+/// A page and its content type.
 struct Page {
     content_type: &'static str,
     text: String,
 }
 
-/// Content handler of `wasm_metrics`.
+/// The content handler of `wasm_metrics`.
 pub unsafe extern "C" fn on_metrics(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request.
     let request = unsafe { Request::from_ptr(r) };
@@ -84,7 +85,7 @@ pub unsafe extern "C" fn on_metrics(r: *mut ngx_http_request_t) -> ngx_int_t {
     guard(rc::ERROR, || request.map_or(rc::ERROR, |request| send(request, page)))
 }
 
-/// Content handler of `wasm_status`.
+/// The content handler of `wasm_status`.
 pub unsafe extern "C" fn on_status(r: *mut ngx_http_request_t) -> ngx_int_t {
     // SAFETY: nginx passes a valid request.
     let request = unsafe { Request::from_ptr(r) };

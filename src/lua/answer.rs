@@ -1,10 +1,10 @@
-//! Bytes for Lua, which copies them.
+//! Returns bytes to Lua, which copies them.
 
 use std::cell::RefCell;
 use std::ffi::c_char;
 
 thread_local! {
-    /// What was answered last: it stays as it is until the next answer.
+    /// The last answer. It stays valid until the next one.
     static ANSWER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 

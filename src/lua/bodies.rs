@@ -1,4 +1,5 @@
-//! The body callbacks of a request that Lua drives: Lua passes the body, and takes it back if a plugin changed it.
+//! The body callbacks of a request that Lua drives. Lua passes the body, and takes it back if a
+//! plugin changed it.
 
 use std::ffi::{c_char, c_int};
 
@@ -37,8 +38,9 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
     }
 }
 
-/// `proxy_on_response_body`. What the plugin pauses on is kept, and Lua passes nothing on, not even the end. An answer that a
-/// plugin gave in the header filter is for no plugin to see.
+/// `proxy_on_response_body`. If the plugin pauses, the module keeps the piece, and Lua passes
+/// nothing on, not even the end of the body. If a plugin answered in the header filter, no plugin
+/// sees the answer's body.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
     r: *mut ngx_http_request_t,
@@ -59,12 +61,12 @@ fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bo
         return Verdict::Continue;
     }
     ctx.response.begin_in_lua();
-    // That of the request may be left: Lua does not fetch it after a failure or an answer.
+    // The request's body may be left over: Lua does not fetch it after a failure or an answer.
     drop(ctx.request_body.take());
     let Piece { bytes: mut kept, hold, held } = ctx.response.kept.take(slot.index());
     match hold {
         Hold::End => {
-            // Another plugin let go of something; this one has not.
+            // Another plugin resumed; this one still keeps its bytes.
             kept.extend_from_slice(body);
             ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold, held });
             Verdict::Pause
@@ -75,7 +77,7 @@ fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bo
             ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold, held: None });
             Verdict::Continue
         }
-        // A plugin that failed keeps nothing back any more.
+        // A plugin that failed keeps nothing any more.
         Hold::Until | Hold::LetGo if !slot.has(Callback::OnResponseBody) => {
             if !kept.is_empty() {
                 kept.extend_from_slice(body);
@@ -84,7 +86,7 @@ fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bo
             Verdict::Continue
         }
         Hold::LetGo => match see(ctx, slot, body.to_vec(), false, end_of_body) {
-            // The end, and what goes before it, can only be kept together.
+            // The end of the body, and the bytes before it, are kept as one piece.
             Verdict::Pause if end_of_body => {
                 let Piece { bytes, hold, held } = ctx.response.kept.take(slot.index());
                 kept.extend_from_slice(&bytes);
@@ -106,12 +108,12 @@ fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bo
     }
 }
 
-/// Leaves bytes where Lua looks for what it is to pass on.
+/// Leaves bytes for Lua, which passes them on.
 fn pass_on(ctx: &RequestContext, bytes: Vec<u8>, changed: bool) {
     *ctx.response.body.borrow_mut() = Some(Body::copied(bytes, changed));
 }
 
-/// Runs the callback on a piece, and keeps what the plugin pauses on.
+/// Runs the callback on a piece, and keeps the piece if the plugin pauses.
 fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_body: bool) -> Verdict {
     let piece_size = size(&piece);
     pass_on(ctx, piece, changed);
@@ -131,7 +133,7 @@ fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_
                     "plugin \"{name}\" holds {size} bytes of a response, more than wasm_body_buffer_size ({limit})"
                 );
                 ctx.request().log().print(Level::Error, line);
-                // Nothing more may look like the rest of it.
+                // The client must get no further byte, which would look like the rest of the body.
                 response::cut_in_lua(ctx);
                 return Verdict::Pause;
             }
@@ -152,7 +154,8 @@ fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_
     }
 }
 
-/// `proxy_on_response_trailers`: Lua has no word for it, so it comes with the end of the body.
+/// Runs `proxy_on_response_trailers`. Lua has no function for trailers, so the callback runs with
+/// the end of the body.
 fn response_trailers(ctx: &RequestContext, slot: &Slot) -> Verdict {
     let count = trailer_count(ctx.request());
     if count == 0 {
@@ -161,7 +164,8 @@ fn response_trailers(ctx: &RequestContext, slot: &Slot) -> Verdict {
     ctx.call(slot, |http| http.on_response_trailers(count))
 }
 
-/// What a plugin made of the body that Lua passed: 1, and the bytes, which stay until the next callback; 0 if it is unchanged.
+/// Returns what a plugin made of the body that Lua passed: 1 and the bytes, which stay until the
+/// next callback, or 0 if the body is unchanged.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_changed_body(
     r: *mut ngx_http_request_t,
@@ -173,7 +177,8 @@ unsafe extern "C" fn ngx_http_proxy_wasm_changed_body(
         let Some(ctx) = unsafe { Request::from_ptr(r) }.and_then(RequestContext::of) else {
             return 0;
         };
-        // A response that has no body gets none: what followed its header would be taken for the next response's.
+        // A response without a body must not get one: the client would take bytes after the header
+        // for the next response.
         let of_response = || ctx.response.body.take().filter(|_| ctx.request().expects_body());
         let passed = ctx.request_body.take().or_else(of_response);
         let Some(bytes) = passed.filter(Body::is_changed).and_then(Body::into_bytes) else {
@@ -190,7 +195,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_changed_body(
     })
 }
 
-/// As the ABI counts bytes.
+/// The length of a body, as the ABI counts bytes.
 fn size(body: &[u8]) -> u32 {
     u32::try_from(body.len()).unwrap_or(u32::MAX)
 }

@@ -1,9 +1,10 @@
-//! The HTTP calls of a request that Lua makes, through `resty.http`: so that APISIX's name resolution, its trusted certificates and
-//! its keepalive pools apply to them.
+//! The HTTP calls of a request that Lua makes through `resty.http`, so that APISIX's name
+//! resolution, trusted certificates and keepalive pools apply to them.
 //!
-//! Such a call is a task as any other, and what ends it is the same. Only its response comes from elsewhere: a light thread of
-//! Lua's, which has asked here for calls to make. Lua asks where its thread may wait for a plugin. From everywhere else (the
-//! response's phases, the log phase, configure, ticks) the worker's own client calls; and so it does where `resty.http` cannot.
+//! Such a call is a task like any other, and is cancelled in the same way. Only its response comes
+//! from a light thread of Lua's, which asks here for calls to make. Lua does so where its thread
+//! may wait for a plugin. Everywhere else (the response's phases, the log phase, configure, ticks),
+//! and for calls that `resty.http` cannot make, the worker's own client makes the call.
 
 use std::ffi::{c_char, c_int};
 use std::rc::Rc;
@@ -18,7 +19,8 @@ use crate::calls::Outgoing;
 use crate::context::{CallDescription, LuaCall, LuaCalls, Reply, RequestContext};
 use crate::guard::guard;
 
-/// Bytes that Lua reads. It has `ngx_str_t` from elsewhere, if at all.
+/// Bytes that Lua reads. Lua's FFI may already know `ngx_str_t` from another file, so this type has
+/// a name of its own.
 #[repr(C)]
 struct Text {
     data: *const c_char,
@@ -35,9 +37,9 @@ impl From<&[u8]> for Text {
 #[repr(C)]
 struct CallToMake {
     id: u32,
-    /// In milliseconds.
+    /// The timeout in milliseconds.
     timeout: u32,
-    /// 0 for a socket in the file system.
+    /// The port; 0 for a socket in the file system.
     port: u32,
     ssl_verify: c_int,
     response_limit: usize,
@@ -46,11 +48,12 @@ struct CallToMake {
     path: Text,
     fields: Text,
     body: Text,
-    /// Empty without TLS.
+    /// The name for TLS; empty without TLS.
     ssl_server_name: Text,
 }
 
-/// The next call that Lua is to make, which is described until the one after; 0 if there is none.
+/// Describes the next call that Lua is to make. The description stays valid until the next one.
+/// Answers 0 if there is no call.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_next_call(r: *mut ngx_http_request_t, call: *mut CallToMake) -> c_int {
     guard(0, || {
@@ -84,7 +87,7 @@ fn describe(call: Rc<LuaCall>) -> Option<(CallDescription, CallToMake)> {
     Some((description, to_make))
 }
 
-/// The response to a call of Lua's. Nobody may wait for it any more.
+/// Reports the response to a call that Lua made. It does nothing if the call was cancelled.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_call_answered(
     r: *mut ngx_http_request_t,
@@ -105,7 +108,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_call_answered(
     });
 }
 
-/// Why a call of Lua's failed, in words.
+/// Reports why a call that Lua made failed, in words.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_call_failed(
     r: *mut ngx_http_request_t,
@@ -120,7 +123,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_call_failed(
     });
 }
 
-/// Lua does not make a call: the worker's client is to.
+/// Declines a call: the worker's client makes it.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_call_declined(r: *mut ngx_http_request_t, id: u32) {
     // SAFETY: Lua passes the running request.
@@ -139,7 +142,7 @@ unsafe fn reply(r: *mut ngx_http_request_t, id: u32, reply: impl FnOnce(&Outgoin
 
 /// # Safety
 ///
-/// `r` is a valid request; what is answered lives as long.
+/// `r` is a valid request. The result lives as long as the request.
 unsafe fn calls_of<'a>(r: *mut ngx_http_request_t) -> Option<&'a LuaCalls> {
     // SAFETY: by this function's contract.
     Some(&RequestContext::of(unsafe { Request::from_ptr(r) }?)?.lua_thread.calls)

@@ -11,7 +11,7 @@ use super::{LoadedPlugin, LuaPlugin, LuaPluginContext, bytes, current};
 use crate::guard::guard;
 use crate::worker::{MainConf, Runtime, Vm, deadlines};
 
-/// Told by the Lua file when it is required.
+/// Registers the Lua file, which calls this when it is required.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_register(
     version: *const c_char,
@@ -29,7 +29,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_register(
     });
 }
 
-/// Loads a plugin; null, and a line in the error log, if that fails.
+/// Loads a plugin. If that fails, logs an error and returns null.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_load(
     name: *const c_char,
@@ -47,14 +47,14 @@ fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     let plugin = LuaPlugin { name: text(name), path: text(path).into(), loaded: OnceCell::new() };
     // APISIX loads every plugin in its privileged agent, too, which is root and serves no request.
-    // What it compiled, the workers would compile once more for their own user.
+    // The workers, which run as another user, would compile again what it had compiled.
     if cycle::process() != Process::Helper {
         plugin.loaded_by(main, runtime)?;
     }
     Some(plugin)
 }
 
-/// What plugins run on; none, and a line in the error log, without `wasm_vm`.
+/// Returns what plugins run on. Without `wasm_vm`, logs an error and returns `None`.
 fn configuration<'a>() -> Option<(&'a MainConf, &'a Runtime)> {
     let found = current().and_then(|main| Some((main, main.runtime()?)));
     if found.is_none() {
@@ -64,8 +64,8 @@ fn configuration<'a>() -> Option<(&'a MainConf, &'a Runtime)> {
 }
 
 impl LuaPlugin {
-    /// The plugin, whose file is read when it is first asked for; none, and a line in the error
-    /// log, if that fails.
+    /// Returns the loaded plugin, and reads its file the first time. If that fails, logs an error
+    /// and returns `None`.
     fn loaded(&self) -> Option<&LoadedPlugin> {
         if let Some(loaded) = self.loaded.get() {
             return Some(loaded);
@@ -88,14 +88,14 @@ impl LuaPlugin {
     }
 }
 
-/// Lets go of a plugin; it stays until its last context has ended.
+/// Frees Lua's reference to a plugin. The plugin itself stays until its last context has ended.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_unload(plugin: *mut LuaPlugin) {
     // SAFETY: Lua's collector passes, once, what `load` answered.
     guard((), || drop(unsafe { Box::from_raw(plugin) }));
 }
 
-/// Configures a plugin; null, and a line in the error log, if it refuses or fails.
+/// Configures a plugin. If the plugin refuses or fails, logs an error and returns null.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(
     plugin: *const LuaPlugin,
@@ -119,7 +119,8 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(
     })
 }
 
-/// Lets go of a plugin context; it stays until its last request has ended.
+/// Frees Lua's reference to a PluginContext. The PluginContext itself stays until its last request
+/// has ended.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_delete_plugin_ctx(context: *mut LuaPluginContext) {
     // SAFETY: Lua's collector passes, once, what `on_configure` answered.

@@ -1,4 +1,4 @@
-//! Properties of a request for Lua: the same that plugins see.
+//! Properties of a request for Lua. They are the same that plugins see.
 
 use std::ffi::{c_char, c_int};
 
@@ -13,7 +13,7 @@ use super::requests::Outcome;
 use crate::guard::guard;
 use crate::host::property;
 
-/// 1 and the value, or 0 if there is none.
+/// Answers 1 with the value, or 0 if the property does not exist.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_get_property(
     r: *mut ngx_http_request_t,
@@ -33,7 +33,8 @@ unsafe extern "C" fn ngx_http_proxy_wasm_get_property(
     })
 }
 
-/// 0, or 1 if there is no such variable, 2 if it cannot be changed, 3 if the value holds CR, LF or NUL.
+/// Sets a property. Answers 0 on success, 1 if the variable does not exist, 2 if it cannot be
+/// changed, 3 if the value holds CR, LF or NUL.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_set_property(
     r: *mut ngx_http_request_t,
@@ -56,7 +57,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_set_property(
     })
 }
 
-/// A request that is none of those that Lua's timers run in.
+/// Returns the request, unless it is a fake one in which Lua runs timers.
 ///
 /// # Safety
 ///

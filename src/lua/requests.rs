@@ -16,15 +16,15 @@ use crate::guard::guard;
 use crate::host::header_count;
 use crate::native::{self, response};
 
-/// What a callback wants Lua to do.
+/// What Lua is to do after a callback.
 #[derive(Clone, Copy)]
 #[repr(i32)]
 pub enum Outcome {
-    /// There is no request: what timers and init_worker_by_lua run in is none.
+    /// Lua runs outside a request: timers and init_worker_by_lua have only a fake one.
     NoRequest = -2,
     Error = -1,
     Continue = 0,
-    /// Fetch the answer and send it.
+    /// Fetch the answer, then send it.
     Answer = 1,
     Pause = 2,
 }
@@ -42,7 +42,8 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
             let count = header_count(request, MapType::HttpRequestHeaders);
             let (slot, outcome) = waiting::request_headers(ctx, plugin, count, !request.has_body());
             if LocConf::of(request).request_body == Some(BodyMode::Always) && slot.has(Callback::OnRequestBody) {
-                // APISIX reads the body, and runs the callback, where the plugin has set this variable of its.
+                // APISIX reads the body, and runs the callback, if the plugin has set this
+                // variable.
                 let _ = request.set_variable(b"wasm_process_req_body", b"true");
             }
             outcome
@@ -65,17 +66,20 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
             if LocConf::of(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
                 let _ = request.set_variable(b"wasm_process_resp_body", b"true");
             }
-            // The variable last: looking it up by name costs more than all the rest.
+            // The variable is checked last, because finding it by name costs more than all the
+            // other checks.
             let wants_body = || request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
             if slot.may_change_body() && ctx.expects_body() && wants_body() {
-                // Lua has no way to hold the header back, so it cannot say a length that may change.
+                // Lua cannot hold the header back, so the header must not have a length that may
+                // change.
                 request.set_content_length(None);
                 request.forbid_ranges();
                 let _ = ctx.response.validators.drop_changed(request, true);
             }
             match verdict {
                 Verdict::Answer(answer) => response::answer_later(ctx, *answer),
-                // Nor can it hold the response: what waits for a call goes on, and the call's response finds it gone.
+                // Lua's header_filter cannot yield, so Pause means Continue; a late call response
+                // finds the stream gone.
                 Verdict::Pause => Verdict::Continue,
                 verdict => verdict,
             }
@@ -83,11 +87,12 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
     }
 }
 
-/// Runs callbacks of the slot that the request has, or gets, for a plugin context of Lua's, in a phase that cannot wait.
+/// Runs callbacks in a phase that cannot wait. They run in the slot that the request has for a
+/// PluginContext of Lua's; the slot is made if needed.
 ///
 /// # Safety
 ///
-/// `r` is a valid request and `context` what `on_configure` answered.
+/// `r` is a valid request, and `context` was returned by `on_configure`.
 pub(super) unsafe fn on_http(
     r: *mut ngx_http_request_t,
     context: *const LuaPluginContext,
@@ -102,7 +107,7 @@ pub(super) unsafe fn on_http(
             match slot_of(ctx, plugin).map_or_else(|verdict| verdict, |slot| callback(ctx, slot)) {
                 Verdict::Continue => Outcome::Continue,
                 Verdict::Pause => Outcome::Pause,
-                // The header is sent: no answer can take the response's place.
+                // The header is sent, so an answer cannot replace the response.
                 Verdict::Answer(_) => {
                     response::cut_in_lua(ctx);
                     Outcome::Continue
@@ -120,13 +125,14 @@ pub(super) unsafe fn on_http(
     }
 }
 
-/// The slot that the request has, or gets, for a plugin context of Lua's; or what is to be done without.
+/// Returns the slot that the request has for a PluginContext of Lua's, and makes it if needed. If
+/// that fails, returns the verdict.
 fn slot_of<'a>(ctx: &'a RequestContext, plugin: &LuaPluginContext) -> Result<&'a Slot, Verdict> {
     let source = plugin.source();
     ctx.slots.find(source).map_or_else(|| ctx.open(source, &plugin.context, plugin.policy), Ok)
 }
 
-/// As [`on_http`], where `run` says what Lua is to do.
+/// As [`on_http`], but `run` itself decides what Lua is to do.
 ///
 /// # Safety
 ///
@@ -146,7 +152,8 @@ pub(super) unsafe fn on_http_outcome(
     }
 }
 
-/// Runs what needs a request, and a plugin context of Lua's, for which it may have no slot yet.
+/// Runs code that needs a request and a PluginContext of Lua's. The request may have no slot for it
+/// yet.
 ///
 /// # Safety
 ///
@@ -170,8 +177,8 @@ unsafe fn on_request(
     outcome as c_int
 }
 
-/// Puts the header fields of the answer into the response and tells Lua the rest: its status, and its body, which lives as long as
-/// the request. -1 if there is no answer.
+/// Puts the answer's header fields into the response, and returns its status and body to Lua. The
+/// body lives as long as the request. Answers -1 if there is no answer.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_local_response(
     r: *mut ngx_http_request_t,

@@ -1,4 +1,4 @@
-//! What the module says of itself, for Lua.
+//! The module's metrics and status, for Lua.
 
 use std::ffi::{c_char, c_int};
 
@@ -10,14 +10,14 @@ use crate::guard::guard;
 use crate::pages;
 use crate::worker::MainConf;
 
-/// The page of [`pages::metrics`]; -1 if there is none.
+/// Returns the page of [`pages::metrics`]; -1 if there is none.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_metrics(text: *mut *const c_char, len: *mut usize) -> c_int {
     // SAFETY: Lua passes places for both.
     unsafe { page(pages::metrics, text, len) }
 }
 
-/// The page of [`pages::status`] in JSON; -1 if the module is not switched on.
+/// Returns the page of [`pages::status`] in JSON; -1 if the module is not enabled.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_status(text: *mut *const c_char, len: *mut usize) -> c_int {
     let status = |main: &MainConf| main.said.enabled.then(|| json(&pages::status(main)));

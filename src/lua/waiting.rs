@@ -1,8 +1,11 @@
-//! A Lua thread that waits for a plugin: for the calls it made, or for it to resume the request.
+//! A Lua thread that waits for a plugin: for the responses to its calls, or until it resumes the
+//! request.
 //!
-//! While a call that the request made is unanswered, the thread waits; when all are answered and none was made anew, it goes on,
-//! whatever the plugin returned (docs/compatibility.md, "When a request goes on"): plugins in Go return Continue after a call, those
-//! in Rust return Pause and never resume. A pause with no call is a real one.
+//! The thread waits while a call that the request made is unanswered. When all calls are answered
+//! and no new one was made, the thread continues, whatever the plugin returned
+//! (docs/compatibility.md, "When a request goes on"): plugins in Go return Continue after a call,
+//! those in Rust return Pause and never resume. A pause without a call lasts until the plugin
+//! resumes.
 
 use std::ffi::{c_int, c_void};
 
@@ -16,8 +19,9 @@ use super::requests::{Outcome, on_http_outcome};
 use crate::context::{NginxHost, Post, RequestContext, Slot, Verdict};
 use crate::guard::guard;
 
-/// Runs `proxy_on_request_headers`, in a phase that can wait, of the slot that the request has, or gets, for a plugin context of
-/// Lua's. Answers the slot, and what Lua is to do after it.
+/// Runs `proxy_on_request_headers` in a phase that can wait. It runs in the slot that the request
+/// has for a PluginContext of Lua's; the slot is made if needed. Returns the slot, and what Lua is
+/// to do next.
 pub fn request_headers<'a>(
     ctx: &'a RequestContext,
     plugin: &LuaPluginContext,
@@ -33,7 +37,7 @@ pub fn request_headers<'a>(
     (slot, settle(ctx, slot, verdict))
 }
 
-/// Runs a callback in a phase that can wait, and says what Lua is to do after it.
+/// Runs a callback in a phase that can wait, and returns what Lua is to do next.
 pub fn run(
     ctx: &RequestContext,
     slot: &Slot,
@@ -48,7 +52,7 @@ fn settle(ctx: &RequestContext, slot: &Slot, verdict: Verdict) -> Outcome {
     let calls = slot.calls_pending();
     let outcome = match verdict {
         Verdict::Fail | Verdict::Close => Outcome::Error,
-        // Of a call and an answer in one callback, the call counts.
+        // If one callback makes a call and answers, the call counts.
         _ if calls => return hold(ctx, slot, true),
         Verdict::Answer(answer) => {
             ctx.set_answer(answer);
@@ -68,7 +72,7 @@ fn hold(ctx: &RequestContext, slot: &Slot, for_calls: bool) -> Outcome {
     Outcome::Pause
 }
 
-/// Says which semaphore the running thread is about to wait on.
+/// Notes the semaphore that the running thread is about to wait on.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_wait(r: *mut ngx_http_request_t, semaphore: *mut c_void, post: Option<Post>) {
     guard((), || {
@@ -79,7 +83,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_wait(r: *mut ngx_http_request_t, semaph
     });
 }
 
-/// What the thread is to do now that it was woken.
+/// Answers what the thread is to do after it was woken.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_resumed(
     r: *mut ngx_http_request_t,
