@@ -9,7 +9,7 @@ mod allowance;
 mod answer;
 mod body;
 mod failure;
-mod kept;
+mod held_by_lua;
 pub mod live;
 mod lua_calls;
 mod lua_thread;
@@ -34,7 +34,7 @@ use proxy_wasm_host::{Callback, CallbackSet, Failure, HttpContext, PluginContext
 pub use self::allowance::Allowance;
 pub use self::answer::Answer;
 pub use self::body::Body;
-pub use self::kept::{Hold, Piece as HeldPiece};
+pub use self::held_by_lua::{HeldPiece, Hold};
 pub use self::live::RequestHandle;
 pub use self::lua_calls::{Description as CallDescription, LuaCall, LuaCalls, Reply};
 pub use self::lua_thread::{LuaThread, Post};

@@ -7,16 +7,16 @@
 //! | `runtime` | engine, compiler, cache: loads plugins |
 //! | `vm` | one plugin in this process |
 //! | `contexts` | the PluginContexts of the native path |
-//! | `deadlines`, `pulse` | the clock for plugin deadlines: a timer and its signal |
+//! | `deadlines`, `cpu_timer` | the clock for plugin deadlines: a timer and its signal |
 //! | `installation` | checks that the Lua file exists and has the module's version |
 //! | `announce` | log lines at start |
 
 pub mod announce;
 mod contexts;
+mod cpu_timer;
 pub mod deadlines;
 mod installation;
 mod main_conf;
-mod pulse;
 mod runtime;
 pub mod vm;
 

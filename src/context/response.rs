@@ -13,7 +13,7 @@ pub use self::validators::Validators;
 pub use self::waiting::Waiting;
 use super::RequestContext;
 use super::body::Body;
-use super::kept::HeldByLua;
+use super::held_by_lua::HeldByLua;
 use super::slots::Slot;
 use super::unsent::Unsent;
 use crate::lazy_box::LazyBox;

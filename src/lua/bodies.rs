@@ -11,7 +11,7 @@ use proxy_wasm_host::Callback;
 use super::requests::{Outcome, on_http, on_http_outcome};
 use super::waiting;
 use super::{LuaPluginContext, bytes};
-use crate::context::{Body, HeldPiece as Piece, Hold, RequestContext, Slot, Verdict};
+use crate::context::{Body, HeldPiece, Hold, RequestContext, Slot, Verdict};
 use crate::guard::guard;
 use crate::host::trailer_count;
 use crate::native::response;
@@ -63,18 +63,18 @@ fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bo
     ctx.response.begin_in_lua();
     // The request's body may be left over: Lua does not fetch it after a failure or an answer.
     drop(ctx.request_body.take());
-    let Piece { bytes: mut kept, hold, held } = ctx.response.kept.take(slot.index());
+    let HeldPiece { bytes: mut kept, hold, held } = ctx.response.kept.take(slot.index());
     match hold {
         Hold::End => {
             // Another plugin resumed; this one still keeps its bytes.
             kept.extend_from_slice(body);
-            ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold, held });
+            ctx.response.kept.put(slot.index(), HeldPiece { bytes: kept, hold, held });
             Verdict::Pause
         }
         Hold::Done => {
             kept.extend_from_slice(body);
             pass_on(ctx, kept, true);
-            ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold, held: None });
+            ctx.response.kept.put(slot.index(), HeldPiece { bytes: Vec::new(), hold, held: None });
             Verdict::Continue
         }
         // A plugin that failed keeps nothing any more.
@@ -88,9 +88,9 @@ fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bo
         Hold::LetGo => match see(ctx, slot, body.to_vec(), false, end_of_body) {
             // The end of the body, and the bytes before it, are kept as one piece.
             Verdict::Pause if end_of_body => {
-                let Piece { bytes, hold, held } = ctx.response.kept.take(slot.index());
+                let HeldPiece { bytes, hold, held } = ctx.response.kept.take(slot.index());
                 kept.extend_from_slice(&bytes);
-                ctx.response.kept.put(slot.index(), Piece { bytes: kept, hold, held });
+                ctx.response.kept.put(slot.index(), HeldPiece { bytes: kept, hold, held });
                 Verdict::Pause
             }
             verdict => {
@@ -138,7 +138,7 @@ fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_
                 return Verdict::Pause;
             }
             let hold = if end_of_body { Hold::End } else { Hold::Until };
-            ctx.response.kept.put(slot.index(), Piece { bytes, hold, held });
+            ctx.response.kept.put(slot.index(), HeldPiece { bytes, hold, held });
             if end_of_body {
                 ctx.request().set_buffered(true);
                 ctx.pause_response();
@@ -147,7 +147,7 @@ fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_
         }
         verdict => {
             if end_of_body {
-                ctx.response.kept.put(slot.index(), Piece { bytes: Vec::new(), hold: Hold::Done, held: None });
+                ctx.response.kept.put(slot.index(), HeldPiece { bytes: Vec::new(), hold: Hold::Done, held: None });
             }
             verdict
         }

@@ -3,11 +3,11 @@
 use ngx_bindings::cycle::serves;
 use proxy_wasm_host::wasm::Engine;
 
-use super::pulse;
+use super::cpu_timer;
 
 /// Starts the clock for guests that are about to run in this process.
 pub fn start(engine: &Engine) {
-    let Err(problem) = engine.start_ticker_by(pulse::start) else { return };
+    let Err(problem) = engine.start_ticker_by(cpu_timer::start) else { return };
     tracing::info!("proxy_wasm: a thread keeps the time for deadlines of plugins: {problem}");
     if let Err(error) = engine.start_ticker() {
         tracing::error!("proxy_wasm: deadlines of plugins do not hold: no thread can be made: {error}");

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use wasmtime::{Config, WasmBacktraceDetails};
 
 use super::module::{Compiled, Hash};
-use super::ticker::{StartPulse, Ticker};
+use super::ticker::{StartTickSource, Ticker};
 use crate::error::Error;
 
 /// Frames in the backtrace of a trap, which must fit into one line of nginx's error log: 2048
@@ -96,15 +96,15 @@ impl Engine {
         if self.has_deadlines() { self.0.ticker.start_thread() } else { Ok(()) }
     }
 
-    /// Does the same as [`Engine::start_ticker`], with another pulse than a thread.
+    /// Does the same as [`Engine::start_ticker`], with another tick source than a thread.
     ///
     /// # Errors
-    /// When the pulse cannot be started.
-    pub fn start_ticker_by(&self, pulse: StartPulse) -> std::io::Result<()> {
-        if self.has_deadlines() { self.0.ticker.start(pulse) } else { Ok(()) }
+    /// When the tick source cannot be started.
+    pub fn start_ticker_by(&self, start: StartTickSource) -> std::io::Result<()> {
+        if self.has_deadlines() { self.0.ticker.start(start) } else { Ok(()) }
     }
 
-    /// Stops the pulse that [`Engine::start_ticker`] started.
+    /// Stops the tick source that [`Engine::start_ticker`] started.
     pub fn stop_ticker(&self) {
         self.0.ticker.stop();
     }

@@ -1,9 +1,9 @@
 //! The clock for deadlines: advances the engine's epoch.
 //!
-//! A tick of the epoch is always one millisecond. A pulse comes at most once in a tenth of the
-//! shortest timeout in use, and advances several ticks at once, so a deadline is set a tenth later
-//! than its timeout. If the machine starves or stops a worker, its plugins do not pay for it: a
-//! pulse counts for its period, not for the time that passed.
+//! A tick of the epoch is always one millisecond. A tick source advances several ticks at once, at
+//! most once in a tenth of the shortest timeout in use, so a deadline is set a tenth later than its
+//! timeout. If the machine starves or stops a worker, its plugins do not pay for it: each advance
+//! counts for one period, not for the time that passed.
 
 mod thread;
 
@@ -24,7 +24,7 @@ const LONGEST_PERIOD: u64 = 1000;
 /// when added to the present epoch.
 const NEVER: u64 = u64::MAX >> 1;
 
-/// The clock of one engine, as a pulse sees it.
+/// The clock of one engine, as a tick source sees it.
 #[derive(Clone)]
 pub struct Clock {
     engine: EngineWeak,
@@ -33,7 +33,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The time from one pulse to the next. It may become shorter.
+    /// The time from one advance to the next. It may become shorter.
     pub fn period(&self) -> Duration {
         Duration::from_millis(self.period.load(Ordering::Relaxed))
     }
@@ -51,26 +51,26 @@ impl Clock {
 
 /// Calls [`Clock::advance`] once in each period, in the process where it was started. It ends when
 /// it is dropped.
-pub trait Pulse: Send {
-    /// Tells the pulse that the period has become shorter.
-    fn hurry(&self);
+pub trait TickSource: Send {
+    /// Tells the tick source that the period has become shorter.
+    fn shorten_period(&self);
 }
 
-/// Starts a pulse.
-pub type StartPulse = fn(Clock) -> io::Result<Box<dyn Pulse>>;
+/// Starts a tick source.
+pub type StartTickSource = fn(Clock) -> io::Result<Box<dyn TickSource>>;
 
-/// An engine's clock, with the pulse that advances it in this process.
+/// An engine's clock, with the tick source that advances it in this process.
 pub(super) struct Ticker {
     clock: Clock,
     running: Mutex<Option<Running>>,
-    /// Whether a pulse was ever started, here or before a fork.
+    /// Whether a tick source was ever started, here or before a fork.
     was_started: AtomicBool,
 }
 
 struct Running {
-    /// The process where the pulse runs: a fork copies this struct, but neither threads nor timers.
+    /// The process where the tick source runs: a fork copies this struct, but neither threads nor timers.
     process: u32,
-    pulse: Box<dyn Pulse>,
+    source: Box<dyn TickSource>,
 }
 
 impl Ticker {
@@ -91,21 +91,21 @@ impl Ticker {
             && let Some(running) = &*self.running.lock()
             && running.process == process::id()
         {
-            running.pulse.hurry();
+            running.source.shorten_period();
         }
         milliseconds + milliseconds / 10 + 1
     }
 
-    /// Starts a pulse, unless one runs already.
-    pub(super) fn start(&self, start: StartPulse) -> io::Result<()> {
+    /// Starts a tick source, unless one runs already.
+    pub(super) fn start(&self, start: StartTickSource) -> io::Result<()> {
         let mut running = self.running.lock();
         self.was_started.store(true, Ordering::Relaxed);
         match running.take() {
             Some(ours) if ours.process == process::id() => *running = Some(ours),
             inherited => {
-                // Must not be dropped: the pulse does not exist in this process.
+                // Must not be dropped: the tick source does not exist in this process.
                 mem::forget(inherited);
-                *running = Some(Running { process: process::id(), pulse: start(self.clock.clone())? });
+                *running = Some(Running { process: process::id(), source: start(self.clock.clone())? });
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! A pulse from a thread, for hosts that have nothing better.
+//! A tick source from a thread, for hosts that have nothing better.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -6,7 +6,7 @@ use std::thread::{Builder, JoinHandle};
 
 use nix::sys::signal::{SigSet, SigmaskHow};
 
-use super::{Clock, Pulse};
+use super::{Clock, TickSource};
 
 struct Thread {
     /// Wakes the thread to read the period again; dropping it ends the thread.
@@ -17,7 +17,7 @@ struct Thread {
 /// Starts a thread that receives no signals. A server's signal handlers expect to run on its own
 /// thread, and a signal taken by another thread does not interrupt what the server's thread waits
 /// for.
-pub(super) fn start(clock: Clock) -> io::Result<Box<dyn Pulse>> {
+pub(super) fn start(clock: Clock) -> io::Result<Box<dyn TickSource>> {
     let (wake, woken) = mpsc::channel();
     // A thread inherits the signal mask, so the mask is set before the thread starts.
     let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
@@ -26,8 +26,8 @@ pub(super) fn start(clock: Clock) -> io::Result<Box<dyn Pulse>> {
     Ok(Box::new(Thread { wake: Some(wake), handle: Some(spawned?) }))
 }
 
-impl Pulse for Thread {
-    fn hurry(&self) {
+impl TickSource for Thread {
+    fn shorten_period(&self) {
         if let Some(wake) = &self.wake {
             // Fails if the thread has ended because its engine is gone; it need not be woken then.
             let _ = wake.send(());

@@ -12,11 +12,11 @@ use crate::lazy_box::LazyBox;
 
 /// What each slot's plugin keeps.
 #[derive(Default)]
-pub struct HeldByLua(LazyBox<RefCell<Vec<(usize, Piece)>>>);
+pub struct HeldByLua(LazyBox<RefCell<Vec<(usize, HeldPiece)>>>);
 
 /// The bytes that one plugin keeps, and how it stands to the body.
 #[derive(Default)]
-pub struct Piece {
+pub struct HeldPiece {
     pub bytes: Vec<u8>,
     pub hold: Hold,
     /// Counts the bytes for the plugin.
@@ -40,15 +40,15 @@ pub enum Hold {
 
 impl HeldByLua {
     /// Takes what the plugin of a slot keeps.
-    pub fn take(&self, slot: usize) -> Piece {
-        let Some(kept) = self.0.get() else { return Piece::default() };
+    pub fn take(&self, slot: usize) -> HeldPiece {
+        let Some(kept) = self.0.get() else { return HeldPiece::default() };
         let mut kept = kept.borrow_mut();
         let position = kept.iter().position(|(keeper, _)| *keeper == slot);
         position.map(|position| kept.swap_remove(position).1).unwrap_or_default()
     }
 
     /// Keeps a piece for the plugin of a slot, which must keep none yet.
-    pub fn put(&self, slot: usize, piece: Piece) {
+    pub fn put(&self, slot: usize, piece: HeldPiece) {
         self.0.make().borrow_mut().push((slot, piece));
     }
 
@@ -75,8 +75,46 @@ impl HeldByLua {
     }
 }
 
-impl Piece {
+impl HeldPiece {
     fn keeps(&self) -> bool {
         matches!(self.hold, Hold::Until | Hold::End)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(slot: usize, hold: Hold) -> HeldByLua {
+        let held = HeldByLua::default();
+        held.put(slot, HeldPiece { bytes: b"piece".to_vec(), hold, held: None });
+        held
+    }
+
+    #[test]
+    fn a_plugin_without_a_piece_is_to_see_what_comes_next() {
+        let held = HeldByLua::default();
+        assert!(!held.is_kept_by(0));
+        assert_eq!((held.take(0).hold, held.holder(), held.let_go(0)), (Hold::Until, None, None));
+    }
+
+    #[test]
+    fn what_a_plugin_resumes_goes_before_the_next_piece() {
+        let held = holding(1, Hold::Until);
+        assert!(held.is_kept_by(1) && !held.is_kept_by(0));
+        assert_eq!(held.holder(), None, "the end is not here");
+        assert_eq!(held.let_go(1), Some(false));
+        assert_eq!(held.let_go(1), None, "once");
+        let piece = held.take(1);
+        assert_eq!((&piece.bytes[..], piece.hold), (&b"piece"[..], Hold::LetGo));
+    }
+
+    #[test]
+    fn the_end_of_the_body_goes_with_what_is_resumed() {
+        let held = holding(2, Hold::End);
+        assert_eq!(held.holder(), Some(2));
+        assert_eq!(held.let_go(2), Some(true));
+        assert!(!held.is_kept_by(2));
+        assert_eq!((held.holder(), held.take(2).hold), (None, Hold::Done));
     }
 }

@@ -22,7 +22,7 @@ use nix::time::ClockId;
 use nix::unistd;
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
-use proxy_wasm_host::wasm::ticker::{Clock, Pulse};
+use proxy_wasm_host::wasm::ticker::{Clock, TickSource};
 
 const SIGNAL: Signal = Signal::SIGURG;
 
@@ -31,45 +31,47 @@ static TAKEN: OnceCell<()> = OnceCell::new();
 
 /// The target of a timer's signals. It does nothing before there is a timer, and after it has gone.
 #[derive(Default)]
-struct Beat(RefCell<Option<Beating>>);
+struct SignalTarget(RefCell<Option<ArmedTimer>>);
 
-struct Beating {
+/// A timer, and the clock that it advances.
+struct ArmedTimer {
     clock: Clock,
     timer: Timer,
 }
 
-// SAFETY: nginx's thread alone starts it, hurries it and ends it, and is what the signal interrupts.
-unsafe impl Sync for Beat {}
+// SAFETY: nginx's thread alone starts, arms and ends the timer, and is what its signal interrupts.
+unsafe impl Sync for SignalTarget {}
 
 /// Targets without a timer. They are kept for reuse, because a signal may still be on its way when
 /// its timer is deleted.
-static IDLE: Mutex<Vec<&'static Beat>> = Mutex::new(Vec::new());
+static IDLE: Mutex<Vec<&'static SignalTarget>> = Mutex::new(Vec::new());
 
-struct ByTimer(&'static Beat);
+/// The tick source of this thread.
+struct CpuTimer(&'static SignalTarget);
 
 /// Starts the timer on the calling thread, which must be the one that guests run in.
 ///
 /// # Errors
 /// If other code handles the signal, or the kernel cannot make a timer.
-pub fn start(clock: Clock) -> io::Result<Box<dyn Pulse>> {
+pub fn start(clock: Clock) -> io::Result<Box<dyn TickSource>> {
     TAKEN.get_or_try_init(take_signal)?;
-    let pulse = ByTimer(IDLE.lock().pop().unwrap_or_else(|| Box::leak(Box::default())));
-    let beat = pulse.0;
+    let source = CpuTimer(IDLE.lock().pop().unwrap_or_else(|| Box::leak(Box::default())));
+    let target = source.0;
     let to_this_thread = SigEvent::new(SigevNotify::SigevThreadId {
         signal: SIGNAL,
         thread_id: unistd::gettid().as_raw(),
-        si_value: std::ptr::from_ref(beat).expose_provenance().cast_signed(),
+        si_value: std::ptr::from_ref(target).expose_provenance().cast_signed(),
     });
     let timer = Timer::new(ClockId::CLOCK_THREAD_CPUTIME_ID, to_this_thread)?;
-    *beat.0.borrow_mut() = Some(Beating { clock, timer });
-    beat.arm()?;
-    Ok(Box::new(pulse))
+    *target.0.borrow_mut() = Some(ArmedTimer { clock, timer });
+    target.arm()?;
+    Ok(Box::new(source))
 }
 
-impl Beat {
+impl SignalTarget {
     fn arm(&self) -> Result<(), Errno> {
         match &mut *self.0.borrow_mut() {
-            Some(Beating { clock, timer }) => {
+            Some(ArmedTimer { clock, timer }) => {
                 timer.set(Expiration::Interval(clock.period().into()), TimerSetTimeFlags::empty())
             }
             None => Ok(()),
@@ -78,23 +80,23 @@ impl Beat {
 
     /// Advances the clock by a period. It is more than one if the thread could not take signals, or
     /// the kernel checks the time less often.
-    fn strike(&self) {
+    fn tick(&self) {
         // The borrow fails while the timer is armed anew, which begins a new period anyway.
-        let Ok(beating) = self.0.try_borrow() else { return };
-        if let Some(Beating { clock, timer }) = &*beating {
+        let Ok(armed) = self.0.try_borrow() else { return };
+        if let Some(ArmedTimer { clock, timer }) = &*armed {
             clock.advance(1 + u64::try_from(timer.overruns()).unwrap_or(0));
         }
     }
 }
 
-impl Pulse for ByTimer {
-    fn hurry(&self) {
+impl TickSource for CpuTimer {
+    fn shorten_period(&self) {
         // Cannot fail: the timer exists, and the time is valid.
         let _ = self.0.arm();
     }
 }
 
-impl Drop for ByTimer {
+impl Drop for CpuTimer {
     fn drop(&mut self) {
         drop(self.0.0.take());
         IDLE.lock().push(self.0);
@@ -119,8 +121,8 @@ extern "C" fn on_signal(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
     // SAFETY: the kernel passes a valid `info`; what comes from a timer carries the value that the timer was made with.
     unsafe {
         if (*info).si_code == libc::SI_TIMER {
-            let beat: *const Beat = (*info).si_value().sival_ptr.cast();
-            (*beat).strike();
+            let target: *const SignalTarget = (*info).si_value().sival_ptr.cast();
+            (*target).tick();
         }
     }
     event::set_timer_alarm();
