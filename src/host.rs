@@ -1,4 +1,5 @@
-//! The traits of [`proxy_wasm_host::host`] on a worker and a request, one file per chapter of the spec.
+//! Implements the traits of [`proxy_wasm_host::host`] on a worker and a request: one file for each
+//! chapter of the spec.
 
 mod buffers;
 mod caller;
@@ -30,9 +31,10 @@ pub use trailers::trailer_count;
 use self::caller::Caller;
 use super::context::{NginxHost, RequestStream};
 
-/// The one mapping from memory that nginx could not give to what a host function answers.
+/// Maps nginx's lack of memory to the status that a host function returns. This is the only such
+/// mapping.
 trait OrStatus<T> {
-    /// The value, or [`Status::InternalFailure`].
+    /// Returns the value, or [`Status::InternalFailure`] without memory.
     fn or_status(self) -> Result<T>;
 }
 
@@ -85,7 +87,8 @@ impl Drop for NginxHost {
     fn drop(&mut self) {
         let listeners = queue_events::forget(&self.plugin_contexts);
         if self.has_failed {
-            // No request may come that would bring these up again.
+            // These PluginContexts are restarted here, because no request may come that would start
+            // them.
             listeners.into_iter().for_each(|id| self.plugin_contexts.restart(id, 0));
             self.ticks.iter().for_each(|(id, ticks)| self.plugin_contexts.restart(*id, ticks.period));
         }
@@ -98,7 +101,8 @@ impl Drop for NginxHost {
 }
 
 impl Drop for RequestStream {
-    /// While the request lives, its instance is what goes: nothing will come that the request may wait for.
+    /// If the request still lives, its instance is going away, and with it everything that the
+    /// request may wait for.
     fn drop(&mut self) {
         if let Some(ctx) = self.handle().get() {
             ctx.instance_gone(self.slot());

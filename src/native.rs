@@ -1,11 +1,12 @@
-//! What nginx drives: a request's way through its plugins by nginx's own phases and filters.
+//! Callbacks that nginx drives: nginx's phases and filters take a request and its response through
+//! the plugins.
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `phases` | rewrite, access and log phase handlers |
 //! | `filters` | header and body filter |
-//! | `response` | what these filters do, and how a response that was held goes on |
-//! | `unseen` | what nginx adds to responses that plugins do not see |
+//! | `response` | what these filters do, and how a held response continues |
+//! | `unseen` | finds what nginx adds to responses behind the plugins |
 
 pub mod filters;
 pub mod phases;
@@ -17,11 +18,11 @@ use ngx_bindings::pool::AllocError;
 
 use super::context::RequestContext;
 
-/// The context of a request, made if there is none yet.
+/// Returns the context of a request, and makes it if there is none yet.
 ///
 /// # Errors
 ///
-/// When nginx has no memory.
+/// If nginx has no memory.
 #[inline]
 pub fn context_of<'a>(request: Request) -> Result<&'a RequestContext, AllocError> {
     RequestContext::of_or_new(request, response::wake)

@@ -23,7 +23,8 @@ impl Buffers for RequestStream {
         let mut body = self.body(buffer)?.borrow_mut();
         let body = body.as_mut().ok_or(Status::NotFound)?;
         let range = start..start + size;
-        // A body that a plugin changes is in our memory; as it came, nginx may have it in a file.
+        // The limit is for changed bodies, which are in memory. nginx may have the original in a
+        // file.
         let (new_size, limit) = (body.size_with(&range, value.len()), self.slot().body_buffer_size());
         if new_size > limit {
             let name = self.slot().plugin_name();
@@ -39,7 +40,8 @@ impl Buffers for RequestStream {
 }
 
 impl RequestStream {
-    /// In the response's callbacks both types are the response's body: existing plugins, and the C module, know no difference.
+    /// In response callbacks, both types mean the response's body: existing plugins and the C
+    /// module make no difference.
     fn body(&self, buffer: BufferType) -> Result<&RefCell<Option<Body>>> {
         let ctx = self.ctx();
         match buffer {

@@ -1,4 +1,5 @@
-//! Whom the outcome of a call is told: the context that made it, if it is still there.
+//! Who receives a call's outcome: the context that made the call. A call is cancelled when the
+//! request or instance that made it goes away.
 
 use std::rc::{Rc, Weak};
 
@@ -20,19 +21,19 @@ pub struct Caller {
 }
 
 enum Context {
-    /// An HttpContext, by the slot of its request.
+    /// An HttpContext, as a slot of its request.
     Http(RequestHandle, usize),
     /// A PluginContext.
     Plugin(Weak<PluginContext<NginxHost>>),
 }
 
 impl Caller {
-    /// An HttpContext.
+    /// Makes the caller of a call that an HttpContext made.
     pub fn http(stream: &RequestStream, calls: &Calls) -> Self {
         Self::new(Context::Http(stream.handle(), stream.slot().index()), calls)
     }
 
-    /// A PluginContext.
+    /// Makes the caller of a call that a PluginContext made.
     pub fn plugin(plugin: &Rc<PluginContext<NginxHost>>, calls: &Calls) -> Self {
         Self::new(Context::Plugin(Rc::downgrade(plugin)), calls)
     }
@@ -46,12 +47,12 @@ impl Caller {
         self.on_quit
     }
 
-    /// The call is over.
+    /// Marks a call as over.
     pub fn finish(&self, id: u32) {
         self.calls.finish(id);
     }
 
-    /// The log of the request that the call is made for, or the worker's.
+    /// Returns the log of the request that made the call, or the worker's log.
     pub fn log(&self) -> Option<Log> {
         match &self.context {
             Context::Http(request, _) => Some(request.get()?.request().log()),
@@ -59,8 +60,8 @@ impl Caller {
         }
     }
 
-    /// Runs a callback of the PluginContext, in which the HttpContext is the effective one; and lets its request go on with what
-    /// that left to do.
+    /// Runs a callback of the PluginContext, with the HttpContext as the effective one. Afterwards
+    /// the request continues, if the callback left something to do.
     pub fn call(
         &self,
         callback: impl FnOnce(&PluginContext<NginxHost>, Option<&HttpContext<NginxHost>>) -> Result<(), Failure>,
@@ -73,7 +74,7 @@ impl Caller {
             }
             Context::Plugin(plugin) => {
                 if let Some(plugin) = plugin.upgrade() {
-                    // Its failure was logged where it happened, and concerns no request.
+                    // The failure was logged where it happened, and no request depends on it.
                     let _ = callback(&plugin, None);
                 }
             }

@@ -1,10 +1,10 @@
-//! Spec, "Foreign function interface": what this host offers by name.
+//! Spec, "Foreign function interface": the functions that this host offers by name.
 //!
 //! | name | argument | result |
 //! |---|---|---|
 //! | `clear_route_cache` | | nothing: nginx chose the location before any plugin ran, and keeps it |
 //! | `log_level` | | the lowest level that is written now: `trace`, `debug`, `info`, `warn`, `error` or `critical` |
-//! | `resolve` | a host name | a number, 4 bytes little-endian; `proxy_on_foreign_function` then comes with that number as its function, and the addresses, one a line; none if there are none |
+//! | `resolve` | a host name | a number, 4 bytes little-endian; `proxy_on_foreign_function` is then called with that number as its function, and with the addresses, one per line; with an empty text if there are none |
 
 use ngx_bindings::inet::Address;
 use ngx_bindings::log::Level;

@@ -64,7 +64,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
         Ok(())
     }
 
-    /// Nothing more is told of it.
+    /// Cancels a call or a stream. The plugin gets no further callback about it.
     fn grpc_cancel(&mut self, origin: Origin<'_, RequestStream>, id: u32) -> Result {
         let calls = self.calls_of(origin.stream);
         match calls.kind(id) {
@@ -76,7 +76,8 @@ impl GrpcCalls<RequestStream> for NginxHost {
         }
     }
 
-    /// As Envoy does: a stream has nothing more to send, and is told of until the server closes it, too; a call is cancelled.
+    /// Closes a stream or cancels a call, as in Envoy: the plugin sends nothing more on a stream,
+    /// but gets callbacks about it until the server closes it, too.
     fn grpc_close(&mut self, origin: Origin<'_, RequestStream>, id: u32) -> Result {
         let calls = self.calls_of(origin.stream);
         match calls.kind(id) {

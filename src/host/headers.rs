@@ -1,7 +1,9 @@
 //! Spec, "HTTP fields": the maps of the request and the response.
 //!
-//! Request: the list, with names in lower case, then `:scheme`, `:path`, `:method`, `:authority`. Response: the list, then what
-//! nginx keeps elsewhere (`last-modified` of a file, `content-type`, `content-length`, `connection`, `transfer-encoding`), then `:status`.
+//! The request's map has nginx's list, with names in lower case, then `:scheme`, `:path`,
+//! `:method`, `:authority`. The response's map has nginx's list, then the fields that nginx keeps
+//! elsewhere (`last-modified` of a file, `content-type`, `content-length`, `connection`,
+//! `transfer-encoding`), then `:status`.
 
 mod request;
 mod response;
@@ -23,7 +25,8 @@ use crate::context::RequestStream;
 pub use self::request::request_field;
 pub use self::response::{add_responses, response_field};
 
-/// How many fields the request's or the response's map has, pseudo headers among them: `num_headers` of the callbacks.
+/// Returns the number of fields in the request's or the response's map, with the pseudo headers.
+/// Callbacks get it as `num_headers`.
 pub fn header_count(request: Request, map: MapType) -> u32 {
     let count = if map == MapType::HttpRequestHeaders { request_count(request) } else { response_count(request) };
     u32::try_from(count).unwrap_or(u32::MAX)
@@ -93,7 +96,8 @@ impl HeaderMaps for RequestStream {
         }
     }
 
-    /// Pseudo headers are looked at before anything changes: a map is set as a whole or not at all.
+    /// Pseudo headers are checked before anything changes, so a map is set as a whole or not at
+    /// all.
     fn set_headers(&mut self, map: MapType, pairs: Pairs<'_>) -> Result {
         let request = self.request();
         pairs.iter().try_for_each(|(name, value)| self.allow(name, value))?;
@@ -132,7 +136,7 @@ fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> 
 }
 
 impl RequestStream {
-    /// Says in the request's log why a field was not changed.
+    /// Logs, in the request's log, why a field was not changed.
     pub(super) fn refuse(&self, of: &str, name: &[u8], reason: &str) -> Status {
         let (name, plugin) = (name.escape_ascii(), self.slot().plugin_name());
         let line = format_args!("failed to set {of} header {name}: {reason}, plugin: \"{plugin}\"");

@@ -45,10 +45,10 @@ impl HttpCalls<RequestStream> for NginxHost {
 }
 
 impl NginxHost {
-    /// Whom the outcome of a call is told.
+    /// Returns the receiver of a call's outcome.
     ///
     /// # Errors
-    /// `InternalFailure` where no call can be made.
+    /// `InternalFailure` where calls cannot be made.
     pub(super) fn caller(&self, origin: &Origin<'_, RequestStream>) -> Result<Caller> {
         if !event::is_looping() {
             tracing::error!("calls can be made in a worker only, not while nginx reads its configuration");
@@ -68,18 +68,19 @@ impl NginxHost {
         }
     }
 
-    /// What may be kept for the caller.
+    /// Returns the account of kept bytes for the caller.
     pub(super) fn memory_of(&self, stream: Option<&RequestStream>) -> HostMemory {
         stream.map_or(self.memory, |stream| stream.slot().memory())
     }
 
-    /// What keeps the calls made now, for as long as there is somebody to be told of them: the request, or else this instance.
+    /// Returns the list that keeps a new call: the request's if a request makes the call, or else
+    /// this instance's.
     pub(super) fn calls_of<'a>(&'a self, stream: Option<&'a RequestStream>) -> &'a Calls {
         stream.map_or(&self.calls, RequestStream::calls)
     }
 }
 
-/// Leaves a call of a request to Lua, if Lua waits for its plugin.
+/// Leaves a call of a request to Lua, if a Lua thread waits for the plugin.
 fn queue_for_lua(stream: &RequestStream, id: u32, call: &Rc<Outgoing>, client: &Client) -> Option<Rc<LuaCall>> {
     let ctx = stream.ctx();
     let queued = ctx.lua_thread.calls.queue(stream.slot().index(), id, call, client)?;
@@ -87,17 +88,17 @@ fn queue_for_lua(stream: &RequestStream, id: u32, call: &Rc<Outgoing>, client: &
         Level::Notice,
         format_args!("send http request to {}, method: {}, timeout in ms: {}", call.uri(), call.method(), call.timeout),
     );
-    // A call that comes from elsewhere, say from a tick, Lua has to be woken for.
+    // Wakes Lua's thread for a call that was made elsewhere, as in a tick.
     ctx.after_callback();
     Some(queued)
 }
 
-/// The resolver of the request's location, or that of `http`.
+/// Returns the resolver of the request's location, or of `http` outside requests.
 pub(super) fn resolver(stream: Option<&RequestStream>) -> Option<Resolver> {
     stream.map_or_else(Resolver::of_http, |stream| Resolver::of(stream.request()))
 }
 
-/// Tells the plugin what came of a call; nothing at all, if it failed.
+/// Calls the plugin with a call's response. A failed call has no headers, no body and no trailers.
 fn answer(
     caller: &Caller,
     id: u32,
@@ -125,7 +126,7 @@ fn refuse(stream: Option<&RequestStream>, reason: &BadCall, upstream: &[u8]) -> 
     Status::BadArgument
 }
 
-/// An error line in the request's log, or the worker's.
+/// Logs an error in the request's log, or in the worker's.
 pub(super) fn log(stream: Option<&RequestStream>, message: std::fmt::Arguments<'_>) {
     let log: Option<Log> = stream.map_or_else(cycle::log, |stream| Some(stream.request().log()));
     if let Some(log) = log {

@@ -1,4 +1,4 @@
-//! Spec, "HTTP streams": an answer that a plugin gives in the upstream's place.
+//! Spec, "HTTP streams": the answer that a plugin sends instead of the upstream's response.
 
 use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::ngx_int_t;
@@ -15,11 +15,11 @@ impl LocalResponse for RequestStream {
         if !(200..=599).contains(&response.status) {
             return Err(Status::BadArgument);
         }
-        // The request's log phase: there is no response any more.
+        // The request is in its log phase, so its response is over.
         if self.ctx().handle().get().is_none() {
             return Err(Status::BadArgument);
         }
-        // Until the request has ended: nginx has a copy of its own to send.
+        // Counted until the request ends, because nginx sends a copy of these bytes.
         let size = response.body.len() + response.headers.size();
         self.ctx().allowance.hold(self.slot().memory(), size)?;
         if !response.details.is_empty() {
@@ -43,7 +43,8 @@ impl Answer {
         if response.grpc_status < 0 || !content_type.starts_with(b"application/grpc") {
             return Self { status: response.status, headers, body: response.body.to_vec() };
         }
-        // A gRPC client reads the outcome from trailers, here sent with the header: gRPC over HTTP/2, "Trailers-Only".
+        // gRPC clients read the outcome from trailers. Here they come in the header, as gRPC over
+        // HTTP/2 calls "Trailers-Only".
         headers.push(b"content-type", b"application/grpc");
         headers.push(b"grpc-status", response.grpc_status.to_string().as_bytes());
         if !response.body.is_empty() {
@@ -52,7 +53,7 @@ impl Answer {
         Self { status: 200, headers, body: Vec::new() }
     }
 
-    /// Sends the answer from a phase handler; what it answers, the handler answers to nginx.
+    /// Sends the answer from a phase handler. The handler returns the result to nginx.
     pub fn send(self, request: Request) -> ngx_int_t {
         self.try_send(request).unwrap_or(rc::ERROR)
     }
@@ -60,7 +61,8 @@ impl Answer {
     fn try_send(self, request: Request) -> std::result::Result<ngx_int_t, AllocError> {
         self.set_header(request)?;
         if self.body.is_empty() && has_page(self.status) {
-            // Not as what the phase handler answers: with `satisfy any`, 401 and 403 would be one opinion of several.
+            // The status is not returned to nginx as the handler's result: under `satisfy any`,
+            // nginx would treat a 401 or 403 as one access check of several.
             request.finalize(self.status as ngx_int_t);
             return Ok(rc::DONE);
         }
@@ -72,7 +74,8 @@ impl Answer {
         request.set_content_length(Some(self.body.len() as u64));
         let rc = request.send_header();
         if rc != rc::OK || request.header_only() {
-            // nginx takes a positive code of a phase handler for a page to send; the header is on its way already.
+            // A positive result of a phase handler would make nginx send a page, but the header is
+            // sent already.
             request.finalize(rc);
             return Ok(rc::DONE);
         }
@@ -80,7 +83,7 @@ impl Answer {
         Ok(rc::DONE)
     }
 
-    /// Makes the response that nginx was about to send this answer, but for the body.
+    /// Turns the response that nginx was about to send into this answer, without the body.
     pub fn replace(&self, request: Request) -> std::result::Result<(), AllocError> {
         request.clear_headers_out()?;
         trailers::clear(request);
@@ -103,13 +106,14 @@ impl Answer {
     }
 }
 
-/// Whether nginx has a page for a status, or the operator an `error_page`. By some nginx means other things: that the connection is
-/// to be closed, or what was wrong with a request that it answers with 400.
+/// Whether nginx has a page for a status, or the operator may have an `error_page`. To nginx, some
+/// statuses mean something else: that the connection is to be closed, or what was wrong with a
+/// request that gets 400.
 fn has_page(status: u32) -> bool {
     status >= 300 && !matches!(status, 408 | 444 | 494..=497 | 499)
 }
 
-/// gRPC's encoding of a status message.
+/// Encodes a status message as gRPC does.
 fn percent_encode(message: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(message.len());
     for &byte in message {

@@ -1,4 +1,4 @@
-//! Spec, "Metrics"; and what the module counts itself.
+//! Spec, "Metrics", and the metrics that the module itself counts.
 
 use proxy_wasm_host::abi::MetricType;
 use proxy_wasm_host::host::{Metrics, Result};

@@ -1,5 +1,6 @@
-//! Spec, "Properties". One segment is a variable of nginx; the well-known paths are Envoy's attributes, in their types: strings as
-//! bytes, integers as 8 bytes and booleans as 1, little-endian; times and durations are integers of nanoseconds.
+//! Spec, "Properties". A path of one segment is an nginx variable. The well-known paths are Envoy's
+//! attributes, in their types: strings as bytes, integers as 8 bytes and booleans as 1,
+//! little-endian; times and durations are integers of nanoseconds.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,7 @@ use proxy_wasm_host::property::PropertyPath;
 use super::headers::{request_field, response_field};
 use crate::context::{BodyOf, RequestStream};
 
-/// A property's value, if there is one.
+/// The value of a property, if the property exists.
 pub type Value<'a> = Option<Cow<'a, [u8]>>;
 
 impl Properties for RequestStream {
@@ -24,9 +25,10 @@ impl Properties for RequestStream {
         if request.pool().mark() == before {
             return Ok(value);
         }
-        // nginx evaluates a variable anew each time, into the pool, unless the configuration names it.
+        // nginx evaluates a variable anew each time, in the pool, unless the configuration names
+        // the variable.
         let size = value.as_ref().map_or(0, |value| value.len());
-        // Of all statuses but OK this one alone makes no plugin panic.
+        // NotFound is the only status besides OK that makes no plugin panic.
         self.ctx().allowance.take_read(self.slot().memory(), size).map_err(|_| Status::NotFound)?;
         Ok(value)
     }
@@ -49,11 +51,13 @@ impl Properties for RequestStream {
         self.allow(name, value)?;
         match request.set_variable(name, value) {
             Ok(()) => Ok(()),
-            // APISIX has variables of these names; without it the plugin is heard just the same.
+            // The variables of these names are APISIX's. Without APISIX the plugin's wish counts
+            // all the same.
             Err(SetError::NotFound) if asked.is_some() => Ok(()),
             Err(SetError::NotFound) => refuse("not found for writing", Status::NotFound),
             Err(SetError::NotChangeable) => refuse("not changeable", Status::BadArgument),
-            // Plugins put into properties what clients sent, and SDKs panic on most other answers.
+            // Plugins set properties to values that clients sent, and SDKs panic on most other
+            // statuses.
             Err(SetError::Unsafe) => {
                 let (name, plugin) = (name.escape_ascii(), self.slot().plugin_name());
                 let reason = "its value holds CR, LF or NUL";
@@ -66,7 +70,7 @@ impl Properties for RequestStream {
     }
 }
 
-/// A property of a request, as any plugin sees it.
+/// Returns a property of a request, as any plugin sees it.
 pub fn property<'a>(request: Request, path: PropertyPath<'_>) -> Value<'a> {
     if let Some(name) = path.single() {
         return variable(request, name);
@@ -138,7 +142,8 @@ fn of_connection<'a>(request: Request, name: &[u8]) -> Value<'a> {
     }
 }
 
-/// Through variables only: the layout of nginx's upstream differs between nginx and OpenResty of one version.
+/// Read through variables only, because nginx and OpenResty of one version lay out their upstream
+/// structures differently.
 fn of_upstream<'a>(request: Request, name: &[u8]) -> Value<'a> {
     match name {
         b"address" => variable(request, b"upstream_addr"),
@@ -163,7 +168,7 @@ fn parse(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// nginx's times are seconds with three decimals.
+/// Reads one of nginx's times, which are seconds with three decimals.
 fn nanoseconds(request: Request, name: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(request.variable(name)?).ok()?;
     let (seconds, milliseconds) = text.split_once('.')?;
@@ -173,7 +178,7 @@ fn nanoseconds(request: Request, name: &[u8]) -> Option<i64> {
 fn address<'a>(request: Request, host: &[u8], port: &[u8]) -> Value<'a> {
     let host = request.variable(host)?;
     match request.variable(port) {
-        // As a URI writes them: an IPv6 address in brackets.
+        // An IPv6 address stands in brackets, as in a URI.
         Some(port) if host.contains(&b':') && !host.starts_with(b"unix:") => {
             Some(Cow::Owned([b"[", host, b"]:", port].concat()))
         }

@@ -1,9 +1,10 @@
-//! `proxy_on_queue_ready` in every worker whose plugin registered the queue.
+//! Calls `proxy_on_queue_ready` in every worker whose plugin registered the queue.
 //!
-//! One eventfd wakes all: it is made by the master and inherited by every worker, also by those of earlier and later
-//! configurations. Each worker that has a registration watches it by edges, so that a write wakes every one of them and nobody
-//! reads it. Who is woken looks at the counts of its queues, and calls each plugin as often as items were added, but not for items
-//! that others have taken by then.
+//! One eventfd wakes all workers. The master makes it, and every worker inherits it, including the
+//! workers of earlier and later configurations. Each worker with a registration watches it
+//! edge-triggered, so one write wakes them all and none needs to read. A woken worker compares the
+//! counts of its queues, and calls each plugin once for every added item, except for items that
+//! were taken meanwhile.
 
 use std::cell::RefCell;
 use std::os::fd::AsFd;
@@ -22,34 +23,34 @@ use crate::guard::guard;
 use crate::shared::Shared;
 use crate::task::Turn;
 
-/// The descriptor that all processes of this nginx have. It outlives every configuration.
+/// The eventfd that all processes of this nginx share. It outlives every configuration.
 static WAKE: OnceCell<EventFd> = OnceCell::new();
 
 thread_local! {
-    /// Of this process. nginx runs in one thread.
+    /// The listener of this process. nginx runs in one thread.
     static LISTENER: RefCell<Option<Listener>> = const { RefCell::new(None) };
 }
 
-/// What watches the descriptor in a worker.
+/// Watches the eventfd in a worker.
 struct Listener {
     registrations: Vec<Registration>,
-    /// Where the next round begins: every registration has its turn.
+    /// The registration that is first in the next round, so that every registration has its turn.
     turn: usize,
-    /// To look again, once nginx is back in its loop.
+    /// Continues with further items when nginx is back in its loop.
     again: Box<Event>,
 }
 
-/// A PluginContext that is told of a queue.
+/// A PluginContext that registered a queue.
 struct Registration {
     shared: Rc<Shared>,
     queue: u32,
     plugin_contexts: Rc<PluginContexts>,
     plugin_context: u32,
-    /// Of the items ever added to the queue, how many it was told of.
+    /// How many of the items that were ever added to the queue the PluginContext was called for.
     told: u64,
 }
 
-/// Makes the descriptor; called in the master, before it forks.
+/// Makes the eventfd. Called in the master before it forks.
 pub fn prepare() {
     let flags = EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC;
     if let Err(error) = WAKE.get_or_try_init(|| EventFd::from_flags(flags)) {
@@ -60,12 +61,13 @@ pub fn prepare() {
 /// Wakes every worker that listens.
 pub fn wake() {
     if let Some(wake) = WAKE.get() {
-        // It fails only after 2^64 writes.
+        // A write fails only after 2^64 of them.
         let _ = wake.write(1);
     }
 }
 
-/// Has a PluginContext told of a queue's items, those that are in it already among them.
+/// Registers a PluginContext for a queue. It is called for the items that are in the queue already,
+/// too.
 pub fn register(shared: &Rc<Shared>, queue: u32, plugin_contexts: &Rc<PluginContexts>, plugin_context: u32) {
     let told = shared.stores().and_then(|stores| stores.queues.counts(queue).ok()).unwrap_or_default().taken;
     LISTENER.with_borrow_mut(|listener| {
@@ -86,7 +88,8 @@ pub fn register(shared: &Rc<Shared>, queue: u32, plugin_contexts: &Rc<PluginCont
     });
 }
 
-/// Forgets the registrations of an instance that is gone; the next one makes its own. Answers which PluginContexts had some.
+/// Removes the registrations of an instance that is gone; the next instance makes its own. Returns
+/// the PluginContexts that had any.
 pub fn forget(plugin_contexts: &Rc<PluginContexts>) -> Vec<u32> {
     let forgotten = LISTENER.try_with(|listener| {
         let mut listener = listener.try_borrow_mut().ok()?;
@@ -95,17 +98,17 @@ pub fn forget(plugin_contexts: &Rc<PluginContexts>) -> Vec<u32> {
             registrations.extract_if(.., |registration| Rc::ptr_eq(&registration.plugin_contexts, plugin_contexts));
         Some(of_instance.map(|registration| registration.plugin_context).collect())
     });
-    // While the process exits there may be nothing left to forget.
+    // While the process exits, the listener may be gone already.
     forgotten.ok().flatten().unwrap_or_default()
 }
 
-/// Forgets all; called when the worker exits.
+/// Removes all registrations. Called when the worker exits.
 pub fn stop() {
     drop(LISTENER.take());
 }
 
 impl Listener {
-    /// Starts to watch; nothing where nginx has no event loop, as in the master.
+    /// Starts to watch. Returns `None` where nginx has no event loop, as in the master.
     fn start() -> Option<Self> {
         if !cycle::serves() {
             return None;
@@ -118,7 +121,7 @@ impl Listener {
         Some(Self { registrations: Vec::new(), turn: 0, again })
     }
 
-    /// The next PluginContext to tell, and of which queue.
+    /// Returns the next PluginContext to call, and its queue.
     fn next(&mut self) -> Option<(Rc<PluginContexts>, u32, u32)> {
         let count = self.registrations.len();
         for step in 0..count {
@@ -138,10 +141,11 @@ impl Listener {
 }
 
 impl Registration {
-    /// Whether there is an item that it was not told of; if so, it counts as told.
+    /// Whether there is an item that the PluginContext was not called for. If so, the item counts
+    /// as reported.
     fn is_due(&mut self) -> bool {
         let counts = self.shared.stores().and_then(|stores| stores.queues.counts(self.queue).ok()).unwrap_or_default();
-        // What others have taken need not be told.
+        // Items that others have taken are not reported.
         self.told = self.told.max(counts.taken);
         let is_due = self.told < counts.added;
         self.told += u64::from(is_due);
@@ -161,10 +165,11 @@ fn tell() {
     }
     let turn = Turn::begin();
     loop {
-        // Not borrowed during the call: the plugin may register a queue, or fail.
+        // The listener is not borrowed during the call, because the plugin may register a queue, or
+        // fail.
         let next = LISTENER.with_borrow_mut(|listener| listener.as_mut().and_then(Listener::next));
         let Some((plugin_contexts, plugin_context, queue)) = next else { return };
-        // What went wrong was logged where it did.
+        // A failure was logged where it happened.
         if let Some(Err(Failure::Gone)) =
             plugin_contexts.get(plugin_context).map(|context| context.on_queue_ready(queue))
         {

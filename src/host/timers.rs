@@ -27,12 +27,13 @@ impl Timers for NginxHost {
     }
 }
 
-/// Ends with its context, and with its instance, whose host keeps it.
+/// Calls a PluginContext every `period` milliseconds. The task ends with the context, and with the
+/// instance, whose host keeps the task.
 async fn tick(context: Weak<PluginContext<NginxHost>>, period: u32) {
     loop {
         // A worker that is told to quit does not wait for ticks.
         Sleep::new(period, OnQuit::Forget).await;
-        // What went wrong was logged where it did.
+        // A failure was logged where it happened.
         let Some(Ok(())) = context.upgrade().map(|context| context.on_tick()) else { return };
     }
 }

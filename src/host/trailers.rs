@@ -1,6 +1,7 @@
 //! Spec, "HTTP fields": the map of the response's trailers.
 //!
-//! nginx sends what its list holds when the body ends. Those of a request it never keeps: there is no map of them.
+//! nginx sends the trailers that its list has when the body ends. It never keeps a request's
+//! trailers, so the request has no such map.
 
 use ngx_bindings::Request;
 use ngx_bindings::headers::Field;
@@ -10,7 +11,7 @@ use proxy_wasm_host::pairs::Pairs;
 use super::OrStatus;
 use crate::context::RequestStream;
 
-/// How many there are: `num_trailers` of the callback.
+/// Returns the number of trailers. The callback gets it as `num_trailers`.
 pub fn trailer_count(request: Request) -> u32 {
     u32::try_from(request.trailers_out().iter().count()).unwrap_or(u32::MAX)
 }
@@ -35,14 +36,14 @@ pub fn remove(request: Request, name: &[u8]) {
     request.trailers_out().iter().filter(|field| field.is(name)).for_each(Field::hide);
 }
 
-/// All or nothing, as with headers.
+/// Sets all trailers or none, as with headers.
 pub fn set(stream: &RequestStream, pairs: Pairs<'_>) -> Result {
     pairs.iter().try_for_each(|(name, _)| check(stream, name))?;
     clear(stream.request());
     pairs.iter().try_for_each(|(name, value)| add(stream, name, value))
 }
 
-/// Drops the trailers of a response that another takes the place of.
+/// Removes the trailers of a response that is being replaced.
 pub fn clear(request: Request) {
     request.trailers_out().iter().for_each(Field::hide);
 }
@@ -54,7 +55,8 @@ fn check(stream: &RequestStream, name: &[u8]) -> Result {
     Ok(())
 }
 
-/// What frames a message stands before it (RFC 9110, 6.5.1), and is nginx's to say.
+/// Whether a field frames the message. Such a field must come before the body (RFC 9110, 6.5.1),
+/// and nginx alone sets it.
 fn is_framing(name: &[u8]) -> bool {
     [&b"content-length"[..], b"transfer-encoding", b"trailer"].iter().any(|framing| framing.eq_ignore_ascii_case(name))
 }

@@ -1,4 +1,4 @@
-//! Header and body filter of the native path; what they do is in [`super::response`].
+//! The header filter and the body filter of the native path. Their work is in [`super::response`].
 
 use ngx_bindings::chain::Chain;
 use ngx_bindings::sys::{ngx_chain_t, ngx_http_request_t, ngx_int_t};
@@ -8,7 +8,7 @@ use super::response::{self, NEXT};
 use crate::context::RequestContext;
 use crate::guard::guard;
 
-/// Puts our filters at the top of the chains.
+/// Puts this module's filters at the top of nginx's filter chains.
 pub fn register() {
     NEXT.push(header_filter, body_filter);
 }
@@ -19,7 +19,8 @@ unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
     if response::may_concern(request) { header_guarded(request) } else { NEXT.header(request) }
 }
 
-/// Out of line, and by C's convention, in which nothing unwinds: a response that no plugin has to do with pays for no stack frame.
+/// A separate function with C's calling convention, which does not unwind, so that a response
+/// without plugins does not pay for this stack frame.
 #[inline(never)]
 extern "C" fn header_guarded(request: Request) -> ngx_int_t {
     guard(rc::ERROR, || response::header_of(request))

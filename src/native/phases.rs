@@ -1,4 +1,4 @@
-//! Rewrite, access and log phase handlers of the native path.
+//! The handlers of the rewrite, access and log phases on the native path.
 
 use ngx_bindings::conf::Conf;
 use ngx_bindings::phase::{self, Phase as NginxPhase};
@@ -15,11 +15,12 @@ use crate::guard::guard;
 use crate::host::header_count;
 use crate::worker::MainConf;
 
-/// Adds the handlers, but for those that would have nothing to do: every request of nginx calls them. Ours run before nginx's own
-/// of the same phase, having been added after them.
+/// Adds the handlers that have something to do, because every request of nginx calls them. They run
+/// before nginx's own handlers of the same phase, because they were added later.
 pub fn register(cf: Conf, main: &MainConf) -> ngx_int_t {
     let add = |needed: bool, phase, handler| if needed { phase::add_handler(cf, phase, handler) } else { Ok(()) };
-    // An answer may come between the phases: that of access looks for it even if all plugins ran in the other.
+    // The access handler is needed even if all plugins run in the rewrite phase: an answer may come
+    // between the phases.
     let added = add(main.has_attachments_in(Phase::Rewrite), NginxPhase::Rewrite, on_rewrite)
         .and_then(|()| add(!main.attached().is_empty(), NginxPhase::Access, on_access))
         .and_then(|()| add(main.said.enabled, NginxPhase::Log, on_log));
@@ -43,7 +44,8 @@ fn has_plugins(request: Request) -> bool {
     !LocConf::of(request).attachments.is_empty() && !request.is_subrequest()
 }
 
-/// Out of line, and by C's convention, in which nothing unwinds: a location without plugins pays for no stack frame.
+/// A separate function with C's calling convention, which does not unwind, so that a location
+/// without plugins does not pay for this stack frame.
 #[inline(never)]
 extern "C" fn rewrite_guarded(request: Request) -> ngx_int_t {
     guard(rc::ERROR, || run(request, LocConf::of(request), Phase::Rewrite))
@@ -55,7 +57,7 @@ extern "C" fn access_guarded(request: Request) -> ngx_int_t {
     guard(rc::ERROR, || run(request, LocConf::of(request), Phase::Access))
 }
 
-/// The plugins of this phase, from where they stopped.
+/// Runs the plugins of this phase, from where they stopped.
 fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     let ctx = match context_of(request) {
         Ok(ctx) => ctx,
@@ -64,7 +66,7 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     if request.is_post_action() {
         response::leave(ctx);
     }
-    // An answer may have come while the request waited.
+    // An answer may have come while the request was held.
     if let Some(answer) = ctx.take_answer() {
         return phase_result(ctx, Verdict::Answer(answer));
     }
@@ -90,10 +92,11 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     request_body(ctx, loc, phase, slot)
 }
 
-/// `proxy_on_request_headers` of the plugins of this phase that have not seen the request yet.
+/// Runs `proxy_on_request_headers` of those plugins of this phase that have not seen the request
+/// yet.
 fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict {
     let request = ctx.request();
-    // No line is there twice: those that this loop adds need not be looked through.
+    // A location has no line twice, so the slots that this loop adds need not be searched.
     let is_first = ctx.slots.is_empty();
     for attached in loc.attachments.iter().filter(|attached| attached.phase == phase) {
         let source = Source::Directive(attached.index);
@@ -101,7 +104,7 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
             continue;
         }
         let plugin = MainConf::of(request).contexts().get(attached.index);
-        // Not counted for a plugin that does not ask.
+        // Fields are counted only for a plugin that has the callback.
         let asks = plugin.plugin().has(Callback::OnRequestHeaders);
         let count = if asks { header_count(request, MapType::HttpRequestHeaders) } else { 0 };
         let (slot, verdict) = ctx.receive(source, plugin, attached.policy, (count, !request.has_body()));
@@ -117,7 +120,7 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
     Verdict::Continue
 }
 
-/// The next slot of this phase that is to see the body.
+/// Returns the next slot of this phase whose plugin is to see the body.
 fn next_for_body<'a>(ctx: &'a RequestContext, loc: &LocConf, phase: Phase) -> Option<&'a Slot> {
     if !ctx.any_has(Callback::OnRequestBody) {
         return None;
@@ -127,7 +130,7 @@ fn next_for_body<'a>(ctx: &'a RequestContext, loc: &LocConf, phase: Phase) -> Op
     slots.find(|slot| slot.wants_request_body(ctx.request(), loc.request_body()))
 }
 
-/// nginx calls this when it has the whole body, maybe before `read_body` returns.
+/// nginx calls this when it has read the whole body, perhaps before `read_body` returns.
 unsafe extern "C" fn on_body_read(r: *mut ngx_http_request_t) {
     guard((), || {
         // SAFETY: nginx passes a valid request.
@@ -140,7 +143,8 @@ unsafe extern "C" fn on_body_read(r: *mut ngx_http_request_t) {
     });
 }
 
-/// `proxy_on_request_body`, once with the whole, of each plugin of this phase that wants it; each sees what the one before left.
+/// Runs `proxy_on_request_body` of each plugin of this phase that wants the body: once, with the
+/// whole body, as the plugin before left it.
 fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: &Slot) -> ngx_int_t {
     let mut next = Some(first);
     while let Some(slot) = next {
@@ -162,7 +166,8 @@ fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: &Slot)
     keep_body(ctx)
 }
 
-/// Gives nginx what the plugins left of the request's body, in the form that nginx's own handlers expect.
+/// Gives nginx the request's body as the plugins left it, in the form that nginx's own handlers
+/// expect.
 fn keep_body(ctx: &RequestContext) -> ngx_int_t {
     if !ctx.body_read.get() {
         return rc::DECLINED;
@@ -192,7 +197,7 @@ extern "C" fn finish_guarded(request: Request) -> ngx_int_t {
     })
 }
 
-/// What nginx is told of a verdict in a phase.
+/// Returns nginx's code for a verdict in a phase.
 fn phase_result(ctx: &RequestContext, verdict: Verdict) -> ngx_int_t {
     match verdict {
         Verdict::Continue => rc::DECLINED,

@@ -1,12 +1,14 @@
 //! A response on its way through the plugins of its request.
 //!
-//! When a plugin may change the body, the header waits for the first piece of it to come out of the plugins, or for all pieces of
-//! a body that is all there: such a response still says its length, and a plugin may still answer in its place. nginx itself sends
-//! a header no earlier than that, unless it is told to flush, which lets ours go, too.
+//! If a plugin may change the body, the header waits until the plugins have passed on the first
+//! piece. If the whole body is there already, the header waits for all pieces, so that it can state
+//! the length, and a plugin can still answer instead. nginx itself sends a header no earlier,
+//! unless it must flush; then this module passes the header on, too.
 //!
-//! What plugins do not change passes as nginx's own buffers. What they made anew counts until the client has it: past
-//! a limit nothing more is taken from upstream, so a slow client costs no memory. What may not go on yet stays in nginx's
-//! buffers, which nginx does not fill again until they are taken; only what a plugin was shown and holds is copied.
+//! Pieces that no plugin changes pass as nginx's own buffers. Bytes that plugins made count until
+//! the client has taken them. Above a limit no more is read from upstream, so a slow client costs
+//! no memory. Bytes that must wait stay in nginx's buffers, which nginx does not fill again until
+//! they are consumed; only a piece that a plugin has seen and holds is copied.
 
 mod answer;
 mod end;
@@ -32,16 +34,17 @@ use crate::context::{Body, RequestContext, Source, Stage, Verdict};
 use crate::host::header_count;
 use crate::worker::MainConf;
 
-/// The filters that stood at the top when ours were put there.
+/// The filters that were at the top of the chains when this module added its own.
 pub static NEXT: Next = Next::none();
 
-/// For the header filter: false if no plugin has to do with the response of this request.
+/// Answers false, for the header filter, if the response of this request has nothing to do with
+/// plugins.
 #[inline]
 pub fn may_concern(request: Request) -> bool {
     !LocConf::of(request).attachments.is_empty() || RequestContext::may_be_of(request)
 }
 
-/// The header filter of a request that plugins may have to do with.
+/// Runs the header filter for a request that plugins may see.
 pub fn header_of(request: Request) -> ngx_int_t {
     if request.is_subrequest() {
         return NEXT.header(request);
@@ -55,7 +58,8 @@ pub fn header_of(request: Request) -> ngx_int_t {
 
 fn header(ctx: &RequestContext) -> ngx_int_t {
     if ctx.response.has_begun() {
-        // nginx answers anew, with a page of its own, what plugins have seen: an error, or what replaces a response.
+        // nginx now sends a page of its own (an error, or a page that replaces the response) for a
+        // response that plugins have seen.
         drop_all(ctx);
         ctx.response.stage.set(Stage::Passing);
         return next_header(ctx);
@@ -64,14 +68,15 @@ fn header(ctx: &RequestContext) -> ngx_int_t {
     ctx.response.from_upstream.set(ctx.request().has_active_upstream());
     ctx.forget_length_of_missing_body();
     let result = open_missing(ctx).and_then(|()| match ctx.take_answer() {
-        // It came while nginx was busy with the request elsewhere.
+        // The answer came while nginx did something else with the request.
         Some(answer) => answer_now(ctx, *answer),
         None => header_from(ctx, 0),
     });
     result.map_or_else(|stop| stop.in_filter(ctx), |()| rc::OK)
 }
 
-/// nginx may answer before a plugin's phase has come; the plugin then sees the response alone, as with Envoy.
+/// Opens the slots of plugins whose phase has not come, because nginx answered before it. Such a
+/// plugin sees only the response, as in Envoy.
 fn open_missing(ctx: &RequestContext) -> Result<(), Stop> {
     let request = ctx.request();
     for (position, attached) in LocConf::of(request).attachments.iter().enumerate() {
@@ -86,7 +91,8 @@ fn open_missing(ctx: &RequestContext) -> Result<(), Stop> {
     Ok(())
 }
 
-/// `proxy_on_response_headers` from a slot on; then the header goes, or waits for the body.
+/// Runs `proxy_on_response_headers` from a slot on. Afterwards the header is sent, or waits for the
+/// body.
 fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
     let request = ctx.request();
     for slot in ctx.slots.starting_at(first).filter(|slot| !slot.is_driven_by_lua()) {
@@ -126,7 +132,8 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
     send_header(ctx)
 }
 
-/// Sends the header, behind which there may be nothing: whoever makes the body did not know, if the header was held.
+/// Sends the header. If it is the whole response, the body is dropped: its source did not know this
+/// while the header was held.
 fn send_header(ctx: &RequestContext) -> Result<(), Stop> {
     stop_unless_sent(next_header(ctx))?;
     if ctx.request().header_only() {
@@ -136,9 +143,9 @@ fn send_header(ctx: &RequestContext) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The body filter of a request that plugins may have to do with.
+/// Runs the body filter for a request that plugins may see.
 pub fn body_of(request: Request, chain: Chain) -> ngx_int_t {
-    // What a subrequest of `slice` brings is a part of the client's response.
+    // The output of a subrequest of `slice` is part of the client's response.
     if request.is_subrequest() && !request.is_slice() {
         return NEXT.body(request, chain);
     }
@@ -193,25 +200,27 @@ fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     }
 }
 
-/// The header filters after ours.
+/// Calls the header filters after this module's.
 fn next_header(ctx: &RequestContext) -> ngx_int_t {
     ctx.as_client_asked(|request| NEXT.header(request))
 }
 
-/// The body filters after ours. Called without a buffer while nothing of theirs waits, nginx's last filter sees a mistake.
+/// Calls the body filters after this module's. An empty chain is passed only while bytes wait in
+/// them: otherwise nginx's last filter reports an error.
 fn next(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     let outlet = outlet(ctx);
     if chain.is_empty() && !outlet.is_sending() { rc::OK } else { NEXT.body(outlet, chain) }
 }
 
-/// The request that the response goes through.
+/// Returns the request through which the response is sent.
 fn outlet(ctx: &RequestContext) -> Request {
     let request = ctx.request();
     request.outlet(ctx.response.latest.get().unwrap_or(request))
 }
 
-/// Tells nginx, and the clock, whether something waits for a plugin. `slice` does not fetch the next part while something does,
-/// so a plugin that waits for the rest of the body is no reason there.
+/// Sets nginx's `buffered` flag, and stops the pause timeout if no plugin holds anything. `slice`
+/// does not fetch the next part while the flag is set, so the flag stays off for a plugin that
+/// waits for the rest of the body.
 fn settle(ctx: &RequestContext) {
     let held = ctx.response.holder().is_some();
     let waits_for_parts = || ctx.request().is_sliced() && ctx.response.piece_holder().is_some();
@@ -221,7 +230,7 @@ fn settle(ctx: &RequestContext) {
     }
 }
 
-/// nginx's rule for what a header filter answers.
+/// Reads the result of a header filter by nginx's rule.
 fn stop_unless_sent(rc: ngx_int_t) -> Result<(), Stop> {
     if rc == rc::ERROR || rc > rc::OK { Err(Stop::Filter(rc)) } else { Ok(()) }
 }

@@ -1,9 +1,8 @@
-//! What other modules of nginx do to a response's body, as far as plugins of a location are
-//! concerned.
+//! Finds what other modules of nginx add to a response's body without the plugins of a location.
 //!
-//! Plugins see what nginx makes of a request itself. What filters behind theirs put into it by
-//! subrequests (`add_after_body`, `ssi`) they do not see: whoever relies on a plugin to see all
-//! that clients get is warned when the configuration is read.
+//! Plugins see what nginx produces for a request itself. They do not see what later filters add by
+//! subrequests (`add_after_body`, `ssi`). An operator may rely on a plugin to see everything that
+//! clients get, so a warning is logged when the configuration is read.
 
 use std::ffi::CStr;
 
@@ -18,11 +17,11 @@ use crate::worker::{DeclaredPlugin, MainConf};
 
 const ADDITION: &CStr = c"ngx_http_addition_filter_module";
 
-/// Directives that let nginx put subrequests' responses into one.
+/// Directives that add the responses of subrequests to a response.
 const ADDING: [(&CStr, &str); 3] =
     [(ADDITION, "add_before_body"), (ADDITION, "add_after_body"), (c"ngx_http_ssi_filter_module", "ssi")];
 
-/// Looks through all locations, when all of `http` has been read and merged.
+/// Checks all locations, after all of `http` has been read and merged.
 pub fn look_through(cf: Conf, main: &MainConf) {
     let slice = Directive::find(cf, c"ngx_http_slice_filter_module", "slice");
     let adding = ADDING.iter().filter_map(|(module, name)| Some((*name, Directive::find(cf, module, name)?)));
@@ -47,7 +46,7 @@ pub fn look_through(cf: Conf, main: &MainConf) {
     }
 }
 
-/// The plugins that responses' bodies of a location come to, and where they are attached.
+/// Returns the plugins that see the bodies of a location's responses, and where they are attached.
 fn plugins_that_see<'a>(loc: &'a LocConf, main: &'a MainConf) -> impl Iterator<Item = (&'a DeclaredPlugin, &'a str)> {
     let attached = loc.attachments.iter().filter(|_| loc.response_body() != BodyMode::Never);
     let plugins =
@@ -55,7 +54,7 @@ fn plugins_that_see<'a>(loc: &'a LocConf, main: &'a MainConf) -> impl Iterator<I
     plugins.filter(|(plugin, _)| plugin.plugin.has(Callback::OnResponseBody))
 }
 
-/// Remembers a location that has plugins.
+/// Stores a location that has plugins.
 pub fn remember(cf: Conf, main: &MainConf, loc: &LocConf) {
     if !loc.attachments.is_empty() {
         main.locations.borrow_mut().push(Location::merged(cf));

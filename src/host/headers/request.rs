@@ -1,4 +1,4 @@
-//! The map of the request: the list, then the pseudo headers.
+//! The map of the request: nginx's list, then the pseudo headers.
 
 use ngx_bindings::Request;
 use ngx_bindings::headers::Field;
@@ -11,16 +11,16 @@ use super::with_lowcase_name;
 use crate::context::{Answer, RequestStream};
 use crate::host::OrStatus;
 
-/// What the map has besides the list.
+/// The pseudo headers of the map.
 const PSEUDO_FIELDS: [&[u8]; 4] = [b":scheme", b":path", b":method", b":authority"];
 
-/// How many fields the map has.
+/// Returns the number of fields in the map.
 pub(super) fn request_count(request: Request) -> usize {
     let authority = !request.host().is_empty() || request_field(request, b":authority").is_some();
     request.headers_in().iter().count() + PSEUDO_FIELDS.len() - usize::from(!authority)
 }
 
-/// The whole map, in its order.
+/// Visits the whole map in its order.
 pub(super) fn each_request_field(request: Request, field: &mut dyn FnMut(&[u8], &[u8])) {
     for header in request.headers_in().iter() {
         match header.lowcase_request_name() {
@@ -35,7 +35,7 @@ pub(super) fn each_request_field(request: Request, field: &mut dyn FnMut(&[u8], 
     }
 }
 
-/// The first value of that name.
+/// Returns the first value of a name.
 pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
     if !name.starts_with(b":") {
         return request.headers_in().find_request_field(name).map(Field::value);
@@ -44,7 +44,7 @@ pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
         b":scheme" => Some(request.scheme()),
         b":path" => Some(request.unparsed_uri()),
         b":method" => Some(request.method()),
-        // HTTP/1.0 may come without.
+        // A request over HTTP/1.0 may have no host.
         b":authority" => request
             .headers_in()
             .find_request_field(b"host")
@@ -54,14 +54,14 @@ pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
-/// Names that a request has once.
+/// Whether a request has a field of this name only once.
 pub(super) fn is_single(name: &[u8]) -> bool {
     name.starts_with(b":")
         || [&b"host"[..], b"content-length", b"content-type"].iter().any(|single| single.eq_ignore_ascii_case(name))
 }
 
 impl RequestStream {
-    /// Sets a field in place of all of that name.
+    /// Sets a field in place of all fields of its name.
     pub(super) fn set_request(&self, name: &[u8], value: &[u8]) -> Result {
         self.check_request(name, value)?;
         if let Some(name) = Name::of(name) {
@@ -74,7 +74,7 @@ impl RequestStream {
         }
     }
 
-    /// Removes all fields of that name.
+    /// Removes all fields of a name.
     pub(super) fn remove_request(&self, name: &[u8]) -> Result {
         match Name::of(name) {
             Some(name) => self.write_host(name, b""),
@@ -82,7 +82,7 @@ impl RequestStream {
         }
     }
 
-    /// Replaces the map. Pseudo headers that are left out stay as they are.
+    /// Replaces the map. Pseudo headers that the new map does not have stay unchanged.
     pub(super) fn set_requests(&self, pairs: Pairs<'_>) -> Result {
         let request = self.request();
         let fields = || pairs.iter().filter(|(name, _)| *name != b":scheme");
@@ -93,7 +93,8 @@ impl RequestStream {
             Written::note(&mut self.host_written.borrow_mut(), host, name, value);
             self.set_host(name, value)?;
         }
-        // First, while there is nothing else that one of them, said again, would have to be looked for in.
+        // Set first, while the list is short: if one of these fields comes twice, the first one is
+        // searched only among them.
         let is_host = |name: &[u8]| Name::of(name).is_some();
         for (name, value) in fields().filter(|(name, _)| is_single(name) && !is_host(name)) {
             self.set_request(name, value)?;
@@ -101,7 +102,7 @@ impl RequestStream {
         request.add_headers_in(fields().filter(|(name, _)| !is_single(name))).or_status()
     }
 
-    /// Refuses what a field cannot be.
+    /// Refuses a value that the field cannot have.
     fn check_request(&self, name: &[u8], value: &[u8]) -> Result {
         let refuse = |reason: &str| Err(self.refuse("request", name, reason));
         match name {
@@ -117,13 +118,14 @@ impl RequestStream {
         }
     }
 
-    /// Written back as it was, a path stays what nginx has made of it meanwhile.
+    /// If a plugin writes the path back unchanged, nginx's own URI stays: nginx may have changed it
+    /// meanwhile.
     fn set_path(&self, path: &[u8]) -> Result {
         let request = self.request();
         if path == request.unparsed_uri() && !path.is_empty() {
             return Ok(());
         }
-        // The C module does nothing but to write this line, which existing suites look for.
+        // The C module does nothing but write this line, and existing test suites look for it.
         if self.slot().is_driven_by_lua()
             && let Some(invalid) = target::escaped_byte(path)
         {
@@ -136,7 +138,8 @@ impl RequestStream {
         Ok(())
     }
 
-    /// Writes `host` under one of its names, if that is not a mere echo of what it was.
+    /// Writes the host under one of its names, unless the plugin writes back the value that was
+    /// there.
     fn write_host(&self, name: Name, value: &[u8]) -> Result {
         let host = self.current_host();
         let mut written = self.host_written.borrow_mut();
@@ -147,7 +150,7 @@ impl RequestStream {
         self.set_host(name, value)
     }
 
-    /// An empty value removes the field.
+    /// Sets the host. An empty value removes the field.
     fn set_host(&self, name: Name, value: &[u8]) -> Result {
         let request = self.request();
         if value.is_empty() {
@@ -165,8 +168,9 @@ impl RequestStream {
         request_field(self.request(), b":authority").unwrap_or_default()
     }
 
-    /// What nginx would refuse of a client gets the answer that the client would get. The plugin is not
-    /// told: SDKs panic on most statuses, and a plugin writes into a request what a client sent.
+    /// Ends the request with the answer that nginx would give to a client who had sent this value.
+    /// The plugin itself gets no error status: SDKs panic on most statuses, and plugins write
+    /// values into a request that clients sent.
     fn reject(&self, name: &[u8], reason: &str) {
         let (request, ctx) = (self.request(), self.ctx());
         if request.header_sent() || ctx.response.has_begun() {

@@ -1,4 +1,4 @@
-//! The map of the response: the list, then what nginx keeps elsewhere.
+//! The map of the response: nginx's list, then the fields that nginx keeps elsewhere.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use super::with_lowcase_name;
 use crate::context::RequestStream;
 use crate::host::OrStatus;
 
-/// How many fields the map has.
+/// Returns the number of fields in the map.
 pub(super) fn response_count(request: Request) -> usize {
-    // What is only counted is not written out.
+    // Fields outside the list are counted without formatting their values.
     request.headers_out().iter().count()
         + 2 // `connection` and `:status`
         + usize::from(!request.content_type().is_empty())
@@ -21,7 +21,7 @@ pub(super) fn response_count(request: Request) -> usize {
         + usize::from(request.chunked())
 }
 
-/// The whole map, in its order.
+/// Visits the whole map in its order.
 pub(super) fn each_response_field(request: Request, field: &mut dyn FnMut(&[u8], &[u8])) {
     for header in request.headers_out().iter() {
         with_lowcase_name(header, |name| field(name, header.value()));
@@ -36,7 +36,7 @@ pub fn response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>
     }
 }
 
-/// Fields that nginx keeps outside the list, in the order that plugins see them in.
+/// Visits the fields that nginx keeps outside the list, in the order in which plugins see them.
 fn each_special_response_field(request: Request, field: &mut dyn FnMut(&[u8], &[u8])) {
     let mut digits = itoa::Buffer::new();
     if let Some(time) = request.last_modified() {
@@ -55,7 +55,7 @@ fn each_special_response_field(request: Request, field: &mut dyn FnMut(&[u8], &[
     field(b":status", digits.format(request.status()).as_bytes());
 }
 
-/// One of [`each_special_response_field`].
+/// Returns one of [`each_special_response_field`].
 fn special_response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
     let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
     let number = |n: u64| Some(Cow::Owned(n.to_string().into_bytes()));
@@ -80,7 +80,7 @@ fn connection(request: Request) -> &'static [u8] {
     }
 }
 
-/// Appends a response field; those that a response has once are set.
+/// Appends a response field. A field that a response has only once is set instead.
 pub(super) fn add_response(request: Request, name: &[u8], value: &[u8]) -> std::result::Result<(), AllocError> {
     if is_special_response(name) {
         set_special_response(request, name, value)
@@ -89,7 +89,7 @@ pub(super) fn add_response(request: Request, name: &[u8], value: &[u8]) -> std::
     }
 }
 
-/// As [`add_response`], with many.
+/// As [`add_response`], for many fields.
 pub fn add_responses<'a>(
     request: Request,
     fields: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
@@ -110,13 +110,14 @@ pub(super) fn set_response(stream: &RequestStream, name: &[u8], value: &[u8]) ->
     add_response(request, name, value).or_status()
 }
 
-/// The status that a pseudo header of the response sets; there is no other.
+/// Returns the status that `:status` sets. A response has no other pseudo header.
 pub(super) fn status_of(stream: &RequestStream, name: &[u8], value: &[u8]) -> Result<u32> {
     let refuse = |reason: &str| Err(stream.refuse("response", name, reason));
     if name != b":status" {
         return refuse("unknown pseudo header");
     }
-    // What a client awaits behind a status of 1xx is not a response: neither can become the other.
+    // A status of 1xx does not end in a response that the client awaits, so neither kind can become
+    // the other.
     let current = stream.request().status();
     match std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) {
         Some(status) if status == current => Ok(status),
@@ -126,7 +127,7 @@ pub(super) fn status_of(stream: &RequestStream, name: &[u8], value: &[u8]) -> Re
     }
 }
 
-/// Names of fields that nginx keeps outside the list, and that plugins may write.
+/// Whether a field is kept outside nginx's list and plugins may write it.
 fn is_special_response(name: &[u8]) -> bool {
     let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
     match name.len() {
@@ -138,8 +139,8 @@ fn is_special_response(name: &[u8]) -> bool {
     }
 }
 
-/// Sets one of [`is_special_response`]. How the body is framed is nginx's to say: a length that is not the body's would let the
-/// client take part of this response for the next one.
+/// Sets one of [`is_special_response`]. nginx alone decides how the body is framed: with a wrong
+/// length, the client could take part of this response for the next one.
 fn set_special_response(request: Request, name: &[u8], value: &[u8]) -> std::result::Result<(), AllocError> {
     if name.eq_ignore_ascii_case(b"content-type") {
         request.set_content_type(value)?;

@@ -1,4 +1,4 @@
-//! An answer that a plugin gives in the upstream's place.
+//! An answer that a plugin sends instead of the upstream's response.
 
 use ngx_bindings::chain::Marks;
 use ngx_bindings::rc;
@@ -8,8 +8,9 @@ use super::end::{Stop, cut, drop_all};
 use super::{next, send_header};
 use crate::context::{Answer, Body, RequestContext, Stage, Verdict};
 
-/// Answers in the upstream's place; what was held is gone. Once the header is sent there is no place for an answer: the client is
-/// cut off, so that it gets nothing of what the plugin wanted to replace.
+/// Sends an answer instead of the upstream's response, and drops what was held. If the header is
+/// sent already, the client is cut off instead, so that it gets nothing of what the plugin wanted
+/// to replace.
 pub fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     if request.header_sent() {
@@ -37,7 +38,8 @@ pub fn send_answer(ctx: &RequestContext, body: Vec<u8>) -> Result<ngx_int_t, Sto
     Ok(next(ctx, chain))
 }
 
-/// As [`answer_now`] from Lua's header filter, behind ours: it sends the header itself, and the body comes through our filter later.
+/// As [`answer_now`], from Lua's header filter, which runs after this module's. Lua's filter sends
+/// the header itself; the body comes through this module's filter later.
 pub fn answer_later(ctx: &RequestContext, answer: Answer) -> Verdict {
     match answer.replace(ctx.request()) {
         Ok(()) => {

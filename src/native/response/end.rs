@@ -1,9 +1,9 @@
-//! How a response ends before its time: a plugin fails, closes or holds it too long, or its source
-//! does not finish it.
+//! How a response ends early: a plugin fails, closes it or holds it too long, or its source does
+//! not finish it.
 //!
-//! While the header is not sent, nginx's page takes its place; after that, the client is cut off.
-//! In a filter nginx does both when the filter says so, and closes the connection. From an event of
-//! ours, [`Request`](ngx_bindings::Request) ends it.
+//! Until the header is sent, nginx's page replaces the response; after that, the client is cut off.
+//! In a filter, nginx does both when the filter's result says so, and closes the connection. In an
+//! event of this module, [`Request`](ngx_bindings::Request) does it.
 
 use std::io;
 
@@ -18,13 +18,13 @@ use super::next;
 use crate::context::{Answer, RequestContext, Slot, Stage, Verdict};
 use crate::identity::main_module;
 
-/// Why the pipeline stopped.
+/// Why no more of the response passes.
 pub enum Stop {
-    /// nginx's page of this status is to take the place of the response, whose header is not sent.
+    /// nginx's page of this status is to replace the response, whose header is not sent.
     Page(ngx_int_t),
     /// The client is to be cut off.
     Cut,
-    /// A filter after ours failed, and said this.
+    /// A filter after this module's failed, with this result.
     Filter(ngx_int_t),
 }
 
@@ -35,12 +35,13 @@ impl From<AllocError> for Stop {
 }
 
 impl Stop {
-    /// Ends the response in a filter: what that answers nginx.
+    /// Ends the response in a filter. Returns the filter's result.
     pub fn in_filter(self, ctx: &RequestContext) -> ngx_int_t {
         match self {
             Self::Page(status) => match ctx.request().replace_response(main_module(), status) {
-                // The client has not taken all of the page. An upstream that is not told to end goes
-                // on, without the contexts that nginx has forgotten, and gRPC's needs its own.
+                // The client has not taken all of the page. An upstream that is not told to end
+                // would continue without its contexts, which nginx has cleared, and gRPC's upstream
+                // needs its own.
                 rc::AGAIN => rc::ERROR,
                 rc => rc,
             },
@@ -52,7 +53,7 @@ impl Stop {
         }
     }
 
-    /// Ends the response from an event of ours. The request may be gone after.
+    /// Ends the response from an event of this module. The request may be gone afterwards.
     pub fn in_event(self, ctx: &RequestContext, source_is_over: bool) {
         let request = ctx.request();
         match self {
@@ -65,8 +66,8 @@ impl Stop {
     }
 }
 
-/// Ends the response: by a page of nginx's while the header is not sent, else by cutting the client
-/// off.
+/// Ends the response: by nginx's page of this status until the header is sent, and after that by
+/// cutting the client off.
 pub fn fail(ctx: &RequestContext, status: ngx_int_t) -> Stop {
     if ctx.request().header_sent() {
         return cut(ctx);
@@ -84,10 +85,10 @@ pub fn cut(ctx: &RequestContext) -> Stop {
     Stop::Cut
 }
 
-/// Why a page that a header filter answers with cannot be held.
+/// Why a page that a header filter sends cannot be held.
 pub const FILTERS_PAGE: &str = "a page of nginx's own filters: nginx does not wait for it";
 
-/// Ends a response that a plugin pauses and that has to go on at once.
+/// Ends a response that a plugin pauses although it must continue at once.
 pub fn cannot_hold(ctx: &RequestContext, slot: &Slot, what: &str) -> Stop {
     let line = format_args!("plugin \"{}\" cannot hold {what}", slot.plugin_name());
     ctx.request().log().print(Level::Error, line);
@@ -99,8 +100,8 @@ pub fn unreadable(ctx: &RequestContext, error: &io::Error) -> Stop {
     fail(ctx, rc::INTERNAL_SERVER_ERROR)
 }
 
-/// As [`fail`] with 503, in a callback that Lua runs. Lua's header filter sends the header,
-/// whatever the callback comes to, so the page is written in its place.
+/// As [`fail`] with 503, in a callback that Lua runs. Lua's header filter sends the header whatever
+/// the callback's result is, so the page is written into the response itself.
 pub fn fail_in_lua(ctx: &RequestContext) {
     if ctx.response.is_cut() {
         return;
@@ -111,26 +112,27 @@ pub fn fail_in_lua(ctx: &RequestContext) {
     }
 }
 
-/// As [`cut`], in a callback that Lua runs: what Lua's filters still pass on does not get to the
+/// As [`cut`], in a callback that Lua runs. Bytes that Lua's filters still pass on do not reach the
 /// client.
 pub fn cut_in_lua(ctx: &RequestContext) {
     cut(ctx).in_filter(ctx);
 }
 
-/// nginx's filters fail from now on. Where nginx goes on all the same, because it wants the
-/// response for its cache or a filter of its own keeps what is sent, the client is cut off as soon
-/// as nginx's loop comes round.
+/// Makes nginx's filters fail from now on. nginx may continue all the same, because it wants the
+/// response for its cache, or because one of its filters keeps the bytes. The client is then cut
+/// off in the next turn of nginx's loop.
 fn refuse_output(ctx: &RequestContext) {
     ctx.request().refuse_output();
     ctx.wake_soon();
 }
 
-/// Whether a plugin closed or answered elsewhere than in a response callback, or failed there.
+/// Whether a plugin closed, answered or failed outside the response's callbacks.
 pub fn is_asked_for(ctx: &RequestContext) -> bool {
     (ctx.is_closed() || ctx.has_answer()) && !ctx.request().is_post_action()
 }
 
-/// Does what it asked for, before more of the response gets past a plugin that may have failed.
+/// Ends the response as a plugin asked (see [`is_asked_for`]), before more of it gets past a plugin
+/// that may have failed.
 pub fn as_asked(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     chain.consume();
     let ended = match ctx.take_answer() {
@@ -140,22 +142,24 @@ pub fn as_asked(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     ended.map_or_else(|stop| stop.in_filter(ctx), |()| rc::OK)
 }
 
-/// Whether nginx has done with the response though its end has not come, and will not.
+/// Whether nginx has finished with the response, although the end of the body has not come and will
+/// not come.
 pub fn is_over_early(ctx: &RequestContext, chain: Chain) -> bool {
     let (request, response) = (ctx.request(), &ctx.response);
-    // nginx sends what it has of a response that its upstream does not finish.
+    // If the upstream does not finish a response, nginx sends the bytes that it has.
     let source = response.latest.get().unwrap_or(request);
     let is_truncated = || response.from_upstream.get() && chain.is_flush() && !source.has_active_upstream();
     request.is_post_action() || is_truncated()
 }
 
-/// Ends such a response as nginx would have: what plugins hold of it is lost.
+/// Ends a response of [`is_over_early`] as nginx would have done. Pieces that plugins hold are
+/// lost.
 pub fn without_its_end(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     let (request, response) = (ctx.request(), &ctx.response);
     drop_all(ctx);
     if !request.header_sent() && !request.is_post_action() {
-        // In a filter, the page would be all that nginx sends, and no error_page that takes its
-        // time.
+        // In a filter, nginx would send only its own page, and no `error_page` that takes time. The
+        // event sends it instead.
         response.stage.set(Stage::Failed(rc::BAD_GATEWAY));
         request.set_buffered(true);
         ctx.wake_soon();
@@ -166,7 +170,7 @@ pub fn without_its_end(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     next(ctx, chain)
 }
 
-/// Lets go of everything that waits.
+/// Drops everything that is held or waits.
 pub fn drop_all(ctx: &RequestContext) {
     if let Some(held) = ctx.response.held.get() {
         held.borrow_mut().clear();
@@ -182,7 +186,7 @@ pub fn drop_all(ctx: &RequestContext) {
     ctx.pause.stop_clock();
 }
 
-/// The response is over, as far as plugins go: what runs now is a `post_action`.
+/// Ends the plugins' part in the response, because a `post_action` runs now.
 #[cold]
 pub fn leave(ctx: &RequestContext) {
     if ctx.response.has_begun() {

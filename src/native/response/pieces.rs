@@ -1,4 +1,4 @@
-//! The body of a response on its way through the plugins, in the pieces that it comes in.
+//! Takes the body of a response through the plugins, piece by piece.
 
 use std::io;
 
@@ -15,7 +15,7 @@ use crate::conf::LocConf;
 use crate::context::{Body, Piece, RequestContext, Slot, Stage, Verdict};
 use crate::limits::response::{PIECE, TURN, UNSENT};
 
-/// Takes what upstream sent, or, with an empty chain, goes on with what waits.
+/// Takes the bytes that upstream sent. With an empty chain, continues with the bytes that wait.
 pub fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
     let waiting = &ctx.response.waiting;
     if waiting.is_empty() && ctx.response.stage.get() == Stage::Ended {
@@ -34,7 +34,8 @@ pub fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
     hand_out(ctx, rc)
 }
 
-/// Copies a body that lacks only its end, where nginx does not buffer it: it then looks for the end when its buffers are free.
+/// Copies a body that lacks only its end, if nginx does not buffer the response: nginx then reads
+/// on only when its buffers are free.
 fn set_aside(ctx: &RequestContext) -> Result<(), Stop> {
     let (waiting, pool) = (&ctx.response.waiting, ctx.request().pool());
     let chain = waiting.chain();
@@ -50,7 +51,8 @@ fn set_aside(ctx: &RequestContext) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Hands plugins what waits, piece by piece, for as long as nginx takes them. `rc` is what nginx's filters answered last.
+/// Passes the waiting bytes to the plugins, piece by piece, while nginx's filters accept them. `rc`
+/// is the last result of those filters.
 pub fn hand_out(ctx: &RequestContext, mut rc: ngx_int_t) -> Result<ngx_int_t, Stop> {
     let (response, pool) = (&ctx.response, ctx.request().pool());
     let mut left = TURN;
@@ -73,7 +75,7 @@ pub fn hand_out(ctx: &RequestContext, mut rc: ngx_int_t) -> Result<ngx_int_t, St
     Ok(rc)
 }
 
-/// Whether a chain needs no cutting, and nothing that came before it waits.
+/// Whether a chain can pass as one piece, with nothing waiting before it.
 fn goes_at_once(ctx: &RequestContext, chain: Chain) -> bool {
     let size = chain.size();
     size <= PIECE
@@ -91,19 +93,20 @@ fn may_go_on(ctx: &RequestContext) -> bool {
     !is_blocked && !ctx.response.lacks_room(ctx, waiting.next_size())
 }
 
-/// Whether a chain is not to be shown to plugins yet.
+/// Whether plugins must not see a chain yet.
 fn must_wait(ctx: &RequestContext, chain: Chain) -> bool {
     match ctx.response.stage.get() {
         Stage::HeaderHeld(_) => true,
-        // What comes after the end is not of the body, and goes when the body has gone.
+        // Buffers after the end are not part of the body, and pass when the body has passed.
         Stage::HeaderWaits | Stage::Body if ctx.response.end_seen.get() => true,
         _ => lacks_only_its_end(ctx, chain),
     }
 }
 
-/// Whether a chain is all of a body whose header still waits, but for nginx's word that nothing follows. That comes right after,
-/// by itself; with it the plugins see the whole at once, and its length and tag can be kept. So they can if nothing has come yet of
-/// a body of a known length, where nginx flushes its header.
+/// Whether a chain is the whole body, except for the buffer that marks its end, while the header
+/// still waits. That buffer comes next, alone. With it, the plugins see the whole body at once, and
+/// the length and the ETag can be kept. The same holds before the first byte of a body of a known
+/// length, if nginx flushes its header.
 fn lacks_only_its_end(ctx: &RequestContext, chain: Chain) -> bool {
     if chain.is_empty() || ctx.response.stage.get() != Stage::HeaderWaits || ctx.response.holder().is_some() {
         return false;
@@ -116,7 +119,7 @@ fn lacks_only_its_end(ctx: &RequestContext, chain: Chain) -> bool {
     !last && ctx.request().content_length().is_some_and(whole)
 }
 
-/// `proxy_on_response_body` from a slot on, then the filters after ours.
+/// Runs `proxy_on_response_body` from a slot on, then the filters after this module's.
 pub fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_int_t, Stop> {
     let (loc, response) = (LocConf::of(ctx.request()), &ctx.response);
     response.end_seen.set(response.end_seen.get() | piece.marks.last);
@@ -150,7 +153,7 @@ pub fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_
     if piece.marks.last { trailers::pass(ctx, 0, piece) } else { send(ctx, piece) }
 }
 
-/// Does what a plugin wants that lets no more of the response through.
+/// Handles a verdict that ends the response.
 pub fn end(ctx: &RequestContext, body: Body, verdict: Verdict) -> Result<ngx_int_t, Stop> {
     match verdict {
         Verdict::Answer(answer) => {
@@ -185,7 +188,8 @@ pub fn hold(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<ngx_i
         piece.body.drop_source();
         return Err(fail(ctx, rc::INTERNAL_SERVER_ERROR));
     }
-    // An upstream that has not finished is what the plugin may wait for, and nginx has a time for that.
+    // If the upstream has not finished, the plugin may wait for the rest, and nginx's own timeout
+    // for the upstream applies.
     let more_follows = !piece.marks.last && ctx.response.from_upstream.get();
     let kept = keep(ctx, slot, piece)?;
     if more_follows {
@@ -196,14 +200,15 @@ pub fn hold(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<ngx_i
     Ok(kept)
 }
 
-/// Puts a piece where the plugin that holds it will find it.
+/// Stores a piece for the plugin that holds it.
 fn keep(ctx: &RequestContext, slot: &Slot, mut piece: Piece) -> Result<ngx_int_t, Stop> {
     piece.body.keep().map_err(|error| unreadable(ctx, &error))?;
     ctx.response.held.make().borrow_mut().push((slot.index(), piece));
     Ok(rc::OK)
 }
 
-/// Hands a piece to the filters after ours, and the header before it if that still waits.
+/// Passes a piece to the filters after this module's, and before it the header, if the header still
+/// waits.
 pub fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     let Piece { mut body, marks, .. } = piece;
@@ -223,7 +228,7 @@ pub fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
         send_header(ctx)?;
     }
     if response.stage.get() == Stage::Dropping {
-        // The plugins made it a response that has no body, by its status.
+        // A plugin set a status that allows no body.
         if let Err(chain) = body.into_owned_or_chain() {
             chain.consume();
         }
@@ -245,8 +250,8 @@ pub fn send(ctx: &RequestContext, piece: Piece) -> Result<ngx_int_t, Stop> {
     Ok(rc)
 }
 
-/// Whether the header can wait for the rest of the body, which is here already and small enough to be handed out in one turn: it
-/// then says the length of what the plugins made of it.
+/// Whether the header can wait for the rest of the body, because the rest is here already and small
+/// enough for one turn. The header can then state the length of the body that the plugins made.
 fn rest_is_there(ctx: &RequestContext, body: &Body, marks: Marks) -> bool {
     let (response, rest) = (&ctx.response, ctx.response.waiting.chain());
     !marks.last
@@ -255,7 +260,7 @@ fn rest_is_there(ctx: &RequestContext, body: &Body, marks: Marks) -> bool {
         && response.collect_unsent() + body.size() <= UNSENT
 }
 
-/// Puts a piece behind those that went through the plugins before it.
+/// Appends a piece to those that have passed the plugins.
 fn put_by(ctx: &RequestContext, body: Body, marks: Marks) -> Result<ngx_int_t, Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     let chain = match body.into_owned_or_chain() {
@@ -268,7 +273,7 @@ fn put_by(ctx: &RequestContext, body: Body, marks: Marks) -> Result<ngx_int_t, S
     Ok(rc::OK)
 }
 
-/// Makes the header say of the body what is known of it now.
+/// Updates the header fields that describe the body, with what is known of it now.
 fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), AllocError> {
     let request = ctx.request();
     let length = marks.last.then(|| body.size() as u64);
@@ -284,12 +289,12 @@ fn describe(ctx: &RequestContext, body: &Body, marks: Marks) -> Result<(), Alloc
     }
 }
 
-/// Whether a slot is to see the body; where Lua drives it, Lua asks.
+/// Whether a slot's plugin is to see the body. For a slot that Lua drives, Lua decides.
 pub fn sees_body(loc: &LocConf, slot: &Slot) -> bool {
     !slot.is_driven_by_lua() && slot.wants_response_body(loc.response_body())
 }
 
-/// One piece after another.
+/// Joins two pieces.
 fn join(before: Option<Piece>, piece: Piece) -> io::Result<Piece> {
     let Some(before) = before else {
         return Ok(piece);

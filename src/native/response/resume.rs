@@ -1,4 +1,4 @@
-//! A response that plugins held and let go of, or held too long: it goes on from nginx's loop.
+//! Continues a response that plugins held and released, or held too long, from nginx's loop.
 
 use ngx_bindings::chain::{Chain, Marks};
 use ngx_bindings::log::Level;
@@ -11,7 +11,7 @@ use super::pieces::{hand_out, pass, take};
 use super::{header_from, next, outlet, settle, trailers};
 use crate::context::{RequestContext, Stage};
 
-/// Goes on with a response that plugins resumed, or held too long. The request may be gone after.
+/// Continues a response that plugins resumed, or held too long. The request may be gone afterwards.
 pub fn wake(ctx: &RequestContext, resumed: &[usize], timed_out: bool) {
     let request = ctx.request();
     if request.is_post_action() {
@@ -57,13 +57,13 @@ fn woken(ctx: &RequestContext, resumed: &[usize], timed_out: bool) -> Result<ngx
         ctx.request().log().print(Level::Error, line);
         return Err(fail(ctx, rc::GATEWAY_TIME_OUT));
     }
-    // The last first: what an earlier one lets go of is new to those behind it.
+    // The last slot comes first: bytes that an earlier slot releases are new to the slots after it.
     let mut resumed = resumed.to_vec();
     resumed.sort_unstable();
     resumed.iter().rev().try_fold(rc::OK, |rc, &slot| if rc == rc::ERROR { Ok(rc) } else { resume(ctx, slot) })
 }
 
-/// The plugin of a slot lets go of what it holds.
+/// Releases what the plugin of a slot holds.
 fn resume(ctx: &RequestContext, slot: usize) -> Result<ngx_int_t, Stop> {
     if ctx.response.stage.get() == Stage::HeaderHeld(slot) {
         header_from(ctx, slot + 1)?;
@@ -79,7 +79,8 @@ fn resume(ctx: &RequestContext, slot: usize) -> Result<ngx_int_t, Stop> {
     }
 }
 
-/// Lets Lua's body filter, behind ours, take up again what it kept.
+/// Pushes an empty piece through the filters, so that Lua's body filter, which comes after this
+/// module's, passes on what it kept.
 fn push(ctx: &RequestContext, at_end: bool) -> Result<ngx_int_t, Stop> {
     let marks = Marks { last: at_end, last_in_chain: at_end, flush: !at_end };
     let nothing = ctx.response.unsent.make().add(ctx.request(), Vec::new(), marks)?;

@@ -1,7 +1,8 @@
-//! `proxy_on_response_trailers`: what follows the body.
+//! `proxy_on_response_trailers`: the trailers after the body.
 //!
-//! nginx knows the trailers of an upstream when it passes the end of the body, and sends what its list then holds. So the last piece
-//! waits for the plugins to have seen them. Those of `add_trailer` are added by a filter after ours.
+//! nginx has the upstream's trailers when it passes the end of the body, and sends the list as it
+//! is at that moment. So the last piece waits until the plugins have seen the trailers. A filter
+//! after this module's adds those of `add_trailer`.
 
 use ngx_bindings::chain::Chain;
 use ngx_bindings::sys::ngx_int_t;
@@ -17,7 +18,7 @@ pub fn concern(ctx: &RequestContext) -> bool {
     ctx.any_has(Callback::OnResponseTrailers) && ctx.slots.iter().any(sees)
 }
 
-/// Whether trailers come with what upstream sent.
+/// Whether trailers come with this chain from upstream.
 pub fn come_with(ctx: &RequestContext, chain: Chain) -> bool {
     trailer_count(ctx.request()) > 0 && chain.marks().last
 }
@@ -26,10 +27,11 @@ fn sees(slot: &Slot) -> bool {
     !slot.is_driven_by_lua() && slot.has(Callback::OnResponseTrailers)
 }
 
-/// The callback from a slot on, if there are trailers; then the filters after ours get the last piece of the body.
+/// Runs the callback from a slot on, if there are trailers. Then passes the last piece of the body
+/// to the filters after this module's.
 pub fn pass(ctx: &RequestContext, first: usize, piece: Piece) -> Result<ngx_int_t, Stop> {
     for slot in ctx.slots.starting_at(first).filter(|slot| sees(slot)) {
-        // Those before it may have removed them.
+        // A plugin before this one may have removed all trailers.
         let count = trailer_count(ctx.request());
         if count == 0 {
             break;
@@ -42,7 +44,7 @@ pub fn pass(ctx: &RequestContext, first: usize, piece: Piece) -> Result<ngx_int_
             verdict => return end(ctx, piece.body, verdict),
         }
     }
-    // A header that still waits says then that trailers follow: over HTTP/1.1 they need chunks.
+    // A header that still waits must announce the trailers: over HTTP/1.1 they need chunks.
     if trailer_count(ctx.request()) > 0 {
         ctx.request().expect_trailers();
     }
