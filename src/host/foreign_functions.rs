@@ -4,7 +4,10 @@
 //! |---|---|---|
 //! | `clear_route_cache` | | nothing: nginx chose the location before any plugin ran, and keeps it |
 //! | `log_level` | | the lowest level that is written now: `trace`, `debug`, `info`, `warn`, `error` or `critical` |
-//! | `resolve` | a host name | a number, 4 bytes little-endian; `proxy_on_foreign_function` is then called with that number as its function, and with the addresses, one per line; with an empty text if there are none |
+//! | `resolve` | a host name | a number, 4 bytes little-endian |
+//!
+//! After `resolve`, the host calls `proxy_on_foreign_function` with that number as the function and
+//! the addresses as its argument, one per line, or an empty text if there are none.
 
 use ngx_bindings::inet::Address;
 use ngx_bindings::log::Level;
