@@ -25,7 +25,7 @@ use proxy_wasm_host::abi::MapType;
 
 pub use self::answer::answer_later;
 use self::answer::{answer_now, send_answer};
-use self::end::{FILTERS_PAGE, Stop, cannot_hold, drop_all, fail, is_over_early};
+use self::end::{FILTERS_PAGE, Stop, cannot_hold, drop_all, end_by, is_over_early};
 pub use self::end::{cut_in_lua, fail_in_lua, leave};
 use self::pieces::{sees_body, take};
 pub use self::resume::wake;
@@ -83,8 +83,8 @@ fn open_missing(ctx: &RequestContext) -> Result<(), Stop> {
         let source = Source::Directive(attached.index);
         if ctx.slots.find_near(position, source).is_none() {
             let plugin = MainConf::of(request).contexts().get(attached.index);
-            if let Err(Verdict::Fail) = ctx.open(source, plugin, attached.policy) {
-                return Err(fail(ctx, rc::SERVICE_UNAVAILABLE));
+            if let Err(verdict) = ctx.open(source, plugin, attached.policy) {
+                end_by(ctx, verdict)?;
             }
         }
     }
@@ -110,9 +110,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
                 request.set_buffered(true);
                 return Ok(());
             }
-            Verdict::Answer(answer) => return answer_now(ctx, *answer),
-            Verdict::Fail => return Err(fail(ctx, rc::SERVICE_UNAVAILABLE)),
-            Verdict::Close => return Err(end::cut(ctx)),
+            verdict => return end_by(ctx, verdict),
         }
     }
     let loc = LocConf::of(request);

@@ -95,6 +95,17 @@ pub fn cannot_hold(ctx: &RequestContext, slot: &Slot, what: &str) -> Stop {
     fail(ctx, rc::INTERNAL_SERVER_ERROR)
 }
 
+/// Handles a verdict that ends the response: an answer takes its place, nginx's page of 503 does if a
+/// plugin failed, or the client is cut off.
+pub fn end_by(ctx: &RequestContext, verdict: Verdict) -> Result<(), Stop> {
+    match verdict {
+        Verdict::Continue | Verdict::Pause => Ok(()),
+        Verdict::Answer(answer) => answer_now(ctx, *answer),
+        Verdict::Fail => Err(fail(ctx, rc::SERVICE_UNAVAILABLE)),
+        Verdict::Close => Err(cut(ctx)),
+    }
+}
+
 pub fn unreadable(ctx: &RequestContext, error: &io::Error) -> Stop {
     ctx.request().log().print(Level::Error, format_args!("the response's body cannot be read: {error}"));
     fail(ctx, rc::INTERNAL_SERVER_ERROR)

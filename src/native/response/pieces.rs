@@ -8,8 +8,7 @@ use ngx_bindings::pool::AllocError;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::answer::answer_now;
-use super::end::{FILTERS_PAGE, Stop, cannot_hold, cut, fail, unreadable};
+use super::end::{FILTERS_PAGE, Stop, cannot_hold, end_by, fail, unreadable};
 use super::{next, outlet, send_header, trailers};
 use crate::conf::LocConf;
 use crate::context::{Body, Piece, RequestContext, Slot, Stage, Verdict};
@@ -147,25 +146,13 @@ pub fn pass(ctx: &RequestContext, first: usize, mut piece: Piece) -> Result<ngx_
             Verdict::Pause => {
                 return hold(ctx, slot, Piece { body, ..piece });
             }
-            verdict => return end(ctx, body, verdict),
+            verdict => {
+                body.drop_source();
+                return end_by(ctx, verdict).map(|()| rc::OK);
+            }
         }
     }
     if piece.marks.last { trailers::pass(ctx, 0, piece) } else { send(ctx, piece) }
-}
-
-/// Handles a verdict that ends the response.
-pub fn end(ctx: &RequestContext, body: Body, verdict: Verdict) -> Result<ngx_int_t, Stop> {
-    match verdict {
-        Verdict::Answer(answer) => {
-            body.drop_source();
-            answer_now(ctx, *answer).map(|()| rc::OK)
-        }
-        Verdict::Fail => {
-            body.drop_source();
-            Err(fail(ctx, rc::SERVICE_UNAVAILABLE))
-        }
-        Verdict::Close | Verdict::Continue | Verdict::Pause => Err(cut(ctx)),
-    }
 }
 
 /// Keeps a piece for the plugin that paused on it.

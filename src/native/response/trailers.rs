@@ -5,11 +5,12 @@
 //! after this module's adds those of `add_trailer`.
 
 use ngx_bindings::chain::Chain;
+use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 use proxy_wasm_host::Callback;
 
-use super::end::Stop;
-use super::pieces::{end, hold, send};
+use super::end::{Stop, end_by};
+use super::pieces::{hold, send};
 use crate::context::{Piece, RequestContext, Slot, Verdict};
 use crate::host::trailer_count;
 
@@ -41,7 +42,10 @@ pub fn pass(ctx: &RequestContext, first: usize, piece: Piece) -> Result<ngx_int_
             Verdict::Pause => {
                 return hold(ctx, slot, Piece { with_trailers: true, ..piece });
             }
-            verdict => return end(ctx, piece.body, verdict),
+            verdict => {
+                piece.body.drop_source();
+                return end_by(ctx, verdict).map(|()| rc::OK);
+            }
         }
     }
     // A header that still waits must announce the trailers: over HTTP/1.1 they need chunks.
