@@ -1,4 +1,4 @@
-//! Links the program without debug information, which wasmtime has a hundred megabytes of.
+//! Links the program without debug information: wasmtime's would add a hundred megabytes.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");

@@ -1,4 +1,5 @@
-//! From the host to the guest and back: a callback, and the life of a request's context.
+//! Measures the way from the host to the guest and back: one callback, and all callbacks of a
+//! request's context.
 
 use std::hint::black_box;
 

@@ -1,4 +1,5 @@
-//! From the guest to the host and back, for the host functions that plugins call most. A time is that of one call.
+//! Measures the way from the guest to the host and back, for the host functions that plugins call
+//! most. The time is that of one call.
 
 use std::time::Instant;
 

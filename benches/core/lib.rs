@@ -1,6 +1,8 @@
-//! What the benchmarks of the core have in common: guests in text, and a request of the local host that meets them.
+//! Shared parts of the library's benchmarks: guests in WebAssembly text, and a request of the local
+//! host that passes them.
 //!
-//! The local host's own work (a lock, a map, a copy) is in what they measure, the same before and after a change.
+//! The results include the local host's own work (a lock, a map, a copy), which is the same before
+//! and after a change.
 
 use std::rc::Rc;
 

@@ -1,4 +1,4 @@
-//! The wire format of header maps: a map of ten fields, read and written.
+//! Measures the wire format of header maps: reading and writing a map of ten fields.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! The command line.
+//! Reads the command line.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
-//! What the core logs, to standard output: warnings and errors, as nginx would have them in its error log.
+//! Prints the library's log lines to standard output: warnings and errors, as nginx would have them
+//! in its error log.
 //!
-//! They are kept until the plugin's own lines have been printed, which the core's speak of.
+//! The lines are kept until the plugin's own lines have been printed, because they refer to those.
 
 use std::fmt::{Debug, Write};
 use std::sync::{Mutex, PoisonError};

@@ -1,15 +1,16 @@
-//! `proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]`: what a plugin needs, whether nginx will
-//! take it, and what it does.
+//! `proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]`: says what a plugin needs, whether
+//! nginx will accept it, and what it does.
 //!
-//! It is the module's own core on a host of plain structs, so what it says of a module is what `nginx -t` says.
+//! It runs the module's own library on a host of plain structs, so it reports about a plugin what
+//! `nginx -t` reports.
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `arguments` | the command line |
-//! | `module` | what can be said without running it |
-//! | `producers` | what compilers say of themselves |
-//! | `run` | a start, a configuration and a request |
-//! | `log` | what the core logs, to standard output |
+//! | `arguments` | reads the command line |
+//! | `module` | describes a plugin without running it |
+//! | `producers` | finds the compiler and the SDK |
+//! | `run` | runs a start, a configuration and a request |
+//! | `log` | prints the library's log lines to standard output |
 //! | `output` | standard output, without a panic |
 
 mod arguments;

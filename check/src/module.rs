@@ -1,4 +1,4 @@
-//! What can be said of a plugin without running it.
+//! Describes a plugin without running it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! Standard output, whose reader may go away: `println!` panics then, as with `proxy-wasm-check … | head`.
+//! Standard output whose reader may close it, as in `proxy-wasm-check … | head`: there `println!`
+//! would panic.
 
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};

@@ -1,4 +1,5 @@
-//! What compilers say of themselves in a module: the custom section "producers", and a few imports and exports that give an SDK away.
+//! Finds the compiler and the SDK of a module: in the custom section "producers", and by a few
+//! imports and exports.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A plugin's start, its configuration, and one made-up request.
+//! Runs a plugin: its start, its configuration, and one made-up request.
 
 use std::rc::Rc;
 use std::sync::Arc;

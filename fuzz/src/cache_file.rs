@@ -1,7 +1,8 @@
-//! Files in the folder of compiled modules: whatever stands there, the module runs.
+//! Fuzzes files in the folder of compiled modules: whatever is in the folder, the module must run.
 //!
-//! An entry with a checksum that fits is not among the inputs. Who can write one can write code that the worker runs: the folder
-//! is its user's alone, and the checksum is against damage.
+//! The inputs have no entry with a valid checksum. Whoever can write such an entry can write code
+//! that the worker runs; only the folder's owner can, and the checksum protects only against
+//! damage.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,4 @@
-//! APISIX's `config.yaml`.
+//! Fuzzes the reader of APISIX's `config.yaml`.
 
 use std::collections::HashSet;
 

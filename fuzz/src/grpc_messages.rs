@@ -1,4 +1,4 @@
-//! The body of a gRPC response, as a server may send it: in pieces of any size.
+//! Fuzzes the body of a gRPC response, which a server may send in pieces of any size.
 
 use proxy_wasm_host::outgoing::messages::{Messages, framed};
 

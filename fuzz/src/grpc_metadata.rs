@@ -1,4 +1,4 @@
-//! Metadata of gRPC calls: what plugins send, and what servers answer.
+//! Fuzzes the metadata of gRPC calls: what plugins send, and what servers answer.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proxy_wasm_host::host::GrpcCall;

@@ -1,4 +1,4 @@
-//! The server of a call: a text, or Envoy's serialized `GrpcService`.
+//! Fuzzes the target of a gRPC call: a text, or Envoy's serialized `GrpcService`.
 
 use std::net::Ipv6Addr;
 

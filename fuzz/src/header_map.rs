@@ -1,4 +1,4 @@
-//! The wire format of header maps, as a plugin may send it.
+//! Fuzzes the wire format of header maps, as a plugin may send it.
 
 use proxy_wasm_host::pairs::{Encoder, Measure, Pairs, PairsBuf};
 

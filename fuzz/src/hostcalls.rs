@@ -1,4 +1,5 @@
-//! Host functions: called in any order and any context, with any arguments, by a plugin whose allocator may lie.
+//! Fuzzes the host functions: a plugin calls them in any order, in any context and with any
+//! arguments, and its allocator may lie.
 
 use proxy_wasm_host::abi::{BufferType, MapType, Status};
 use proxy_wasm_host::local::probe::{ABI, Allocator, OUT, Probe, WASI};

@@ -1,4 +1,4 @@
-//! An input, read from front to back. There is always more of it: behind its end, it is all zeros.
+//! The fuzzer's input, read from front to back. After its end it continues with zeros.
 
 /// What is left of an input.
 pub struct Input<'a>(&'a [u8]);

@@ -1,6 +1,7 @@
-//! What each fuzz target does with one input: it panics where the module breaks a promise.
+//! The fuzz targets: each function runs one input, and panics if the module breaks a promise.
 //!
-//! `fuzz_targets/` gives these functions to libFuzzer. `seeds/` has inputs to start from, and what was found and mended.
+//! `fuzz_targets/` gives these functions to libFuzzer. `seeds/` has the first inputs, and those
+//! that once led to a defect.
 
 pub mod cache_file;
 pub mod config_yaml;

@@ -1,4 +1,4 @@
-//! Paths of properties.
+//! Fuzzes the paths of properties.
 
 use proxy_wasm_host::property::PropertyPath;
 
