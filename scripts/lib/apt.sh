@@ -1,4 +1,4 @@
-# Debian packages. Sourced.
+# Installs Debian packages. Sourced.
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"

@@ -1,6 +1,8 @@
-# Compares the imports between the rooms of a crate with the order in scripts/arrows. Called by lint-arrows.
+# Compares the imports between the rooms of a crate with the order in scripts/lib/arrows. Called by
+# lint-arrows.
 #
-# A room is what `crate::` is followed by: `host` is src/host.rs and all of src/host/. Tests may import anything.
+# A room is the name after `crate::`: `host` is src/host.rs and all of src/host/. Tests may import
+# anything.
 
 use strict;
 use warnings;

@@ -1,4 +1,4 @@
-# C for WebAssembly: clang, its linker and WASI's libc. Sourced.
+# Builds C for WebAssembly with clang, its linker and WASI's libc. Sourced.
 
 install_clang() {
     apt_install clang lld wasi-libc

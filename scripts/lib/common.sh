@@ -1,4 +1,4 @@
-# What every script here starts with. Sourced, never run.
+# The common start of every script here. Sourced, never run.
 
 set -euo pipefail
 

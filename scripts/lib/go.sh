@@ -1,4 +1,4 @@
-# Go, which from 1.21 on fetches by itself the version that a go.mod asks for. Sourced.
+# Installs Go. From 1.21 on, Go itself fetches the version that a go.mod asks for. Sourced.
 
 go_wanted=1.21
 

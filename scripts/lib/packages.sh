@@ -1,4 +1,4 @@
-# What is needed besides Rust and Go. Sourced.
+# Installs the Debian packages that are needed besides Rust and Go. Sourced.
 
 install_build_packages() {
     # nginx to build against and to run on; libclang reads its headers.

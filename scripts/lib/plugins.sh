@@ -1,4 +1,4 @@
-# Building plugins, each in the way of its language. Sourced.
+# Builds plugins, in the way of each language. Sourced.
 
 . "$root/scripts/lib/rust.sh"
 . "$root/scripts/lib/go.sh"

@@ -1,4 +1,4 @@
-# Rust, and its WebAssembly target. Sourced.
+# Installs Rust and its WebAssembly target. Sourced.
 
 # The oldest that builds this: `rust-version` of Cargo.toml.
 rust_wanted() { sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1; }
