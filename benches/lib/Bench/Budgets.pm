@@ -1,6 +1,6 @@
 package Bench::Budgets;
 
-# What each row may cost at most: benches/budgets, a line `KEY LIMIT` each, with comments.
+# Reads the budget of each row from benches/budgets: one line `KEY LIMIT` for each, with comments.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package Bench::Callgrind;
 
-# Counts the user-space instructions that nginx runs for requests: valgrind's callgrind, of which only the thread that serves
-# is counted. Counts repeat where times do not; what the kernel does is not in them.
+# Counts the user-space instructions that nginx runs for requests, with valgrind's callgrind, in the
+# serving thread only. Unlike times, these counts repeat. They do not include the kernel's work.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package Bench::Client;
 
-# One connection that asks for the same thing again and again, with the bytes of every request the same. What it costs does not
-# matter: only the server's instructions are counted.
+# One connection that sends the same request again and again, byte for byte. The client's own cost
+# does not matter: only the server's instructions are counted.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
 package Bench::Clock;
 
-# Times, for people to read: they fail no run.
+# Measures times, for people to read. They fail no run.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
 package Bench::Report;
 
-# What was measured, as a table in Markdown for people and as JSON for programs.
+# Prints the results as a table in Markdown for people, and as JSON for programs.
 
 use strict;
 use warnings;

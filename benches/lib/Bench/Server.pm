@@ -1,7 +1,8 @@
 package Bench::Server;
 
-# The nginx that is measured: that of the test suites, with a configuration that does as little as can be around what is
-# looked at. A line in its log that no test would let pass fails the whole run.
+# The nginx that is measured: the one of the test suites, with a configuration that adds as little
+# as possible to the measured part. If its log has a line that would fail a test, the whole run
+# fails.
 
 use strict;
 use warnings;

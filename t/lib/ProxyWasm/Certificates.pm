@@ -1,6 +1,7 @@
 package ProxyWasm::Certificates;
 
-# Certificates for a test, made by openssl in a directory: an authority, and servers' certificates that it signs.
+# Makes certificates for a test with openssl, in a directory: an authority, and servers'
+# certificates that it signs.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package ProxyWasm::Client;
 
-# A raw TCP client: sends packets as they are, reads until the server closes. What
-# the bytes mean is ProxyWasm::Response's business.
+# A raw TCP client: it sends packets as they are, and reads until the server closes.
+# ProxyWasm::Response interprets the bytes.
 
 use strict;
 use warnings;

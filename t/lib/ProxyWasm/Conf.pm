@@ -1,8 +1,8 @@
 package ProxyWasm::Conf;
 
-# What nginx reads: the server root with nginx.conf, html/ and logs/. Knows nothing
-# of blocks or of our module; the layout is that of Test::Nginx, so that relative
-# paths, $TEST_NGINX_* names and directive order are the same under both.
+# Writes the files that nginx reads: the server root with nginx.conf, html/ and logs/. It does not
+# depend on blocks or on this module. The layout is that of Test::Nginx, so that relative paths,
+# $TEST_NGINX_* names and the order of directives are the same under both runners.
 
 use strict;
 use warnings;

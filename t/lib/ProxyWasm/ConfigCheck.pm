@@ -1,9 +1,9 @@
 package ProxyWasm::ConfigCheck;
 
-# --- check_config: the block's configuration goes through "nginx -t" instead of a
-# start. Its output is what error_log and no_error_log look at; must_die wants it to
-# fail (a number: with that exit code), else it must pass. Works under either runner:
-# done here, then the block is marked SKIP.
+# --- check_config: passes the block's configuration to "nginx -t" instead of starting nginx.
+# error_log and no_error_log check its output. must_die expects it to fail (a number: with that exit
+# code); otherwise it must pass. It works under either runner: the check is done here, then the
+# block is marked SKIP.
 
 use strict;
 use warnings;

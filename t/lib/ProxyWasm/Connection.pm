@@ -1,8 +1,8 @@
 package ProxyWasm::Connection;
 
-# One HTTP/1.1 connection of a ProxyWasm::Server: requests out, responses in, one
-# after another, each read as far as its framing says (1xx, HEAD, chunked with
-# trailers, Content-Length, until close). Blocks do not use it: they read raw.
+# One HTTP/1.1 connection of a ProxyWasm::Server. It sends requests and reads responses one after
+# another, each as far as its framing says (1xx, HEAD, chunked with trailers, Content-Length, until
+# close). Blocks do not use it: they read raw bytes.
 
 use strict;
 use warnings;

@@ -1,6 +1,6 @@
 package ProxyWasm::Docs;
 
-# The documents of the repository, for the tests that compare them with what they speak of.
+# Reads the documents of the repository, for the tests that compare them with the code.
 
 use strict;
 use warnings;

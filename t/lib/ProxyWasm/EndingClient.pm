@@ -1,7 +1,7 @@
 package ProxyWasm::EndingClient;
 
-# What a client sees of a request that ends before its time, and of the next one on the
-# same connection: over HTTP/1.1, kept or pipelined, over HTTP/1.0, and over HTTP/2.
+# Tells what a client sees of a request that ends early, and of the next request on the same
+# connection: over HTTP/1.1, kept or pipelined, over HTTP/1.0, and over HTTP/2.
 #
 #     my $client = ProxyWasm::EndingClient->ask(kept => $server, 'GET', '/path');
 #     $client->sees;     # 504, a status; 'none', no answer; 'cut', part of one; 'whole', one of 200

@@ -1,8 +1,8 @@
 package ProxyWasm::Endings;
 
-# The cells of the ending matrix: how a request ends, where it is then, and what makes
-# its response. Each cell is a location for each protocol. A plugin that fails is the cell's
-# own, so that no other cell's request meets its back-off.
+# The cells of the ending matrix: how a request ends, where it is at that moment, and what makes its
+# response. Each cell is one location per protocol. A plugin that fails belongs to one cell, so that
+# requests of other cells do not meet its back-off.
 #
 #     my @cells = cells();
 #     $cells[0]{id}; {want}     504, a status; 'none', no answer; 'cut', part of one; 'whole'

@@ -1,7 +1,8 @@
 package ProxyWasm::Example;
 
-# One suite for a plugin in all its languages and on both paths: whatever it is written in, and whether nginx or APISIX drives
-# it (as t/apisix/gateway.lua does), a client, an upstream and the error log see the same.
+# Runs one suite for a plugin in all its languages and on both paths. Whatever language it is
+# written in, and whether nginx or APISIX drives it (as t/apisix/gateway.lua does), a client, an
+# upstream and the error log must see the same.
 #
 #     test_example(
 #         'fault-injection',

@@ -1,6 +1,6 @@
 package ProxyWasm::Frames;
 
-# What curl does not show of an HTTP/2 response: the frames of its stream.
+# Lists the frames of an HTTP/2 response's stream, which curl does not show.
 #
 #     frames_of($port, 'GET', '/t')    # [['HEADERS', ''], ['DATA', 'END_STREAM']]
 

@@ -1,7 +1,8 @@
 package ProxyWasm::Gateway;
 
-# A server of FastCGI, SCGI and uwsgi in one, told apart by the first byte of a request. It answers
-# with the parameters that it was sent, sorted, one a line, and behind an empty line with the body.
+# A server for FastCGI, SCGI and uwsgi, which it tells apart by the first byte of a request. It
+# answers with the request's parameters, sorted, one per line, then an empty line and the request's
+# body.
 
 use strict;
 use warnings;

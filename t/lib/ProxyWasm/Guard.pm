@@ -1,9 +1,9 @@
 package ProxyWasm::Guard;
 
-# What must never be in a log, whatever a test is about: lines of nginx's three
-# worst levels, workers killed by a signal, panics of the host, reports of a
-# sanitizer or of valgrind. A test that expects one says so in its error_log.
-# Reports of sanitizers are looked for wherever they were written.
+# Fails a test whose log has a line that no test may cause: lines of nginx's three worst levels,
+# workers killed by a signal, panics of the host, reports of a sanitizer or of valgrind. A test that
+# expects such a line says so in its error_log. Reports of sanitizers are searched wherever they
+# were written.
 
 use strict;
 use warnings;

@@ -1,12 +1,12 @@
 package ProxyWasm::Http2;
 
-# One HTTP/2 connection without TLS, as far as tests of its ends need it: what curl hides is
-# how each stream ended. One request at a time; of a response's header only the status.
+# One HTTP/2 connection without TLS, for tests of how streams end, which curl does not show. It has
+# one request at a time; of a response's header it reads only the status.
 #
 #     my $c = ProxyWasm::Http2->new(port => 1984);
 #     my $r = $c->request('GET', '/');    # {status, body, ended, reset => error code}
 #
-# What a client that takes nothing does: allow a stream no bytes, read nothing, send a body in
+# A client can also refuse to take anything: allow a stream no bytes, read nothing, send a body in
 # parts, reset a stream.
 
 use strict;

@@ -1,8 +1,8 @@
 package ProxyWasm::Load;
 
-# Clients that ask one path over and over while a test does something to nginx. Each
-# is a process of its own with a new connection for each request, so that whatever
-# goes wrong is counted and nothing is retried.
+# Clients that ask for one path again and again while a test does something to nginx. Each is a
+# process of its own and makes a new connection for each request, so that every failure is counted
+# and no request is retried.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package ProxyWasm::Log;
 
-# Reading a log that nginx is still writing: each read gives the lines since the
-# one before, and waits for what is expected instead of sleeping and hoping.
+# Reads a log while nginx writes it. Each read returns the lines since the last one, and waits for
+# the expected line instead of sleeping.
 
 use strict;
 use warnings;

@@ -1,8 +1,8 @@
 package ProxyWasm::LogChecks;
 
-# What a block says of the logs: error_log, no_error_log, grep_error_log,
-# access_log, shutdown_error_log and their opposites. As under Test::Nginx each
-# check looks at the lines since the check before it, one test for each pattern.
+# Checks the logs against a block: error_log, no_error_log, grep_error_log, access_log,
+# shutdown_error_log and their opposites. As under Test::Nginx, each check reads the lines since the
+# check before it, and each pattern is one test.
 
 use strict;
 use warnings;

@@ -1,9 +1,9 @@
 package ProxyWasm::Module;
 
-# What the module under test adds to a configuration: load_module lines (ours, and
-# Debian's Lua modules when Lua is used), lua_package_path, the shared wasm_cache,
-# temporary paths inside the server root. One function, used for blocks under either
-# runner and for start_nginx.
+# Adds to a configuration what the module under test needs: load_module lines (this module's, and
+# those of Debian's Lua modules if Lua is used), lua_package_path, the shared wasm_cache, temporary
+# paths inside the server root. One function does it for blocks under either runner and for
+# start_nginx.
 
 use strict;
 use warnings;

@@ -1,11 +1,10 @@
 package ProxyWasm::Port;
 
-# TCP ports that are free and stay ours, so that several test files can run at once.
+# Finds free TCP ports and keeps them, so that several test files can run at once.
 #
-# A port is reserved by a socket that is bound and never listens. nginx and the
-# mock upstreams bind with SO_REUSEADDR, which Linux lets pass beside it; another
-# reservation binds without, and is refused. No lock file, nothing to clean up:
-# the reservation ends with the process.
+# A socket that is bound and never listens reserves a port. nginx and the mock upstreams bind with
+# SO_REUSEADDR, so Linux allows them the same port; another reservation binds without it, and is
+# refused. It needs no lock file and no clean-up: the reservation ends with the process.
 
 use strict;
 use warnings;

@@ -1,8 +1,8 @@
 package ProxyWasm::Process;
 
-# One nginx as a child process: start, check, signal, stop, and who its workers are.
-# The pid file says that a start succeeded (nginx writes it after every module's
-# init), waitpid says that it failed; nothing here waits for a fixed time.
+# One nginx as a child process: starts it, checks it, signals it, stops it, and finds its workers. A
+# start has succeeded when the pid file exists (nginx writes it after every module's init), and has
+# failed when waitpid says so. Nothing here waits for a fixed time.
 
 use strict;
 use warnings;

@@ -1,8 +1,8 @@
 package ProxyWasm::Response;
 
-# From the bytes a server sent to HTTP::Response objects, for the checks of a block.
-# Keeps Test::Nginx's reading: one response as far as its framing says, the rest
-# handed back; a 1xx counts as the response it is.
+# Turns the bytes of a server into HTTP::Response objects, for the checks of a block. It reads as
+# Test::Nginx does: it takes one response, as far as its framing says, and hands the rest back; a
+# 1xx counts as the response.
 
 use strict;
 use warnings;

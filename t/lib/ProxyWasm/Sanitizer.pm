@@ -1,8 +1,8 @@
 package ProxyWasm::Sanitizer;
 
-# Reports of the sanitizers in an instrumented nginx (TEST_NGINX_SANITIZED, scripts/sanitize): its
-# processes write them to files of their own, whatever becomes of their logs. Guard takes them when
-# it looks at a log; those that come after that fail the suite at its end.
+# Finds the sanitizers' reports of an instrumented nginx (TEST_NGINX_SANITIZED, scripts/sanitize).
+# Its processes write them to files of their own, even if their logs are lost. Guard takes the
+# reports when it reads a log; reports that come later fail the suite at its end.
 
 use strict;
 use warnings;

@@ -1,8 +1,8 @@
 package ProxyWasm::Server;
 
-# nginx under the hand of a plain Perl test: reload under load, kill a worker, stop
-# and read what was logged. See the head of t/ProxyWasm.pm for how to use it. Waits
-# are for events (a line, a pid) with a deadline, never for a time.
+# An nginx for plain Perl tests, which reload it under load, kill a worker, stop it and read its
+# log. The head of t/ProxyWasm.pm shows how to use it. Waits are for events (a line, a pid) with a
+# deadline, never for a fixed time.
 
 use strict;
 use warnings;

@@ -1,8 +1,8 @@
 package ProxyWasm::Settings;
 
-# The switches of a test file (workers, log_level …) under the names
-# and with the defaults of Test::Nginx, and where things are on disk. State only:
-# nothing here starts, writes or checks anything.
+# The switches of a test file (workers, log_level …), under the names and with the defaults of
+# Test::Nginx, and the paths on disk. It is state only: nothing here starts, writes or checks
+# anything.
 
 use strict;
 use warnings;

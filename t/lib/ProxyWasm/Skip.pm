@@ -1,7 +1,7 @@
 package ProxyWasm::Skip;
 
-# Whether a block is to be left out: skip_nginx, skip_eval. Facts of the nginx under test (version, modules
-# built in) come from here too.
+# Decides whether to leave out a block: skip_nginx, skip_eval. It also has facts about the nginx
+# under test: its version, and the modules built in.
 
 use strict;
 use warnings;

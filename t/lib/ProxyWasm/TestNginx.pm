@@ -1,8 +1,8 @@
 package ProxyWasm::TestNginx;
 
-# What the real Test::Nginx::Socket lacks for our suites, put on top of it: bad lines
-# in the log fail the block, and lines of a start that fails land in the log even
-# where nginx was compiled to write them elsewhere. Not used with our own runner.
+# Adds to the real Test::Nginx::Socket what these suites need: bad lines in the log fail the block,
+# and the lines of a failed start are in the log even if nginx was compiled to write them elsewhere.
+# It is not used with this project's own runner.
 
 use strict;
 use warnings;

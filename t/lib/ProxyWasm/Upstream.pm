@@ -1,7 +1,7 @@
 package ProxyWasm::Upstream;
 
-# The server that suites about bodies proxy to: what it was sent comes back. At
-# $TEST_NGINX_UPSTREAM_PORT; goes into http_config.
+# The server to which suites about bodies proxy: it sends back what it gets. It listens at
+# $TEST_NGINX_UPSTREAM_PORT, and is added to http_config.
 
 use strict;
 use warnings;

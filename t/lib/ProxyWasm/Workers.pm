@@ -1,6 +1,6 @@
 package ProxyWasm::Workers;
 
-# Single workers of a server of start_nginx: ask a certain one, look at its threads.
+# Addresses single workers of a server of start_nginx: asks a certain worker, lists its threads and children.
 
 use strict;
 use warnings;

@@ -1,7 +1,8 @@
 package ProxyWasm::Zoo;
 
-# A gateway with dangerous plugins in it, and what must be true of it whatever they do: the worker that was there is still
-# there, a location without plugins answers, a healthy plugin works, and no defect of the module was contained.
+# A gateway with dangerous plugins, and the checks that must pass whatever the plugins do: the same
+# worker still runs, a location without plugins answers, a healthy plugin works, and the log shows
+# no contained defect of the module.
 #
 #     my $zoo = open_zoo(
 #         plugins => { 'trap' => { script => '{"on_log": [["trap"]]}', options => 'failure=open' } },

@@ -1,8 +1,8 @@
 package Runner::Checks;
 
-# What a block says of a response: error_code, response_headers, response_body and
-# their _like and _unlike forms, with the names, order and number of tests that
-# Test::Nginx gives. What it says of logs is in ProxyWasm::LogChecks.
+# Checks a response against its block: error_code, response_headers, response_body and their _like
+# and _unlike forms, with the names, order and number of tests that Test::Nginx gives.
+# ProxyWasm::LogChecks checks the logs.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package Runner::Curl;
 
-# HTTP/2 for a block that says --- http2: the request is handed to curl, which speaks HTTP/2 without
-# TLS, and its -i output is read as any other response.
+# Sends the requests of a block with --- http2. curl sends them, because it speaks HTTP/2 without
+# TLS, and its -i output is read like any other response.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package Runner::Mock;
 
-# The server of a block with tcp_listen: it answers one client with tcp_reply. A child process that
-# listens before it is forked, so nothing waits for it.
+# The server of a block with tcp_listen: it answers one client with tcp_reply. It is a child
+# process. Its socket listens before the fork, so no test has to wait for it.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package Runner::Request;
 
-# From the sections of a block to the bytes to send: request, more_headers, pipelined_requests,
-# raw_request. A request is a list of packets.
+# Turns the sections request, more_headers, pipelined_requests and raw_request of a block into the
+# bytes to send. A request is a list of packets.
 
 use strict;
 use warnings;

@@ -1,8 +1,9 @@
 package Runner::Socket;
 
-# Stands in for Test::Nginx::Socket where that is not installed: Test::Base reads the blocks, this
-# file takes each of them through start, requests, checks and stop. Results are meant to be those of
-# Test::Nginx. It knows the sections and switches that suites here use, and no others.
+# Stands in for Test::Nginx::Socket where that is not installed. Test::Base reads the blocks; this
+# file starts nginx for each, sends its requests, checks the responses and stops nginx. The results
+# are meant to equal those of Test::Nginx. It has only the sections and switches that the suites
+# here use.
 
 use strict;
 use warnings;

@@ -1,7 +1,8 @@
 package Bench::Subject::Apisix;
 
-# What Apache APISIX's way of calling a plugin adds to the calls: the plugin context is looked up by type and id of the route's
-# configuration, the plugin sets a property to ask for the body, the wrapper reads that flag, and the body callback runs.
+# The cost that Apache APISIX's way of calling a plugin adds: it finds the plugin context by type
+# and id of the route's configuration, the plugin sets a property to ask for the body, the wrapper
+# reads that flag, and the body callback runs.
 
 use strict;
 use warnings;

@@ -1,7 +1,8 @@
 package Bench::Subject::Bodies;
 
-# What a response of 100 MB costs that is proxied, and passes a plugin. In nginx's own settings it comes in pieces of 4 KiB, in
-# others of 64: what a plugin costs for a piece, and what it costs for a byte.
+# The cost of a proxied response of 100 MB that passes a plugin. With nginx's default settings it
+# comes in pieces of 4 KiB, with other settings in pieces of 64 KiB: the one shows a plugin's cost
+# per piece, the other its cost per byte.
 
 use strict;
 use warnings;

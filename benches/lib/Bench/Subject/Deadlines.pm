@@ -1,7 +1,7 @@
 package Bench::Subject::Deadlines;
 
-# What a guest that computes pays for being stoppable: the code of every loop and function looks at the epoch, unless
-# `wasm_callback_timeout off` stands in `http`.
+# The cost of deadlines for a guest that computes: the code of every loop and function checks the
+# epoch, unless `wasm_callback_timeout off` is set in `http`.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package Bench::Subject::Growth;
 
-# What a request costs when there is more of something: other PluginContexts and open requests must not matter, plugins and
-# headers of its own cost the same each.
+# The cost of a request as numbers grow: other PluginContexts and open requests must not matter;
+# each plugin and each header of the request must cost the same.
 
 use strict;
 use warnings;

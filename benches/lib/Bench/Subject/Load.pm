@@ -1,7 +1,7 @@
 package Bench::Subject::Load;
 
-# What it takes until a plugin of 2.7 MB, Go's with its runtime, can serve: from the cache, and from nothing, in every worker; and
-# how much memory that none of them shares.
+# The time until a Go plugin of 2.7 MB, with Go's runtime, can serve in every worker: from the
+# cache, and without it. Also the memory that no two workers share.
 
 use strict;
 use warnings;

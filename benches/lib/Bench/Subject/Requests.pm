@@ -1,6 +1,6 @@
 package Bench::Subject::Requests;
 
-# What a request costs: nginx alone, Lua alone, and a plugin on either path.
+# The cost of a request: with nginx alone, with Lua alone, and with a plugin on either path.
 
 use strict;
 use warnings;
