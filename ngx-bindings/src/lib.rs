@@ -12,6 +12,7 @@ pub mod body;
 mod body_file;
 pub mod chain;
 pub mod channel;
+pub mod client;
 pub mod conf;
 pub mod connection;
 pub mod cycle;

@@ -333,26 +333,6 @@ impl Request {
         self.post_action_bit() != 0
     }
 
-    /// Suspends the request in a phase handler of ours, while nginx goes on noticing that the client leaves. A `post_action` runs
-    /// whether it has left or not.
-    pub fn watch_client(self) {
-        let reading: unsafe extern "C" fn(*mut ngx_http_request_t) =
-            if self.is_post_action() { sys::ngx_http_block_reading } else { sys::ngx_http_test_reading };
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe {
-            (*self.as_ptr()).read_event_handler = Some(reading);
-            (*self.as_ptr()).write_event_handler = Some(sys::ngx_http_request_empty_handler);
-        }
-    }
-
-    /// Undoes [`Self::watch_client`], for a request that goes on elsewhere than in its phases: with an error page, say. An
-    /// upstream that is to ignore the client's leaving keeps the handler that it finds, and this one would free the request
-    /// under the upstream.
-    pub fn unwatch_client(self) {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).read_event_handler = Some(sys::ngx_http_block_reading) }
-    }
-
     /// Continues the phases at the handler that suspended them. Call it only from an event of
     /// nginx's loop, because it may free the request.
     pub fn resume_phases(self) {

@@ -16,14 +16,31 @@ my $changing = q{proxy_wasm hostcalls '{"trace": true, "on_response_body": [["se
 
 my %conf = (
     user_files  => ">>> t.txt\nhello\n",
-    http_config => 'wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm;' . upstream(),
+    http_config => 'wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm; proxy_cache_path cache keys_zone=kept:1m;' . upstream(),
     config      => <<"E",
         location /request-headers { @{[pausing('on_request_headers')]} $proxied/echo; }
         location /request-body { @{[pausing('on_request_body')]} $proxied/echo; }
         location /response-headers { @{[pausing('on_response_headers')]} $proxied/headers; }
+        location /response-headers/ignoring {
+            @{[pausing('on_response_headers')]} proxy_ignore_client_abort on; $proxied/headers;
+        }
         location /response-headers/t.txt { @{[pausing('on_response_headers')]} alias html/t.txt; }
         location /response-body { @{[pausing('on_response_body')]} $proxied/headers; }
+        location /response-body/ignoring {
+            @{[pausing('on_response_body')]} proxy_ignore_client_abort on; $proxied/headers;
+        }
         location /response-body/t.txt { @{[pausing('on_response_body')]} alias html/t.txt; }
+        location /cached {
+            proxy_cache kept;
+            proxy_cache_valid any 1h;
+            proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/late;
+        }
+        location /late { content_by_lua_block {
+            ngx.log(ngx.ERR, "at the upstream")
+            ngx.sleep(0.2)
+            ngx.header["X-Accel-Redirect"] = "/request-headers"
+        } }
+        location /page { error_page 404 = /request-headers; return 404; }
         location /upload { $traced $proxied/echo; }
         location /download { $traced $proxied/zeros?20000; }
         location /download/changed { $changing $proxied/zeros?20000; }
@@ -71,6 +88,33 @@ leaves "paused on $_->[0]", qr/$_->[1] \d+/, sending($_->[2], $_->[3], 'hello')
         ['response headers of a file', 'on_response_headers', GET => '/response-headers/t.txt'],
         ['response body', 'on_response_body', POST => '/response-body'],
         ['response body of a file', 'on_response_body', GET => '/response-body/t.txt'];
+# Its end is there before nginx reads the request: no event tells it again.
+sub leaving_at_once {
+    my ($method, $path, $body) = @_;
+    return sub {
+        my ($seen) = @_;
+        my ($worker) = $s->worker_pids;
+        kill 'STOP', $worker;
+        my $c = $s->connect;
+        $c->send_request($method, $path, defined $body ? (body => $body) : ());
+        shutdown $c->{sock}, 1;
+        kill 'CONT', $worker;
+        $seen->();
+    };
+}
+
+leaves "at once, $_->[0]", qr/$_->[1] \d+/, leaving_at_once($_->[2], $_->[3], 'hello')
+    for ['request headers', 'on_request_headers', POST => '/request-headers'],
+        ['request body', 'on_request_body', POST => '/request-body'],
+        ['response headers', 'on_response_headers', POST => '/response-headers/ignoring'],
+        ['response headers of a file', 'on_response_headers', GET => '/response-headers/t.txt'],
+        ['response body', 'on_response_body', POST => '/response-body/ignoring'],
+        ['response body of a file', 'on_response_body', GET => '/response-body/t.txt'],
+        ['an error page', 'on_request_headers', GET => '/page'];
+
+# What is cached is fetched to its end, whether the client has left or not.
+leaves 'before what a cached upstream leads to', qr/at the upstream/, sending(GET => '/cached');
+
 leaves "mid-download, $_", qr/on_response_body \d+/, sending(GET => $_)
     for qw(/download /download/changed /download/unbuffered);
 

@@ -39,6 +39,7 @@ pub fn wake(ctx: &RequestContext, resumed: &[usize], timed_out: bool) {
     let outlet = outlet(ctx);
     if ctx.response.holder().is_some() && !outlet.is_sending() {
         outlet.stop_send_timeout();
+        outlet.look_at_client();
     } else if before.is_some() || goes_on {
         outlet.resume_writing();
     }
