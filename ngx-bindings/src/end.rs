@@ -55,8 +55,10 @@ impl Request {
     /// nginx's loop: the request may be gone after.
     pub fn end_with_page(self, module: *const ngx_module_t, status: ngx_int_t, source_is_over: bool) {
         let ended = self.end_upstream();
+        // nginx itself sends a response that whoever made it has handed over.
+        let source_is_over = source_is_over || self.is_client_watched();
         let is_free = ended == Ended::Now || ended == Ended::Before && source_is_over;
-        if is_free && self.main().blocked_bits() == 0 {
+        if is_free && !self.is_in_file_io() {
             self.forget_response(module);
             self.skip_error_page_of_unread_body();
             return self.finalize_in_event(status);
@@ -82,7 +84,7 @@ impl Request {
     /// has to have the whole for its cache. Only from an event of nginx's loop: the request may be
     /// gone after.
     pub fn finish_answered(self) {
-        if self.is_cached() || self.main().blocked_bits() != 0 {
+        if self.is_cached() || self.is_in_file_io() {
             return;
         }
         if self.end_upstream() == Ended::Now {
@@ -119,6 +121,11 @@ impl Request {
     /// frees it. This happens in HTTP/2 with queued frames.
     pub fn is_closed(self) -> bool {
         self.main().count_bits() == 0
+    }
+
+    /// Returns whether a thread reads or writes a file for the request (`aio`).
+    pub fn is_in_file_io(self) -> bool {
+        self.main().blocked_bits() != 0
     }
 
     /// Returns whether an upstream makes the response, and has not ended.

@@ -11,11 +11,18 @@ pub struct Answer {
     pub headers: PairsBuf,
     /// The body, which may be empty.
     pub body: Vec<u8>,
+    /// nginx's page for the status, or the operator's `error_page`: no plugin's answer.
+    pub is_page: bool,
 }
 
 impl Answer {
     /// Makes an answer of the host's own, with a body of plain text.
     pub fn text(status: u32, body: &[u8]) -> Self {
-        Self { status, headers: PairsBuf::default(), body: body.to_vec() }
+        Self { status, headers: PairsBuf::default(), body: body.to_vec(), is_page: false }
+    }
+
+    /// What the client gets where a plugin failed, or set what cannot be.
+    pub fn page(status: u32) -> Self {
+        Self { status, headers: PairsBuf::default(), body: Vec::new(), is_page: true }
     }
 }

@@ -50,5 +50,5 @@ impl RequestContext {
 
 /// The answer that the client gets. If the header is sent already, the client is cut off instead.
 pub(super) fn page() -> Answer {
-    Answer::text(503, b"")
+    Answer::page(503)
 }

@@ -139,6 +139,11 @@ impl RequestContext {
         self.with_event(Event::post);
     }
 
+    /// As [`Self::wake_soon`], after a while.
+    pub fn wake_in(&self, milliseconds: u32) {
+        self.with_event(|event| event.set_timer(milliseconds));
+    }
+
     /// Continues the response in the next turn of nginx's loop, so that other requests have their
     /// turn before.
     pub fn go_on_next_turn(&self) {

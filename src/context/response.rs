@@ -91,7 +91,7 @@ pub enum Stage {
     /// The rest that upstream sends is dropped, because a plugin answered or the response is only a
     /// header.
     Dropping,
-    /// nginx's page of this status is to replace the response, whose source has ended.
+    /// nginx's page of this status is to replace the response.
     Failed(ngx_int_t),
     /// The client is to be cut off.
     Cut,
@@ -177,6 +177,6 @@ impl Response {
     /// Whether the source has sent the whole body, as far as is known here.
     pub fn source_is_over(&self) -> bool {
         let ends = |held: &RefCell<Vec<(usize, Piece)>>| held.borrow().iter().any(|(_, piece)| piece.marks.last);
-        self.waiting.chain().marks().last || self.held.get().is_some_and(ends)
+        self.end_seen.get() || self.waiting.chain().marks().last || self.held.get().is_some_and(ends)
     }
 }

@@ -41,7 +41,7 @@ impl Answer {
         }
         let content_type = request.headers_in().find(b"content-type").map_or(&b""[..], |field| field.value());
         if response.grpc_status < 0 || !content_type.starts_with(b"application/grpc") {
-            return Self { status: response.status, headers, body: response.body.to_vec() };
+            return Self { status: response.status, headers, body: response.body.to_vec(), is_page: false };
         }
         // gRPC clients read the outcome from trailers. Here they come in the header, as gRPC over
         // HTTP/2 calls "Trailers-Only".
@@ -50,7 +50,7 @@ impl Answer {
         if !response.body.is_empty() {
             headers.push(b"grpc-message", &percent_encode(response.body));
         }
-        Self { status: 200, headers, body: Vec::new() }
+        Self { status: 200, headers, body: Vec::new(), is_page: false }
     }
 
     /// Sends the answer from a phase handler. The handler returns the result to nginx.

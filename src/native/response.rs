@@ -12,6 +12,7 @@
 
 mod answer;
 mod end;
+mod page;
 mod pieces;
 mod resume;
 mod trailers;
@@ -187,10 +188,7 @@ fn body(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
             settle(ctx);
             result.unwrap_or_else(|stop| stop.in_filter(ctx))
         }
-        Stage::Failed(_) => {
-            chain.consume();
-            rc::OK
-        }
+        Stage::Failed(_) => page::takes_place_of(ctx, chain),
         Stage::Cut => {
             chain.consume();
             rc::ERROR

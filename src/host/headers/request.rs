@@ -4,7 +4,7 @@ use ngx_bindings::Request;
 use ngx_bindings::headers::Field;
 use proxy_wasm_host::authority::{self, Name, Written};
 use proxy_wasm_host::host::Result;
-use proxy_wasm_host::pairs::{Pairs, PairsBuf};
+use proxy_wasm_host::pairs::Pairs;
 use proxy_wasm_host::target;
 
 use super::with_lowcase_name;
@@ -178,7 +178,7 @@ impl RequestStream {
             return;
         }
         self.refuse("request", name, &format!("{reason}, so the client gets 400"));
-        ctx.set_answer(Box::new(Answer { status: 400, headers: PairsBuf::default(), body: Vec::new() }));
+        ctx.set_answer(Box::new(Answer::page(400)));
         ctx.after_callback();
     }
 }

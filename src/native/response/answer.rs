@@ -4,7 +4,7 @@ use ngx_bindings::chain::Marks;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
-use super::end::{Stop, cut, drop_all};
+use super::end::{Stop, cut, drop_all, fail};
 use super::{next, send_header};
 use crate::context::{Answer, Body, RequestContext, Stage, Verdict};
 
@@ -15,6 +15,9 @@ pub fn answer_now(ctx: &RequestContext, answer: Answer) -> Result<(), Stop> {
     let (request, response) = (ctx.request(), &ctx.response);
     if request.header_sent() {
         return Err(cut(ctx));
+    }
+    if answer.is_page {
+        return Err(fail(ctx, answer.status as ngx_int_t));
     }
     drop_all(ctx);
     answer.replace(request)?;

@@ -1,9 +1,8 @@
 //! How a response ends early: a plugin fails, closes it or holds it too long, or its source does
 //! not finish it.
 //!
-//! Until the header is sent, nginx's page replaces the response; after that, the client is cut off.
-//! In a filter, nginx does both when the filter's result says so, and closes the connection. In an
-//! event of this module, [`Request`](ngx_bindings::Request) does it.
+//! Until the header is sent, nginx's page replaces the response ([`page`]); after that, the client is
+//! cut off. An event of this module ends it, by [`Request`](ngx_bindings::Request).
 
 use std::io;
 
@@ -14,7 +13,7 @@ use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
 use super::answer::{answer_later, answer_now};
-use super::next;
+use super::{next, page};
 use crate::context::{Answer, RequestContext, Slot, Stage, Verdict};
 use crate::identity::main_module;
 
@@ -38,13 +37,8 @@ impl Stop {
     /// Ends the response in a filter. Returns the filter's result.
     pub fn in_filter(self, ctx: &RequestContext) -> ngx_int_t {
         match self {
-            Self::Page(status) => match ctx.request().replace_response(main_module(), status) {
-                // The client has not taken all of the page. An upstream that is not told to end
-                // would continue without its contexts, which nginx has cleared, and gRPC's upstream
-                // needs its own.
-                rc::AGAIN => rc::ERROR,
-                rc => rc,
-            },
+            Self::Page(status) if page::is_due_at_once(ctx) => page::at_once(ctx, status),
+            Self::Page(status) => page::later(ctx, status),
             Self::Cut => {
                 refuse_output(ctx);
                 rc::ERROR
@@ -57,6 +51,7 @@ impl Stop {
     pub fn in_event(self, ctx: &RequestContext, source_is_over: bool) {
         let request = ctx.request();
         match self {
+            Self::Page(status) if request.is_in_file_io() => page::when_file_is_done(ctx, status),
             Self::Page(status) => request.end_with_page(main_module(), status, source_is_over),
             Self::Filter(status) if status > rc::OK && !request.header_sent() => {
                 request.end_with_page(main_module(), status, source_is_over);
@@ -145,6 +140,7 @@ pub fn is_asked_for(ctx: &RequestContext) -> bool {
 /// Ends the response as a plugin asked (see [`is_asked_for`]), before more of it gets past a plugin
 /// that may have failed.
 pub fn as_asked(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
+    ctx.response.end_seen.set(ctx.response.end_seen.get() | chain.marks().last);
     chain.consume();
     let ended = match ctx.take_answer() {
         Some(answer) if !ctx.is_closed() => answer_now(ctx, *answer),
@@ -169,12 +165,8 @@ pub fn without_its_end(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     let (request, response) = (ctx.request(), &ctx.response);
     drop_all(ctx);
     if !request.header_sent() && !request.is_post_action() {
-        // In a filter, nginx would send only its own page, and no `error_page` that takes time. The
-        // event sends it instead.
-        response.stage.set(Stage::Failed(rc::BAD_GATEWAY));
-        request.set_buffered(true);
-        ctx.wake_soon();
-        return rc::OK;
+        response.end_seen.set(true);
+        return page::later(ctx, rc::BAD_GATEWAY);
     }
     response.stage.set(Stage::Passing);
     request.set_buffered(false);
@@ -183,6 +175,7 @@ pub fn without_its_end(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
 
 /// Drops everything that is held or waits.
 pub fn drop_all(ctx: &RequestContext) {
+    ctx.response.end_seen.set(ctx.response.source_is_over());
     if let Some(held) = ctx.response.held.get() {
         held.borrow_mut().clear();
     }

@@ -24,13 +24,13 @@ pub fn wake(ctx: &RequestContext, resumed: &[usize], timed_out: bool) {
             request.set_buffered(false);
             return request.finish_answered();
         }
-        Stage::Failed(status) => return Stop::Page(status).in_event(ctx, true),
+        Stage::Failed(status) => return Stop::Page(status).in_event(ctx, source_is_over(ctx)),
         Stage::Cut => return Stop::Cut.in_event(ctx, false),
         _ => {}
     }
     let before = ctx.response.holder();
     let goes_on = ctx.response.goes_on.take();
-    let source_is_over = request.header_only() || ctx.response.source_is_over();
+    let source_is_over = source_is_over(ctx);
     match woken(ctx, resumed, timed_out).and_then(|rc| hand_out(ctx, rc)) {
         Err(stop) => return stop.in_event(ctx, source_is_over),
         Ok(rc::ERROR) => return Stop::Filter(rc::ERROR).in_event(ctx, source_is_over),
@@ -43,6 +43,11 @@ pub fn wake(ctx: &RequestContext, resumed: &[usize], timed_out: bool) {
     } else if before.is_some() || goes_on {
         outlet.resume_writing();
     }
+}
+
+/// Whether all of the response has come from whoever makes it.
+fn source_is_over(ctx: &RequestContext) -> bool {
+    ctx.request().header_only() || ctx.response.source_is_over()
 }
 
 fn woken(ctx: &RequestContext, resumed: &[usize], timed_out: bool) -> Result<ngx_int_t, Stop> {
