@@ -13,7 +13,7 @@ use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 
 use super::answer::{answer_later, answer_now};
-use super::{next, page};
+use super::{next, page, settle};
 use crate::context::{Answer, RequestContext, Slot, Stage, Verdict};
 use crate::identity::main_module;
 
@@ -146,6 +146,7 @@ pub fn as_asked(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
         Some(answer) if !ctx.is_closed() => answer_now(ctx, *answer),
         _ => Err(cut(ctx)),
     };
+    settle(ctx);
     ended.map_or_else(|stop| stop.in_filter(ctx), |()| rc::OK)
 }
 
