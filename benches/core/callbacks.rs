@@ -6,7 +6,7 @@ use std::hint::black_box;
 use benches::{guest, http_context, plugin_context, stream};
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// Every callback of a request's life, with nothing in it.
+/// Every callback of a request, each with an empty body.
 const EMPTY: &str = r#"
     (func (export "proxy_on_context_create") (param i32 i32))
     (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
@@ -34,7 +34,7 @@ fn http_context_life(criterion: &mut Criterion) {
             bench.iter(|| drop(black_box(plugin.create_http_context(stream.clone()).expect("a context"))))
         });
     }
-    // As nginx does it: with the request's headers, in one crossing.
+    // Runs as in nginx: with the request's headers, in one crossing.
     let plugin = plugin_context(&guest(EMPTY));
     let stream = stream();
     group.bench_function("receive_request_and_end", |bench| {

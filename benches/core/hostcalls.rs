@@ -6,9 +6,9 @@ use std::time::Instant;
 use benches::{caller, http_context};
 use criterion::{Criterion, criterion_group, criterion_main};
 
-/// Name, parameters, what lies at 0, and the arguments.
+/// Each row has the function's name, its parameters, the data at address 0, and the arguments.
 const HOSTCALLS: &[(&str, &str, &str, &str)] = &[
-    // A message below the log's level, which is what most are.
+    // The message is below the log's level, as most messages are.
     ("proxy_log", "i32 i32 i32", "a message", "(i32.const 0) (i32.const 0) (i32.const 9)"),
     ("proxy_get_current_time_nanoseconds", "i32", "", "(i32.const 1024)"),
     (

@@ -12,7 +12,7 @@ use proxy_wasm_host::local::{self, LocalHost, LocalStream};
 use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::{HttpContext, PluginContext, PluginOptions};
 
-/// What a browser sends to a site, about.
+/// Roughly the headers that a browser sends to a site.
 pub const HEADERS: &[(&str, &str)] = &[
     (":method", "GET"),
     (":path", "/some/where?with=arguments"),
@@ -26,12 +26,12 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("x-request-id", "7c0f2f6e-8a55-4f0c-9a0e-3d1f6f0c2b11"),
 ];
 
-/// [`HEADERS`] as the host keeps them.
+/// Returns [`HEADERS`] as the host keeps them.
 pub fn header_map() -> PairsBuf {
     HEADERS.iter().copied().collect()
 }
 
-/// The text of a plugin with the given imports, data and functions.
+/// Returns the text of a plugin with these imports, data and functions.
 pub fn guest(parts: &str) -> String {
     format!(
         r#"(module {parts}
@@ -41,8 +41,8 @@ pub fn guest(parts: &str) -> String {
     )
 }
 
-/// A plugin that calls one host function as often as `proxy_on_request_headers` counts headers, and traps unless it answers
-/// OK. `data` lies at 0, results go to 1024 and 1028.
+/// Returns a plugin that calls one host function as often as the request has headers, and traps
+/// unless the function answers OK. `data` is at address 0; results are written to 1024 and 1028.
 pub fn caller(function: &str, params: &str, data: &str, arguments: &str) -> String {
     guest(&format!(
         r#"(import "env" "{function}" (func $call (param {params}) (result i32)))
@@ -55,10 +55,10 @@ pub fn caller(function: &str, params: &str, data: &str, arguments: &str) -> Stri
     ))
 }
 
-/// A configured plugin, on a host that has one of everything.
+/// Returns a configured plugin, on a host that has one of everything.
 ///
 /// # Panics
-/// When the guest is no plugin.
+/// If the guest is not a plugin.
 pub fn plugin_context(wat: &str) -> Rc<PluginContext<LocalHost>> {
     let plugin =
         local::plugin(wat.as_bytes(), PluginOptions::default()).unwrap_or_else(|error| panic!("{error}: {wat}"));
@@ -73,7 +73,7 @@ pub fn plugin_context(wat: &str) -> Rc<PluginContext<LocalHost>> {
     context
 }
 
-/// A request with [`HEADERS`], a body of 4 KiB and a property.
+/// Returns a request with [`HEADERS`], a body of 4 KiB and a property.
 pub fn stream() -> LocalStream {
     let stream = LocalStream::with_headers(HEADERS);
     let mut request = stream.request();
@@ -84,10 +84,10 @@ pub fn stream() -> LocalStream {
     stream
 }
 
-/// [`stream`], as a plugin sees it.
+/// Returns the HttpContext of a plugin for [`stream`].
 ///
 /// # Panics
-/// When the guest is no plugin.
+/// If the guest is not a plugin.
 pub fn http_context(wat: &str) -> HttpContext<LocalHost> {
     plugin_context(wat).create_http_context(stream()).expect("a context")
 }

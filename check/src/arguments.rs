@@ -7,7 +7,7 @@ use proxy_wasm_host::config;
 use proxy_wasm_host::config::units::{parse_size, parse_time};
 use proxy_wasm_host::wasm::CompileLimits;
 
-/// What `--help` prints.
+/// The text that `--help` prints.
 pub const USAGE: &str = "\
 usage: proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]
                         [--compile-timeout TIME] [--compile-memory SIZE]
@@ -22,23 +22,23 @@ exit status: 0  all went well
              3  the plugin failed, or refused the configuration
 ";
 
-/// What to check.
+/// The arguments of a check.
 #[derive(Debug)]
 pub struct Arguments {
-    /// The module.
+    /// The path of the module.
     pub file: PathBuf,
-    /// The plugin's name: that of the file.
+    /// The plugin's name, which is the file's.
     pub name: String,
-    /// What `proxy_on_configure` reads.
+    /// The configuration that `proxy_on_configure` reads.
     pub configuration: Vec<u8>,
-    /// What compiling may take.
+    /// The limits for compiling.
     pub limits: CompileLimits,
 }
 
-/// The arguments; `None` if help is asked for.
+/// Reads the arguments. Returns `None` if help is asked for.
 ///
 /// # Errors
-/// In words for who typed them.
+/// A text for the person who typed the arguments.
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Arguments>, String> {
     let (mut file, mut configuration, mut limits) = (None, None, CompileLimits::default());
     let mut arguments = arguments;

@@ -14,13 +14,13 @@ use crate::output::say;
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Begins to keep them.
+/// Starts to keep the log lines.
 pub fn init() {
-    // Fails only where there is a subscriber already, and there is none.
+    // Fails only if a subscriber is set already, and this program sets no other.
     let _ = tracing::subscriber::set_global_default(Keeper);
 }
 
-/// Prints those that were kept.
+/// Prints the lines that were kept.
 pub fn print() {
     for line in LINES.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         say!("{line}");

@@ -25,11 +25,11 @@ use std::process::ExitCode;
 use arguments::{Arguments, USAGE};
 use output::say;
 
-/// The file is no plugin that nginx would take.
+/// The file is not a plugin that nginx would accept.
 const REFUSED: u8 = 1;
-/// Arguments are wrong, or a file cannot be read, or the output not written.
+/// The arguments are wrong, a file cannot be read, or the output cannot be written.
 const USAGE_ERROR: u8 = 2;
-/// It can be loaded, but failed, or refused its configuration.
+/// The plugin can be loaded, but it failed, or refused its configuration.
 const FAILED: u8 = 3;
 
 fn main() -> ExitCode {

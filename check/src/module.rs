@@ -13,7 +13,7 @@ use wasmtime::{ExternType, FuncType};
 use crate::output::say;
 use crate::producers;
 
-/// Prints what it is and needs; the plugin, if nginx would take it.
+/// Prints what the plugin is and needs. Returns the plugin if nginx would accept it.
 pub fn check(name: &str, bytes: &[u8], limits: CompileLimits) -> Result<Arc<Plugin<LocalHost>>, Error> {
     let module = Module::load_or_compile(local::engine(), &Compiler::Child(limits), None, bytes, || ())?;
     line("plugin", format_args!("{name}, {}, BLAKE3 {}", Size(bytes.len()), module.hash()));
@@ -28,7 +28,7 @@ pub fn check(name: &str, bytes: &[u8], limits: CompileLimits) -> Result<Arc<Plug
     plugin
 }
 
-/// As nginx makes it where no directive says anything else.
+/// Makes the plugin as nginx makes it without further directives.
 fn plugin(name: &str, module: &Module) -> Result<Arc<Plugin<LocalHost>>, Error> {
     let options = Options::default();
     let options = PluginOptions {
@@ -88,7 +88,8 @@ fn imports(module: &wasmtime::Module) {
     list("unsupported", &faults);
 }
 
-/// What the host says of this import alone: it is asked with a module that has no other.
+/// Returns the host's error about this import alone: the host is asked with a module that has no
+/// other import.
 fn fault(from: &str, name: &str, ty: &FuncType, module: &wasmtime::Module) -> Option<String> {
     let types = |kind: &str, types: &mut dyn Iterator<Item = wasmtime::ValType>| {
         types.map(|ty| format!(" ({kind} {ty})")).collect::<String>()
@@ -106,7 +107,7 @@ fn fault(from: &str, name: &str, ty: &FuncType, module: &wasmtime::Module) -> Op
     probe.err().map(|error| error.to_string())
 }
 
-/// As a string of the text format.
+/// Writes a text as a string of the WebAssembly text format.
 fn quoted(text: &str) -> String {
     let bytes: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     format!("\"{bytes}\"")
@@ -119,7 +120,7 @@ fn list(head: &str, names: &[String]) {
     }
 }
 
-/// A line of the table.
+/// Prints a line of the table.
 fn line(head: &str, text: impl std::fmt::Display) {
     say!("{head:<15}{text}");
 }

@@ -4,13 +4,14 @@
 use std::fmt::Arguments;
 use std::io::{ErrorKind, Write};
 
-/// As `println!`.
+/// Prints like `println!`, through `line`.
 macro_rules! say {
     ($($text:tt)*) => { $crate::output::line(format_args!($($text)*)) };
 }
 pub(crate) use say;
 
-/// Prints a line. Without a reader the check goes on, so that the exit status says what came of it.
+/// Prints a line. If the reader is gone the check continues, so that the exit status still tells
+/// the result.
 pub fn line(text: Arguments<'_>) {
     if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
         && error.kind() != ErrorKind::BrokenPipe

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use wasmparser::{KnownCustom, Parser, Payload};
 
-/// Languages and tools, by the fields of the section: `language`, `processed-by`, `sdk`.
+/// Returns the languages and tools, by the fields of the section: `language`, `processed-by`,
+/// `sdk`.
 pub fn producers(bytes: &[u8]) -> BTreeMap<String, Vec<String>> {
     let mut fields = BTreeMap::<String, Vec<String>>::new();
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
@@ -21,7 +22,7 @@ pub fn producers(bytes: &[u8]) -> BTreeMap<String, Vec<String>> {
     fields
 }
 
-/// The SDK, as far as a module's languages, tools and exports tell.
+/// Returns the SDK, as far as the module's languages, tools and exports show it.
 pub fn sdk(producers: &BTreeMap<String, Vec<String>>, module: &wasmtime::Module) -> Option<&'static str> {
     let made_by = |name: &str| producers.values().flatten().any(|value| value.contains(name));
     let exports = |name: &str| module.get_export(name).is_some();
@@ -33,7 +34,7 @@ pub fn sdk(producers: &BTreeMap<String, Vec<String>>, module: &wasmtime::Module)
     } else if exports("__new") || imports("abort") {
         Some("AssemblyScript")
     } else if made_by("rustc") || exports("proxy_on_memory_allocate") && exports("proxy_on_grpc_receive") {
-        // The section is often stripped. That SDK exports every callback.
+        // The section is often stripped. Then the Rust SDK is known by exporting every callback.
         Some("Rust")
     } else if exports("emscripten_stack_get_end") || made_by("clang") {
         Some("C or C++")

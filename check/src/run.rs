@@ -24,25 +24,25 @@ const REQUEST: [(&str, &str); 8] = [
 
 const RESPONSE: [(&str, &str); 3] = [(":status", "200"), ("content-type", "text/plain"), ("content-length", "5")];
 
-/// Both bodies.
+/// The body of the request, and of the response.
 const BODY: &[u8] = b"hello";
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What is looked at between two callbacks.
+/// The state that is compared between two callbacks.
 struct Watch {
     host: LocalHost,
     stream: LocalStream,
-    /// Calls that were printed.
+    /// How many calls were printed already.
     calls: usize,
 }
 
-/// Runs it, and prints what it did.
+/// Runs the plugin, and prints what it did.
 ///
 /// # Errors
-/// Reads after the file's name.
+/// A text to be read after the file's name.
 pub fn run(plugin: Arc<Plugin<LocalHost>>, configuration: &[u8]) -> Result<(), String> {
-    // Without a clock a plugin that loops would hang the check.
+    // Without a clock, a plugin that loops would hang the check.
     local::engine().start_ticker().map_err(|error| format!("cannot be run: no thread can be made: {error}"))?;
     let host = LocalHost::default();
     host.worker().now =
@@ -74,7 +74,7 @@ pub fn run(plugin: Arc<Plugin<LocalHost>>, configuration: &[u8]) -> Result<(), S
     Ok(())
 }
 
-/// The four callbacks, until one of them does not let the request go on.
+/// Runs the four callbacks, until one of them does not let the request continue.
 fn exchange(watch: &mut Watch, http: &HttpContext<LocalHost>) -> Result<(), String> {
     let count = |fields: usize| u32::try_from(fields).unwrap_or(u32::MAX);
     let size = count(BODY.len());
@@ -99,7 +99,7 @@ fn exchange(watch: &mut Watch, http: &HttpContext<LocalHost>) -> Result<(), Stri
 }
 
 impl Watch {
-    /// Runs one callback and prints what came of it; whether the request goes on.
+    /// Runs one callback and prints its result. Answers whether the request continues.
     fn callback(
         &mut self,
         http: &HttpContext<LocalHost>,
@@ -141,7 +141,7 @@ impl Watch {
         Ok(action == Action::Continue)
     }
 
-    /// What was logged and called since the last time.
+    /// Prints what was logged and called since the last time.
     fn print(&mut self) {
         let worker = &mut *self.host.worker();
         for (level, message) in worker.log.drain(..) {
@@ -178,7 +178,7 @@ fn fields(fields: &[(&str, &str)]) -> Fields {
     fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
 
-/// What is gone, and what is new.
+/// Prints the fields that are gone, then the new ones.
 fn print_changes(before: &[(Vec<u8>, Vec<u8>)], after: &[(Vec<u8>, Vec<u8>)]) {
     before.iter().filter(|field| !after.contains(field)).for_each(|field| print_field('-', field));
     after.iter().filter(|field| !before.contains(field)).for_each(|field| print_field('+', field));

@@ -17,7 +17,7 @@ use crate::input::Input;
 
 const MODULE: &[u8] = br#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#;
 
-/// The cache, and the one entry that it has.
+/// The cache, and its only entry.
 struct Folder {
     cache: Cache,
     entry: PathBuf,
@@ -36,7 +36,8 @@ static FOLDER: LazyLock<Folder> = LazyLock::new(|| {
     Folder { cache, entry, whole }
 });
 
-/// Changes the entry and loads its module: it is the entry only if it is as it was, and afterwards it is.
+/// Changes the entry and loads its module. The entry is used only if it is unchanged and only its
+/// owner can write it; otherwise the cache has the right entry again.
 pub fn run(data: &[u8]) {
     let folder = &*FOLDER;
     let mut input = Input::new(data);
@@ -45,7 +46,8 @@ pub fn run(data: &[u8]) {
     if bytes != folder.whole && checksum_fits(&bytes) {
         return;
     }
-    // Another file, as the cache renames it there: what an earlier one mapped stays as it is.
+    // Replaces the file, as the cache does by renaming: a file that an earlier run mapped stays
+    // unchanged.
     fs::remove_file(&folder.entry).or_else(ignore_missing).expect("to remove the entry");
     fs::write(&folder.entry, &bytes).expect("to write an entry");
     fs::set_permissions(&folder.entry, Permissions::from_mode(mode)).expect("to set its permissions");
@@ -58,7 +60,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// The whole, or parts of it, or something else.
+/// Returns the whole entry, parts of it, or something else.
 fn change(mut bytes: Vec<u8>, mut input: Input<'_>) -> Vec<u8> {
     match input.byte() % 4 {
         0 => return input.rest().to_vec(),

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use proxy_wasm_host::config::config_yaml;
 
-/// A file is refused with a reason, or each plugin it declares can be told apart and found.
+/// Expects that a file is refused with a reason, or that each plugin it declares has a file and a
+/// name of its own.
 pub fn run(data: &[u8]) {
-    // nginx reads bytes, and refuses what is not UTF-8 before.
+    // nginx refuses a file that is not UTF-8 before it parses the file.
     let Ok(text) = std::str::from_utf8(data) else { return };
     match config_yaml::parse(text) {
         Ok(plugins) => {

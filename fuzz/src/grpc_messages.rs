@@ -4,11 +4,11 @@ use proxy_wasm_host::outgoing::messages::{Messages, framed};
 
 use crate::input::Input;
 
-/// Of the most that one message may have.
+/// The most bytes that one message may have.
 const LIMIT: usize = 300;
 
-/// However a body is cut, the same messages come out, framed again they are the same bytes, and none is larger than
-/// allowed.
+/// Expects the same messages however a body is cut. Framed again they are the same bytes, and none
+/// is larger than allowed.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let size = usize::from(input.byte()).max(1);
@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
     assert!(whole.iter().all(|message| message.len() <= LIMIT));
 }
 
-/// The messages, and whether the server broke the protocol behind them.
+/// Returns the messages, and whether the server broke the protocol after them.
 fn read<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Vec<u8>>, bool) {
     let mut messages = Messages::new(LIMIT);
     let mut read = Vec::new();

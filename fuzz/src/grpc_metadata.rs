@@ -7,7 +7,8 @@ use proxy_wasm_host::pairs::Pairs;
 
 use crate::input::Input;
 
-/// A request that is made has the path, the fields and nothing of the connection; metadata that is sent is read as it was.
+/// Expects that a request has the path and the fields, and none about the connection; and that
+/// metadata which is sent is read unchanged.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let (upstream, service, method) = (input.bytes(), input.bytes(), input.bytes());
@@ -29,14 +30,14 @@ pub fn run(data: &[u8]) {
         ["host", "connection", "content-length", "transfer-encoding"].iter().all(|name| !fields.contains_key(*name))
     );
     let received = metadata::received(fields);
-    // A field of the plugin's own comes back as it was meant, the bytes of a name in `-bin` included.
+    // A field of the plugin comes back as it was sent, even the bytes of a name in `-bin`.
     for (name, value) in pairs.iter().filter(|(name, _)| name.starts_with(b"x-")) {
         let name = name.to_ascii_lowercase();
         assert!(received.iter().any(|(known, read)| known == name && read == value), "{}", name.escape_ascii());
     }
 }
 
-/// What a server says of how a call ended.
+/// Reads a server's outcome of a call.
 fn answered(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let status = u16::from(input.byte()) + 100 * u16::from(input.byte() % 6);

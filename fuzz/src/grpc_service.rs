@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 use proxy_wasm_host::outgoing::target::split_port;
 use proxy_wasm_host::outgoing::{Service, Target};
 
-/// Who is named can be called: no name is empty, no port is 0, and a name for TLS has no port.
+/// Expects that a parsed target can be called: no name is empty, no port is 0, and a name for TLS
+/// has no port.
 pub fn run(data: &[u8]) {
     let Some(service) = Service::parse(data, |name| name == "block") else { return };
     match &service.target {
@@ -18,7 +19,7 @@ pub fn run(data: &[u8]) {
     assert!(!text.is_empty());
     // `unix:80` is a socket, not a port of the host `unix`.
     if let Some((host, port)) = service.target.host_and_port(50051).filter(|(host, _)| host != "unix") {
-        // What other clients are given is read as the same target.
+        // The text that other clients get is parsed as the same target.
         let again = if port == 0 { host } else { format!("{host}:{port}") };
         let read = Target::parse(again.as_bytes(), |_| false).expect("a target");
         assert_eq!(read.host_and_port(0).map(|(host, _)| host), service.target.host_and_port(0).map(|(host, _)| host));

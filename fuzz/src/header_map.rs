@@ -2,7 +2,7 @@
 
 use proxy_wasm_host::pairs::{Encoder, Measure, Pairs, PairsBuf};
 
-/// What is taken for a map is one: read, kept and written again, it is the same bytes.
+/// Expects that a parsed map is valid: read, kept and written again, it has the same bytes.
 pub fn run(data: &[u8]) {
     let Ok(pairs) = Pairs::parse(data) else { return };
     assert_eq!(pairs.iter().count(), pairs.len());

@@ -17,10 +17,10 @@ const ALLOCATORS: [Allocator; 7] = [
     Allocator::AsksForHeaders,
 ];
 
-/// Where the plugin's allocator begins; what a script lays into memory stays below.
+/// The start of the heap of the plugin's allocator. The data of a script stays below.
 const HEAP: usize = 32768;
 
-/// Numbers at which something ends or wraps.
+/// Numbers at which a range ends or an address wraps.
 const NUMBERS: [u32; 16] = [
     0,
     1,
@@ -40,7 +40,8 @@ const NUMBERS: [u32; 16] = [
     u32::MAX,
 ];
 
-/// Each call answers a status or, where the allocator trapped, traps; and one that failed changed nothing in the plugin.
+/// Expects that each call returns a status, or traps if the allocator trapped; and that a failed
+/// call changed nothing in the plugin.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let setup = input.byte();
@@ -51,7 +52,8 @@ pub fn run(data: &[u8]) {
         probe.set_allocator(allocator);
     }
     let may_trap = matches!(allocator, Some(Allocator::Traps));
-    // These write into the plugin themselves, or make the host give up what it began to write.
+    // These allocators write into the plugin themselves, or make the host give up what it began to
+    // write.
     let may_change = matches!(
         allocator,
         Some(Allocator::AddsHeader | Allocator::CutsBody | Allocator::AsksForHeaders | Allocator::GrowsMemory)
@@ -74,13 +76,14 @@ pub fn run(data: &[u8]) {
         } else {
             let (name, kinds) = WASI[usize::from(script.input.byte()) % WASI.len()];
             let arguments = script.arguments(&mut probe, kinds);
-            // An errno, or a trap: wasmtime's own functions trap on an address out of memory.
+            // Returns an errno or traps: wasmtime's own functions trap on an address outside
+            // memory.
             let _ = probe.call_any(name, &arguments);
         }
     }
 }
 
-/// Something to be found in every map and buffer.
+/// Puts something into every map and buffer.
 fn furnish(probe: &Probe) {
     let mut request = probe.stream.request();
     for number in 0..8 {
@@ -94,15 +97,15 @@ fn furnish(probe: &Probe) {
     request.properties.insert(b"host".to_vec(), b"example.org".to_vec());
 }
 
-/// Calls, read from an input.
+/// A sequence of calls, read from an input.
 struct Script<'a> {
     input: Input<'a>,
-    /// Where the next bytes are laid.
+    /// The address for the next bytes.
     free: usize,
 }
 
 impl Script<'_> {
-    /// Arguments of these kinds: mostly what a function wants, at times any number at all.
+    /// Makes arguments of these kinds: mostly what a function expects, sometimes any number.
     fn arguments(&mut self, probe: &mut Probe, kinds: &str) -> Vec<u32> {
         let mut arguments = Vec::new();
         for kind in kinds.chars() {
@@ -136,7 +139,7 @@ impl Script<'_> {
         }
     }
 
-    /// Lays bytes into memory, and tells address and size.
+    /// Writes bytes into memory. Returns their address and size.
     fn lay(&mut self, probe: &mut Probe, bytes: &[u8]) -> [u32; 2] {
         if self.free + bytes.len() > HEAP {
             self.free = 64;

@@ -2,7 +2,7 @@
 
 use proxy_wasm_host::property::PropertyPath;
 
-/// The ways to look at a path agree.
+/// Expects that all ways to read a path agree.
 pub fn run(data: &[u8]) {
     let path = PropertyPath::new(data);
     let segments: Vec<_> = path.segments().collect();

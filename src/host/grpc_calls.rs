@@ -1,4 +1,5 @@
-//! Spec, "gRPC calls".
+//! Spec, "gRPC calls": starts, sends on, closes and cancels calls and streams. [`crate::calls`] has
+//! the client.
 
 use std::rc::Rc;
 

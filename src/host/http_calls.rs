@@ -1,4 +1,5 @@
-//! Spec, "HTTP calls".
+//! Spec, "HTTP calls": checks a call and starts it, by Lua or by the worker's own client
+//! ([`crate::calls`]).
 
 use std::rc::Rc;
 

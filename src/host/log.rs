@@ -1,4 +1,5 @@
-//! Spec, "Logging" and "Clocks".
+//! Spec, "Logging" and "Clocks": writes plugins' messages to the log of the request or of the
+//! worker, and reads the system's clock.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

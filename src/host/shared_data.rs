@@ -1,4 +1,5 @@
-//! Spec, "Shared Key-Value Store".
+//! Spec, "Shared Key-Value Store": passes calls on to the zone of the shared data
+//! ([`crate::shared`]).
 
 use proxy_wasm_host::host::{Result, SharedData};
 

@@ -1,4 +1,5 @@
-//! Spec, "Shared Queues".
+//! Spec, "Shared Queues": passes calls on to the zone of the queues ([`crate::shared`]), and wakes
+//! the workers that listen.
 
 use proxy_wasm_host::host::{Result, SharedQueues};
 

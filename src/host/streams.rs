@@ -1,4 +1,5 @@
-//! Spec, "Common HTTP and TCP stream operations".
+//! Spec, "Common HTTP and TCP stream operations": resumes or closes the request's HTTP streams. TCP
+//! streams are NotFound.
 
 use proxy_wasm_host::abi::{Status, StreamType};
 use proxy_wasm_host::host::{Result, StreamControl};

@@ -1,4 +1,4 @@
-//! Spec, "Timers".
+//! Spec, "Timers": calls `proxy_on_tick` from a task on nginx's timers.
 
 use std::rc::{Rc, Weak};
 
