@@ -1,9 +1,9 @@
 package t::ProxyWasm;
 
-# What every suite under t/ loads. Suites are written in the language of Test::Nginx::Socket, which
-# runs them where it is installed (0.30 or newer, found by PERL5LIB). Where it is not, or where
-# TEST_NGINX_OWN_RUNNER is set, t/lib/Runner stands in for it. What the project adds to either is in
-# t/lib/ProxyWasm.
+# The module that every suite under t/ loads. Suites are written in the language of
+# Test::Nginx::Socket, which runs them where it is installed (0.30 or newer, found by PERL5LIB).
+# Where it is not, or if TEST_NGINX_OWN_RUNNER is set, t/lib/Runner stands in for it.
+# t/lib/ProxyWasm has what the project adds to either.
 #
 #     use lib '.';
 #     use t::ProxyWasm 'no_plan';

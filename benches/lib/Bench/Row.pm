@@ -1,6 +1,6 @@
 package Bench::Row;
 
-# One line of the table, and how to measure it.
+# One row of the table, and how to measure it.
 #
 #     key      names it in benches/budgets, in results.json, on the command line, and its profile
 #     title    what was measured

@@ -6,7 +6,8 @@ package ProxyWasm::LuaSetup;
 #     configured(NAME, CONF)     a plugin context of the plugin NAME, that of user_files
 #                                if NAME ends in .wat; the same each time it is asked for
 #
-# A block may add an http_config of its own, with another init_worker_by_lua in place of this one. Its request is GET /t if it says no other.
+# A block may have its own http_config, with another init_worker_by_lua in place of this one. Its
+# request is GET /t unless it says another.
 #
 #     add_block_preprocessor(\&ProxyWasm::LuaSetup::add);
 

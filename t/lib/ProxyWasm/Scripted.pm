@@ -1,9 +1,9 @@
 package ProxyWasm::Scripted;
 
-# For suites about host functions and callbacks: every block has the scripted guest
-# (t/plugins/hostcalls) as `hostcalls`, which meets requests in the rewrite phase, so that
-# `return` may stand beside it, and an upstream at $TEST_NGINX_UPSTREAM_PORT that answers
-# with the header it received, as it stood on the wire.
+# For suites about host functions and callbacks. Every block has the scripted guest
+# (t/plugins/hostcalls) as the plugin `hostcalls`, in the rewrite phase, so that `return` may stand
+# beside it. It also has an upstream at $TEST_NGINX_UPSTREAM_PORT, which answers with the header
+# that it received, as it was on the wire.
 #
 #     use ProxyWasm::Scripted;
 #
@@ -14,8 +14,8 @@ package ProxyWasm::Scripted;
 #         }
 #     --- upstream        more locations of the upstream's
 #
-# The guest for older versions of the ABI is `hostcalls-0-2-0` and `hostcalls-0-1-0`; its
-# http_config has the imperative interface, too: start_nginx(http_config => scripted()).
+# The guest for older versions of the ABI is `hostcalls-0-2-0` and `hostcalls-0-1-0`. The same
+# http_config can be passed to a server: start_nginx(http_config => scripted()).
 
 use strict;
 use warnings;

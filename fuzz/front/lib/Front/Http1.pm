@@ -1,6 +1,6 @@
 package Front::Http1;
 
-# Connections that speak HTTP/1 as it should be, or as it should not.
+# Makes connections that speak HTTP/1, correctly or not.
 
 use strict;
 use warnings;

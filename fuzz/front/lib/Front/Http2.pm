@@ -1,6 +1,6 @@
 package Front::Http2;
 
-# Connections that speak HTTP/2, frames written by hand: it is meant to be broken.
+# Makes connections that speak HTTP/2. It writes the frames by itself, because many must be wrong.
 
 use strict;
 use warnings;

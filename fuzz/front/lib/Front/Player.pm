@@ -5,8 +5,8 @@ package Front::Player;
 #     ['send', BYTES]   ['wait', SECONDS]   ['shut'] (its half)   ['reset']   ['close']
 #     ['deaf'] (takes nothing from here on)   ['hear']
 #
-# What came is left in {got}, what was sent in {said}, and {ended} says whether the server closed. After its steps a connection stays until the server
-# closes it or is silent.
+# The received bytes are in {got}, the sent bytes in {said}, and {ended} tells whether the server
+# closed the connection. After its steps a connection stays until the server closes it or is silent.
 
 use strict;
 use warnings;

@@ -1,7 +1,7 @@
 package Front::Request;
 
-# One request of the front fuzzer as a client means it: method, URI, fields, body. How it goes over the wire, and how that is
-# broken, is Front::Http1's and Front::Http2's.
+# One request of the front fuzzer as a client means it: method, URI, fields, body. Front::Http1 and
+# Front::Http2 turn it into bytes, and break it.
 
 use strict;
 use warnings;

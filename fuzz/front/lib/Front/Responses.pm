@@ -1,7 +1,7 @@
 package Front::Responses;
 
-# What came back, and whether it is its client's: bytes that name another request are another client's data, or a response
-# that was taken for the next one's.
+# Reads the responses, and checks that each is for its client: bytes that name another request are
+# another client's data, or a response that was taken for the next one's.
 
 use strict;
 use warnings;

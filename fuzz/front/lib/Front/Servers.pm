@@ -1,8 +1,9 @@
 package Front::Servers;
 
-# The two nginxes of the front fuzzer. One is under test: a server for each way of attaching plugins, each for HTTP/1 and HTTP/2,
-# and in each of them all that nginx can answer with. The other is its upstream, without the module, and does what the URI
-# asks for: the head of upstream.lua says in which words.
+# The two nginxes of the front fuzzer. One is under test: it has a server for each way of attaching
+# plugins, for HTTP/1 and for HTTP/2 each, and every server has all that nginx can answer with. The
+# other is its upstream, without the module, and does what the URI asks for in the words that the
+# head of upstream.lua lists.
 
 use strict;
 use warnings;

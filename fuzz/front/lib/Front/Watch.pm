@@ -1,7 +1,7 @@
 package Front::Watch;
 
-# What has to be true of nginx whatever its clients did: its worker lives and answers, its log has no line that no test would
-# let pass, and when the clients have gone nothing of them is left.
+# Checks nginx whatever its clients did: its worker lives and answers, its log has no line that
+# would fail a test, and nothing of the clients is left when they have gone.
 
 use strict;
 use warnings;
