@@ -1,8 +1,8 @@
-//! nginx's page, or the operator's `error_page`, in place of a response whose header is not sent.
+//! nginx's page, or the operator's `error_page`, instead of a response whose header is not sent.
 //!
-//! An event of ours gives it. In a filter, whoever makes the response is still at work with the
-//! request: an upstream would put the response into the cache, or the file, of the request that the
-//! page has taken over, and nginx would end the request before a page that takes its time.
+//! An event of this module sends the page. In a filter, the source of the response still works on
+//! the request. An upstream would put its response into the cache, or the file, of the request that
+//! now has the page, and nginx would end the request before a page that takes time.
 
 use ngx_bindings::chain::Chain;
 use ngx_bindings::rc;
@@ -12,34 +12,35 @@ use super::end::is_over_early;
 use crate::context::{RequestContext, Stage};
 use crate::identity::main_module;
 
-/// Milliseconds until a request is looked at again for which a thread reads or writes a file.
+/// Milliseconds until the next check of a request for which a thread reads or writes a file.
 const FILE_IO: u32 = 10;
 
-/// Whether nothing holds the response back until nginx's loop comes round: what follows the header of
-/// an upgrade passes no filter, and nginx waits for no page that a filter answers with.
+/// Whether the response cannot wait for an event: the data after an upgrade's header passes no
+/// filter, and nginx does not wait for a page that a filter sends.
 pub fn is_due_at_once(ctx: &RequestContext) -> bool {
     let request = ctx.request();
     request.status() < 200 || request.is_answered_by_filter()
 }
 
-/// From a filter: the page is all that nginx sends.
+/// Sends the page from a filter, at once. nginx sends nothing else.
 pub fn at_once(ctx: &RequestContext, status: ngx_int_t) -> ngx_int_t {
     match ctx.request().replace_response(main_module(), status) {
-        // The client has not taken all of the page. An upstream that is not told to end goes on,
-        // without the contexts that nginx has forgotten, and gRPC's needs its own.
+        // The client has not taken all of the page. An upstream that is not told to end would
+        // continue without its contexts, which nginx has cleared, and gRPC's upstream needs its
+        // own.
         rc::AGAIN => rc::ERROR,
         rc => rc,
     }
 }
 
-/// From a filter: the page follows as soon as nginx's loop comes round.
+/// Lets the event send the page, in the next turn of nginx's loop. Called in a filter.
 pub fn later(ctx: &RequestContext, status: ngx_int_t) -> ngx_int_t {
     let_nothing_through(ctx, status);
     ctx.wake_soon();
     rc::OK
 }
 
-/// From an event, while a thread is at work with the request.
+/// Lets a later event send the page, while a thread works on the request. Called in an event.
 pub fn when_file_is_done(ctx: &RequestContext, status: ngx_int_t) {
     let_nothing_through(ctx, status);
     ctx.wake_in(FILE_IO);
@@ -50,7 +51,7 @@ fn let_nothing_through(ctx: &RequestContext, status: ngx_int_t) {
     ctx.request().set_buffered(true);
 }
 
-/// What comes of the response meanwhile stays in nginx's buffers, so its source waits.
+/// Leaves the rest of the response in nginx's buffers until the page is sent, so its source waits.
 pub fn takes_place_of(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
     if chain.marks().last || is_over_early(ctx, chain) {
         ctx.response.end_seen.set(true);
