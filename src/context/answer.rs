@@ -11,7 +11,8 @@ pub struct Answer {
     pub headers: PairsBuf,
     /// The body, which may be empty.
     pub body: Vec<u8>,
-    /// nginx's page for the status, or the operator's `error_page`: no plugin's answer.
+    /// Whether this is nginx's page for the status, or the operator's `error_page`, and not a
+    /// plugin's answer.
     pub is_page: bool,
 }
 
@@ -21,7 +22,7 @@ impl Answer {
         Self { status, headers: PairsBuf::default(), body: body.to_vec(), is_page: false }
     }
 
-    /// What the client gets where a plugin failed, or set what cannot be.
+    /// Makes nginx's page, for a plugin that failed or set an impossible value.
     pub fn page(status: u32) -> Self {
         Self { status, headers: PairsBuf::default(), body: Vec::new(), is_page: true }
     }

@@ -139,7 +139,7 @@ impl RequestContext {
         self.with_event(Event::post);
     }
 
-    /// As [`Self::wake_soon`], after a while.
+    /// As [`Self::wake_soon`], after some milliseconds.
     pub fn wake_in(&self, milliseconds: u32) {
         self.with_event(|event| event.set_timer(milliseconds));
     }

@@ -45,7 +45,7 @@ pub fn wake(ctx: &RequestContext, resumed: &[usize], timed_out: bool) {
     }
 }
 
-/// Whether all of the response has come from whoever makes it.
+/// Whether the source has sent the whole response.
 fn source_is_over(ctx: &RequestContext) -> bool {
     ctx.request().header_only() || ctx.response.source_is_over()
 }
