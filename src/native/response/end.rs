@@ -1,8 +1,8 @@
 //! How a response ends early: a plugin fails, closes it or holds it too long, or its source does
 //! not finish it.
 //!
-//! Until the header is sent, nginx's page replaces the response ([`page`]); after that, the client is
-//! cut off. An event of this module ends it, by [`Request`](ngx_bindings::Request).
+//! Until the header is sent, nginx's page replaces the response ([`page`]); after that, the client
+//! is cut off. An event of this module ends it, by [`Request`](ngx_bindings::Request).
 
 use std::io;
 
@@ -90,7 +90,7 @@ pub fn cannot_hold(ctx: &RequestContext, slot: &Slot, what: &str) -> Stop {
     fail(ctx, rc::INTERNAL_SERVER_ERROR)
 }
 
-/// Handles a verdict that ends the response: an answer takes its place, nginx's page of 503 does if a
+/// Handles a verdict that ends the response: an answer replaces it, or nginx's page of 503 if a
 /// plugin failed, or the client is cut off.
 pub fn end_by(ctx: &RequestContext, verdict: Verdict) -> Result<(), Stop> {
     match verdict {
