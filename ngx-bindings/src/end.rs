@@ -192,7 +192,8 @@ impl Request {
                 *ctx = std::ptr::null_mut();
             }
         }
-        self.set_buffered(false);
+        // What filters had buffered is in those contexts.
+        self.set_buffered_bits(0);
     }
 
     /// An `error_page` may lead to an upstream, and a request with an upstream must not discard its

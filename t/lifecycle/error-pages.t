@@ -76,6 +76,13 @@ my $s = start_nginx(
 E
     config             => "listen 127.0.0.1:$h2_port http2;\n$locations" . <<'E',
     location = /next { return 200 "next"; }
+    location = /head {
+        wasm_pause_timeout 50ms;
+        proxy_wasm well '{"on_response_headers": [["return", "pause"]]}';
+        sendfile off;
+        output_buffers 2 8k;
+        try_files /large.txt =404;
+    }
     location = /status { wasm_status; }
 E
 );
@@ -93,6 +100,13 @@ for my $source (sort keys %source) {
         }
     };
 }
+
+subtest 'HEAD of a file, which nginx reads all the same' => sub {
+    my $client = $s->connect(timeout => 20);
+    $client->send_request(@$_) for [HEAD => '/head'], [GET => '/next'];
+    is $client->read_response->{status}, 504, 'the page, without a body';
+    is +(eval { $client->read_response } || {})->{body}, 'next', 'and the answer to the next request';
+};
 
 my $root = $s->{root} . '/html';
 is_deeply [grep { m{/page-} } glob "$root/*"], [], 'nothing is stored under the name of a page';
