@@ -122,6 +122,14 @@ fn see(ctx: &RequestContext, slot: &Slot, piece: Vec<u8>, changed: bool, end_of_
         verdict => verdict,
     };
     match verdict {
+        // nginx reports the end of a subrequest to whoever waits for it, whatever is held back: the
+        // request would wait for a subrequest that nobody takes on.
+        Verdict::Pause if end_of_body && ctx.request().is_subrequest() => {
+            let line = format_args!("plugin \"{}\" cannot hold the end of a subrequest's response", slot.plugin_name());
+            ctx.request().log().print(Level::Error, line);
+            ctx.response.kept.put(slot.index(), HeldPiece { bytes: Vec::new(), hold: Hold::Done, held: None });
+            Verdict::Continue
+        }
         Verdict::Pause => {
             let bytes = ctx.response.body.take().and_then(Body::into_bytes).unwrap_or_default();
             let limit = slot.body_buffer_size();
