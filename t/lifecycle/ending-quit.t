@@ -60,7 +60,10 @@ sub lua_config {
             access_by_lua_block {
                 if not wasm.on_http_request_headers(of("$_")) then ngx.exit(503) end
             }
-            header_filter_by_lua_block { wasm.on_http_response_headers(of("$_")) }
+            header_filter_by_lua_block {
+                ngx.log(ngx.NOTICE, "a response on the Lua path")
+                wasm.on_http_response_headers(of("$_"))
+            }
             body_filter_by_lua_block { wasm.on_http_response_body(of("$_")) }
             proxy_pass http://127.0.0.1:\$TEST_NGINX_UPSTREAM_PORT/whole;
         }
@@ -95,6 +98,10 @@ sub all_wait {
         [$cell, ProxyWasm::EndingClient->ask($protocol, $s, @request)];
     } @asked;
     ok $s->wait_for_log(qr/create http context/, count => scalar @clients), 'all wait';
+    # Their upstream is this worker, too: told to quit, it would not accept them any more.
+    my $answered = grep { $_->[0]{id} =~ /^Lua, (?:the end|every piece)/ } @clients;
+    ok $s->wait_for_log(qr/a response on the Lua path/, count => $answered), 'those for a response'
+        if $answered;
     return @clients;
 }
 
