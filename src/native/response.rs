@@ -8,7 +8,8 @@
 //! Pieces that no plugin changes pass as nginx's own buffers. Bytes that plugins made count until
 //! the client has taken them. Above a limit no more is read from upstream, so a slow client costs
 //! no memory. Bytes that must wait stay in nginx's buffers, which nginx does not fill again until
-//! they are consumed; only a piece that a plugin has seen and holds is copied.
+//! they are consumed. Copied are only a piece that a plugin has seen and holds, and, where nginx does
+//! not buffer, the first bytes behind a header that a plugin holds.
 
 mod answer;
 mod end;

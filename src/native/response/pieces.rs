@@ -1,5 +1,6 @@
 //! Takes the body of a response through the plugins, piece by piece.
 
+use std::cell::RefCell;
 use std::io;
 
 use ngx_bindings::chain::{Chain, Marks};
@@ -33,21 +34,58 @@ pub fn take(ctx: &RequestContext, chain: Chain) -> Result<ngx_int_t, Stop> {
     hand_out(ctx, rc)
 }
 
-/// Copies a body that lacks only its end, if nginx does not buffer the response: nginx then reads
-/// on only when its buffers are free.
+/// Copies what waits, if nginx does not buffer the response: nginx then reads on, and so notices the
+/// end, only when its buffers are free. So with a body that lacks only its end, and with the first
+/// bytes behind a header that a plugin holds.
 fn set_aside(ctx: &RequestContext) -> Result<(), Stop> {
-    let (waiting, pool) = (&ctx.response.waiting, ctx.request().pool());
-    let chain = waiting.chain();
-    if chain.size() == 0 || !chain.marks().flush || !lacks_only_its_end(ctx, chain) {
+    let response = &ctx.response;
+    let chain = response.waiting.chain();
+    let is_unbuffered = chain.size() > 0 && chain.marks().flush && !chain.marks().last;
+    if !is_unbuffered || !lacks_only_its_end(ctx, chain) && !is_counted_behind_header(ctx, chain) {
         return Ok(());
     }
-    let mut links = waiting.take(pool)?;
-    let mut whole = Piece::from(links);
-    let kept = whole.body.keep();
-    links.free_links(pool);
-    kept.map_err(|error| unreadable(ctx, &error))?;
-    *ctx.response.whole.make().borrow_mut() = Some(whole);
+    let mut links = response.waiting.take(ctx.request().pool())?;
+    let mut piece = Piece::from(links);
+    let kept = piece.body.keep();
+    links.free_links(ctx.request().pool());
+    let whole = &mut *response.whole.make().borrow_mut();
+    let joined = kept.and_then(|()| join(whole.take(), piece)).map_err(|error| unreadable(ctx, &error))?;
+    *whole = Some(joined);
     Ok(())
+}
+
+/// Counts bytes behind a header for the plugin that holds it. Returns false where they are more than
+/// a piece in all, or more than may be kept for the plugin: they then stay with nginx.
+fn is_counted_behind_header(ctx: &RequestContext, chain: Chain) -> bool {
+    let Stage::HeaderHeld(slot) = ctx.response.stage.get() else { return false };
+    let Some(slot) = ctx.slots.get(slot) else { return false };
+    let whole = &mut *ctx.response.whole.make().borrow_mut();
+    let size = whole.as_ref().map_or(0, |piece| piece.body.size()) + chain.size();
+    if size > PIECE.min(slot.body_buffer_size()) {
+        return false;
+    }
+    let mut piece = whole.take().unwrap_or_else(|| Chain::EMPTY.into());
+    let counted = piece.body.count_for(slot.memory(), size).is_ok();
+    if counted || piece.body.size() > 0 {
+        *whole = Some(piece);
+    }
+    counted
+}
+
+/// Passes what was copied behind a header that is held no longer.
+pub fn pass_set_aside(ctx: &RequestContext) -> Result<ngx_int_t, Stop> {
+    let response = &ctx.response;
+    let size = |whole: &RefCell<Option<Piece>>| whole.borrow().as_ref().map(|piece| piece.body.size() as u64);
+    let size = response.whole.get().and_then(size).filter(|size| *size > 0);
+    let Some(size) = size else { return Ok(rc::OK) };
+    let rest = response.waiting.chain();
+    let end_follows = rest.size() == 0 && rest.marks().last
+        || response.stage.get() == Stage::HeaderWaits && ctx.request().content_length() == Some(size);
+    if end_follows || matches!(response.stage.get(), Stage::HeaderHeld(_)) {
+        // It goes with the end, or with what the next plugin resumes.
+        return Ok(rc::OK);
+    }
+    pass(ctx, 0, Chain::EMPTY.into())
 }
 
 /// Passes the waiting bytes to the plugins, piece by piece, while nginx's filters accept them. `rc`

@@ -7,7 +7,7 @@ use ngx_bindings::sys::ngx_int_t;
 
 use super::answer::answer_now;
 use super::end::{Stop, cut, fail, leave};
-use super::pieces::{hand_out, pass, take};
+use super::pieces::{hand_out, pass, pass_set_aside, take};
 use super::{header_from, next, outlet, settle, trailers};
 use crate::context::{RequestContext, Stage};
 
@@ -73,7 +73,10 @@ fn woken(ctx: &RequestContext, resumed: &[usize], timed_out: bool) -> Result<ngx
 fn resume(ctx: &RequestContext, slot: usize) -> Result<ngx_int_t, Stop> {
     if ctx.response.stage.get() == Stage::HeaderHeld(slot) {
         header_from(ctx, slot + 1)?;
-        return take(ctx, Chain::EMPTY);
+        return match pass_set_aside(ctx)? {
+            rc::ERROR => Ok(rc::ERROR),
+            _ => take(ctx, Chain::EMPTY),
+        };
     }
     match ctx.response.take_held(slot) {
         Some(piece) if piece.with_trailers => trailers::pass(ctx, slot + 1, piece),

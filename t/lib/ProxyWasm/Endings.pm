@@ -112,8 +112,6 @@ sub dying_cells {
         );
         for my $source (sort keys %from) {
             for my $where ('response headers', 'first piece', 'later piece') {
-                # What is not taken keeps nginx from reading on where it does not buffer.
-                next if $where eq 'response headers' && $source ne 'buffered';
                 push @cells, {
                     _cell('timeout', $where, $source)->%*,
                     id       => "$how, $where, $source",
