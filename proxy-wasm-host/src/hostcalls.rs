@@ -13,11 +13,12 @@ use super::memory::{Error, Guest, Result};
 use super::state::VmState;
 
 /// Defines the host functions of one chapter, and the list of their names. Each line reads
-/// `"name" (the guest's parameters) => function(decoded arguments);`.
+/// `"name" (the guest's parameters) => function(decoded arguments);`, with `also "older name"` before
+/// the semicolon where it has one.
 macro_rules! hostcalls {
-    ($($name:literal ($($argument:ident: $type:ty),*) => $function:ident($($value:expr),*);)*) => {
+    ($($name:literal ($($argument:ident: $type:ty),*) => $function:ident($($value:expr),*) $(also $alias:literal)?;)*) => {
         /// The names of this chapter's functions.
-        pub const NAMES: &[&str] = &[$($name),*];
+        pub const NAMES: &[&str] = &[$($name, $($alias,)?)*];
 
         /// Defines this chapter's functions.
         ///
@@ -28,7 +29,8 @@ macro_rules! hostcalls {
         ) -> wasmtime::Result<()> {
             $(linker.func_wrap("env", $name, |caller: wasmtime::Caller<'_, $crate::state::VmState<H>>, $($argument: $type),*| {
                 $crate::hostcalls::answer(caller, |guest| $function(guest, $($value),*))
-            })?;)*
+            })?;
+            $(linker.alias("env", $name, "env", $alias)?;)?)*
             Ok(())
         }
     };

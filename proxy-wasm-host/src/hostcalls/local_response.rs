@@ -16,18 +16,9 @@ hostcalls! {
         GuestBytes { address: body, size: body_size },
         GuestBytes { address: headers, size: headers_size },
         grpc_status
-    );
+    )
     // The name before v0.2.0 was final; APISIX's C module still defines it.
-    "proxy_send_http_response" (
-        status: u32, details: u32, details_size: u32, body: u32, body_size: u32, headers: u32, headers_size: u32,
-        grpc_status: i32
-    ) => send_local_response(
-        status,
-        GuestBytes { address: details, size: details_size },
-        GuestBytes { address: body, size: body_size },
-        GuestBytes { address: headers, size: headers_size },
-        grpc_status
-    );
+    also "proxy_send_http_response";
 }
 
 /// Checks all arguments before the host gets any of them: half a response must not be sent.
