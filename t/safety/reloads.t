@@ -46,6 +46,7 @@ my %retired;
 sub settle {
     $s->wait_for_exit($_) or fail("worker $_ stays") for keys %retired;
     %retired = ();
+    $s->wait_for_idle_master or fail('the master does not come to rest');
 }
 
 for my $round (1 .. RELOADS) {

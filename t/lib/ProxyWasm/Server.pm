@@ -160,6 +160,16 @@ sub wait_for_exit {
     return $self->_wait(sub { !kill(0, $pid) }, $timeout);
 }
 
+# Waits until the master sleeps. A process that has just ended has still to be cleared up after: the
+# master's signal handler takes its status, and its loop closes the sockets to it later.
+sub wait_for_idle_master {
+    my ($self) = @_;
+    return $self->_wait(sub {
+        open my $status, '<', '/proc/' . $self->pid . '/status' or return 0;
+        return join('', <$status>) =~ /^State:\s+S/m;
+    });
+}
+
 # Waits for $n workers (default: as configured), none of them in @$without.
 sub wait_for_workers {
     my ($self, $n, $without) = @_;
