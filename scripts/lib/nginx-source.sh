@@ -38,6 +38,22 @@ fetch_sources() {
     done
 }
 
+# fetch_patched_sources RELEASE PACKAGE: into $tree/PACKAGE, as Debian builds them: one of nginx's
+# patches adds a member to a structure.
+fetch_patched_sources() {
+    fetch_sources "$@" && debian "$1" source --diff-only "$2" &&
+        tar -xf "$tree"/apt/*.debian.tar.?z -C "$tree/$2" && apply_patches "$tree/$2"
+}
+
+# apply_patches FOLDER: the patches of its debian/patches.
+apply_patches() {
+    local name
+    [ -e "$1/debian/patches/series" ] || return 0
+    sed 's/[[:space:]]*#.*//; /^[[:space:]]*$/d' "$1/debian/patches/series" | while read -r name _; do
+        patch -d "$1" -p1 -s <"$1/debian/patches/$name" || return
+    done
+}
+
 # fetch_binaries RELEASE PACKAGE...: unpacked into $tree/root, installed nowhere.
 fetch_binaries() {
     local package
