@@ -1,6 +1,6 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
-# nginx to build against and test on: vendored (nginx-sys' own), newest (of Debian), apisix (like its runtimes)
+# nginx to build against and test on: vendored (nginx-sys' own), debian13, newest (of Debian), apisix (like its runtimes)
 NGINX ?=
 # nginx to build against, a source tree; empty: Debian's
 NGINX_SOURCE_DIR ?=
