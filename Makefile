@@ -85,7 +85,7 @@ deps: ## the same, and what is missing to lint and test
 # Two profiles: `release` for what is installed, `quick` for all else. The fuzz targets, which have
 # no tests, are named for the features that they ask of dependencies: wasmtime is compiled once.
 .PHONY: test
-test: deps plugins all tools ## install what is missing, build, run all tests
+test: deps plugins all ## install what is missing, build, run all tests
 	scripts/unit-tests
 	scripts/test-plugins
 	scripts/with-nginx scripts/test-suites

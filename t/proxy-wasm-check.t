@@ -5,8 +5,8 @@ use t::ProxyWasm;
 use File::Temp ();
 use ProxyWasm::Module ();
 
-my $tool = $ENV{TEST_PROXY_WASM_CHECK} // ProxyWasm::Module::target_dir() . '/release/proxy-wasm-check';
-Test::More::plan(skip_all => "no $tool: make tools builds it") if !-x $tool;
+my $tool = $ENV{TEST_PROXY_WASM_CHECK} // ProxyWasm::Module::target_dir() . '/quick/proxy-wasm-check';
+Test::More::plan(skip_all => "no $tool: scripts/test-suites builds it") if !-x $tool;
 
 my $dir     = File::Temp->newdir;
 my $plugins = $ENV{TEST_NGINX_PLUGINS};
