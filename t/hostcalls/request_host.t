@@ -14,6 +14,8 @@ add_block_preprocessor(sub {
             {"op": "get_header_map_value", "args": ["request", "x-case"], "as": "case", "quiet": true},
             $steps
         ]}';
+        # A request without a host is none of HTTP/1.1, which newer nginxes speak to upstreams unless told otherwise.
+        proxy_http_version 1.0;
         proxy_set_header Host \$http_host;
         proxy_set_header X-Seen "\$host \$http_host";
         proxy_pass http://127.0.0.1:\$TEST_NGINX_UPSTREAM_PORT;
