@@ -271,7 +271,7 @@ impl RequestContext {
     /// Ends the context of a slot whose plugin failed.
     #[cold]
     fn without(&self, slot: &Slot, failure: &Failure) -> Verdict {
-        let verdict = self.failed(slot.plugin_context(), failure, slot.policy);
+        let verdict = self.failed(slot, failure);
         slot.finish();
         verdict
     }

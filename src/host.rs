@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use ngx_bindings::pool::AllocError;
 use proxy_wasm_host::abi::Status;
-use proxy_wasm_host::host::{Host, Result, Stream};
+use proxy_wasm_host::host::{Blame, FailedContext, Host, Result, Stream};
 
 pub use headers::header_count;
 pub use properties::property;
@@ -49,6 +49,16 @@ impl Host for NginxHost {
 
     fn instance_started(&mut self) {
         self.is_up = true;
+    }
+
+    fn instance_failed(&mut self, blame: Blame) {
+        self.counters.lost(blame.by == FailedContext::Http, blame.collateral);
+        if let FailedContext::Plugin(id) = blame.by
+            && let Some(pause) = self.plugin_contexts.pause(id, self.born.elapsed())
+        {
+            let plugin = &self.plugin;
+            tracing::warn!("plugin \"{plugin}\" fails again and again, its ticks and queues pause for {pause:?}");
+        }
     }
 
     fn stream_opened(&mut self) {

@@ -5,7 +5,14 @@ use t::ProxyWasm;
 use JSON::PP ();
 
 my $s = start_nginx(
+    user_files => [['broken.wat', <<'WAT']],
+(module
+  (memory (export "memory") 1)
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "_initialize") unreachable))
+WAT
     http_config => 'wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm memory_limit=32m;
+                    wasm_plugin broken $TEST_NGINX_HTML_DIR/broken.wat;
                     wasm_plugin "<b>&" $TEST_NGINX_PLUGINS/hostcalls.wasm;',
     config      => <<'E',
     location /t {
@@ -13,6 +20,7 @@ my $s = start_nginx(
             "on_request_headers": [["set_shared_data", "k", "v"], ["send_local_response", 200]]
         }';
     }
+    location /broken { proxy_wasm broken; }
     location /other { proxy_wasm '<b>&'; }
     location /trap { proxy_wasm hostcalls '{"on_request_headers": [["trap"]]}'; }
     location = /status { wasm_status; }
@@ -75,11 +83,14 @@ like $s->get('/status?refresh=5', Accept => 'text/html')->{body}, qr/<meta http-
     'or loads itself again';
 unlike $s->get('/status?refresh=0%22', Accept => 'text/html')->{body}, qr/http-equiv/, 'if the argument is a number of seconds';
 
-$s->get('/trap') for 1 .. 2;
-my $failed = of_plugin('hostcalls');
-ok !$failed->{running}, 'a plugin that failed does not run';
+my %counts = %{ $restarted->{all_workers}{failed_requests} };
+is_deeply \%counts, { caused => 1, collateral => 0 }, 'requests that caused failures, in all workers';
+
+$s->get('/broken') for 1 .. 2;
+my $failed = of_plugin('broken');
+ok !$failed->{running}, 'a plugin whose start failed does not run';
 ok $failed->{retry_in} > 0, 'and will be tried again';
-is $failed->{all_workers}{failures}, 2, 'its failures in all workers';
+cmp_ok $failed->{all_workers}{failures}, '>=', 2, 'its failures in all workers';
 like $s->get('/status', Accept => 'text/html')->{body}, qr{<span class="state bad">failed</span><small>again in}, 'the page says so';
 
 $s->stop(allow => [qr/failed to call function/, qr/unreachable/, qr/fails again and again/]);

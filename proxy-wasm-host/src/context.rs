@@ -342,6 +342,12 @@ impl<S> Contexts<S> {
         (plugins.count(), http.count())
     }
 
+    /// The number of requests that live in the instance, besides that of a context.
+    pub(crate) fn streams_beside(&self, context: ContextKey) -> usize {
+        let others = self.http.iter().enumerate().filter(|(index, _)| ContextKey::Http(*index) != context);
+        others.filter(|(_, slot)| slot.stream.is_some()).count()
+    }
+
     fn stage_mut(&mut self, key: ContextKey) -> &mut Stage {
         match key {
             ContextKey::Plugin(index) => &mut self.plugins[index].stage,

@@ -1,4 +1,4 @@
-//! Why a callback did not return, what is logged about it, and when its plugin is tried again.
+//! Why a callback did not return, and what is logged about it.
 
 use std::cell::Cell;
 use std::fmt;
@@ -30,7 +30,8 @@ pub enum Failure {
     BadAction(i32),
     /// The instance of this context failed in another call.
     Gone,
-    /// The plugin failed several times in a row, and is not tried for this long.
+    /// The plugin failed, and is not tried for this long: its start failed, or starts have taken too
+    /// much of the worker's time.
     Unavailable {
         /// Milliseconds until the next attempt.
         retry_in_ms: u32,
@@ -105,7 +106,7 @@ impl fmt::Display for Failure {
             Self::Gone => f.write_str("its instance failed in another call"),
             Self::Unavailable { retry_in_ms } => {
                 let retry_in = Duration::from_millis((*retry_in_ms).into());
-                write!(f, "it failed again and again, next attempt in {retry_in:.1?}")
+                write!(f, "it is not tried for {retry_in:.1?}")
             }
             Self::Reentrant => f.write_str("it was called from within one of its own calls"),
         }
@@ -122,6 +123,21 @@ impl Failure {
             Self::Trap(_) if error.downcast_ref::<WasmBacktrace>().is_none() => Self::Start(one_line(error).into()),
             failure => failure,
         }
+    }
+}
+
+/// The call that ended an instance, and with it the other requests that lived there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Culprit {
+    /// The callback that did not return.
+    pub callback: Callback,
+    /// The id of its context.
+    pub context: u32,
+}
+
+impl fmt::Display for Culprit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of context {}", self.callback, self.context)
     }
 }
 
@@ -159,83 +175,9 @@ impl Told {
     }
 }
 
-/// An instance that ran this long without failing was healthy: the next one may start at once.
-const HEALTHY: Duration = Duration::from_secs(10);
-
-/// The longest wait between attempts.
-const LONGEST_DELAY: Duration = Duration::from_secs(60);
-
-/// When the next instance may start: at once after a healthy one, then after 1 s, then after twice
-/// as long each time.
-#[derive(Debug, Default)]
-pub(crate) struct Backoff {
-    /// Failures in a row.
-    failures: u32,
-    started: Option<Instant>,
-    not_before: Option<Instant>,
-}
-
-impl Backoff {
-    /// Must be called before an instance is made.
-    pub fn start(&mut self, now: Instant) -> Result<(), Failure> {
-        match self.not_before {
-            Some(time) if time > now => {
-                // Rounded up, so that a caller who waits this long does not come too early.
-                let retry_in_ms = (time - now).as_nanos().div_ceil(1_000_000);
-                Err(Failure::Unavailable { retry_in_ms: u32::try_from(retry_in_ms).unwrap_or(u32::MAX) })
-            }
-            _ => {
-                self.started = Some(now);
-                Ok(())
-            }
-        }
-    }
-
-    /// How long it takes until an instance may start.
-    pub fn wait(&self, now: Instant) -> Option<Duration> {
-        self.not_before.and_then(|time| time.checked_duration_since(now)).filter(|wait| !wait.is_zero())
-    }
-
-    /// Records that the instance failed. Returns how long no other will be started; `None` if the
-    /// next may start at once.
-    pub fn failed(&mut self, now: Instant) -> Option<Duration> {
-        if self.started.is_some_and(|started| now - started >= HEALTHY) {
-            self.failures = 0;
-        }
-        let wait = (self.failures > 0).then(|| delay(self.failures));
-        self.not_before = wait.map(|wait| now + wait);
-        self.failures += 1;
-        wait
-    }
-}
-
-/// The wait after this many failures in a row, not counting the first.
-fn delay(failures: u32) -> Duration {
-    Duration::from_secs(1 << (failures - 1).min(6)).min(LONGEST_DELAY)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_first_failure_restarts_at_once_and_the_next_wait_longer_and_longer() {
-        let mut backoff = Backoff::default();
-        let mut now = Instant::now();
-        let mut waits = Vec::new();
-        for _ in 0..9 {
-            let wait = match backoff.start(now) {
-                Ok(()) => Duration::ZERO,
-                Err(Failure::Unavailable { retry_in_ms }) => Duration::from_millis(retry_in_ms.into()),
-                Err(other) => panic!("{other}"),
-            };
-            now += wait;
-            assert_eq!(backoff.start(now), Ok(()));
-            backoff.failed(now);
-            waits.push(wait.as_secs());
-        }
-        assert_eq!(waits, [0, 0, 1, 2, 4, 8, 16, 32, 60]);
-    }
 
     #[test]
     fn what_comes_with_each_request_is_told_once_a_second() {
@@ -243,18 +185,5 @@ mod tests {
         let ages = [0, 1, 999, 1000, 1500, 2000];
         let again: Vec<_> = ages.iter().map(|&age| told.again(now + Duration::from_millis(age))).collect();
         assert_eq!(again, [true, false, false, true, false, true]);
-    }
-
-    #[test]
-    fn an_instance_that_lived_long_starts_the_count_anew() {
-        let mut backoff = Backoff::default();
-        let now = Instant::now();
-        for _ in 0..3 {
-            backoff.failed(now);
-        }
-        let later = now + Duration::from_secs(60);
-        assert_eq!(backoff.start(later), Ok(()));
-        backoff.failed(later + HEALTHY);
-        assert_eq!(backoff.start(later + HEALTHY), Ok(()));
     }
 }

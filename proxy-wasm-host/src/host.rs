@@ -34,6 +34,8 @@ pub trait Host:
     /// The instance has started. This method and the next ones are not of the spec: they let a host
     /// keep statistics.
     fn instance_started(&mut self) {}
+    /// A callback did not return, and the instance ends, with all requests that live in it.
+    fn instance_failed(&mut self, _blame: Blame) {}
     /// A request has reached the plugin.
     fn stream_opened(&mut self) {}
     /// The plugin has started a call to another server.
@@ -45,6 +47,26 @@ pub trait Host:
     /// This many callbacks ended; `_returned` says whether the last of them returned. If they were
     /// measured, `_memory_size` is the size of the linear memory in bytes.
     fn guest_left(&mut self, _callbacks: usize, _returned: bool, _memory_size: Option<usize>) {}
+}
+
+/// Who made an instance fail, and who else is affected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blame {
+    /// The context whose callback did not return.
+    pub by: FailedContext,
+    /// Other requests that lived in the instance.
+    pub collateral: usize,
+}
+
+/// A context whose callback did not return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedContext {
+    /// An HttpContext: a request.
+    Http,
+    /// A PluginContext, by its id, in a callback that no request brought about.
+    Plugin(u32),
+    /// A PluginContext that was being created or configured.
+    Starting,
 }
 
 /// Everything that a plugin can do to one request.

@@ -32,12 +32,13 @@
 //! | `context` | ids of contexts, and which context is effective |
 //! | `callbacks`, `joined` | `proxy_on_*`: names and types; those that are called together |
 //! | `hostcalls` | `proxy_*`: one file per chapter of the spec |
-//! | `failure` | why a callback returned nothing, and when the plugin is tried again |
+//! | `failure`, `backoff` | why a callback returned nothing; when the plugin is started again |
 
 #![warn(clippy::missing_errors_doc)]
 
 pub mod abi;
 pub mod authority;
+mod backoff;
 mod callbacks;
 pub mod config;
 mod context;
@@ -62,8 +63,9 @@ mod vm;
 pub mod wasm;
 
 pub use abi::Action;
+pub use backoff::GrowingDelay;
 pub use callbacks::{Callback, CallbackSet};
-pub use failure::Failure;
+pub use failure::{Culprit, Failure};
 pub use joined::prepare;
 pub use plugin::{Plugin, PluginOptions};
 pub use state::{HttpCallResponse, Identity};

@@ -76,6 +76,31 @@ pub mod instance {
     pub const INSTANCES: usize = 2;
 }
 
+/// When a plugin that failed is started again.
+pub mod restart {
+    use std::time::Duration;
+
+    /// Starts may take one part in so many of a worker's time.
+    pub const SHARE: u32 = 10;
+
+    /// A start need not wait if it is this early. So the first failures in a while cost no other
+    /// request anything: ten milliseconds' worth of starts follow each other at once.
+    pub const SLACK: Duration = Duration::from_millis(100);
+
+    /// The wait after the second start in a row that failed. It doubles with each further one.
+    pub const FIRST_DELAY: Duration = Duration::from_secs(1);
+
+    /// The longest wait between starts that fail.
+    pub const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+    /// An instance that ran this long was healthy: if its tick or queue fails now, that is the first
+    /// failure.
+    pub const HEALTHY: Duration = Duration::from_secs(10);
+
+    /// Configurations whose failures are remembered, in one VM.
+    pub const CONFIGURATIONS: usize = 256;
+}
+
 /// The defaults of a plugin's options.
 pub mod plugin {
     use std::time::Duration;

@@ -21,7 +21,7 @@ pub use self::plugin::{engine, plugin, vm};
 pub use self::stream::{LocalRequest, LocalStream, SentResponse};
 use super::abi::{LogLevel, MetricType, Status};
 use super::host::{
-    Clocks, ForeignFunctions, GrpcCall, GrpcCalls, Host, HttpCall, HttpCalls, Logging, Metrics, Origin, Result,
+    Blame, Clocks, ForeignFunctions, GrpcCall, GrpcCalls, Host, HttpCall, HttpCalls, Logging, Metrics, Origin, Result,
     SharedData, SharedQueues, Timers,
 };
 
@@ -55,6 +55,8 @@ pub struct LocalWorker {
     pub echoes: Vec<(u32, Bytes)>,
     /// A function that `echo` runs, while the guest waits.
     pub during_echo: Option<fn()>,
+    /// Who made instances fail.
+    pub blames: Vec<Blame>,
     /// How often the host entered the guest.
     pub entered: usize,
     /// How many callbacks ran.
@@ -115,6 +117,7 @@ impl Default for LocalWorker {
             metrics: Vec::new(),
             echoes: Vec::new(),
             during_echo: None,
+            blames: Vec::new(),
             entered: 0,
             callbacks: 0,
         }
@@ -148,6 +151,10 @@ impl LocalHost {
 
 impl Host for LocalHost {
     type Stream = LocalStream;
+
+    fn instance_failed(&mut self, blame: Blame) {
+        self.worker().blames.push(blame);
+    }
 
     fn guest_entered(&mut self) -> bool {
         self.worker().entered += 1;

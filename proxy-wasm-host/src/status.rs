@@ -53,7 +53,7 @@ pub struct Plugin {
     pub from_cache: bool,
     /// Whether the plugin has an instance in this worker.
     pub running: bool,
-    /// Seconds until the plugin is tried again, after it failed several times.
+    /// Seconds until the plugin is started again, after it failed.
     pub retry_in: Option<f64>,
     /// How many instances were started in this worker.
     pub starts: u64,
@@ -83,7 +83,17 @@ pub struct Totals {
     pub starts: u64,
     pub restarts: u64,
     pub failures: u64,
+    pub failed_requests: FailedRequests,
     pub calls: u64,
+}
+
+/// Requests that lived in instances that failed.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct FailedRequests {
+    /// Requests whose own callback did not return.
+    pub caused: u64,
+    /// Requests that were lost with their instance, though another call failed.
+    pub collateral: u64,
 }
 
 impl Totals {

@@ -30,7 +30,7 @@ pub use http_context::HttpContext;
 pub use plugin_context::PluginContext;
 
 use self::instance_slot::{Ending, InstanceSlot};
-use super::failure::{Failure, Told};
+use super::failure::{Culprit, Failure, Told};
 use super::host::Host;
 use super::plugin::Plugin;
 
@@ -42,6 +42,9 @@ pub struct VmContext<H: Host> {
     endings: RefCell<Vec<Ending>>,
     any_endings: Cell<bool>,
     told: Told,
+    /// Who ended the last instance that failed. Shared with the slot, which is borrowed while the
+    /// requests that lived there learn of it.
+    culprit: Rc<Cell<Option<Culprit>>>,
 }
 
 /// The state of a VM, for status pages.
@@ -49,7 +52,7 @@ pub struct VmContext<H: Host> {
 pub struct VmStatus {
     /// Whether there is an instance.
     pub running: bool,
-    /// How long no instance will be started, after several instances failed.
+    /// How long no instance will be started, after one failed.
     pub retry_in: Option<Duration>,
     /// How many instances failed, or failed to start.
     pub failures: u64,
@@ -69,12 +72,14 @@ impl<H: Host> VmContext<H> {
     /// instance has started: ticks, calls, queues.
     pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>) -> Rc<Self> {
         info!("loaded wasm plugin");
+        let culprit = Rc::<Cell<_>>::default();
         Rc::new(Self {
-            slot: RefCell::new(InstanceSlot::new(Arc::clone(&plugin), make_host)),
+            slot: RefCell::new(InstanceSlot::new(Arc::clone(&plugin), make_host, Rc::clone(&culprit))),
             plugin,
             endings: RefCell::default(),
             any_endings: Cell::new(false),
             told: Told::default(),
+            culprit,
         })
     }
 
@@ -93,6 +98,11 @@ impl<H: Host> VmContext<H> {
     /// already.
     pub fn is_news(&self, failure: &Failure) -> bool {
         !failure.is_reported() && self.told.again(Instant::now())
+    }
+
+    /// The call that ended the last instance that failed.
+    pub fn culprit(&self) -> Option<Culprit> {
+        self.culprit.get()
     }
 
     /// The state of the VM now; `None` while its guest is running.

@@ -1,22 +1,26 @@
 //! Decides what a plugin's failure means for the request, by the plugin's `wasm_failure`.
 
 use ngx_bindings::log::Level;
+use proxy_wasm_host::Failure;
 use proxy_wasm_host::abi::StreamType;
 use proxy_wasm_host::config::FailurePolicy;
-use proxy_wasm_host::{Failure, PluginContext};
 
-use super::{Answer, NginxHost, RequestContext, Slot, Verdict};
-use crate::conf::Policy;
+use super::{Answer, RequestContext, Slot, Verdict};
 
 impl RequestContext {
     /// Logs the failure of a callback, or of making a context, and returns the verdict.
     #[cold]
-    pub(super) fn failed(&self, plugin: &PluginContext<NginxHost>, failure: &Failure, policy: Policy) -> Verdict {
-        // The failure that ended an instance was logged as an error once. Failures of other
-        // requests that follow from it are logged at info.
-        let level = if plugin.vm().is_news(failure) { Level::Error } else { Level::Info };
-        self.request().log().print(level, format_args!("plugin \"{}\" failed: {failure}", plugin.plugin().name()));
-        match policy.failure {
+    pub(super) fn failed(&self, slot: &Slot, failure: &Failure) -> Verdict {
+        if *failure == Failure::Gone {
+            self.tell_of_end(slot);
+        } else {
+            // The failure that ended an instance was logged as an error once. Failures of other
+            // requests that follow from it are logged at info.
+            let level = if slot.plugin_context().vm().is_news(failure) { Level::Error } else { Level::Info };
+            let line = format_args!("plugin \"{}\" failed: {failure}", slot.plugin_name());
+            self.request().log().print(level, line);
+        }
+        match slot.policy.failure {
             FailurePolicy::Closed => Verdict::Fail,
             FailurePolicy::Open => Verdict::Continue,
         }
@@ -26,7 +30,23 @@ impl RequestContext {
     /// that callback's own failure decides about the request.
     pub fn instance_gone(&self, slot: &Slot) {
         if slot.is_idle() {
+            self.tell_of_end(slot);
             self.fail_waiting(slot);
+        }
+    }
+
+    /// Logs, once, which call ended the instance that a request lived in.
+    fn tell_of_end(&self, slot: &Slot) {
+        if !slot.is_end_news() {
+            return;
+        }
+        let (log, plugin) = (self.request().log(), slot.plugin_name());
+        match slot.plugin_context().vm().culprit() {
+            Some(culprit) => {
+                let line = format_args!("plugin \"{plugin}\" failed: its instance failed in another call: {culprit}");
+                log.print(Level::Info, line);
+            }
+            None => log.print(Level::Info, format_args!("plugin \"{plugin}\" failed: {}", Failure::Gone)),
         }
     }
 

@@ -34,6 +34,8 @@ pub struct NginxHost {
     pub counters: Counters,
     /// When the running callback began, if the callback is timed.
     pub begin: Option<Instant>,
+    /// When the instance began to start.
+    pub born: Instant,
     /// Whether the instance has started.
     pub is_up: bool,
     /// Whether a callback did not return. The instance is then dropped.
@@ -60,6 +62,7 @@ impl NginxHost {
             shared,
             counters,
             begin: None,
+            born: Instant::now(),
             is_up: false,
             has_failed: false,
         }

@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
 
-use proxy_wasm_host::{Failure, PluginContext};
+use proxy_wasm_host::limits::restart::HEALTHY;
+use proxy_wasm_host::{Failure, GrowingDelay, PluginContext};
 
 use super::NginxHost;
 use crate::task::{OnQuit, Sleep, Task, spawn};
@@ -15,6 +17,10 @@ pub struct PluginContexts {
     contexts: RefCell<Vec<Weak<PluginContext<NginxHost>>>>,
     /// The restarts under way, by id of the PluginContext.
     restarts: RefCell<HashMap<u32, Task>>,
+    /// By id of the PluginContext, when its ticks and queues go on after they made the instance
+    /// fail. A tick that always fails would end the instance again and again, with all requests in
+    /// it.
+    pauses: RefCell<HashMap<u32, GrowingDelay>>,
 }
 
 impl PluginContexts {
@@ -30,11 +36,29 @@ impl PluginContexts {
         self.contexts.borrow().iter().filter_map(Weak::upgrade).find(|context| context.id() == Some(id))
     }
 
+    /// Records that a tick, a queue or a call of a PluginContext made the instance fail, which had
+    /// run for a time. Returns how long the PluginContext's ticks and queues pause.
+    pub fn pause(&self, id: u32, lived: Duration) -> Option<Duration> {
+        let mut pauses = self.pauses.borrow_mut();
+        let delay = pauses.entry(id).or_default();
+        if lived >= HEALTHY {
+            *delay = GrowingDelay::default();
+        }
+        delay.failed(Instant::now())
+    }
+
+    /// The milliseconds until ticks and queues of a PluginContext may go on.
+    pub fn paused_for(&self, id: u32) -> u32 {
+        let wait = self.pauses.borrow().get(&id).and_then(|delay| delay.wait(Instant::now()));
+        wait.map_or(0, |wait| u32::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u32::MAX))
+    }
+
     /// Starts a PluginContext again after its instance failed, in `delay` milliseconds or when the
     /// back-off allows. It is for plugins that have ticks or queues, because no request may come
     /// that would start them.
     pub fn restart(&self, id: u32, delay: u32) {
         if let Some(context) = self.get(id) {
+            let delay = delay.max(self.paused_for(id));
             let task = spawn(OnQuit::Forget, restart(Rc::downgrade(&context), delay));
             // The previous restart task has finished; its failure is why we are here.
             let before = self.restarts.borrow_mut().insert(id, task);

@@ -56,6 +56,8 @@ pub struct Slot {
     calls: OnceCell<PendingCalls>,
     http: HttpContext<NginxHost>,
     readiness: Cell<Readiness>,
+    /// Whether the log says that another request ended the plugin's instance.
+    told_of_end: Cell<bool>,
     /// Whether `proxy_on_request_body` has run.
     request_body_seen: Cell<bool>,
     /// Whether the plugin set APISIX's property that asks for the request's body.
@@ -126,6 +128,11 @@ impl Slot {
             self.readiness.set(Readiness::Gone);
             self.http.finish();
         }
+    }
+
+    /// Whether to log that the plugin's instance is gone: once.
+    pub(super) fn is_end_news(&self) -> bool {
+        !self.told_of_end.replace(true)
     }
 
     /// How many bytes the worker may keep for the plugin.
@@ -235,6 +242,7 @@ impl Slots {
             calls: OnceCell::new(),
             http: plugin.http_context(),
             readiness: Cell::new(Readiness::Busy),
+            told_of_end: Cell::new(false),
             request_body_seen: Cell::new(false),
             wants_request_body: Cell::new(false),
             wants_response_body: Cell::new(false),

@@ -21,7 +21,7 @@ use proxy_wasm_host::Failure;
 use crate::context::PluginContexts;
 use crate::guard::guard;
 use crate::shared::Shared;
-use crate::task::Turn;
+use crate::task::{OnQuit, Sleep, Task, Turn, spawn};
 
 /// The eventfd that all processes of this nginx share. It outlives every configuration.
 static WAKE: OnceCell<EventFd> = OnceCell::new();
@@ -48,6 +48,8 @@ struct Registration {
     plugin_context: u32,
     /// How many of the items that were ever added to the queue the PluginContext was called for.
     told: u64,
+    /// Continues when the PluginContext's pause is over.
+    _end_of_pause: Option<Task>,
 }
 
 /// Makes the eventfd. Called in the master before it forks.
@@ -82,7 +84,16 @@ pub fn register(shared: &Rc<Shared>, queue: u32, plugin_contexts: &Rc<PluginCont
         };
         if !listener.registrations.iter().any(is_known) {
             let (shared, plugin_contexts) = (Rc::clone(shared), Rc::clone(plugin_contexts));
-            listener.registrations.push(Registration { shared, queue, plugin_contexts, plugin_context, told });
+            let pause = plugin_contexts.paused_for(plugin_context);
+            let _end_of_pause = (pause > 0).then(|| spawn(OnQuit::Forget, go_on_in(pause)));
+            listener.registrations.push(Registration {
+                shared,
+                queue,
+                plugin_contexts,
+                plugin_context,
+                told,
+                _end_of_pause,
+            });
             listener.again.post();
         }
     });
@@ -100,6 +111,16 @@ pub fn forget(plugin_contexts: &Rc<PluginContexts>) -> Vec<u32> {
     });
     // While the process exits, the listener may be gone already.
     forgotten.ok().flatten().unwrap_or_default()
+}
+
+/// Looks at the queues again when a PluginContext's pause is over.
+async fn go_on_in(pause: u32) {
+    Sleep::new(pause, OnQuit::Forget).await;
+    LISTENER.with_borrow_mut(|listener| {
+        if let Some(listener) = listener {
+            listener.again.post();
+        }
+    });
 }
 
 /// Removes all registrations. Called when the worker exits.
@@ -144,6 +165,9 @@ impl Registration {
     /// Whether there is an item that the PluginContext was not called for. If so, the item counts
     /// as reported.
     fn is_due(&mut self) -> bool {
+        if self.plugin_contexts.paused_for(self.plugin_context) > 0 {
+            return false;
+        }
         let counts = self.shared.stores().and_then(|stores| stores.queues.counts(self.queue).ok()).unwrap_or_default();
         // Items that others have taken are not reported.
         self.told = self.told.max(counts.taken);

@@ -21,18 +21,21 @@ impl Timers for NginxHost {
             return Err(Status::InternalFailure);
         }
         let context = self.plugin_contexts.get(plugin_context).ok_or(Status::InternalFailure)?;
-        let task = spawn(OnQuit::Forget, tick(Rc::downgrade(&context), period));
+        let first = period.max(self.plugin_contexts.paused_for(plugin_context));
+        let task = spawn(OnQuit::Forget, tick(Rc::downgrade(&context), period, first));
         self.ticks.insert(plugin_context, Ticks::new(period, task));
         Ok(())
     }
 }
 
-/// Calls a PluginContext every `period` milliseconds. The task ends with the context, and with the
-/// instance, whose host keeps the task.
-async fn tick(context: Weak<PluginContext<NginxHost>>, period: u32) {
+/// Calls a PluginContext in `first` milliseconds, and then every `period` milliseconds. The task
+/// ends with the context, and with the instance, whose host keeps the task.
+async fn tick(context: Weak<PluginContext<NginxHost>>, period: u32, first: u32) {
+    let mut wait = first;
     loop {
         // A worker that is told to quit does not wait for ticks.
-        Sleep::new(period, OnQuit::Forget).await;
+        Sleep::new(wait, OnQuit::Forget).await;
+        wait = period;
         // A failure was logged where it happened.
         let Some(Ok(())) = context.upgrade().map(|context| context.on_tick()) else { return };
     }

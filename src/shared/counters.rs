@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use ngx_bindings::cycle;
 use proxy_wasm_host::shared::exposition::Own;
 use proxy_wasm_host::shared::metrics::Kind;
-use proxy_wasm_host::status::Totals;
+use proxy_wasm_host::status::{FailedRequests, Totals};
 
 use super::Stores;
 
@@ -22,6 +22,7 @@ mod own {
     pub const STARTS: &str = "proxy_wasm_starts_total";
     pub const RESTARTS: &str = "proxy_wasm_restarts_total";
     pub const FAILURES: &str = "proxy_wasm_failures_total";
+    pub const FAILED_REQUESTS: &str = "proxy_wasm_failed_requests_total";
     pub const CALLS: &str = "proxy_wasm_calls_total";
     pub const LOADS: &str = "proxy_wasm_loads_total";
     pub const MEMORY: &str = "proxy_wasm_memory_bytes";
@@ -39,12 +40,20 @@ pub fn describe(name: &str) -> Option<Own> {
         own::STARTS => own("Instances of a plugin that were started."),
         own::RESTARTS => own("Instances that were started in place of one that failed."),
         own::FAILURES => own("Instances that ended by a trap, a deadline, an exit, or a start that failed."),
+        own::FAILED_REQUESTS => {
+            own("Requests that lived in an instance that failed, by whether they caused it or were collateral.")
+        }
         own::CALLS => own("Calls that a plugin made to other servers."),
         own::LOADS => own("Plugins that were loaded, by whether they were compiled or came from the cache."),
         own::MEMORY => own("Linear memory of a plugin's instance in a worker, as last seen."),
         _ => None,
     }
 }
+
+/// The request whose callback did not return.
+const CAUSED: &str = "caused";
+/// Another request in the same instance.
+const COLLATERAL: &str = "collateral";
 
 /// One of this many calls of the guest is timed. A call may run several callbacks in a row.
 const SAMPLE: u64 = 16;
@@ -57,6 +66,8 @@ pub struct Counters {
     starts: &'static AtomicU64,
     restarts: &'static AtomicU64,
     failures: &'static AtomicU64,
+    caused: &'static AtomicU64,
+    collateral: &'static AtomicU64,
     calls: &'static AtomicU64,
     memory: &'static AtomicU64,
     /// How often this instance was called.
@@ -75,6 +86,8 @@ impl Counters {
             starts: counter(own::STARTS),
             restarts: counter(own::RESTARTS),
             failures: counter(own::FAILURES),
+            caused: failed_requests(stores, plugin, CAUSED),
+            collateral: failed_requests(stores, plugin, COLLATERAL),
             calls: counter(own::CALLS),
             memory: number(stores, Kind::Gauge, &[("plugin", plugin), ("worker", &worker)], own::MEMORY),
             entered: Cell::new(0),
@@ -101,6 +114,12 @@ impl Counters {
     pub fn failure(&self) {
         add(self.failures, 1);
         self.memory.store(0, Ordering::Relaxed);
+    }
+
+    /// Counts the requests that lived in an instance that failed.
+    pub fn lost(&self, caused: bool, collateral: usize) {
+        add(self.caused, caused.into());
+        add(self.collateral, collateral as u64);
     }
 
     /// Notes the end of an instance.
@@ -141,6 +160,10 @@ pub fn totals(stores: &Stores, plugin: &str) -> Totals {
         starts: count(own::STARTS),
         restarts: count(own::RESTARTS),
         failures: count(own::FAILURES),
+        failed_requests: FailedRequests {
+            caused: failed_requests(Some(stores), plugin, CAUSED).load(Ordering::Relaxed),
+            collateral: failed_requests(Some(stores), plugin, COLLATERAL).load(Ordering::Relaxed),
+        },
         calls: count(own::CALLS),
     }
 }
@@ -149,6 +172,10 @@ pub fn totals(stores: &Stores, plugin: &str) -> Totals {
 pub fn count_load(stores: &Stores, plugin: &str, from_cache: bool) {
     let from = if from_cache { "cache" } else { "compiler" };
     add(number(Some(stores), Kind::Counter, &[("plugin", plugin), ("from", from)], own::LOADS), 1);
+}
+
+fn failed_requests(stores: Option<&Stores>, plugin: &str, role: &str) -> &'static AtomicU64 {
+    number(stores, Kind::Counter, &[("plugin", plugin), ("role", role)], own::FAILED_REQUESTS)
 }
 
 fn add(counter: &AtomicU64, count: u64) {

@@ -100,7 +100,7 @@ bad request, bad request
     location = /t {
         content_by_lua_block {
             local wasm = require("resty.proxy-wasm")
-            -- an instance that failed again is not tried at once, so each has a VM of its own
+            -- each has a VM of its own, so that each fails in it for the first time
             local function configured(callback)
                 return wasm.on_configure(wasm.load(callback, "$TEST_NGINX_PLUGINS/hostcalls.wasm"), '{"' .. callback .. '": [["trap"]]}')
             end

@@ -1,4 +1,5 @@
-# A plugin that works without requests (ticks, queues) comes back by itself when its instance failed, as soon as the back-off allows.
+# A plugin that works without requests (ticks, queues) comes back by itself when its instance failed. If it was its own tick or
+# queue that failed, and not for the first time, those pause.
 
 use lib '.';
 use t::ProxyWasm;
@@ -47,10 +48,18 @@ subtest 'after a trap ticks go on' => sub {
     ok $s->wait_for_log(qr/once ticks again/), 'and the next instance ticks';
 };
 
-subtest 'after another trap they wait for the back-off' => sub {
+subtest 'after another trap they pause' => sub {
     ok $s->wait_for_log(qr/failed to call function: proxy_on_tick of plugin "twice"/, count => 2), 'a tick traps twice';
-    ok $s->wait_for_log(qr/plugin "twice" fails again and again, it is not tried for 1s/), 'the plugin is left alone';
+    ok $s->wait_for_log(qr/plugin "twice" fails again and again, its ticks and queues pause for 1s/), 'its ticks do';
+    is $s->get('/twice')->{body}, 'ok', 'though requests are served';
     ok $s->wait_for_log(qr/twice ticks again/), 'for that time';
+};
+
+subtest 'so do queues' => sub {
+    is $s->get("/put?item=$_")->{body}, 'put', "an item: $_" for qw(poison poison bread);
+    ok $s->wait_for_log(qr/failed to call function: proxy_on_queue_ready of plugin "queue"/, count => 2), 'a queue traps twice';
+    ok $s->wait_for_log(qr/plugin "queue" fails again and again, its ticks and queues pause for 1s/), 'its queues do';
+    ok $s->wait_for_log(qr/taken bread/), 'for that time';
 };
 
 subtest 'a restart that fails is tried again' => sub {
@@ -63,9 +72,9 @@ subtest 'a restart that fails is tried again' => sub {
 
 subtest 'a plugin that takes from a queue takes again' => sub {
     is $s->get('/put?item=poison')->{body}, 'put', 'an item that it traps on';
-    ok $s->wait_for_log(qr/failed to call function: proxy_on_queue_ready of plugin "queue"/), 'it does';
-    is $s->get('/put?item=bread')->{body}, 'put', 'the next item';
-    ok $s->wait_for_log(qr/taken bread/), 'is taken';
+    ok $s->wait_for_log(qr/failed to call function: proxy_on_queue_ready of plugin "queue"/, count => 3), 'it does';
+    is $s->get('/put?item=butter')->{body}, 'put', 'the next item';
+    ok $s->wait_for_log(qr/taken butter/), 'is taken';
 };
 
 $s->stop;

@@ -106,7 +106,7 @@ E
     $s->stop(allow => [qr/\[emerg\].*panicked at/]);
 };
 
-subtest 'a plugin that traps again and again is not tried at once' => sub {
+subtest 'a plugin that traps again and again is there for the next request' => sub {
     my $s = start_nginx(http_config => $setup, config => <<'E');
     location /run {
         content_by_lua_block {
@@ -121,13 +121,11 @@ subtest 'a plugin that traps again and again is not tried at once' => sub {
         }
     }
 E
-    $s->get('/run', 'X-Panic' => 1) for 1, 2;
-    $s->mark_log;
-    is $s->get('/run')->{body}, "nilfailed to run proxy_on_http_request_headers\n", 'meanwhile it fails';
-    like $s->wait_for_log(qr/rust-headers/), qr/\[info\] .*plugin "rust-headers" failed: it failed again and again, next attempt in/, 'saying so, as no news';
+    for (1 .. 5) {
+        is $s->get('/run', 'X-Panic' => 1)->{body}, "nilfailed to run proxy_on_http_request_headers\n", 'a request that it panics on';
+        is $s->get('/run')->{body}, "true\n", 'and the next';
+    }
     is $s->get('/other')->{body}, "true\n", 'another plugin does not notice';
-    is $s->get('/run')->{body}, "nilfailed to run proxy_on_http_request_headers\n", 'nor does it trap again';
-    unlike $s->error_log, qr/panicked/, 'the guest did not run';
     $s->stop(allow => [qr/\[emerg\].*panicked at/]);
 };
 

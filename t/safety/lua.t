@@ -3,6 +3,7 @@
 
 use lib '.';
 use t::ProxyWasm;
+use Time::HiRes qw(sleep);
 use ProxyWasm::Zoo qw(open_zoo bad_in BRIEF);
 
 # By callback: what Lua is told has failed. Of what comes after the answer it hears nothing.
@@ -116,6 +117,17 @@ E
 );
 $zoo->is_unharmed('with all of them loaded');
 
+# What the plugin marks a response with. A start that looped took long, so the next one may have to wait.
+sub works_again {
+    my ($name) = @_;
+    my $mark;
+    for (1 .. 500) {
+        $mark = $zoo->post("/$name", 'body')->{headers}{'x-zoo'} and last;
+        sleep 0.02;
+    }
+    return $mark;
+}
+
 for (@cases) {
     my ($name, $fault, $callback) = @$_;
     my $failed = defined $told{$callback} ? "failed to run $told{$callback}" : undef;
@@ -134,7 +146,7 @@ for (@cases) {
         ok $zoo->server->wait_for_log($line), 'is in the log';
         $zoo->is_unharmed('afterwards');
         is $zoo->lines($line), 1, 'once';
-        is $zoo->post("/$name", 'body')->{headers}{'x-zoo'}, 'alive', 'and the next request has a plugin that works';
+        is works_again($name), 'alive', 'and the next request has a plugin that works';
     };
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::{Plugin, Status, Totals};
+use super::{FailedRequests, Plugin, Status, Totals};
 use crate::config::units::{Seconds, Size};
 
 const STYLE: &str = include_str!("style.css");
@@ -80,10 +80,10 @@ fn plugins(page: &mut String, plugins: &[Plugin]) -> fmt::Result {
     page.write_str(
         "<div class=\"scroll\">\n<table>\n<thead>\n\
          <tr><th rowspan=\"2\" scope=\"col\">Plugin</th><th colspan=\"5\" scope=\"colgroup\">this worker</th>\
-         <th colspan=\"5\" scope=\"colgroup\">all workers</th></tr>\n<tr>",
+         <th colspan=\"6\" scope=\"colgroup\">all workers</th></tr>\n<tr>",
     )?;
     let this_worker = ["State", "Memory", "Contexts", "Starts", "Failures"];
-    let all_workers = ["Requests", "Restarts", "Failures", "Calls", "Time in guest"];
+    let all_workers = ["Requests", "Restarts", "Failures", "Lost requests", "Calls", "Time in guest"];
     for name in this_worker.iter().chain(&all_workers) {
         write!(page, "<th scope=\"col\">{name}</th>")?;
     }
@@ -128,7 +128,7 @@ fn row(page: &mut String, plugin: &Plugin) -> fmt::Result {
     number(page, "Failures", plugin.failures, true)?;
     match &plugin.all_workers {
         Some(totals) => row_of_all(page, totals)?,
-        None => page.write_str("<td data-name=\"All workers\" colspan=\"5\">—</td>")?,
+        None => page.write_str("<td data-name=\"All workers\" colspan=\"6\">—</td>")?,
     }
     page.write_str("</tr>\n")
 }
@@ -137,10 +137,20 @@ fn row_of_all(page: &mut String, totals: &Totals) -> fmt::Result {
     number(page, "All requests", totals.requests, false)?;
     number(page, "All restarts", totals.restarts, true)?;
     number(page, "All failures", totals.failures, true)?;
+    lost_requests(page, totals.failed_requests)?;
     number(page, "All calls", totals.calls, false)?;
     write!(page, "<td data-name=\"All time in guest\">{}", Seconds(totals.guest_seconds))?;
     if let Some(time) = totals.per_callback() {
         write!(page, "<small>{} per callback</small>", Seconds(time.as_secs_f64()))?;
+    }
+    page.write_str("</td>")
+}
+
+fn lost_requests(page: &mut String, FailedRequests { caused, collateral }: FailedRequests) -> fmt::Result {
+    let class = if caused + collateral > 0 { " class=\"bad\"" } else { "" };
+    write!(page, "<td data-name=\"All lost requests\"{class}>{}", Grouped(caused + collateral))?;
+    if caused + collateral > 0 {
+        write!(page, "<small>{} caused, {} collateral</small>", Grouped(caused), Grouped(collateral))?;
     }
     page.write_str("</td>")
 }
@@ -278,9 +288,12 @@ mod tests {
     fn what_failed_stands_out() {
         let mut failed = plugin("waf");
         (failed.running, failed.retry_in, failed.failures) = (false, Some(3.6), 3);
+        failed.all_workers =
+            Some(Totals { failed_requests: FailedRequests { caused: 2, collateral: 1_000 }, ..Totals::default() });
         let page = page(&status(vec![failed]), None);
         assert!(page.contains("<span class=\"state bad\">failed</span><small>again in 4 s</small>"));
         assert!(page.contains("<td data-name=\"Failures\" class=\"bad\">3</td>"));
+        assert!(page.contains(">1,002<small>2 caused, 1,000 collateral</small></td>"));
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The running instance of a plugin: starts it, calls it, throws it away when it fails, and begins
 //! and ends contexts in it.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{fmt, mem};
 
 use tracing::{error, info, warn};
@@ -10,10 +12,11 @@ use wasmtime::Store;
 
 use super::VmStatus;
 use crate::abi::Action;
+use crate::backoff::{Backoff, Stopwatch};
 use crate::callbacks::Callback;
 use crate::context::{ContextKey, Contexts, Stage};
-use crate::failure::{Backoff, CallFailed, Failure, Told};
-use crate::host::Host;
+use crate::failure::{CallFailed, Culprit, Failure, Told};
+use crate::host::{Blame, FailedContext, Host};
 use crate::instance::Instance;
 use crate::joined::{self, End, Joined};
 use crate::limits::PENDING_CONTEXTS;
@@ -42,6 +45,8 @@ pub(super) struct InstanceSlot<H: Host> {
     failures: u64,
     deadline: Deadline,
     told_of_pending: Told,
+    told_of_cost: Told,
+    culprit: Rc<Cell<Option<Culprit>>>,
 }
 
 /// When the deadline of a call starts to run.
@@ -73,7 +78,7 @@ pub(super) enum Ending {
 }
 
 impl<H: Host> InstanceSlot<H> {
-    pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>) -> Self {
+    pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>, culprit: Rc<Cell<Option<Culprit>>>) -> Self {
         Self {
             plugin,
             make_host,
@@ -85,6 +90,8 @@ impl<H: Host> InstanceSlot<H> {
             failures: 0,
             deadline: Deadline::Each,
             told_of_pending: Told::default(),
+            told_of_cost: Told::default(),
+            culprit,
         }
     }
 
@@ -105,7 +112,7 @@ impl<H: Host> InstanceSlot<H> {
         let (plugin_contexts, http_contexts) = self.contexts().count();
         VmStatus {
             running: self.instance.is_some(),
-            retry_in: self.backoff.wait(Instant::now()),
+            retry_in: self.backoff.wait(Instant::now()).filter(|_| self.instance.is_none()),
             failures: self.failures,
             starts: self.starts,
             memory_size: self.instance.as_ref().map_or(0, Instance::memory_size),
@@ -202,25 +209,39 @@ impl<H: Host> InstanceSlot<H> {
 
     #[cold]
     fn create_plugin_context(&mut self, plugin: usize) -> Result<(), Failure> {
+        let configuration = Arc::clone(self.contexts().configuration(plugin));
+        self.backoff.configure(&configuration, Instant::now())?;
         self.start_instance()?;
+        let watch = Stopwatch::start();
+        let result = self.configure(plugin, &configuration);
+        self.backoff.took(watch.begun(), watch.took());
+        result
+    }
+
+    /// Creates and configures a plugin context in the running instance.
+    fn configure(&mut self, plugin: usize, configuration: &Arc<[u8]>) -> Result<(), Failure> {
         let key = ContextKey::Plugin(plugin);
         let contexts = self.contexts();
         contexts.set_stage(key, Stage::Open);
         let id = contexts.id(key);
-        let configuration_size = size(contexts.configuration(plugin));
+        let configuration_size = size(configuration);
 
         self.call_or((), key, Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, 0), ())
-        })?;
-        self.start_vm(key, id)?;
-        let configured = self.call_or(TRUE, key, Callback::OnConfigure, |instance| {
-            instance.callbacks.on_configure.call(&mut instance.store, (id, configuration_size), TRUE)
-        })?;
+        })
+        .inspect_err(|_| self.configuration_failed(configuration))?;
+        self.start_vm(key, id).inspect_err(|_| self.start_failed())?;
+        let configured = self
+            .call_or(TRUE, key, Callback::OnConfigure, |instance| {
+                instance.callbacks.on_configure.call(&mut instance.store, (id, configuration_size), TRUE)
+            })
+            .inspect_err(|_| self.configuration_failed(configuration))?;
         if configured == FALSE {
             self.complain(format_args!("failed to configure plugin context {id}, rc: 0"));
             self.contexts().set_stage(key, Stage::Refused);
             return Err(Failure::Refused(Callback::OnConfigure));
         }
+        self.backoff.configured(configuration);
         info!("create plugin context {id}");
         Ok(())
     }
@@ -229,8 +250,11 @@ impl<H: Host> InstanceSlot<H> {
         if self.instance.is_some() {
             return Ok(());
         }
-        self.backoff.start(Instant::now())?;
-        match Instance::start(&self.plugin, (self.make_host)(), &mut self.idle) {
+        let watch = Stopwatch::start();
+        self.backoff.start(watch.begun())?;
+        let started = Instance::start(&self.plugin, (self.make_host)(), &mut self.idle);
+        self.backoff.took(watch.begun(), watch.took());
+        match started {
             Ok(mut instance) => {
                 instance.store.data_mut().host.instance_started();
                 self.instance = Some(instance);
@@ -239,7 +263,8 @@ impl<H: Host> InstanceSlot<H> {
             }
             Err((function, failure)) => {
                 self.report(function, 0, &failure);
-                self.count_failure();
+                self.failures += 1;
+                self.start_failed();
                 Err(failure)
             }
         }
@@ -259,6 +284,7 @@ impl<H: Host> InstanceSlot<H> {
             self.drop_instance();
             return Err(failure);
         }
+        self.backoff.started();
         Ok(())
     }
 
@@ -444,8 +470,43 @@ impl<H: Host> InstanceSlot<H> {
             Callback::OnDelete => self.complain(format_args!("failed to delete context {id}, rc: -1")),
             _ => {}
         }
+        self.culprit.set(Some(Culprit { callback, context: id }));
+        let blame = self.blame(callback, context);
+        if let Some(instance) = &mut self.instance {
+            instance.store.data_mut().host.instance_failed(blame);
+        }
         self.drop_instance();
+        self.tell_of_cost(blame.by);
         failure
+    }
+
+    /// Returns who made the instance fail, and how many other requests it ends.
+    fn blame(&mut self, callback: Callback, context: ContextKey) -> Blame {
+        let contexts = self.contexts();
+        let collateral = contexts.streams_beside(context);
+        let by = match context {
+            ContextKey::Http(_) => FailedContext::Http,
+            ContextKey::Plugin(_)
+                if matches!(callback, Callback::OnContextCreate | Callback::OnVmStart | Callback::OnConfigure) =>
+            {
+                FailedContext::Starting
+            }
+            ContextKey::Plugin(_) => FailedContext::Plugin(contexts.id(context)),
+        };
+        Blame { by, collateral }
+    }
+
+    /// Says how long the next start has to wait because of what starts cost. A start that failed is
+    /// told of elsewhere.
+    fn tell_of_cost(&self, failed: FailedContext) {
+        let now = Instant::now();
+        if failed != FailedContext::Starting
+            && let Some(wait) = self.backoff.wait_for_share(now)
+            && self.told_of_cost.again(now)
+        {
+            let (name, wait) = (self.plugin.name(), rounded(wait));
+            warn!("plugin \"{name}\" failed, and starting it takes long: it is not started again for {wait:?}");
+        }
     }
 
     fn report(&self, function: &str, context: u32, failure: &Failure) {
@@ -471,16 +532,28 @@ impl<H: Host> InstanceSlot<H> {
             self.idle.forget_instance();
         }
         self.generation = self.generation.wrapping_add(1);
-        self.count_failure();
+        self.failures += 1;
     }
 
-    fn count_failure(&mut self) {
-        self.failures += 1;
-        if let Some(wait) = self.backoff.failed(Instant::now()) {
-            // One line per failure. The requests that come meanwhile do not log again.
+    // One line per failure. The requests that come meanwhile do not log again.
+
+    fn start_failed(&mut self) {
+        if let Some(wait) = self.backoff.start_failed(Instant::now()) {
             warn!("plugin \"{}\" fails again and again, it is not tried for {wait:?}", self.plugin.name());
         }
     }
+
+    fn configuration_failed(&mut self, configuration: &Arc<[u8]>) {
+        if let Some(wait) = self.backoff.configuration_failed(configuration, Instant::now()) {
+            let name = self.plugin.name();
+            warn!("plugin \"{name}\" fails again and again with a configuration, which is not tried for {wait:?}");
+        }
+    }
+}
+
+/// Whole milliseconds, for people.
+fn rounded(time: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A length in the ABI's 32 bits; nginx cannot read a configuration of 4 GiB.

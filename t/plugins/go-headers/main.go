@@ -1,4 +1,5 @@
-// go-headers marks requests and responses with its configuration, and denies those that ask for it.
+// go-headers marks requests and responses with its configuration, and denies those that ask for it, or
+// panics for them.
 //
 // The same as rust-headers, through the Go SDK: a test of what standard Go's runtime and that SDK need of a host.
 package main
@@ -42,6 +43,9 @@ type request struct {
 }
 
 func (r *request) OnHttpRequestHeaders(int, bool) types.Action {
+	if _, err := proxywasm.GetHttpRequestHeader("x-panic"); err == nil {
+		panic("the request asked for it")
+	}
 	if _, err := proxywasm.GetHttpRequestHeader("x-go-deny"); err == nil {
 		check(proxywasm.SendHttpResponse(403, nil, []byte("denied\n"), -1))
 		return types.ActionPause

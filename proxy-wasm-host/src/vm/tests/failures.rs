@@ -1,12 +1,13 @@
 //! The effects of a plugin's failure on the plugin, on its requests and on its next instance.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::guest::{guest, guest_but};
 use super::{request, started, vm, vm_with};
 use crate::abi::Action;
 use crate::callbacks::Callback;
-use crate::failure::Failure;
+use crate::failure::{Culprit, Failure};
+use crate::host::{Blame, FailedContext};
 use crate::local::{self, LocalStream};
 use crate::plugin::PluginOptions;
 
@@ -60,15 +61,70 @@ fn other_plugin_contexts_come_back_when_they_are_needed() {
 }
 
 #[test]
-fn who_fails_again_and_again_must_wait() {
+fn a_trap_in_a_callback_keeps_no_other_request_waiting() {
     let (_, vm) = vm(&guest_but(&[TRAP]));
     let plugin = vm.plugin_context([].into());
-    for _ in 0..2 {
+    for _ in 0..20 {
         request(&plugin).on_request_headers(1, true).unwrap_err();
+        assert_eq!(request(&plugin).on_request_headers(0, true), Ok(Action::Continue));
     }
+    assert_eq!(vm.status().unwrap().failures, 20);
+}
+
+#[test]
+fn a_start_that_takes_long_is_not_repeated_at_once() {
+    // Configuring takes some hundred million steps.
+    let next = "(local.tee 1 (i32.add (local.get 1) (i32.const 1)))";
+    let steps = format!("(loop $again (br_if $again (i32.ne (i32.const 400000000) {next}))) (i32.const 1)");
+    let (_, vm) = vm(&guest_but(&[TRAP, ("configure", &steps)]));
+    let begun = Instant::now();
+    let plugin = started(&vm, "");
+    let took = begun.elapsed();
+    request(&plugin).on_request_headers(1, true).unwrap_err();
     let Err(Failure::Unavailable { retry_in_ms }) = plugin.start() else { panic!("it started") };
-    assert!((1..=1000).contains(&retry_in_ms), "{retry_in_ms}");
+    assert!(u128::from(retry_in_ms) <= took.as_millis() * 10, "{retry_in_ms} ms after {took:?}");
     assert!(matches!(plugin.create_http_context(LocalStream::default()), Err(Failure::Unavailable { .. })));
+    let retry_in = vm.status().unwrap().retry_in.unwrap();
+    assert!(retry_in <= Duration::from_millis(retry_in_ms.into()));
+}
+
+#[test]
+fn a_configuration_that_traps_must_wait_and_no_other_does() {
+    // A guest that traps when it configures context 1.
+    let (host, vm) =
+        vm(&guest_but(&[("configure", "(if (i32.eq (local.get 0) (i32.const 1)) (then unreachable)) (i32.const 1)")]));
+    let [bad, good] = [vm.plugin_context(b"bad"[..].into()), vm.plugin_context(b"good"[..].into())];
+    for _ in 0..2 {
+        assert!(matches!(bad.start(), Err(Failure::Trap(_))));
+    }
+    assert!(matches!(bad.start(), Err(Failure::Unavailable { retry_in_ms: 1..=1000 })));
+    good.start().unwrap();
+    host.take_log();
+    assert!(matches!(bad.create_http_context(LocalStream::default()), Err(Failure::Unavailable { .. })));
+    assert!(host.take_log().is_empty());
+    assert_eq!(request(&good).on_request_headers(0, true), Ok(Action::Continue));
+    // The same configuration again, as Lua passes it.
+    drop(bad);
+    let again = vm.plugin_context(b"bad"[..].into());
+    assert!(matches!(again.start(), Err(Failure::Unavailable { .. })));
+}
+
+#[test]
+fn the_host_learns_who_caused_a_failure_and_who_is_collateral() {
+    let (host, vm) = vm(&guest_but(&[TRAP, ("tick", "unreachable")]));
+    let plugin = started(&vm, "");
+    let bystanders = [request(&plugin), request(&plugin)];
+    let broken = request(&plugin);
+    broken.on_request_headers(1, true).unwrap_err();
+    let culprit = Culprit { callback: Callback::OnRequestHeaders, context: broken.id().unwrap() };
+    assert_eq!(vm.culprit(), Some(culprit));
+    assert_eq!(culprit.to_string(), "proxy_on_request_headers of context 4");
+    drop(bystanders);
+    let bystander = request(&plugin);
+    plugin.on_tick().unwrap_err();
+    let by_tick = Blame { by: FailedContext::Plugin(1), collateral: 1 };
+    assert_eq!(host.worker().blames, [Blame { by: FailedContext::Http, collateral: 2 }, by_tick]);
+    drop(bystander);
 }
 
 #[test]
