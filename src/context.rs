@@ -26,8 +26,9 @@ use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
-use ngx_bindings::Request;
+use ngx_bindings::modules::HttpModule;
 use ngx_bindings::pool::AllocError;
+use ngx_bindings::{Request, StoredRequest};
 use proxy_wasm_host::abi::Action;
 use proxy_wasm_host::{Callback, CallbackSet, Failure, HttpContext, PluginContext};
 
@@ -45,7 +46,7 @@ pub use self::response::{Piece, Response, Stage};
 pub use self::slots::{BodyOf, Slot, Slots, Source};
 use super::conf::Policy;
 use super::guard::guard;
-use super::identity::main_module;
+use super::identity::main_module_of;
 use super::lazy_box::LazyBox;
 
 /// What nginx is to do with a request after callbacks of its plugins.
@@ -65,7 +66,7 @@ pub enum Verdict {
 
 /// The state of one request.
 pub struct RequestContext {
-    request: Request,
+    request: StoredRequest,
     /// The HttpContexts of the request.
     pub slots: Slots,
     /// All callbacks that the plugins driven by nginx export. A callback that is not among them is
@@ -114,45 +115,41 @@ impl RequestContext {
 
     /// Returns the context of a request, if any plugin has seen the request.
     #[inline]
-    pub fn of<'a>(request: Request) -> Option<&'a Self> {
+    pub fn of(request: Request<'_>) -> Option<&Self> {
         Self::known(request).or_else(|| if request.may_have_lost_contexts() { Self::find_again(request) } else { None })
     }
 
     /// As [`Self::of`], for the log phase. A context that is not found there would end later, when
     /// nginx has taken the request apart.
-    pub fn of_ended<'a>(request: Request) -> Option<&'a Self> {
+    pub fn of_ended(request: Request<'_>) -> Option<&Self> {
         Self::known(request).or_else(|| Self::find_again(request))
     }
 
     #[inline]
-    fn known<'a>(request: Request) -> Option<&'a Self> {
-        // SAFETY: only `create` stores something there, and it lives as long as the request's pool.
-        unsafe { request.module_ctx::<Self>(main_module()).as_ref() }
+    fn known(request: Request<'_>) -> Option<&Self> {
+        request.module_ctx(Self::module())
     }
 
     #[cold]
-    fn find_again<'a>(request: Request) -> Option<&'a Self> {
+    fn find_again(request: Request<'_>) -> Option<&Self> {
         // The pool also has the contexts of subrequests.
         // SAFETY: what `create` registered with `destroy` is a `RequestContext`.
-        let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request;
+        let is_its_own = |ctx: NonNull<c_void>| unsafe { ctx.cast::<Self>().as_ref() }.request == request.store();
         let found = request.pool().find_on_destroy(destroy, is_its_own)?.cast::<Self>();
-        // SAFETY: as above; the module is ours.
-        unsafe {
-            request.set_module_ctx(main_module(), found.as_ptr());
-            Some(found.as_ref())
-        }
+        // SAFETY: the context is destroyed with the request's pool.
+        Some(unsafe { request.set_module_ctx(Self::module(), found) })
     }
 
     /// Returns the context of a request, and makes it if there is none yet.
     #[inline]
-    pub fn of_or_new<'a>(request: Request, wake_response: WakeResponse) -> Result<&'a Self, AllocError> {
+    pub fn of_or_new(request: Request<'_>, wake_response: WakeResponse) -> Result<&Self, AllocError> {
         match Self::of(request) {
             Some(ctx) => Ok(ctx),
             None => Self::create(request, wake_response),
         }
     }
 
-    fn create<'a>(request: Request, wake_response: WakeResponse) -> Result<&'a Self, AllocError> {
+    fn create(request: Request<'_>, wake_response: WakeResponse) -> Result<&Self, AllocError> {
         let handle = live::enter();
         let ctx = handle.room();
         if let Err(error) = request.pool().on_destroy(destroy, ctx.as_ptr().cast()) {
@@ -164,7 +161,7 @@ impl RequestContext {
         // SAFETY: memory for a context, that `destroy` gives back when the request is over.
         unsafe {
             ctx.write(Self {
-                request,
+                request: request.store(),
                 slots: Slots::default(),
                 callbacks: Cell::default(),
                 answer: RefCell::default(),
@@ -181,15 +178,23 @@ impl RequestContext {
                 handle,
                 wake_response,
             });
-            request.set_module_ctx(main_module(), ctx.as_ptr());
-            Ok(ctx.as_ref())
         }
+        // SAFETY: as above.
+        Ok(unsafe { request.set_module_ctx(Self::module(), ctx) })
+    }
+
+    /// The module, to ask nginx for a request's context.
+    #[inline]
+    fn module() -> HttpModule<(), (), Self> {
+        // SAFETY: only `create` and `find_again` store something there.
+        unsafe { main_module_of() }
     }
 
     /// nginx's request.
     #[inline]
-    pub fn request(&self) -> Request {
-        self.request
+    pub fn request(&self) -> Request<'_> {
+        // SAFETY: the context is destroyed with the request's pool.
+        unsafe { self.request.lend() }
     }
 
     /// Returns a handle to this context, for code that may outlive the request.
@@ -364,14 +369,17 @@ impl RequestContext {
 /// Ends and drops the context when the pool goes. The callbacks of the end run here if the log
 /// phase did not run.
 extern "C" fn destroy(data: *mut c_void) {
-    guard((), || {
-        // SAFETY: `create` registered it with this data; nginx runs a cleanup once.
-        unsafe {
-            let ctx = NonNull::new_unchecked(data.cast::<RequestContext>());
-            let handle = ctx.as_ref().handle;
-            ctx.as_ref().finish();
-            ctx.drop_in_place();
-            handle.give_back();
-        }
-    });
+    // SAFETY: `create` registered it with a context, which is there until here.
+    let handle = unsafe { &*data.cast::<RequestContext>() }.handle;
+    guard((), || end(handle));
+}
+
+fn end(handle: RequestHandle) {
+    if let Some(ctx) = handle.get() {
+        ctx.finish();
+    }
+    // SAFETY: nginx runs a cleanup once, and nothing uses the context any more.
+    unsafe { handle.room().drop_in_place() };
+    // SAFETY: the context has left and is dropped.
+    unsafe { handle.give_back() };
 }

@@ -12,7 +12,6 @@ use proxy_wasm_host::config::{PluginDeclaration, config_yaml, units};
 
 use super::conf::{Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, io_reason};
 use super::guard::guard;
-use super::identity::main_module;
 use super::limits::LEAST_COMPILE_MEMORY;
 use super::pages;
 use super::worker::MainConf;
@@ -61,16 +60,11 @@ fn main_handler(
     conf: *mut c_void,
     body: impl FnOnce(Conf, &[&[u8]], &mut HttpConf) -> Handled,
 ) -> *mut c_char {
-    guard(CONF_ERROR, || {
-        // SAFETY: nginx passes its parser and, for a main directive, what `create_main_conf` answered.
-        let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut (*conf.cast::<MainConf>()).said) };
-        let args = cf.args();
-        main.enabled = true;
-        match body(cf, &args[1..], main) {
-            Ok(()) => CONF_OK,
-            Err(reason) => cf.error(format_args!("\"{}\": {reason}", args[0].escape_ascii())),
-        }
-    })
+    // SAFETY: nginx passes its parser.
+    let cf = unsafe { Conf::from_nginx(cf) };
+    // SAFETY: nginx passes what `create_main_conf` answered.
+    let main = unsafe { &mut *conf.cast::<MainConf>() };
+    guard(CONF_ERROR, || handle(cf, &mut main.said, body))
 }
 
 /// As [`main_handler`], for a directive that may also stand in `server` and `location`.
@@ -79,19 +73,22 @@ fn location_handler(
     conf: *mut c_void,
     body: impl FnOnce(Conf, &[&[u8]], &mut HttpConf, &mut LocConf) -> Handled,
 ) -> *mut c_char {
-    guard(CONF_ERROR, || {
-        // SAFETY: nginx passes its parser, inside `http`, and what `create_loc_conf` answered for this level.
-        let (cf, main, loc) = unsafe {
-            let cf = Conf::from_ptr(cf);
-            (cf, &mut (*cf.main_conf::<MainConf>(main_module())).said, &mut *conf.cast::<LocConf>())
-        };
-        let args = cf.args();
-        main.enabled = true;
-        match body(cf, &args[1..], main, loc) {
-            Ok(()) => CONF_OK,
-            Err(reason) => cf.error(format_args!("\"{}\": {reason}", args[0].escape_ascii())),
-        }
-    })
+    // SAFETY: nginx passes its parser.
+    let cf = unsafe { Conf::from_nginx(cf) };
+    // SAFETY: only this handler runs.
+    let main = unsafe { cf.main_conf_mut(MainConf::module()) };
+    // SAFETY: nginx passes what `create_loc_conf` answered for this level.
+    let loc = unsafe { &mut *conf.cast::<LocConf>() };
+    guard(CONF_ERROR, || handle(cf, &mut main.said, |cf, args, main| body(cf, args, main, loc)))
+}
+
+fn handle(cf: Conf, main: &mut HttpConf, body: impl FnOnce(Conf, &[&[u8]], &mut HttpConf) -> Handled) -> *mut c_char {
+    let args = cf.args();
+    main.enabled = true;
+    match body(cf, &args[1..], main) {
+        Ok(()) => CONF_OK,
+        Err(reason) => cf.error(format_args!("\"{}\": {reason}", args[0].escape_ascii())),
+    }
 }
 
 extern "C" fn cmd_wasm_vm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
@@ -331,9 +328,10 @@ extern "C" fn cmd_wasm_status(cf: *mut ngx_conf_t, _: *mut ngx_command_t, _: *mu
 }
 
 fn content_handler(cf: *mut ngx_conf_t, handler: phase::Handler) -> *mut c_char {
+    // SAFETY: nginx passes its parser, inside a location.
+    let cf = unsafe { Conf::from_nginx(cf) };
     guard(CONF_ERROR, || {
-        // SAFETY: nginx passes its parser, inside a location.
-        phase::set_content_handler(unsafe { Conf::from_ptr(cf) }, handler);
+        phase::set_content_handler(cf, handler);
         CONF_OK
     })
 }

@@ -1,5 +1,6 @@
 //! Names that every room uses: the static that identifies this module to nginx, and the versions.
 
+use ngx_bindings::modules::HttpModule;
 use ngx_bindings::sys::ngx_module_t;
 
 /// The version of this module.
@@ -15,7 +16,22 @@ unsafe extern "C" {
 }
 
 /// The module under whose index requests and locations keep this module's data.
+///
+/// # Safety
+///
+/// The types are those that nginx keeps under it, or `()`: `MainConf` for `http`, `LocConf` for a
+/// location, and `RequestContext` for a request.
 #[inline]
-pub fn main_module() -> *const ngx_module_t {
-    &raw const ngx_http_proxy_wasm_module
+pub unsafe fn main_module_of<Main, Loc, Ctx>() -> HttpModule<Main, Loc, Ctx> {
+    let module = &raw const ngx_http_proxy_wasm_module;
+    // SAFETY: this code runs in a module that nginx has loaded; its hooks make both configurations,
+    // in the cycle's pool.
+    unsafe { HttpModule::new(module) }
+}
+
+/// The same, for what needs only its index.
+#[inline]
+pub fn main_module() -> HttpModule {
+    // SAFETY: nothing is asked for.
+    unsafe { main_module_of() }
 }

@@ -55,11 +55,11 @@ impl Subscriber for NginxLog {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && cycle::log().is_some_and(|log| log.enabled(level_of(metadata.level())))
+        metadata.is_event() && cycle::with_log(|log| log.enabled(level_of(metadata.level()))).unwrap_or(false)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        let level = cycle::log().map_or(Level::Error as usize, |log| log.level());
+        let level = cycle::with_log(|log| log.level()).unwrap_or(Level::Error as usize);
         Some(match proxy_wasm_level(level) {
             LogLevel::Trace | LogLevel::Debug => LevelFilter::DEBUG,
             LogLevel::Info => LevelFilter::INFO,
@@ -69,11 +69,9 @@ impl Subscriber for NginxLog {
     }
 
     fn event(&self, event: &Event<'_>) {
-        if let Some(log) = cycle::log() {
-            let mut line = Line(String::new());
-            event.record(&mut line);
-            log.write(level_of(event.metadata().level()), line.0.as_bytes());
-        }
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        cycle::with_log(|log| log.write(level_of(event.metadata().level()), line.0.as_bytes()));
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

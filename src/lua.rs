@@ -4,6 +4,10 @@
 //! Lua holds plugins and PluginContexts as pointers to boxes of this module. Its garbage collector
 //! frees them, perhaps after `exit_process`. Requests know a PluginContext by its address.
 //!
+//! The functions' arguments have the types that say what Lua passes: the running request, or null
+//! where there is none; a plugin or a PluginContext that it holds; a place for a result. A string
+//! comes as a pointer with a length.
+//!
 //! | file | what it is |
 //! |---|---|
 //! | `plugins` | registers, loads and configures plugins |
@@ -45,24 +49,25 @@ use super::worker::{MainConf, Vm};
 static CURRENT: AtomicPtr<MainConf> = AtomicPtr::new(ptr::null_mut());
 
 /// Remembers the configuration that nginx is reading, until its pool is destroyed.
-pub fn set_configuration(cf: Conf, main: *mut MainConf) {
+pub fn set_configuration(cf: Conf, main: &MainConf) {
     extern "C" fn forget(main: *mut c_void) {
         let _ = CURRENT.compare_exchange(main.cast(), ptr::null_mut(), Ordering::Relaxed, Ordering::Relaxed);
     }
-    if cf.pool().on_destroy(forget, main.cast()).is_ok() {
-        set_current(main);
+    let data = ptr::from_ref(main).cast_mut().cast();
+    if cf.pool().on_destroy(forget, data).is_ok() {
+        set_current(Some(main));
     }
 }
 
-/// Remembers the configuration that this process runs on; null without `http`.
-pub fn set_current(main: *mut MainConf) {
-    CURRENT.store(main, Ordering::Relaxed);
+/// Remembers the configuration that this process runs on; `None` without `http`.
+pub fn set_current(main: Option<&MainConf>) {
+    CURRENT.store(main.map_or(ptr::null_mut(), |main| ptr::from_ref(main).cast_mut()), Ordering::Relaxed);
 }
 
-/// Returns the configuration that this process reads or runs on.
-fn current<'a>() -> Option<&'a MainConf> {
+/// Uses the configuration that this process reads or runs on.
+fn with_current<R>(body: impl FnOnce(&MainConf) -> R) -> Option<R> {
     // SAFETY: null, or a configuration that forgets itself when it goes.
-    unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }
+    unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }.map(body)
 }
 
 /// A plugin that Lua loaded. A helper process loads its file only when the plugin is first

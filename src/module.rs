@@ -10,7 +10,7 @@ use std::ffi::{c_char, c_void};
 use std::ptr;
 
 use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
-use ngx_bindings::cycle::{self, Process};
+use ngx_bindings::cycle::{self, Cycle, Process};
 use ngx_bindings::log::Level;
 use ngx_bindings::lua::Lua;
 use ngx_bindings::sys::{self, ngx_conf_t, ngx_cycle_t, ngx_http_module_t, ngx_int_t, ngx_module_t, ngx_uint_t};
@@ -20,7 +20,6 @@ use super::conf::LocConf;
 use super::context::live;
 use super::guard::guard;
 use super::host::queue_events;
-use super::identity::main_module;
 use super::native::{filters, phases, unseen};
 use super::worker::{MainConf, announce, deadlines};
 use super::{directives, log, lua, task};
@@ -99,60 +98,72 @@ mod exports {
 }
 
 extern "C" fn create_main_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    // SAFETY: nginx passes its parser.
+    let cf = unsafe { Conf::from_nginx(cf) };
     guard(ptr::null_mut(), || create_conf(cf, MainConf::default()))
 }
 
 extern "C" fn create_loc_conf(cf: *mut ngx_conf_t) -> *mut c_void {
+    // SAFETY: nginx passes its parser.
+    let cf = unsafe { Conf::from_nginx(cf) };
     guard(ptr::null_mut(), || create_conf(cf, LocConf::default()))
 }
 
-fn create_conf<T>(cf: *mut ngx_conf_t, conf: T) -> *mut c_void {
+fn create_conf<T>(cf: Conf, conf: T) -> *mut c_void {
     log::init();
-    // SAFETY: nginx passes its parser.
-    let pool = unsafe { Conf::from_ptr(cf) }.pool();
-    pool.own(conf).map_or(ptr::null_mut(), |conf| conf.as_ptr().cast())
+    cf.pool().own(conf).map_or(ptr::null_mut(), |conf| (&raw mut *conf).cast())
 }
 
 extern "C" fn init_main_conf(cf: *mut ngx_conf_t, conf: *mut c_void) -> *mut c_char {
-    guard(CONF_ERROR, || {
-        // SAFETY: nginx passes its parser and what `create_main_conf` answered.
-        let (cf, main) = unsafe { (Conf::from_ptr(cf), &mut *conf.cast::<MainConf>()) };
-        match main.load(cf) {
-            Ok(()) => {
-                // Set here and not in postconfiguration: the Lua module's postconfiguration, which
-                // runs init_by_lua, may come first.
-                lua::set_configuration(cf, main);
-                CONF_OK
-            }
-            Err(fault) => cf.error_at(fault.message, &fault.place),
+    // SAFETY: nginx passes its parser.
+    let cf = unsafe { Conf::from_nginx(cf) };
+    // SAFETY: nginx passes what `create_main_conf` answered.
+    let main = unsafe { &mut *conf.cast::<MainConf>() };
+    guard(CONF_ERROR, || load(cf, main))
+}
+
+fn load(cf: Conf, main: &mut MainConf) -> *mut c_char {
+    match main.load(cf) {
+        Ok(()) => {
+            // Set here and not in postconfiguration: the Lua module's postconfiguration, which runs
+            // init_by_lua, may come first.
+            lua::set_configuration(cf, main);
+            CONF_OK
         }
-    })
+        Err(fault) => cf.error_at(fault.message, &fault.place),
+    }
 }
 
 extern "C" fn merge_loc_conf(cf: *mut ngx_conf_t, above: *mut c_void, conf: *mut c_void) -> *mut c_char {
+    // SAFETY: nginx passes its parser.
+    let cf = unsafe { Conf::from_nginx(cf) };
+    // SAFETY: nginx passes what `create_loc_conf` answered for the level above.
+    let above = unsafe { &*above.cast::<LocConf>() };
+    // SAFETY: nginx passes what it answered for this level.
+    let loc = unsafe { &mut *conf.cast::<LocConf>() };
     guard(CONF_ERROR, || {
-        // SAFETY: nginx passes its parser, inside `http`, and two of what `create_loc_conf` answered.
-        unsafe {
-            let cf = Conf::from_ptr(cf);
-            let main = &*cf.main_conf::<MainConf>(main_module());
-            (*conf.cast::<LocConf>()).merge(&*above.cast::<LocConf>(), main.attached());
-            unseen::remember(cf, main, &*conf.cast::<LocConf>());
-        }
+        merge(cf, above, loc);
         CONF_OK
     })
 }
 
+fn merge(cf: Conf, above: &LocConf, loc: &mut LocConf) {
+    let main = cf.main_conf(MainConf::module());
+    loc.merge(above, main.attached());
+    unseen::remember(cf, main, loc);
+}
+
 extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
-    guard(rc::ERROR, || {
-        // SAFETY: nginx passes its parser, inside `http`.
-        unsafe {
-            let cf = Conf::from_ptr(cf);
-            let main: &MainConf = &*cf.main_conf(main_module());
-            slice::find(cf);
-            unseen::look_through(cf, main);
-            phases::register(cf, main)
-        }
-    })
+    // SAFETY: nginx passes its parser.
+    let cf = unsafe { Conf::from_nginx(cf) };
+    guard(rc::ERROR, || register(cf))
+}
+
+fn register(cf: Conf) -> ngx_int_t {
+    let main = cf.main_conf(MainConf::module());
+    slice::find(cf);
+    unseen::look_through(cf, main);
+    phases::register(cf, main)
 }
 
 extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
@@ -165,68 +176,71 @@ extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
 /// Checks the zones and prepares for the workers. nginx has made the zones now, and has not forked
 /// yet.
 extern "C" fn init_module(cycle: *mut ngx_cycle_t) -> ngx_int_t {
-    guard(rc::ERROR, || {
-        // SAFETY: nginx passes a valid cycle; null, or what `create_main_conf` answered.
-        let Some(main) = (unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_ref() }) else {
-            return rc::OK;
-        };
-        if main.said.enabled {
-            // SAFETY: nginx passes a valid cycle, whose configuration it has read.
-            if let Some(user) = unsafe { cycle::worker_user(cycle) } {
-                main.prepare_for_workers(user);
-            }
-            queue_events::prepare();
-            if main.shared.stores().is_none() {
-                tracing::error!("proxy_wasm: the shared zones cannot be used: they hold something else");
-                return rc::ERROR;
-            }
-            // SAFETY: nginx passes a valid cycle, whose Lua runs in this thread.
-            let (log, lua) = unsafe { (cycle::log_of(cycle), Lua::of(cycle)) };
-            if let Some(log) = log {
-                announce::started(log, main);
-                if let Some(problem) = main.installation.check(lua, main.said.is_for_lua()) {
-                    log.write(Level::Error, problem.as_bytes());
-                }
-            }
+    // SAFETY: nginx passes a cycle whose configuration it has read.
+    let cycle = unsafe { Cycle::from_nginx(cycle) };
+    guard(rc::ERROR, || prepare(cycle))
+}
+
+fn prepare(cycle: Cycle) -> ngx_int_t {
+    let Some(main) = cycle.main_conf(MainConf::module()).filter(|main| main.said.enabled) else { return rc::OK };
+    if let Some(user) = cycle.worker_user() {
+        main.prepare_for_workers(user);
+    }
+    queue_events::prepare();
+    if main.shared.stores().is_none() {
+        tracing::error!("proxy_wasm: the shared zones cannot be used: they hold something else");
+        return rc::ERROR;
+    }
+    if let Some(log) = cycle.log() {
+        // SAFETY: the cycle's Lua runs in this thread; the VM is used here only.
+        let lua = unsafe { Lua::of(cycle) };
+        announce::started(log, main);
+        if let Some(problem) = main.installation.check(lua, main.said.is_for_lua()) {
+            log.write(Level::Error, problem.as_bytes());
         }
-        rc::OK
-    })
+    }
+    rc::OK
 }
 
 /// Starts the VMs of attached plugins with the worker, so that ticks run, and a refused
 /// configuration is logged, before any request comes.
 extern "C" fn init_process(cycle: *mut ngx_cycle_t) -> ngx_int_t {
+    // SAFETY: nginx passes a cycle whose configuration it has read.
+    let cycle = unsafe { Cycle::from_nginx(cycle) };
     guard(rc::OK, || {
-        log::init();
-        cycle::set_serving();
-        // SAFETY: nginx passes a valid cycle.
-        let main: *mut MainConf = unsafe { cycle::main_conf(cycle, main_module()) };
-        lua::set_current(main);
-        if !matches!(cycle::process(), Process::Worker | Process::Single) {
-            return rc::OK;
-        }
-        // SAFETY: null, or what `create_main_conf` answered.
-        let Some(main) = (unsafe { main.as_ref() }) else { return rc::OK };
-        if let Some((runtime, stores)) = main.runtime().zip(main.shared.stores()) {
-            runtime.loads.count_inherited(stores);
-            deadlines::resume(&runtime.engine);
-        }
-        if !main.attached().is_empty() {
-            main.contexts().start(&main.said.attachments);
-        }
+        start(cycle);
         rc::OK
     })
 }
 
+fn start(cycle: Cycle) {
+    log::init();
+    cycle::set_serving();
+    let main = cycle.main_conf(MainConf::module());
+    lua::set_current(main);
+    let Some(main) = main.filter(|_| matches!(cycle::process(), Process::Worker | Process::Single)) else { return };
+    if let Some((runtime, stores)) = main.runtime().zip(main.shared.stores()) {
+        runtime.loads.count_inherited(stores);
+        deadlines::resume(&runtime.engine);
+    }
+    if !main.attached().is_empty() {
+        main.contexts().start(&main.said.attachments);
+    }
+}
+
 extern "C" fn exit_process(cycle: *mut ngx_cycle_t) {
-    guard((), || {
-        live::finish_all();
-        // SAFETY: nginx passes a valid cycle; null, or what `create_main_conf` answered.
-        if let Some(main) = unsafe { cycle::main_conf::<MainConf>(cycle, main_module()).as_mut() } {
-            drop(main.take_contexts());
-        }
-        // Last, because nginx next looks for connections that were left open.
-        task::shut_down();
-        queue_events::stop();
-    });
+    // SAFETY: nginx passes the cycle that the process serves.
+    let cycle = unsafe { Cycle::from_nginx(cycle) };
+    guard((), || stop(cycle));
+}
+
+fn stop(cycle: Cycle) {
+    live::finish_all();
+    // SAFETY: the requests, which use the configuration, are over.
+    if let Some(main) = unsafe { cycle.main_conf_mut(MainConf::module()) } {
+        drop(main.take_contexts());
+    }
+    // Last, because nginx next looks for connections that were left open.
+    task::shut_down();
+    queue_events::stop();
 }

@@ -24,6 +24,6 @@ use super::context::RequestContext;
 ///
 /// If nginx has no memory.
 #[inline]
-pub fn context_of<'a>(request: Request) -> Result<&'a RequestContext, AllocError> {
+pub fn context_of(request: Request<'_>) -> Result<&RequestContext, AllocError> {
     RequestContext::of_or_new(request, response::wake)
 }

@@ -2,7 +2,7 @@
 //! or HTML.
 
 use ngx_bindings::pool::AllocError;
-use ngx_bindings::sys::{NGINX_VERSION, ngx_http_request_t, ngx_int_t};
+use ngx_bindings::sys::{NGINX_VERSION, ngx_int_t};
 use ngx_bindings::{Request, cycle, rc};
 use proxy_wasm_host::VmContext;
 use proxy_wasm_host::shared::exposition;
@@ -78,18 +78,17 @@ struct Page {
 }
 
 /// The content handler of `wasm_metrics`.
-pub unsafe extern "C" fn on_metrics(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request.
-    let request = unsafe { Request::from_ptr(r) };
-    let page = |_, main: &MainConf| Some(Page { content_type: exposition::CONTENT_TYPE, text: metrics(main)? });
-    guard(rc::ERROR, || request.map_or(rc::ERROR, |request| send(request, page)))
+pub extern "C" fn on_metrics(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || send(request, metrics_page))
 }
 
 /// The content handler of `wasm_status`.
-pub unsafe extern "C" fn on_status(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request.
-    let request = unsafe { Request::from_ptr(r) };
-    guard(rc::ERROR, || request.map_or(rc::ERROR, |request| send(request, status_page)))
+pub extern "C" fn on_status(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || send(request, status_page))
+}
+
+fn metrics_page(_: Request, main: &MainConf) -> Option<Page> {
+    Some(Page { content_type: exposition::CONTENT_TYPE, text: metrics(main)? })
 }
 
 fn status_page(request: Request, main: &MainConf) -> Option<Page> {

@@ -81,7 +81,8 @@ impl Shared {
 
 impl Zones {
     fn open(&self) -> Option<Stores> {
-        let memory = |zone: ShmZone| Memory::new(zone.words());
+        // SAFETY: the stores belong to the configuration that asked for the zones.
+        let memory = |zone: ShmZone| Memory::new(unsafe { zone.words() });
         Some(Stores {
             data: SharedData::open(memory(self.data), ZoneLock(self.data))?,
             eviction: self.eviction,

@@ -80,7 +80,7 @@ find({no_chdir => 1, wanted => sub {
             push @silent, "$File::Find::name: $part" if index($explained, $part) < 0;
         }
     }
-}}, map { "$root/$_" } qw(src proxy-wasm-host/src));
+}}, map { "$root/$_" } qw(src ngx-bindings/src proxy-wasm-host/src));
 cmp_ok $texts, '>', 20, 'log lines: some are found in the code';
 is join("\n", sort @silent), '', 'log lines: all are explained';
 

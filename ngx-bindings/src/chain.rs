@@ -6,13 +6,21 @@ use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::os::fd::FromRawFd;
 use std::os::unix::fs::FileExt;
+use std::ptr::{self, NonNull};
+use std::slice;
 
-use nginx_sys::{ngx_buf_t, ngx_chain_t};
+use nginx_sys::{ngx_buf_t, ngx_chain_t, ngx_file_t, ngx_str_t};
 
+use crate::live::zeroed;
 use crate::pool::AllocError;
-use crate::{Pool, Request};
+use crate::{Pool, Request, string};
 
 /// A chain of buffers; nginx or this module owns it.
+///
+/// A chain has no lifetime. nginx's filters take its links and buffers apart, and put them together
+/// anew, as they like; what waits in a request's context for the client is nginx's own chain. Whoever
+/// makes a chain promises that the links and buffers are there for as long as the chain is used: they
+/// are in the pool of the request, which is also how long a chain may be kept.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub struct Chain(*mut ngx_chain_t);
@@ -40,7 +48,7 @@ pub struct Marks {
 
 impl Chain {
     /// A chain without buffers.
-    pub const EMPTY: Self = Self(std::ptr::null_mut());
+    pub const EMPTY: Self = Self(ptr::null_mut());
 
     /// # Safety
     ///
@@ -77,24 +85,19 @@ impl Chain {
 
     /// The flags of all buffers together.
     pub fn marks(self) -> Marks {
-        self.bufs().fold(Marks::default(), |marks, Buf(buf)| {
-            // SAFETY: a buffer of a valid chain.
-            unsafe {
-                Marks {
-                    last: marks.last | ((*buf).last_buf() != 0),
-                    last_in_chain: marks.last_in_chain | ((*buf).last_in_chain() != 0),
-                    flush: marks.flush | ((*buf).flush() != 0),
-                }
-            }
+        self.bufs().fold(Marks::default(), |marks, buf| Marks {
+            last: marks.last | (buf.raw().last_buf() != 0),
+            last_in_chain: marks.last_in_chain | (buf.raw().last_in_chain() != 0),
+            flush: marks.flush | (buf.raw().flush() != 0),
         })
     }
 
     /// Returns whether the chain only tells nginx to send what it has: it has no bytes and does not
     /// end the response.
     pub fn is_flush(self) -> bool {
-        // SAFETY: null, or a link of a valid chain.
-        let is_one = unsafe { self.0.as_ref() }.is_some_and(|link| link.next.is_null());
-        is_one && self.size() == 0 && self.marks() == Marks { last: false, last_in_chain: false, flush: true }
+        self.bufs().take(2).count() == 1
+            && self.size() == 0
+            && self.marks() == Marks { last: false, last_in_chain: false, flush: true }
     }
 
     /// Fills `into` with the chain's bytes from `start` on.
@@ -155,83 +158,85 @@ impl Chain {
     /// Takes links off the front: as many buffers as have `limit` bytes together, and at least one.
     pub fn split_front(&mut self, limit: usize) -> Self {
         let front = *self;
-        let (mut size, mut last) = (0, std::ptr::null_mut::<ngx_chain_t>());
-        // SAFETY: the links belong to a valid chain that this module owns.
-        unsafe {
-            while let Some(link) = self.0.as_mut() {
-                size += Buf(link.buf).size();
-                if !last.is_null() && size > limit {
-                    break;
-                }
-                last = self.0;
-                self.0 = link.next;
+        let (mut size, mut last) = (0, None::<&mut ngx_chain_t>);
+        // SAFETY: null, or a link of a valid chain that this module owns.
+        while let Some(link) = unsafe { self.0.as_mut() } {
+            size += Buf(link.buf).size();
+            if last.is_some() && size > limit {
+                break;
             }
-            if let Some(last) = last.as_mut() {
-                last.next = std::ptr::null_mut();
-            }
+            self.0 = link.next;
+            last = Some(link);
+        }
+        if let Some(last) = last {
+            last.next = ptr::null_mut();
         }
         front
     }
 
     /// Gives the links, but not the buffers, back to their pool, and leaves an empty chain.
     pub fn free_links(&mut self, pool: Pool) {
-        let mut link = std::mem::replace(&mut self.0, std::ptr::null_mut());
-        while !link.is_null() {
-            // SAFETY: a link of a valid chain that nothing else uses; this does the same as nginx's
-            // `ngx_free_chain`.
-            unsafe {
-                let next = (*link).next;
-                (*link).next = (*pool.as_ptr()).chain;
-                (*pool.as_ptr()).chain = link;
-                link = next;
-            }
+        // SAFETY: null, or a link of a valid chain that nothing else uses.
+        while let Some(link) = unsafe { self.0.as_mut() } {
+            self.0 = link.next;
+            pool.give_back(link);
         }
     }
 }
 
 impl Buf {
-    fn in_memory(self) -> bool {
+    /// nginx's structure, to read it: nothing of nginx may run while the reference is held.
+    #[inline]
+    fn raw(&self) -> &ngx_buf_t {
         // SAFETY: a buffer of a valid chain.
-        unsafe { (*self.0).temporary() != 0 || (*self.0).memory() != 0 || (*self.0).mmap() != 0 }
+        unsafe { &*self.0 }
+    }
+
+    /// As [`Self::raw`], to change it.
+    #[inline]
+    fn raw_mut(&mut self) -> &mut ngx_buf_t {
+        // SAFETY: as above.
+        unsafe { &mut *self.0 }
+    }
+
+    #[inline]
+    fn in_memory(self) -> bool {
+        let raw = self.raw();
+        raw.temporary() != 0 || raw.memory() != 0 || raw.mmap() != 0
     }
 
     fn is_writable(self) -> bool {
-        // SAFETY: a buffer of a valid chain.
-        unsafe { (*self.0).temporary() != 0 }
+        self.raw().temporary() != 0
     }
 
+    /// The number of bytes: `last` is not before `pos`, nor `file_last` before `file_pos`.
+    #[inline]
     fn size(self) -> usize {
-        // SAFETY: a buffer of a valid chain: `last` is not before `pos`, nor `file_last` before
-        // `file_pos`.
-        unsafe {
-            if self.in_memory() {
-                (*self.0).last as usize - (*self.0).pos as usize
-            } else {
-                usize::try_from((*self.0).file_last - (*self.0).file_pos).unwrap_or_default()
-            }
+        let raw = self.raw();
+        if self.in_memory() {
+            raw.last as usize - raw.pos as usize
+        } else {
+            usize::try_from(raw.file_last - raw.file_pos).unwrap_or_default()
         }
     }
 
-    fn consume(self) {
-        // SAFETY: a buffer of a valid chain.
-        unsafe {
-            (*self.0).pos = (*self.0).last;
-            (*self.0).file_pos = (*self.0).file_last;
-        }
+    fn consume(mut self) {
+        let raw = self.raw_mut();
+        raw.pos = raw.last;
+        raw.file_pos = raw.file_last;
     }
 
     /// Reads from `start` on; the range must lie inside the buffer.
     fn read(self, start: usize, into: &mut [u8]) -> io::Result<()> {
-        // SAFETY: memory buffers hold `size` bytes at `pos`; a file buffer has an open file, which
-        // the handle here does not close.
-        unsafe {
-            if self.in_memory() {
-                std::ptr::copy_nonoverlapping((*self.0).pos.add(start), into.as_mut_ptr(), into.len());
-                return Ok(());
-            }
-            let file = ManuallyDrop::new(File::from_raw_fd((*(*self.0).file).fd));
-            file.read_exact_at(into, (*self.0).file_pos as u64 + start as u64)
+        if self.in_memory() {
+            // SAFETY: a buffer in memory has `size` bytes at `pos`.
+            let bytes = unsafe { slice::from_raw_parts(self.raw().pos, self.size()) };
+            into.copy_from_slice(&bytes[start..][..into.len()]);
+            return Ok(());
         }
+        // SAFETY: a buffer that is not in memory has an open file.
+        let file = file_of(unsafe { &*self.raw().file });
+        file.read_exact_at(into, self.raw().file_pos as u64 + start as u64)
     }
 }
 
@@ -240,7 +245,7 @@ impl Buf {
 /// As with [`OwnedBuf`], filters keep the buffer's address longer than they need the bytes, so the
 /// buffer lives in the request's pool.
 pub struct Part {
-    buf: *mut ngx_buf_t,
+    buf: Buf,
     /// The buffer whose last part this is.
     ends: Option<Buf>,
 }
@@ -248,46 +253,41 @@ pub struct Part {
 impl Part {
     /// A part that does not refer to anything yet.
     pub fn new(pool: Pool) -> Result<Self, AllocError> {
-        Ok(Self { buf: pool.alloc::<ngx_buf_t>()?, ends: None })
+        Ok(Self { buf: Buf(pool.put(zeroed::<ngx_buf_t>())?), ends: None })
     }
 
     /// Makes this part refer to a range of the first buffer of a chain, and returns it as a chain
     /// of its own. The chain must not be empty, and the range must lie inside the buffer. The
     /// buffer's flags come with its last part.
     pub fn fill(&mut self, pool: Pool, chain: Chain, range: Range<usize>) -> Result<Chain, AllocError> {
-        let link = pool.alloc_link()?;
-        // SAFETY: the chain is valid and has a link; the part's buffer and its link are this
-        // module's, in the pool.
-        unsafe {
-            let of = Buf((*chain.0).buf);
-            let ends = range.end == of.size();
-            self.buf.copy_from_nonoverlapping(of.0, 1);
-            let buf = &mut *self.buf;
-            buf.tag = std::ptr::null_mut();
-            buf.shadow = std::ptr::null_mut();
-            if of.in_memory() {
-                buf.pos = (*of.0).pos.add(range.start);
-                buf.last = (*of.0).pos.add(range.end);
-            }
-            if buf.in_file() != 0 {
-                buf.file_pos = (*of.0).file_pos + range.start as nginx_sys::off_t;
-                buf.file_last = (*of.0).file_pos + range.end as nginx_sys::off_t;
-            }
-            if !ends {
-                buf.set_last_buf(0);
-                buf.set_last_in_chain(0);
-                buf.set_flush(0);
-                buf.set_sync(0);
-            }
-            self.ends = ends.then_some(of);
-            link.write(ngx_chain_t { buf: self.buf, next: std::ptr::null_mut() });
+        let Some(of) = chain.bufs().next() else { return Ok(Chain::EMPTY) };
+        let link = pool.link(self.buf.0)?;
+        let ends = range.end == of.size();
+        let (buf, whole) = (self.buf.raw_mut(), of.raw());
+        *buf = *whole;
+        buf.tag = ptr::null_mut();
+        buf.shadow = ptr::null_mut();
+        if of.in_memory() {
+            buf.pos = whole.pos.wrapping_add(range.start);
+            buf.last = whole.pos.wrapping_add(range.end);
         }
+        if whole.in_file() != 0 {
+            buf.file_pos = whole.file_pos + range.start as nginx_sys::off_t;
+            buf.file_last = whole.file_pos + range.end as nginx_sys::off_t;
+        }
+        if !ends {
+            buf.set_last_buf(0);
+            buf.set_last_in_chain(0);
+            buf.set_flush(0);
+            buf.set_sync(0);
+        }
+        self.ends = ends.then_some(of);
         Ok(Chain(link))
     }
 
     /// Returns whether nginx has sent the whole part.
     pub fn is_sent(&self) -> bool {
-        Buf(self.buf).size() == 0
+        self.buf.size() == 0
     }
 
     /// Marks the buffer that this part ended as sent: all parts up to this one are.
@@ -302,66 +302,67 @@ impl Part {
 ///
 /// Filters keep the buffer's address longer than they need the bytes: the chunked filter looks at
 /// the buffer once more with the next piece. So the buffer itself lives in the request's pool, and
-/// only the bytes are freed once they are sent.
+/// only the bytes are freed once they are sent. As a [`Chain`], it is kept no longer than the request.
 pub struct OwnedBuf {
-    buf: *mut ngx_buf_t,
-    link: *mut ngx_chain_t,
+    buf: Buf,
+    link: NonNull<ngx_chain_t>,
     bytes: Vec<u8>,
 }
 
 impl OwnedBuf {
     /// An empty buffer.
     pub fn new(pool: Pool) -> Result<Self, AllocError> {
-        let (buf, link) = (pool.alloc::<ngx_buf_t>()?, pool.alloc::<ngx_chain_t>()?);
-        // SAFETY: fresh memory; nginx also starts a buffer with all zeros (`ngx_calloc_buf`).
-        unsafe {
-            buf.write(std::mem::zeroed());
-            link.write(ngx_chain_t { buf, next: std::ptr::null_mut() });
-        }
-        Ok(Self { buf, link, bytes: Vec::new() })
+        let buf = Buf(pool.put(zeroed::<ngx_buf_t>())?);
+        let link = pool.put(ngx_chain_t { buf: buf.0, next: ptr::null_mut() })?;
+        Ok(Self { buf, link: NonNull::from(link), bytes: Vec::new() })
     }
 
     /// Fills the buffer, whose earlier bytes must all be sent, and returns it as a chain of its
     /// own.
     pub fn fill(&mut self, bytes: Vec<u8>, marks: Marks) -> Chain {
         self.bytes = bytes;
-        // SAFETY: the buffer and its link are this module's, in the pool; the bytes stay until they
-        // are sent.
-        unsafe {
-            self.buf.write(std::mem::zeroed());
-            let buf = &mut *self.buf;
-            if self.bytes.is_empty() {
-                // nginx reports an empty buffer without flags as an error.
-                buf.set_sync(u32::from(!(marks.last || marks.last_in_chain || marks.flush)) as _);
-            } else {
-                buf.set_memory(1);
-                buf.start = self.bytes.as_mut_ptr();
-                buf.pos = buf.start;
-                buf.last = buf.start.add(self.bytes.len());
-                buf.end = buf.last;
-            }
-            buf.set_last_buf(u32::from(marks.last) as _);
-            buf.set_last_in_chain(u32::from(marks.last_in_chain) as _);
-            buf.set_flush(u32::from(marks.flush) as _);
-            (*self.link).next = std::ptr::null_mut();
+        let mut buf: ngx_buf_t = zeroed();
+        if self.bytes.is_empty() {
+            // nginx reports an empty buffer without flags as an error.
+            buf.set_sync(u32::from(!(marks.last || marks.last_in_chain || marks.flush)) as _);
+        } else {
+            buf = memory_buf(string::borrowed(&self.bytes));
+            buf.set_memory(1);
         }
-        Chain(self.link)
+        buf.set_last_buf(u32::from(marks.last) as _);
+        buf.set_last_in_chain(u32::from(marks.last_in_chain) as _);
+        buf.set_flush(u32::from(marks.flush) as _);
+        *self.buf.raw_mut() = buf;
+        // SAFETY: the link is this module's, in the pool.
+        unsafe { self.link.as_mut() }.next = ptr::null_mut();
+        Chain(self.link.as_ptr())
     }
 
     /// The number of bytes that nginx has not sent yet.
     pub fn unsent(&self) -> usize {
-        Buf(self.buf).size()
+        self.buf.size()
     }
 
     /// Frees the bytes, which must be sent.
     pub fn clear(&mut self) {
         self.bytes = Vec::new();
-        // SAFETY: the buffer is this module's; nginx reads nothing from an empty one.
-        unsafe {
-            (*self.buf).start = std::ptr::null_mut();
-            (*self.buf).pos = std::ptr::null_mut();
-            (*self.buf).last = std::ptr::null_mut();
-            (*self.buf).end = std::ptr::null_mut();
-        }
+        // nginx reads nothing from an empty buffer.
+        let buf = self.buf.raw_mut();
+        buf.start = ptr::null_mut();
+        buf.pos = ptr::null_mut();
+        buf.last = ptr::null_mut();
+        buf.end = ptr::null_mut();
     }
+}
+
+/// A buffer with bytes in memory; the caller says of which kind that is.
+pub(crate) fn memory_buf(bytes: ngx_str_t) -> ngx_buf_t {
+    let end = bytes.data.wrapping_add(bytes.len);
+    ngx_buf_t { start: bytes.data, pos: bytes.data, last: end, end, ..zeroed() }
+}
+
+/// The file of a structure of nginx that has an open one. nginx closes it.
+pub(crate) fn file_of(file: &ngx_file_t) -> ManuallyDrop<File> {
+    // SAFETY: the file is nginx's, and is not closed with this handle.
+    ManuallyDrop::new(unsafe { File::from_raw_fd(file.fd) })
 }

@@ -7,13 +7,12 @@ use crate::Request;
 /// A request's handler for reading: what nginx calls when something comes from the client.
 type Reading = unsafe extern "C" fn(*mut ngx_http_request_t);
 
-impl Request {
+impl Request<'_> {
     /// Suspends the request in a phase handler of ours, while nginx goes on noticing that the client
     /// leaves. A `post_action` runs whether it has left or not.
-    pub fn watch_client(self) {
+    pub fn watch_client(mut self) {
         self.read_by(if self.is_post_action() { sys::ngx_http_block_reading } else { sys::ngx_http_test_reading });
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).write_event_handler = Some(sys::ngx_http_request_empty_handler) }
+        self.raw_mut().write_event_handler = Some(sys::ngx_http_request_empty_handler);
         self.look_at_client();
     }
 
@@ -31,16 +30,14 @@ impl Request {
         if !self.is_client_watched() {
             return;
         }
-        // SAFETY: a live request has a connection, and that a read event. nginx takes the event out
-        // of its queue when it closes the connection.
-        unsafe {
-            let read = (*(*self.as_ptr()).connection).read;
-            if (*read).ready() != 0 {
-                sys::ngx_post_event(read, &raw mut sys::ngx_posted_events);
-            } else {
-                // If it fails, nginx says why, and the client is not watched.
-                sys::ngx_handle_read_event(read, 0);
-            }
+        let read = self.connection().read_event();
+        if read.get().ready() != 0 {
+            let queue = &raw mut sys::ngx_posted_events;
+            // SAFETY: nginx takes the event out of its queue when it closes the connection.
+            unsafe { sys::ngx_post_event(read.as_ptr(), queue) };
+        } else {
+            // If it fails, nginx says why, and the client is not watched.
+            read.handle_read();
         }
     }
 
@@ -48,12 +45,10 @@ impl Request {
     /// it sends a response that whoever made it has handed over.
     pub(crate) fn is_client_watched(self) -> bool {
         let watching: Reading = sys::ngx_http_test_reading;
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).read_event_handler }.is_some_and(|reading| std::ptr::fn_addr_eq(reading, watching))
+        self.raw().read_event_handler.is_some_and(|reading| std::ptr::fn_addr_eq(reading, watching))
     }
 
-    fn read_by(self, reading: Reading) {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).read_event_handler = Some(reading) }
+    fn read_by(mut self, reading: Reading) {
+        self.raw_mut().read_event_handler = Some(reading);
     }
 }

@@ -6,56 +6,66 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr;
 
-use nginx_sys::{
-    self as sys, ngx_conf_log_error, ngx_conf_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_str_t, ngx_uint_t,
-};
+use nginx_sys::{self as sys, ngx_conf_log_error, ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_str_t, ngx_uint_t};
 
+use crate::live::Live;
 use crate::log::Level;
-use crate::string;
-use crate::{Log, Pool};
+use crate::modules::HttpModule;
+use crate::{Log, Pool, array, globals, string};
 
 /// The result of a directive handler on success.
 pub const CONF_OK: *mut c_char = ptr::null_mut();
 /// The result of a directive handler that has logged an error.
 pub const CONF_ERROR: *mut c_char = usize::MAX as *mut c_char;
 
-/// The state of nginx's configuration parser.
+/// The state of nginx's configuration parser inside `http`, while nginx calls a handler of this
+/// module.
 #[derive(Clone, Copy)]
-pub struct Conf(*mut ngx_conf_t);
+pub struct Conf<'c>(Live<'c, ngx_conf_t>);
 
-impl Conf {
+impl<'c> Conf<'c> {
     /// # Safety
     ///
-    /// `cf` is what nginx passed to a directive or module handler, used only inside it.
-    pub unsafe fn from_ptr(cf: *mut ngx_conf_t) -> Self {
-        Self(cf)
+    /// `cf` is what nginx passed to the handler of a directive, or to a hook, of a module of `http`,
+    /// which `'c` does not outlive.
+    pub unsafe fn from_nginx(cf: *mut ngx_conf_t) -> Self {
+        // SAFETY: by this function's contract.
+        Self(unsafe { Live::of(cf) })
     }
 
     /// The pointer that nginx's functions take.
     pub fn as_ptr(self) -> *mut ngx_conf_t {
-        self.0
+        self.0.as_ptr()
+    }
+
+    /// nginx's structure, to read it as [`Live`] says.
+    fn raw(self) -> &'c ngx_conf_t {
+        self.0.get()
+    }
+
+    /// The cycle that is being made.
+    pub(crate) fn cycle(self) -> &'c ngx_cycle_t {
+        // SAFETY: a parser has a cycle.
+        unsafe { &*self.raw().cycle }
     }
 
     /// The directive's name and its arguments.
-    pub fn args<'a>(self) -> Vec<&'a [u8]> {
-        // SAFETY: while a directive is handled, `args` is an array of strings in the
-        // configuration's pool.
-        unsafe {
-            let args = &*(*self.0).args;
-            args.as_slice::<ngx_str_t>().iter().map(|arg| string::bytes(*arg)).collect()
-        }
+    pub fn args(self) -> Vec<&'c [u8]> {
+        // SAFETY: while a directive is handled, its words are an array of strings.
+        let args: &[ngx_str_t] = unsafe { array::elements(self.raw().args) };
+        args.iter().map(ngx_str_t::as_bytes).collect()
     }
 
     /// The pool that lives as long as the configuration.
-    pub fn pool(self) -> Pool {
+    pub fn pool(self) -> Pool<'c> {
         // SAFETY: `cf->pool` is the cycle's pool, never null.
-        unsafe { Pool::from_ptr((*self.0).pool) }.expect("a configuration has a pool")
+        unsafe { Pool::from_nginx(self.raw().pool) }
     }
 
     /// The log of the configuration.
-    pub fn log(self) -> Log {
+    pub fn log(self) -> Log<'c> {
         // SAFETY: `cf->log` is never null.
-        unsafe { Log::from_ptr((*self.0).log) }.expect("a configuration has a log")
+        unsafe { Log::from_nginx(self.raw().log) }
     }
 
     /// Writes an `[emerg]` line that names the file and line being read.
@@ -64,7 +74,7 @@ impl Conf {
         let text = string::borrowed(message.as_bytes());
         // SAFETY: `cf` is valid, and `%V` takes a pointer to a string.
         unsafe {
-            ngx_conf_log_error(sys::NGX_LOG_EMERG as ngx_uint_t, self.0, 0, c"%V".as_ptr(), &raw const text);
+            ngx_conf_log_error(sys::NGX_LOG_EMERG as ngx_uint_t, self.as_ptr(), 0, c"%V".as_ptr(), &raw const text);
         }
         CONF_ERROR
     }
@@ -78,65 +88,56 @@ impl Conf {
 
     /// The place of the directive, in the words that end nginx's errors: ` in FILE:LINE`.
     pub fn place(self) -> String {
-        // SAFETY: `conf_file` is null (`nginx -g`) or valid while a directive is handled.
-        unsafe {
-            let file = (*self.0).conf_file;
-            if file.is_null() || (*file).file.fd == sys::NGX_INVALID_FILE {
-                return " in command line".to_owned();
-            }
-            format!(" in {}:{}", String::from_utf8_lossy(string::bytes((*file).file.name)), (*file).line)
-        }
+        // SAFETY: null (`nginx -g`), or valid while a directive is handled.
+        let file = unsafe { self.raw().conf_file.as_ref() };
+        let Some(file) = file.filter(|file| file.file.fd != sys::NGX_INVALID_FILE) else {
+            return " in command line".to_owned();
+        };
+        format!(" in {}:{}", String::from_utf8_lossy(file.file.name.as_bytes()), file.line)
     }
 
     /// Completes a path as nginx does: a relative path starts at its prefix.
     pub fn full_path(self, path: &[u8]) -> Option<PathBuf> {
-        let mut name = self.pool().copy(&[path, b"\0"].concat()).ok()?;
-        name.len -= 1;
-        // SAFETY: `name` is a null-terminated string in the pool; nginx may replace it by a longer
-        // one.
-        unsafe {
-            if sys::ngx_conf_full_name((*self.0).cycle, &raw mut name, 0) != crate::rc::OK {
-                return None;
-            }
-            Some(PathBuf::from(OsStr::from_bytes(string::bytes(name))))
+        let mut name = self.pool().copy_terminated(path).ok()?;
+        // SAFETY: the name is a null-terminated string in the pool; nginx may replace it by a longer
+        // one there.
+        if unsafe { sys::ngx_conf_full_name(self.raw().cycle, &raw mut name, 0) } != crate::rc::OK {
+            return None;
         }
+        Some(PathBuf::from(OsStr::from_bytes(name.as_bytes())))
     }
 
     /// Returns whether the configuration is only tested (`nginx -t`).
     pub fn is_test() -> bool {
-        // SAFETY: a plain global of nginx.
-        unsafe { sys::ngx_test_config != 0 }
+        globals::test_config() != 0
     }
 
     /// A module's `http` configuration that is being read.
-    ///
-    /// # Safety
-    ///
-    /// The parser is inside `http`, and `T` is what the module's `create_main_conf` returns.
-    pub unsafe fn main_conf<T>(self, module: *const ngx_module_t) -> *mut T {
-        // SAFETY: inside `http`, `cf->ctx` is the `http` context.
-        unsafe {
-            let ctx: *mut ngx_http_conf_ctx_t = (*self.0).ctx.cast();
-            (*(*ctx).main_conf.add((*module).ctx_index)).cast()
-        }
+    pub fn main_conf<M, L, C>(self, module: HttpModule<M, L, C>) -> &'c M {
+        let () = HttpModule::<M, L, C>::HAS_MAIN;
+        // SAFETY: a context of `http` has an entry for each of its modules.
+        unsafe { module.entry(self.http_ctx().main_conf) }
     }
 
-    /// A module's configuration for the block that is being read.
+    /// Does the same as [`Self::main_conf`], to change it.
     ///
     /// # Safety
     ///
-    /// The parser is inside `http`, and `T` is what the module's `create_loc_conf` returns.
-    pub unsafe fn loc_conf<T>(self, module: *const ngx_module_t) -> *mut T {
-        // SAFETY: inside `http`, `cf->ctx` is the context of the innermost block.
-        unsafe {
-            let ctx: *mut ngx_http_conf_ctx_t = (*self.0).ctx.cast();
-            (*(*ctx).loc_conf.add((*module).ctx_index)).cast()
-        }
+    /// Nothing else refers to the configuration meanwhile.
+    pub unsafe fn main_conf_mut<M, L, C>(self, module: HttpModule<M, L, C>) -> &'c mut M {
+        let () = HttpModule::<M, L, C>::HAS_MAIN;
+        // SAFETY: as above, and by this function's contract.
+        unsafe { module.entry(self.http_ctx().main_conf) }
+    }
+
+    /// The context of the innermost block of `http`.
+    pub(crate) fn http_ctx(self) -> &'c ngx_http_conf_ctx_t {
+        // SAFETY: inside `http`, that is what `cf->ctx` is.
+        unsafe { &*self.raw().ctx.cast() }
     }
 
     /// The kind of block that is being read: `NGX_HTTP_MAIN_CONF` and so on.
     pub fn block(self) -> u32 {
-        // SAFETY: `cf` is valid.
-        unsafe { (*self.0).cmd_type as u32 }
+        self.raw().cmd_type as u32
     }
 }

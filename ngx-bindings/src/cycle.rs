@@ -2,9 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nginx_sys::{self as sys, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_uint_t};
+use nginx_sys::{
+    self as sys, ngx_connection_t, ngx_core_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_module_t, ngx_uint_t,
+};
 
-use crate::Log;
+use crate::live::Live;
+use crate::modules::HttpModule;
+use crate::{Log, globals};
 
 /// The kinds of processes that nginx has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +27,7 @@ pub enum Process {
 
 /// The kind of this process.
 pub fn process() -> Process {
-    // SAFETY: a plain global of nginx.
-    match unsafe { sys::ngx_process } as u32 {
+    match globals::process() as u32 {
         sys::NGX_PROCESS_SINGLE => Process::Single,
         sys::NGX_PROCESS_WORKER => Process::Worker,
         sys::NGX_PROCESS_HELPER => Process::Helper,
@@ -35,114 +38,139 @@ pub fn process() -> Process {
 
 /// Returns whether the worker has been told to stop.
 pub fn exiting() -> bool {
-    // SAFETY: plain globals of nginx.
-    unsafe { sys::ngx_exiting != 0 || sys::ngx_terminate != 0 }
+    globals::exiting() != 0 || globals::terminate() != 0
 }
 
-/// The log of the current cycle.
-pub fn log() -> Option<Log> {
-    // SAFETY: `ngx_cycle` is null or valid, and so is its log.
-    unsafe {
-        let cycle = sys::ngx_cycle;
-        if cycle.is_null() { None } else { Log::from_ptr((*cycle).log) }
+/// Uses the log of the cycle that is running. Answers `None` before there is one.
+pub fn with_log<R>(use_log: impl FnOnce(Log<'_>) -> R) -> Option<R> {
+    with_current(|cycle| log_of(cycle).map(use_log))
+}
+
+fn log_of(cycle: &ngx_cycle_t) -> Option<Log<'_>> {
+    // SAFETY: a cycle's log lives as long as the cycle.
+    unsafe { Log::from_ptr(cycle.log) }
+}
+
+/// A cycle that nginx passes to a hook of this module: the one that is being made, or that runs.
+#[derive(Clone, Copy)]
+pub struct Cycle<'c>(Live<'c, ngx_cycle_t>);
+
+impl<'c> Cycle<'c> {
+    /// # Safety
+    ///
+    /// `cycle` is what nginx passed to a hook, which `'c` does not outlive. nginx has read the
+    /// cycle's configuration.
+    pub unsafe fn from_nginx(cycle: *mut ngx_cycle_t) -> Self {
+        // SAFETY: by this function's contract.
+        Self(unsafe { Live::of(cycle) })
+    }
+
+    /// The pointer that nginx's functions take.
+    pub(crate) fn as_ptr(self) -> *mut ngx_cycle_t {
+        self.0.as_ptr()
+    }
+
+    /// nginx's structure, to read it as [`Live`] says.
+    pub(crate) fn raw(self) -> &'c ngx_cycle_t {
+        self.0.get()
+    }
+
+    /// The cycle's log. It follows the new configuration, while [`with_log`] still uses that of the
+    /// previous one.
+    pub fn log(self) -> Option<Log<'c>> {
+        log_of(self.raw())
+    }
+
+    /// The number of the user that workers run as. `None` if the master is not root: workers then
+    /// run as the master's user.
+    pub fn worker_user(self) -> Option<u32> {
+        let module = &raw const sys::ngx_core_module;
+        // SAFETY: nginx's core module has a configuration of that type.
+        let core = unsafe { conf_of::<ngx_core_conf_t>(self.raw(), module) }?;
+        // `NGX_CONF_UNSET_UINT`, converted to the type of a user's number.
+        (core.user != u32::MAX).then_some(core.user)
+    }
+
+    /// A module's configuration of `http`. `None` without an `http` block.
+    pub fn main_conf<M, L, C>(self, module: HttpModule<M, L, C>) -> Option<&'c M> {
+        main_conf_of(self.raw(), module)
+    }
+
+    /// Does the same as [`Self::main_conf`], to change it.
+    ///
+    /// # Safety
+    ///
+    /// Nothing else refers to the configuration meanwhile.
+    pub unsafe fn main_conf_mut<M, L, C>(self, module: HttpModule<M, L, C>) -> Option<&'c mut M> {
+        let () = HttpModule::<M, L, C>::HAS_MAIN;
+        // SAFETY: a context of `http` has an entry for each of its modules.
+        Some(unsafe { module.entry(http(self.raw())?.main_conf) })
     }
 }
 
-/// The log of a cycle that is being made. It follows the new configuration, while [`log`] is still
-/// that of the previous one.
+/// Uses a module's configuration of `http`, of the cycle that is running. Answers `None` without
+/// an `http` block.
+pub(crate) fn with_main_conf<M, L, C, R>(module: HttpModule<M, L, C>, read: impl FnOnce(&M) -> Option<R>) -> Option<R> {
+    with_current(|cycle| read(main_conf_of(cycle, module)?))
+}
+
+/// Uses a module's configuration of a location that `http` itself has. Answers `None` without an
+/// `http` block.
+pub(crate) fn with_loc_conf<M, L, C, R>(module: HttpModule<M, L, C>, read: impl FnOnce(&L) -> Option<R>) -> Option<R> {
+    let () = HttpModule::<M, L, C>::HAS_LOC;
+    // SAFETY: a context of `http` has an entry for each of its modules.
+    with_current(|cycle| read(unsafe { module.entry(http(cycle)?.loc_conf) }))
+}
+
+fn main_conf_of<M, L, C>(cycle: &ngx_cycle_t, module: HttpModule<M, L, C>) -> Option<&M> {
+    let () = HttpModule::<M, L, C>::HAS_MAIN;
+    // SAFETY: as above.
+    Some(unsafe { module.entry(http(cycle)?.main_conf) })
+}
+
+/// Reads the cycle that is running.
+fn with_current<R>(read: impl FnOnce(&ngx_cycle_t) -> Option<R>) -> Option<R> {
+    // SAFETY: null, or the cycle that is running.
+    unsafe { globals::cycle().as_ref() }.and_then(read)
+}
+
+/// The `http` context of a cycle.
+pub(crate) fn http(cycle: &ngx_cycle_t) -> Option<&ngx_http_conf_ctx_t> {
+    let module = &raw const sys::ngx_http_module;
+    // SAFETY: what `ngx_http_module` keeps is that context.
+    unsafe { conf_of(cycle, module) }
+}
+
+/// The configuration in a cycle of a module that is not in a block; `None` if it has none.
 ///
 /// # Safety
 ///
-/// `cycle` is valid and outlives every use of the handle.
-pub unsafe fn log_of(cycle: *mut ngx_cycle_t) -> Option<Log> {
+/// nginx has loaded the module, whose configuration is a `T`.
+unsafe fn conf_of<T>(cycle: &ngx_cycle_t, module: *const ngx_module_t) -> Option<&T> {
+    if cycle.conf_ctx.is_null() {
+        return None;
+    }
     // SAFETY: by this function's contract.
-    unsafe { Log::from_ptr((*cycle).log) }
-}
-
-/// The number of the user that workers run as. `None` if the master is not root: workers then run
-/// as the master's user.
-///
-/// # Safety
-///
-/// `cycle` is valid, and its configuration has been read.
-pub unsafe fn worker_user(cycle: *mut ngx_cycle_t) -> Option<u32> {
-    // SAFETY: by this function's contract; the slot of nginx's core module holds its configuration.
-    let user = unsafe {
-        let core: *const sys::ngx_core_conf_t = (*(*cycle).conf_ctx.add(sys::ngx_core_module.index)).cast();
-        (*core).user
-    };
-    // `NGX_CONF_UNSET_UINT`, converted to the type of a user's number.
-    (user != u32::MAX).then_some(user)
-}
-
-/// The `http` configuration of a module in a cycle; null without an `http` block.
-///
-/// # Safety
-///
-/// `cycle` is valid, and `T` is what the module's `create_main_conf` returns.
-pub unsafe fn main_conf<T>(cycle: *mut ngx_cycle_t, module: *const ngx_module_t) -> *mut T {
-    // SAFETY: by this function's contract; `ngx_http_module`'s slot holds the `http` context or
-    // null.
-    unsafe {
-        let http = (*cycle).conf_ctx.add(sys::ngx_http_module.index);
-        let ctx: *mut ngx_http_conf_ctx_t = (*http).cast();
-        if ctx.is_null() {
-            return std::ptr::null_mut();
-        }
-        (*(*ctx).main_conf.add((*module).ctx_index as usize)).cast()
-    }
-}
-
-/// Does the same as [`main_conf`] for the cycle that is running.
-///
-/// # Safety
-///
-/// `T` is what the module's `create_main_conf` returns.
-pub unsafe fn current_main_conf<T>(module: *const ngx_module_t) -> *mut T {
-    match http() {
-        // SAFETY: a context has a slot for each module of `http`.
-        Some(ctx) => unsafe { (*(*ctx).main_conf.add((*module).ctx_index as usize)).cast() },
-        None => std::ptr::null_mut(),
-    }
-}
-
-/// A module's location configuration at the level of `http`; null without an `http` block.
-///
-/// # Safety
-///
-/// `T` is what the module's `create_loc_conf` returns.
-pub unsafe fn http_loc_conf<T>(module: *const ngx_module_t) -> *mut T {
-    match http() {
-        // SAFETY: as above.
-        Some(ctx) => unsafe { (*(*ctx).loc_conf.add((*module).ctx_index as usize)).cast() },
-        None => std::ptr::null_mut(),
-    }
-}
-
-/// The `http` context of the cycle that is running.
-fn http() -> Option<*mut ngx_http_conf_ctx_t> {
-    // SAFETY: `ngx_cycle` is null or valid; `ngx_http_module`'s slot holds the `http` context or
-    // null.
-    unsafe {
-        let cycle = sys::ngx_cycle;
-        if cycle.is_null() || (*cycle).conf_ctx.is_null() {
-            return None;
-        }
-        let ctx: *mut ngx_http_conf_ctx_t = (*(*cycle).conf_ctx.add(sys::ngx_http_module.index)).cast();
-        (!ctx.is_null()).then_some(ctx)
-    }
+    let index = unsafe { (*module).index };
+    // SAFETY: the cycle has an entry for each module, null or the module's configuration.
+    unsafe { *cycle.conf_ctx.cast::<Option<&T>>().wrapping_add(index) }
 }
 
 /// The most connections that this process may have: `worker_connections`.
 pub fn connections() -> usize {
-    // SAFETY: `ngx_cycle` is null or valid.
-    unsafe { sys::ngx_cycle.cast_const().as_ref() }.map_or(0, |cycle| cycle.connection_n)
+    with_current(|cycle| Some(cycle.connection_n)).unwrap_or(0)
+}
+
+/// The connection of the first descriptor, in nginx's table by descriptors. `None` where the event
+/// method needs no such table.
+pub(crate) fn first_file() -> Option<Live<'static, *mut ngx_connection_t>> {
+    // SAFETY: null, or a table that the worker keeps until it ends.
+    with_current(|cycle| unsafe { Live::new(cycle.files) })
 }
 
 /// The number of this worker.
 pub fn worker() -> ngx_uint_t {
-    // SAFETY: a plain global of nginx.
-    unsafe { sys::ngx_worker }
+    globals::worker()
 }
 
 /// Set by [`set_serving`]. nginx's own variable says "single" while the first configuration is

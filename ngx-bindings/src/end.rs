@@ -6,10 +6,12 @@
 //! nginx takes the response for complete and keeps, or closes, the connection.
 
 use std::ffi::c_void;
+use std::{ptr, slice};
 
-use nginx_sys::{self as sys, ngx_int_t, ngx_module_t};
+use nginx_sys::{self as sys, ngx_int_t};
 
-use crate::{Request, rc};
+use crate::modules::HttpModule;
+use crate::{Request, globals, rc};
 
 /// What happened to a request's upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +24,7 @@ enum Ended {
     Not,
 }
 
-impl Request {
+impl Request<'_> {
     /// Cuts the request off: nothing more of its response is sent. The connection closes; in HTTP/2
     /// the stream is reset. Call it only from an event of nginx's loop, because it may free the
     /// request.
@@ -53,7 +55,7 @@ impl Request {
     /// `source_is_over`: whoever made that response, if not an upstream,
     /// does nothing more with the request. `module` keeps its context. Only from an event of
     /// nginx's loop: the request may be gone after.
-    pub fn end_with_page(self, module: *const ngx_module_t, status: ngx_int_t, source_is_over: bool) {
+    pub fn end_with_page<M, L, C>(self, module: HttpModule<M, L, C>, status: ngx_int_t, source_is_over: bool) {
         let ended = self.end_upstream();
         // nginx itself sends a response that whoever made it has handed over.
         let source_is_over = source_is_over || self.is_client_watched();
@@ -74,9 +76,9 @@ impl Request {
     /// Replaces the response in a header filter: drops it and answers with nginx's page for
     /// `status` instead. `module` keeps its context. The filter must return the result; nginx then
     /// closes the connection.
-    pub fn replace_response(self, module: *const ngx_module_t, status: ngx_int_t) -> ngx_int_t {
+    pub fn replace_response<M, L, C>(self, module: HttpModule<M, L, C>, status: ngx_int_t) -> ngx_int_t {
         // SAFETY: the request is valid; nginx only reads the module's index.
-        unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), module.cast_mut(), status) }
+        unsafe { sys::ngx_http_filter_finalize_request(self.as_ptr(), module.as_ptr().cast_mut(), status) }
     }
 
     /// Ends the upstream's part in a request whose client has been answered otherwise, so that the
@@ -90,21 +92,14 @@ impl Request {
         if self.end_upstream() == Ended::Now {
             // The connection may have become ready while nothing of the upstream's was to be sent:
             // no event would come any more for what waits.
-            // SAFETY: the request is valid by the handle's contract.
-            let rc = unsafe { sys::ngx_http_output_filter(self.as_ptr(), std::ptr::null_mut()) };
+            let rc = self.output(ptr::null_mut());
             self.finalize_in_event(if rc == rc::ERROR { rc } else { rc::OK });
         }
     }
 
     /// As [`Self::finalize`], from an event of nginx's loop. Not while an upstream is active.
     pub fn finalize_in_event(self, rc: ngx_int_t) {
-        let r = self.as_ptr();
-        // SAFETY: the request is valid; its connection outlives it.
-        unsafe {
-            let connection = (*r).connection;
-            sys::ngx_http_finalize_request(r, rc);
-            sys::ngx_http_run_posted_requests(connection);
-        }
+        self.as_event(|request| request.finalize(rc));
     }
 
     /// Stops all output to the client: nginx's filters fail from now on.
@@ -113,8 +108,7 @@ impl Request {
     }
 
     fn set_error(self, error: bool) {
-        // SAFETY: a live request has a connection; in HTTP/2 it has its own.
-        unsafe { (*(*self.as_ptr()).connection).set_error(error.into()) }
+        self.connection().get_mut().set_error(error.into());
     }
 
     /// Returns whether nginx has closed the request and only waits for its connection before it
@@ -130,29 +124,25 @@ impl Request {
 
     /// Returns whether an upstream makes the response, and has not ended.
     pub fn has_active_upstream(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { !(*self.as_ptr()).upstream.is_null() && !matches!(self.upstream_cleanup(), Cleanup::None) }
+        self.has_upstream() && !matches!(self.upstream_cleanup(), Cleanup::None)
     }
 
     /// Ends only the request's upstream.
     fn end_upstream(self) -> Ended {
-        let r = self.as_ptr();
-        // SAFETY: the request is valid by the handle's contract, and with it its list of cleanups.
-        unsafe {
-            if (*r).upstream.is_null() {
-                return Ended::Before;
-            }
-            match self.upstream_cleanup() {
-                Cleanup::None => Ended::Before,
-                Cleanup::Unclear => Ended::Not,
-                Cleanup::Found(end) => {
-                    // Adds a user for this function: the cleanup hands the request back, and must
-                    // not free it by that.
-                    let main = self.main();
-                    main.set_count_bits(main.count_bits() + 1);
-                    end(r.cast());
-                    Ended::Now
-                }
+        if !self.has_upstream() {
+            return Ended::Before;
+        }
+        match self.upstream_cleanup() {
+            Cleanup::None => Ended::Before,
+            Cleanup::Unclear => Ended::Not,
+            Cleanup::Found(end) => {
+                // Adds a user for this function: the cleanup hands the request back, and must not
+                // free it by that.
+                let main = self.main();
+                main.set_count_bits(main.count_bits() + 1);
+                // SAFETY: the cleanup's data is the request.
+                unsafe { end(self.as_ptr().cast()) };
+                Ended::Now
             }
         }
     }
@@ -160,37 +150,26 @@ impl Request {
     /// Finds the cleanup of nginx's upstream among those of the request: its data is the request
     /// itself. The upstream's own pointer to it is in a structure whose layout OpenResty's patches
     /// change.
-    ///
-    /// # Safety
-    ///
-    /// The request's list of cleanups is valid.
-    unsafe fn upstream_cleanup(self) -> Cleanup {
-        let r = self.as_ptr();
+    fn upstream_cleanup(self) -> Cleanup {
         let mut found = Cleanup::None;
-        // SAFETY: by this function's contract.
-        let mut cleanup = unsafe { (*(*r).main).cleanup.as_ref() };
-        while let Some(entry) = cleanup {
-            if let Some(handler) = entry.handler.filter(|_| entry.data == r.cast()) {
+        let mut next = self.main().raw().cleanup;
+        // SAFETY: null, or a cleanup of a valid request.
+        while let Some(cleanup) = unsafe { next.as_ref() } {
+            if let Some(handler) = cleanup.handler.filter(|_| cleanup.data == self.as_ptr().cast()) {
                 found = if matches!(found, Cleanup::None) { Cleanup::Found(handler) } else { Cleanup::Unclear };
             }
-            // SAFETY: as above.
-            cleanup = unsafe { entry.next.as_ref() };
+            next = cleanup.next;
         }
         found
     }
 
     /// Does what `ngx_http_filter_finalize_request` does before it answers again.
-    fn forget_response(self, module: *const ngx_module_t) {
-        let r = self.as_ptr();
-        // SAFETY: the request is valid, and has a context for each of nginx's HTTP modules, of
-        // which `module` is one.
-        unsafe {
-            sys::ngx_http_clean_header(r);
-            let kept = (*module).ctx_index as usize;
-            let contexts = std::slice::from_raw_parts_mut((*r).ctx, sys::ngx_http_max_module as usize);
-            for (_, ctx) in contexts.iter_mut().enumerate().filter(|(index, _)| *index != kept) {
-                *ctx = std::ptr::null_mut();
-            }
+    fn forget_response<M, L, C>(self, module: HttpModule<M, L, C>) {
+        self.clean_header();
+        // SAFETY: `r->ctx` has an entry for each module of `http`.
+        let contexts = unsafe { slice::from_raw_parts_mut(self.raw().ctx, globals::http_max_module() as usize) };
+        for (_, ctx) in contexts.iter_mut().enumerate().filter(|(index, _)| *index != module.index()) {
+            *ctx = ptr::null_mut();
         }
         // What filters had buffered is in those contexts.
         self.set_buffered_bits(0);
@@ -207,8 +186,7 @@ impl Request {
 
     #[cfg(ngx_feature = "http_cache")]
     fn is_cached(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { !(*self.as_ptr()).cache.is_null() }
+        !self.raw().cache.is_null()
     }
 
     #[cfg(not(ngx_feature = "http_cache"))]

@@ -1,10 +1,39 @@
 //! `ngx_event.h`, `ngx_event_timer.h`, `ngx_event_posted.h`: calls a handler later.
 
 use std::ffi::c_void;
+use std::ptr;
 
-use nginx_sys::{self as sys, ngx_event_t, ngx_msec_t};
+use nginx_sys::{self as sys, ngx_event_t, ngx_int_t, ngx_msec_t};
 
-use crate::Log;
+use crate::live::{Live, zeroed};
+use crate::{Log, cycle};
+
+impl Live<'_, ngx_event_t> {
+    /// Makes nginx report that a connection can be read from, as its event method needs it.
+    pub(crate) fn handle_read(self) -> ngx_int_t {
+        // SAFETY: the event is valid by the handle's contract.
+        unsafe { sys::ngx_handle_read_event(self.as_ptr(), 0) }
+    }
+
+    /// Makes nginx report that a connection can be written to.
+    pub(crate) fn handle_write(self) -> ngx_int_t {
+        // SAFETY: as above.
+        unsafe { sys::ngx_handle_write_event(self.as_ptr(), 0) }
+    }
+}
+
+/// The data of an event.
+///
+/// # Safety
+///
+/// The event was made with a pointer to a `T` that is valid for `'a`. nginx makes the events of a
+/// connection with a pointer to the connection.
+pub unsafe fn data<'a, T>(event: *mut ngx_event_t) -> &'a T {
+    // SAFETY: by this function's contract.
+    let data = unsafe { (*event).data };
+    // SAFETY: as above.
+    unsafe { &*data.cast() }
+}
 
 /// Returns whether this process has an event loop. A master that reads its configuration has none,
 /// and an event must not be armed there.
@@ -45,22 +74,35 @@ pub struct Event {
 }
 
 impl Event {
-    /// Makes an event that calls `handler`. `data` becomes the event's data: it must be null, or at
-    /// least as large as `NO_CONNECTION`.
-    pub fn new(handler: Handler, data: *mut c_void, log: Log) -> Self {
-        // SAFETY: nginx also starts an event with all zeros.
-        let mut raw: ngx_event_t = unsafe { std::mem::zeroed() };
+    /// Makes an event that calls `handler`. `data` becomes the event's data.
+    ///
+    /// # Safety
+    ///
+    /// `data` is null, or points at what is as large as `NO_CONNECTION`, and that the handler can
+    /// use. That and the log are valid as long as the event, which does not move once it is armed.
+    pub unsafe fn new(handler: Handler, data: *mut c_void, log: Log) -> Self {
+        let mut raw: ngx_event_t = zeroed();
         raw.handler = Some(on_event);
         raw.data = if data.is_null() { (&raw const NO_CONNECTION).cast_mut().cast() } else { data };
         raw.log = log.as_ptr();
         Self { raw, handler, keeps_worker: false }
     }
 
+    /// Makes an event without data for a process that serves; `None` where nginx has no cycle yet.
+    pub fn of_worker(handler: Handler) -> Option<Self> {
+        // SAFETY: the log is that of the cycle that the process serves until it ends.
+        cycle::with_log(|log| unsafe { Self::new(handler, ptr::null_mut(), log) })
+    }
+
     /// Calls the handler in `milliseconds`, instead of at an earlier set time.
     pub fn set_timer(&mut self, milliseconds: u32) {
         self.release_worker();
-        // SAFETY: the event is initialized and, by this type's contract, does not move.
-        unsafe { sys::ngx_add_timer(&raw mut self.raw, milliseconds as ngx_msec_t) }
+        self.add_timer(milliseconds as ngx_msec_t);
+    }
+
+    fn add_timer(&mut self, milliseconds: ngx_msec_t) {
+        // SAFETY: the event is initialized and, by the contract of `new`, does not move.
+        unsafe { sys::ngx_add_timer(&raw mut self.raw, milliseconds) }
     }
 
     /// Sets whether a worker may shut down before the timer expires.
@@ -93,11 +135,11 @@ impl Event {
     pub fn post(&mut self) {
         if self.raw.timer_set() == 0 {
             self.keeps_worker = true;
-            // SAFETY: the event is initialized and does not move.
-            unsafe { sys::ngx_add_timer(&raw mut self.raw, POSTED) }
+            self.add_timer(POSTED);
         }
-        // SAFETY: the same; the queue is nginx's.
-        unsafe { sys::ngx_post_event(&raw mut self.raw, &raw mut sys::ngx_posted_next_events) }
+        let queue = &raw mut sys::ngx_posted_next_events;
+        // SAFETY: the event is initialized and does not move; the queue is nginx's.
+        unsafe { sys::ngx_post_event(&raw mut self.raw, queue) }
     }
 
     fn release_worker(&mut self) {
@@ -108,14 +150,14 @@ impl Event {
     }
 }
 
-/// The handler that nginx calls for every [`Event`].
+/// The handler that nginx calls for every [`Event`]. It has no guard: what it calls has one.
 unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
-    let this: *mut Event = event.cast();
-    // SAFETY: nginx passes the first field of an `Event`, which the handler may drop.
-    unsafe {
-        (*this).release_worker();
-        ((*this).handler)(event);
-    }
+    // SAFETY: nginx passes the first field of an `Event`.
+    let this = unsafe { &mut *event.cast::<Event>() };
+    this.release_worker();
+    let handler = this.handler;
+    // SAFETY: the event is valid; the handler may drop it.
+    unsafe { handler(event) };
 }
 
 impl Drop for Event {

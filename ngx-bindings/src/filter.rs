@@ -2,15 +2,15 @@
 
 use std::cell::Cell;
 
-use nginx_sys::{self as sys, ngx_chain_t, ngx_http_request_t, ngx_int_t};
+use nginx_sys::{self as sys, ngx_int_t};
 
 use crate::chain::Chain;
 use crate::{Request, rc};
 
 /// A header filter.
-pub type HeaderFilter = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t;
-/// A body filter.
-pub type BodyFilter = unsafe extern "C" fn(*mut ngx_http_request_t, *mut ngx_chain_t) -> ngx_int_t;
+pub type HeaderFilter = for<'r> extern "C" fn(Request<'r>) -> ngx_int_t;
+/// A body filter. It gets null, or a chain that lives while the filter runs.
+pub type BodyFilter = for<'r> extern "C" fn(Request<'r>, Chain) -> ngx_int_t;
 
 /// The filters that come after this module's.
 pub struct Next {
@@ -29,34 +29,32 @@ impl Next {
 
     /// Puts this module's filters at the top of nginx's chains; called from `postconfiguration`.
     pub fn push(&self, header: HeaderFilter, body: BodyFilter) {
-        // SAFETY: the tops are plain globals, changed only while nginx reads its configuration.
-        unsafe {
-            self.header.set(sys::ngx_http_top_header_filter.unwrap_or(no_header_filter));
-            self.body.set(sys::ngx_http_top_body_filter.unwrap_or(no_body_filter));
-            sys::ngx_http_top_header_filter = Some(header);
-            sys::ngx_http_top_body_filter = Some(body);
-        }
+        let top_header = (&raw mut sys::ngx_http_top_header_filter).cast::<Option<HeaderFilter>>();
+        let top_body = (&raw mut sys::ngx_http_top_body_filter).cast::<Option<BodyFilter>>();
+        // SAFETY: a plain variable, changed only while nginx reads its configuration; to a filter,
+        // nginx's pointers are handles.
+        self.header.set(unsafe { top_header.replace(Some(header)) }.unwrap_or(no_header_filter));
+        // SAFETY: as above.
+        self.body.set(unsafe { top_body.replace(Some(body)) }.unwrap_or(no_body_filter));
     }
 
     /// Runs the header filters after this module's.
     #[inline]
     pub fn header(&self, request: Request) -> ngx_int_t {
-        // SAFETY: calls a filter of nginx on a valid request.
-        unsafe { self.header.get()(request.as_ptr()) }
+        self.header.get()(request)
     }
 
     /// Runs the body filters after this module's.
     #[inline]
     pub fn body(&self, request: Request, chain: Chain) -> ngx_int_t {
-        // SAFETY: calls a filter of nginx on a valid request, with a chain from the filter before.
-        unsafe { self.body.get()(request.as_ptr(), chain.as_ptr()) }
+        self.body.get()(request, chain)
     }
 }
 
-unsafe extern "C" fn no_header_filter(_: *mut ngx_http_request_t) -> ngx_int_t {
+extern "C" fn no_header_filter(_: Request) -> ngx_int_t {
     rc::ERROR
 }
 
-unsafe extern "C" fn no_body_filter(_: *mut ngx_http_request_t, _: *mut ngx_chain_t) -> ngx_int_t {
+extern "C" fn no_body_filter(_: Request, _: Chain) -> ngx_int_t {
     rc::ERROR
 }

@@ -1,53 +1,64 @@
 //! `ngx_list.h` as nginx uses it for headers: an entry never moves, because other fields of nginx
 //! keep its address.
 
-use nginx_sys::{
-    ngx_array_push, ngx_array_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_palloc, ngx_str_t, ngx_table_elt_t,
-    ngx_uint_t,
-};
+use std::mem::{MaybeUninit, offset_of};
+use std::ptr;
+use std::slice;
 
+use nginx_sys::{ngx_array_t, ngx_list_part_t, ngx_list_push, ngx_list_t, ngx_palloc, ngx_table_elt_t, ngx_uint_t};
+
+use crate::live::Live;
 use crate::pool::AllocError;
-use crate::{Pool, string};
+use crate::{Pool, Request, array, hash, string};
 
-/// A list of header fields.
+/// A list of header fields, of a request that `'r` does not outlive.
 ///
 /// nginx uses two conventions. A response field with `hash` 0 counts as removed. A request field
 /// must really leave the list, because the code that sends fields upstream does not look at `hash`.
 #[derive(Clone, Copy)]
-pub struct HeaderList(*mut ngx_list_t);
+pub struct HeaderList<'r>(Live<'r, ngx_list_t>);
 
 /// One header field, at its place in the list.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Field(*mut ngx_table_elt_t);
+#[repr(transparent)]
+pub struct Field<'r>(Live<'r, ngx_table_elt_t>);
 
-impl Field {
-    /// The pointer that other fields of nginx keep.
-    pub fn as_ptr(self) -> *mut ngx_table_elt_t {
-        self.0
+impl<'r> Field<'r> {
+    /// # Safety
+    ///
+    /// `field` is null, or in the list of a request that the handle does not outlive.
+    #[inline]
+    pub(crate) unsafe fn from_ptr(field: *mut ngx_table_elt_t) -> Option<Self> {
+        // SAFETY: by this function's contract.
+        unsafe { Live::new(field) }.map(Self)
+    }
+
+    /// nginx's structure, to read it as [`Live`] says.
+    #[inline]
+    fn raw(self) -> &'r ngx_table_elt_t {
+        self.0.get()
     }
 
     /// The name as it was received.
-    pub fn name<'a>(self) -> &'a [u8] {
-        // SAFETY: the field is in a live list; its strings are in the request's pool.
-        unsafe { string::bytes((*self.0).key) }
+    #[inline]
+    pub fn name(self) -> &'r [u8] {
+        self.raw().key.as_bytes()
     }
 
     /// The value.
-    pub fn value<'a>(self) -> &'a [u8] {
-        // SAFETY: the same.
-        unsafe { string::bytes((*self.0).value) }
+    #[inline]
+    pub fn value(self) -> &'r [u8] {
+        self.raw().value.as_bytes()
     }
 
     /// The name of a request field in lower case, if nginx has made one. Must not be called for a
     /// response field: its `lowcase_key` may be unset memory.
     #[inline]
-    pub fn lowcase_request_name<'a>(self) -> Option<&'a [u8]> {
-        // SAFETY: the field is in a live list. `lowcase_key` is null or as long as the key, both
-        // where nginx has parsed a request and in `push_request_field`.
-        unsafe {
-            let lowcase = (*self.0).lowcase_key;
-            if lowcase.is_null() { None } else { Some(std::slice::from_raw_parts(lowcase, (*self.0).key.len)) }
-        }
+    pub fn lowcase_request_name(self) -> Option<&'r [u8]> {
+        let lowcase = self.raw().lowcase_key;
+        // SAFETY: null, or as long as the key, both where nginx has parsed a request and in
+        // `push_request_field`.
+        (!lowcase.is_null()).then(|| unsafe { slice::from_raw_parts(lowcase, self.raw().key.len) })
     }
 
     /// Returns whether the field has that name, ignoring case. The exact spelling is compared
@@ -65,102 +76,110 @@ impl Field {
             && (self.lowcase_request_name() == Some(name) || self.name().eq_ignore_ascii_case(name))
     }
 
+    #[inline]
     fn removed(self) -> bool {
-        // SAFETY: the field is in a live list.
-        unsafe { (*self.0).hash == 0 }
+        self.raw().hash == 0
+    }
+
+    /// Where nginx links the next field of the same name.
+    #[cfg(nginx_linked_headers)]
+    fn link(&mut self) -> &mut Option<Self> {
+        // SAFETY: null or a field, as a handle is without its wrapping.
+        unsafe { &mut *(&raw mut self.0.get_mut().next).cast() }
     }
 
     /// Marks a response field as removed.
-    pub fn hide(self) {
-        // SAFETY: the field is in a live list.
-        unsafe { (*self.0).hash = 0 }
+    pub fn hide(mut self) {
+        self.0.get_mut().hash = 0;
     }
 }
 
 /// Every entry of a list, including those marked as removed.
-struct Entries {
+struct Entries<'r> {
     next: *mut ngx_table_elt_t,
     end: *mut ngx_table_elt_t,
-    part: *const ngx_list_part_t,
+    /// The next part.
+    behind: Option<Part<'r>>,
 }
 
-impl Entries {
+impl<'r> Entries<'r> {
     /// The entries of that part of a valid list, and of the parts behind it.
     #[inline]
-    fn of(part: *const ngx_list_part_t) -> Self {
-        // SAFETY: a part has an array of as many entries as it says.
-        unsafe {
-            let next: *mut ngx_table_elt_t = (*part).elts.cast();
-            Self { next, end: next.add((*part).nelts), part }
-        }
+    fn of(part: Part<'r>) -> Self {
+        let next: *mut ngx_table_elt_t = part.0.get().elts.cast();
+        Self { next, end: next.wrapping_add(part.0.get().nelts), behind: part.next() }
     }
 }
 
-impl Iterator for Entries {
-    type Item = Field;
+impl<'r> Iterator for Entries<'r> {
+    type Item = Field<'r>;
 
     #[inline]
-    fn next(&mut self) -> Option<Field> {
+    fn next(&mut self) -> Option<Field<'r>> {
         while self.next == self.end {
-            // SAFETY: the list is valid while it is walked.
-            let behind = unsafe { (*self.part).next };
-            if behind.is_null() {
-                return None;
-            }
-            *self = Self::of(behind);
+            *self = Self::of(self.behind?);
         }
-        let field = Field(self.next);
-        // SAFETY: the pointer is not past the end of the part's entries.
-        self.next = unsafe { self.next.add(1) };
-        Some(field)
+        // SAFETY: a part has as many fields as it says.
+        let field = unsafe { Field::from_ptr(self.next) };
+        self.next = self.next.wrapping_add(1);
+        field
     }
 }
 
-impl HeaderList {
+impl<'r> HeaderList<'r> {
+    /// The list of fields at that offset in a request: nginx has initialized it, or left it all zero.
+    ///
     /// # Safety
     ///
-    /// `list` is a list of `ngx_table_elt_t`, initialized or all zero, that outlives every use of
-    /// the handle.
-    pub unsafe fn from_ptr(list: *mut ngx_list_t) -> Self {
-        Self(list)
+    /// There is a list of `ngx_table_elt_t` at that offset.
+    #[inline]
+    pub(crate) unsafe fn at(request: Request<'r>, offset: usize) -> Self {
+        // SAFETY: by this function's contract.
+        Self(unsafe { Live::of(request.as_ptr().wrapping_byte_add(offset).cast()) })
+    }
+
+    /// nginx's structure, to read it as [`Live`] says.
+    #[inline]
+    fn raw(self) -> &'r ngx_list_t {
+        self.0.get()
+    }
+
+    /// As [`Self::raw`], to change it.
+    #[inline]
+    fn raw_mut(&mut self) -> &mut ngx_list_t {
+        self.0.get_mut()
     }
 
     /// The fields that are not marked as removed.
     #[inline]
-    pub fn iter(self) -> impl Iterator<Item = Field> {
-        // SAFETY: the list is valid.
-        Entries::of(unsafe { &raw const (*self.0).part }).filter(|field| !field.removed())
+    pub fn iter(self) -> impl Iterator<Item = Field<'r>> {
+        Entries::of(self.first_part()).filter(|field| !field.removed())
     }
 
     /// The first field of that name, in a response or a request.
     #[inline]
-    pub fn find(self, name: &[u8]) -> Option<Field> {
+    pub fn find(self, name: &[u8]) -> Option<Field<'r>> {
         self.iter().find(|field| field.is(name))
     }
 
     /// Does the same as [`Self::find`], in a request.
     #[inline]
-    pub fn find_request_field(self, name: &[u8]) -> Option<Field> {
+    pub fn find_request_field(self, name: &[u8]) -> Option<Field<'r>> {
         self.iter().find(|field| field.is_request_field(name))
     }
 
     /// Appends a request field. Name and value are copied into the pool and end in a NUL, as
     /// nginx's own do.
-    pub fn push_request_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
-        let lowcase = pool.copy(name)?;
-        let lowcase = match lowcase.len {
-            0 => &mut [][..],
-            // SAFETY: fresh memory of that size, which nobody else has.
-            len => unsafe { std::slice::from_raw_parts_mut(lowcase.data, len) },
-        };
+    pub fn push_request_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field<'r>, AllocError> {
+        let lowcase = pool.alloc_bytes(name.len())?.write_copy_of_slice(name);
         lowcase.make_ascii_lowercase();
-        self.push(pool, name, value, string::hash_key(lowcase).max(1), lowcase.as_mut_ptr())
+        self.push(pool, name, value, hash::key(lowcase).max(1), lowcase.as_mut_ptr())
     }
 
     /// Does the same as [`Self::push_request_field`] in a response. Of a response field nginx reads
     /// no lower-case name, and of the hash only whether it is 0; nginx's own code sets no more than
     /// that.
-    pub fn push_response_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field, AllocError> {
+    pub fn push_response_field(self, pool: Pool, name: &[u8], value: &[u8]) -> Result<Field<'r>, AllocError> {
         self.push(pool, name, value, 1, std::ptr::null_mut())
     }
 
@@ -171,49 +190,44 @@ impl HeaderList {
         value: &[u8],
         hash: usize,
         lowcase_key: *mut u8,
-    ) -> Result<Field, AllocError> {
+    ) -> Result<Field<'r>, AllocError> {
         self.init(pool)?;
         // One allocation for both.
         let text = pool.alloc_bytes(name.len() + value.len() + 2)?;
-        // SAFETY: fresh memory of that size; the list is valid; a pushed element is fresh memory,
-        // written whole.
-        unsafe {
-            let value_at = text.add(name.len() + 1);
-            string::write_terminated(text, name);
-            string::write_terminated(value_at, value);
-            let field: *mut ngx_table_elt_t = ngx_list_push(self.0).cast();
-            if field.is_null() {
-                return Err(AllocError);
-            }
-            field.write(ngx_table_elt_t {
-                hash: hash as ngx_uint_t,
-                key: ngx_str_t { len: name.len(), data: text },
-                value: ngx_str_t { len: value.len(), data: value_at },
-                lowcase_key,
-                #[cfg(nginx_linked_headers)]
-                next: std::ptr::null_mut(),
-            });
-            Ok(Field(field))
-        }
+        let (name_at, value_at) = text.split_at_mut(name.len() + 1);
+        let (key, value) = (string::write_terminated(name_at, name), string::write_terminated(value_at, value));
+        // SAFETY: the list is valid, and one of fields.
+        let field: *mut MaybeUninit<ngx_table_elt_t> = unsafe { ngx_list_push(self.0.as_ptr()) }.cast();
+        // SAFETY: null, or fresh memory for a field, in the request's pool.
+        let field: &'r mut MaybeUninit<ngx_table_elt_t> = unsafe { field.as_mut() }.ok_or(AllocError)?;
+        let field = field.write(ngx_table_elt_t {
+            hash: hash as ngx_uint_t,
+            key,
+            value,
+            lowcase_key,
+            #[cfg(nginx_linked_headers)]
+            next: ptr::null_mut(),
+        });
+        Ok(Field(field.into()))
     }
 
     /// Takes all fields of that name out of the list, without moving the others. Returns whether
     /// there were any.
     pub fn take_out(self, pool: Pool, name: &[u8]) -> Result<bool, AllocError> {
         let mut found = false;
-        // SAFETY: the loop walks the parts of a valid list.
-        unsafe {
-            let mut previous: *mut ngx_list_part_t = std::ptr::null_mut();
-            let mut part = &raw mut (*self.0).part;
-            while !part.is_null() {
-                let fields: *mut ngx_table_elt_t = (*part).elts.cast();
-                let Some(i) = (0..(*part).nelts).find(|&i| Field(fields.add(i)).is(name)) else {
-                    (previous, part) = (part, (*part).next);
-                    continue;
-                };
-                found = true;
-                self.cut(pool, part, i)?;
-                (previous, part) = if i > 0 { (part, (*part).next) } else { (previous, self.unlink(previous, part)) };
+        let (mut previous, mut next) = (None, Some(self.first_part()));
+        while let Some(part) = next {
+            match part.fields().position(|field| field.is(name)) {
+                None => (previous, next) = (next, part.next()),
+                Some(i) => {
+                    found = true;
+                    self.cut(pool, part, i)?;
+                    if i > 0 {
+                        (previous, next) = (next, part.next());
+                    } else {
+                        next = self.unlink(previous, part);
+                    }
+                }
             }
         }
         if found {
@@ -223,14 +237,13 @@ impl HeaderList {
     }
 
     /// Takes all fields out of the list.
-    pub fn clear(self, pool: Pool) -> Result<(), AllocError> {
+    pub fn clear(mut self, pool: Pool) -> Result<(), AllocError> {
         self.init(pool)?;
-        // SAFETY: the list is valid.
-        unsafe {
-            (*self.0).part.nelts = 0;
-            (*self.0).part.next = std::ptr::null_mut();
-            (*self.0).last = &raw mut (*self.0).part;
-        }
+        let first = self.first_part().0.as_ptr();
+        let list = self.raw_mut();
+        list.part.nelts = 0;
+        list.part.next = ptr::null_mut();
+        list.last = first;
         self.seal()
     }
 
@@ -249,208 +262,188 @@ impl HeaderList {
         name: &[u8],
         slot: *mut u8,
         repeated: bool,
-        added: Option<Field>,
+        added: Option<Field<'r>>,
     ) -> Result<(), AllocError> {
         let fields = self.iter().filter(|field| field.is(name));
-        // SAFETY: by this function's contract.
-        unsafe {
-            match (repeated, added) {
-                (true, None) => index_array(pool, fields, slot.cast()),
-                (true, Some(field)) => push_entry(pool, field, slot.cast()),
-                (false, None) => index_pointer(fields, slot.cast()),
-                (false, Some(field)) => link_last(field, slot.cast()),
-            }
+        if repeated {
+            // SAFETY: by this function's contract.
+            let array = unsafe { &mut *slot.cast::<ngx_array_t>() };
+            return match added {
+                None => index_array(pool, fields, array),
+                Some(field) => push_entry(pool, field, array),
+            };
         }
-    }
-
-    /// Takes the field at `i` out of its part. The fields behind it become a part of their own.
-    ///
-    /// # Safety
-    ///
-    /// `part` is a part of this list, with more than `i` fields.
-    unsafe fn cut(self, pool: Pool, part: *mut ngx_list_part_t, i: usize) -> Result<(), AllocError> {
-        // SAFETY: by this function's contract; the new part is fresh memory.
-        unsafe {
-            let (list, count) = (self.0, (*part).nelts);
-            if i + 1 < count {
-                let rest: *mut ngx_list_part_t = pool.alloc::<ngx_list_part_t>()?;
-                rest.write(ngx_list_part_t {
-                    elts: (*part).elts.cast::<ngx_table_elt_t>().add(i + 1).cast(),
-                    nelts: count - i - 1,
-                    next: (*part).next,
-                });
-                (*part).next = rest;
-                if (*list).last == part {
-                    (*list).last = rest;
-                }
-            }
-            (*part).nelts = i;
+        // SAFETY: by this function's contract, null or a field, as a handle is without its wrapping.
+        let pointer = unsafe { &mut *slot.cast::<Option<Field<'r>>>() };
+        match added {
+            None => index_pointer(fields, pointer),
+            Some(field) => link_last(field, pointer),
         }
         Ok(())
     }
 
-    /// Takes an empty part out of the chain, because nginx's own loops do not expect one in the
-    /// middle. Returns the address of the next part; null if there is none.
-    ///
-    /// # Safety
-    ///
-    /// `part` is a part of this list, `previous` the one before it or null.
-    unsafe fn unlink(self, previous: *mut ngx_list_part_t, part: *mut ngx_list_part_t) -> *mut ngx_list_part_t {
-        // SAFETY: by this function's contract.
-        unsafe {
-            let list = self.0;
-            let next = (*part).next;
-            if !previous.is_null() {
-                (*previous).next = next;
-                if (*list).last == part {
-                    (*list).last = previous;
-                }
-                return next;
+    /// Takes the field at `i` out of its part. The fields behind it become a part of their own.
+    fn cut(mut self, pool: Pool, mut part: Part<'r>, i: usize) -> Result<(), AllocError> {
+        let raw = part.0.get_mut();
+        if i + 1 < raw.nelts {
+            let rest = pool.put(ngx_list_part_t {
+                elts: raw.elts.cast::<ngx_table_elt_t>().wrapping_add(i + 1).cast(),
+                nelts: raw.nelts - i - 1,
+                next: raw.next,
+            })?;
+            raw.next = rest;
+            raw.nelts = i;
+            if self.is_last(part) {
+                self.raw_mut().last = part.0.get().next;
             }
-            if next.is_null() {
-                return next;
-            }
-            (*list).part = *next;
-            if (*list).last == next {
-                (*list).last = &raw mut (*list).part;
-            }
-            part
         }
+        part.0.get_mut().nelts = i;
+        Ok(())
+    }
+
+    /// Takes an empty part out of the chain, because nginx's own loops do not expect one in the
+    /// middle. `previous` is the part before it. Returns the part that follows.
+    fn unlink(mut self, previous: Option<Part<'r>>, part: Part<'r>) -> Option<Part<'r>> {
+        let next = part.next();
+        match (previous, next) {
+            (Some(mut previous), _) => {
+                previous.0.get_mut().next = part.0.get().next;
+                if self.is_last(part) {
+                    self.raw_mut().last = previous.0.as_ptr();
+                }
+                next
+            }
+            (None, None) => None,
+            (None, Some(next)) => {
+                self.raw_mut().part = *next.0.get();
+                if self.is_last(next) {
+                    self.raw_mut().last = self.first_part().0.as_ptr();
+                }
+                Some(part)
+            }
+        }
+    }
+
+    /// The first part, which is in the list itself.
+    #[inline]
+    fn first_part(self) -> Part<'r> {
+        // SAFETY: a part of the list.
+        Part(unsafe { Live::of(self.0.as_ptr().wrapping_byte_add(offset_of!(ngx_list_t, part)).cast()) })
+    }
+
+    fn is_last(self, part: Part<'_>) -> bool {
+        self.raw().last == part.0.as_ptr()
     }
 
     /// Initializes the list if nginx has not. nginx makes the list of request fields after it has
     /// read a request line, so there is none for HTTP/0.9, nor for a request whose line it refused.
-    fn init(self, pool: Pool) -> Result<(), AllocError> {
-        // SAFETY: the list is valid, or all zero.
-        unsafe {
-            let list = self.0;
-            if !(*list).last.is_null() {
-                return Ok(());
-            }
-            list.write(ngx_list_t {
-                last: &raw mut (*list).part,
-                part: ngx_list_part_t { elts: std::ptr::null_mut(), nelts: 0, next: std::ptr::null_mut() },
-                size: size_of::<ngx_table_elt_t>(),
-                nalloc: 0,
-                pool: pool.as_ptr(),
-            });
+    fn init(mut self, pool: Pool) -> Result<(), AllocError> {
+        let first = self.first_part().0.as_ptr();
+        let list = self.raw_mut();
+        if !list.last.is_null() {
+            return Ok(());
         }
+        list.part = ngx_list_part_t { elts: ptr::null_mut(), nelts: 0, next: ptr::null_mut() };
+        list.last = first;
+        list.size = size_of::<ngx_table_elt_t>();
+        list.nalloc = 0;
+        list.pool = pool.as_ptr();
         self.seal()
     }
 
     /// Makes the next push start a new part, because a cut part has no room behind its last
     /// element.
-    fn seal(self) -> Result<(), AllocError> {
+    fn seal(mut self) -> Result<(), AllocError> {
         const ROOM: usize = 4;
-        // SAFETY: the list is valid; nginx takes the last part as full when its length equals
-        // `nalloc`.
-        unsafe {
-            let list = self.0;
-            let last = (*list).last;
-            if (*last).nelts > 0 {
-                (*list).nalloc = (*last).nelts;
-                return Ok(());
-            }
-            let elts = ngx_palloc((*list).pool, ROOM * size_of::<ngx_table_elt_t>());
+        // SAFETY: a list that is initialized has a last part.
+        let last = unsafe { &mut *self.raw().last };
+        // nginx takes the last part as full when its length equals `nalloc`.
+        self.raw_mut().nalloc = if last.nelts > 0 {
+            last.nelts
+        } else {
+            // SAFETY: a list has a pool.
+            let elts = unsafe { ngx_palloc(self.raw().pool, ROOM * size_of::<ngx_table_elt_t>()) };
             if elts.is_null() {
                 return Err(AllocError);
             }
-            (*last).elts = elts;
-            (*list).nalloc = ROOM;
-            Ok(())
-        }
+            last.elts = elts;
+            ROOM
+        };
+        Ok(())
     }
 }
 
-/// # Safety
-///
-/// `link` is a pointer of nginx to a field, or null.
-unsafe fn index_pointer(
-    fields: impl Iterator<Item = Field>,
-    mut link: *mut *mut ngx_table_elt_t,
-) -> Result<(), AllocError> {
-    // SAFETY: by this function's contract; fields do not move.
-    unsafe {
-        *link = std::ptr::null_mut();
-        for field in fields {
-            *link = field.as_ptr();
-            if !advance(&mut link, field) {
-                break;
-            }
-        }
+/// A part of a list: the fields of an array.
+#[derive(Clone, Copy)]
+struct Part<'r>(Live<'r, ngx_list_part_t>);
+
+impl<'r> Part<'r> {
+    #[inline]
+    fn next(self) -> Option<Self> {
+        // SAFETY: null, or a part of the same list.
+        unsafe { Live::new(self.0.get().next) }.map(Self)
     }
-    Ok(())
+
+    /// The fields of this part alone.
+    fn fields(self) -> impl Iterator<Item = Field<'r>> {
+        Entries { behind: None, ..Entries::of(self) }
+    }
 }
 
-/// # Safety
-///
-/// `link` is a pointer of nginx to a field, or null; `field` has the same name, and is the last of
-/// its list.
-unsafe fn link_last(field: Field, link: *mut *mut ngx_table_elt_t) -> Result<(), AllocError> {
-    #[cfg_attr(not(nginx_linked_headers), expect(unused_mut))]
-    let mut end = link;
-    // SAFETY: by this function's contract; only fields of live lists are linked.
-    unsafe {
-        #[cfg(nginx_linked_headers)]
-        while !(*end).is_null() {
-            end = &raw mut (**end).next;
-        }
-        if (*end).is_null() || Field(*end).removed() {
-            *end = field.as_ptr();
-        }
+/// Makes nginx's pointer point at the first field, from which the others are linked.
+#[cfg(nginx_linked_headers)]
+fn index_pointer<'r>(fields: impl Iterator<Item = Field<'r>>, pointer: &mut Option<Field<'r>>) {
+    let mut end = pointer;
+    *end = None;
+    for field in fields {
+        end = end.insert(field).link();
+        *end = None;
     }
-    Ok(())
 }
 
-/// Moves to where the next field of the same name is linked; returns false where nginx keeps only
-/// the first.
-///
-/// # Safety
-///
-/// `field` is a field of a live list.
-unsafe fn advance(link: &mut *mut *mut ngx_table_elt_t, field: Field) -> bool {
+/// Makes nginx's pointer point at the first field.
+#[cfg(not(nginx_linked_headers))]
+fn index_pointer<'r>(mut fields: impl Iterator<Item = Field<'r>>, pointer: &mut Option<Field<'r>>) {
+    *pointer = fields.next();
+}
+
+/// Links a field, the last one of its name in the list, behind the fields that nginx's pointer
+/// leads to.
+fn link_last<'r>(field: Field<'r>, pointer: &mut Option<Field<'r>>) {
     #[cfg(nginx_linked_headers)]
-    // SAFETY: by this function's contract.
-    unsafe {
-        *link = &raw mut (*field.as_ptr()).next;
-        **link = std::ptr::null_mut();
+    let pointer = end_of_links(pointer);
+    if pointer.is_none_or(Field::removed) {
+        *pointer = Some(field);
     }
-    let _ = (link, field);
-    cfg!(nginx_linked_headers)
 }
 
-/// # Safety
-///
-/// `array` is an array of pointers to fields, initialized or all zero.
-unsafe fn index_array(
+#[cfg(nginx_linked_headers)]
+fn end_of_links<'l, 'r>(mut end: &'l mut Option<Field<'r>>) -> &'l mut Option<Field<'r>> {
+    while let Some(linked) = end {
+        end = linked.link();
+    }
+    end
+}
+
+/// Makes nginx's array the pointers to some fields. The array is initialized, or all zero.
+fn index_array<'r>(
     pool: Pool,
-    mut fields: impl Iterator<Item = Field>,
-    array: *mut ngx_array_t,
+    mut fields: impl Iterator<Item = Field<'r>>,
+    array: &mut ngx_array_t,
 ) -> Result<(), AllocError> {
-    // SAFETY: by this function's contract.
-    unsafe {
-        (*array).nelts = 0;
-        fields.try_for_each(|field| push_entry(pool, field, array))
-    }
+    array.nelts = 0;
+    fields.try_for_each(|field| push_entry(pool, field, array))
 }
 
-/// # Safety
-///
-/// The same as for [`index_array`].
-unsafe fn push_entry(pool: Pool, field: Field, array: *mut ngx_array_t) -> Result<(), AllocError> {
-    // SAFETY: by this function's contract.
-    unsafe {
-        if (*array).elts.is_null() {
-            (*array).elts = pool.alloc::<*mut ngx_table_elt_t>()?.cast();
-            (*array).size = size_of::<*mut ngx_table_elt_t>();
-            (*array).nalloc = 1;
-            (*array).pool = pool.as_ptr();
-        }
-        let entry: *mut *mut ngx_table_elt_t = ngx_array_push(array).cast();
-        if entry.is_null() {
-            return Err(AllocError);
-        }
-        *entry = field.as_ptr();
+/// Appends a field to an array as [`index_array`] makes it.
+fn push_entry(pool: Pool, field: Field, array: &mut ngx_array_t) -> Result<(), AllocError> {
+    if array.elts.is_null() {
+        let first: &mut *mut ngx_table_elt_t = pool.put(ptr::null_mut())?;
+        array.elts = (&raw mut *first).cast();
+        array.size = size_of_val(first);
+        array.nalloc = 1;
+        array.pool = pool.as_ptr();
     }
-    Ok(())
+    // SAFETY: nginx, or the lines above, made it an array of pointers to fields.
+    unsafe { array::push(array, field.0.as_ptr()) }
 }

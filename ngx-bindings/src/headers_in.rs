@@ -1,17 +1,19 @@
 //! `ngx_http_headers_in_t`: the fields of the request, and nginx's own fields that point at them.
 
-use nginx_sys::{self as sys, ngx_hash_find, ngx_http_header_t, ngx_table_elt_t, ngx_uint_t};
+use std::mem::offset_of;
+
+use nginx_sys::{ngx_http_header_t, ngx_http_request_t, ngx_str_t, ngx_table_elt_t, ngx_uint_t};
 
 use crate::headers::{Field, HeaderList};
 use crate::pool::AllocError;
-use crate::{Request, string};
+use crate::{Request, hash};
 
-impl Request {
+impl<'r> Request<'r> {
     /// The request's header fields.
     #[inline]
-    pub fn headers_in(self) -> HeaderList {
-        // SAFETY: nginx has initialized the request's list, or left it all zero.
-        unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_in.headers) }
+    pub fn headers_in(self) -> HeaderList<'r> {
+        // SAFETY: the list of the request's fields.
+        unsafe { HeaderList::at(self, offset_of!(ngx_http_request_t, headers_in.headers)) }
     }
 
     /// Appends a request field.
@@ -63,27 +65,29 @@ impl Request {
     /// Only pointers change. The framing of the body that is still to be read (`content_length_n`,
     /// `chunked`) was decided when the request was parsed; a plugin that could change it could
     /// smuggle requests.
-    fn index_header_in(self, name: &[u8], added: Option<Field>) -> Result<(), AllocError> {
+    fn index_header_in(mut self, name: &[u8], added: Option<Field<'r>>) -> Result<(), AllocError> {
         let Some(offset) = self.offset_of_header_in(name) else {
             return Ok(());
         };
         let is = |known: &[u8]| known.eq_ignore_ascii_case(name);
         let repeated = cfg!(not(nginx_linked_headers)) && (is(b"cookie") || is(b"x-forwarded-for"));
-        let r = self.as_ptr();
+        let slot = self.as_ptr().wrapping_byte_add(offset_of!(ngx_http_request_t, headers_in) + offset as usize);
         // SAFETY: `offset` is the offset of a field of `headers_in` of the right kind.
-        unsafe {
-            let slot = (&raw mut (*r).headers_in).cast::<u8>().add(offset as usize);
-            self.headers_in().index(self.pool(), name, slot, repeated, added)?;
-            if is(b"host") {
-                let host = *slot.cast::<*mut ngx_table_elt_t>();
-                (*r).headers_in.server = if host.is_null() {
-                    sys::ngx_str_t::empty()
-                } else {
-                    self.pool().copy(&server_name(string::bytes((*host).value)))?
-                };
-            }
+        unsafe { self.headers_in().index(self.pool(), name, slot.cast(), repeated, added) }?;
+        if is(b"host") {
+            let host = self.field(|r| r.headers_in.host);
+            self.raw_mut().headers_in.server = match host {
+                Some(host) => self.pool().copy(&server_name(host.value()))?,
+                None => ngx_str_t::empty(),
+            };
         }
         Ok(())
+    }
+
+    /// The field that one of nginx's own fields points at.
+    pub(crate) fn field(self, of: impl FnOnce(&ngx_http_request_t) -> *mut ngx_table_elt_t) -> Option<Field<'r>> {
+        // SAFETY: null, or a field of the request's lists.
+        unsafe { Field::from_ptr(of(self.raw())) }
     }
 
     /// The offset of nginx's own field for `name` in `headers_in`, if there is one.
@@ -92,19 +96,10 @@ impl Request {
         let lowcase = lowcase.get_mut(..name.len())?;
         lowcase.copy_from_slice(name);
         lowcase.make_ascii_lowercase();
-        // SAFETY: the hash was built when the configuration was read; it has null or descriptions
-        // of header fields.
-        unsafe {
-            let core = self.core_main_conf();
-            let header: *const ngx_http_header_t = ngx_hash_find(
-                &raw mut (*core).headers_in_hash,
-                string::hash_key(lowcase) as _,
-                lowcase.as_mut_ptr(),
-                lowcase.len(),
-            )
-            .cast();
-            header.as_ref().map(|header| header.offset)
-        }
+        let table = &self.core_main_conf().headers_in_hash;
+        // SAFETY: nginx built the table, of descriptions of fields, with the configuration.
+        let header = unsafe { hash::find::<ngx_http_header_t>(table, hash::key(lowcase), lowcase) };
+        header.map(|header| header.offset)
     }
 }
 

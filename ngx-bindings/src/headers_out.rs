@@ -2,12 +2,13 @@
 //! in the list.
 
 use std::mem::offset_of;
+use std::ptr;
 
-use nginx_sys::{ngx_http_headers_out_t as HeadersOut, ngx_http_time, ngx_str_t};
+use nginx_sys::{ngx_http_headers_out_t as HeadersOut, ngx_http_request_t, ngx_http_time, ngx_str_t};
 
+use crate::Request;
 use crate::headers::{Field, HeaderList};
 use crate::pool::AllocError;
-use crate::{Request, string};
 
 /// Names for which nginx keeps a pointer to the field. If the pointer is set, nginx does not write
 /// a field of its own, or a filter reads the field.
@@ -27,13 +28,13 @@ const POINTERS: &[(&[u8], usize)] = &[
     (b"link", offset_of!(HeadersOut, link)),
 ];
 
-impl Request {
+impl<'r> Request<'r> {
     /// The response's header fields, except those that nginx keeps elsewhere (status, content type
     /// and length, connection).
     #[inline]
-    pub fn headers_out(self) -> HeaderList {
-        // SAFETY: a request's list is initialized before any module sees the request.
-        unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_out.headers) }
+    pub fn headers_out(self) -> HeaderList<'r> {
+        // SAFETY: the list of the response's fields.
+        unsafe { HeaderList::at(self, offset_of!(ngx_http_request_t, headers_out.headers)) }
     }
 
     /// Appends a response field.
@@ -75,17 +76,16 @@ impl Request {
         POINTERS.iter().try_for_each(|(name, _)| self.index_header_out(name, None))
     }
 
-    /// Makes the response's ETag weak.
-    pub fn weaken_etag(self) {
-        // SAFETY: the request is valid by the handle's contract; `index_header_out` maintains its
-        // ETag field.
-        unsafe { nginx_sys::ngx_http_weak_etag(self.as_ptr()) }
+    /// The fields that follow the response's body.
+    pub fn trailers_out(self) -> HeaderList<'r> {
+        // SAFETY: the list of the response's trailers.
+        unsafe { HeaderList::at(self, offset_of!(ngx_http_request_t, headers_out.trailers)) }
     }
 
-    /// The fields that follow the response's body.
-    pub fn trailers_out(self) -> HeaderList {
-        // SAFETY: the same as for the list of headers.
-        unsafe { HeaderList::from_ptr(&raw mut (*self.as_ptr()).headers_out.trailers) }
+    /// nginx's structure of the response's header, to change it as [`Self::raw_mut`] does.
+    #[inline]
+    fn out(&mut self) -> &mut HeadersOut {
+        &mut self.raw_mut().headers_out
     }
 
     /// Lets the response have trailers: over HTTP/1.1 it is then sent in chunks. Has no effect once
@@ -96,109 +96,90 @@ impl Request {
 
     /// Points nginx's own field for `name` at the field that the list holds now. If `added` is
     /// given, it is the only new field in the list.
-    fn index_header_out(self, name: &[u8], added: Option<Field>) -> Result<(), AllocError> {
+    fn index_header_out(mut self, name: &[u8], added: Option<Field<'r>>) -> Result<(), AllocError> {
         let Some((known, offset)) = POINTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
             return Ok(());
         };
         let repeated = cfg!(not(nginx_linked_headers)) && matches!(*known, b"cache-control" | b"link");
+        let slot = self.as_ptr().wrapping_byte_add(offset_of!(ngx_http_request_t, headers_out) + offset);
         // SAFETY: `offset` is the offset of a field of `headers_out` of the right kind.
-        unsafe {
-            let headers_out = &raw mut (*self.as_ptr()).headers_out;
-            self.headers_out().index(self.pool(), name, headers_out.cast::<u8>().add(*offset), repeated, added)?;
-            if *known == b"last-modified" {
-                (*headers_out).last_modified_time = -1;
+        unsafe { self.headers_out().index(self.pool(), name, slot.cast(), repeated, added) }?;
+        match *known {
+            b"last-modified" => self.out().last_modified_time = -1,
+            b"location" => {
+                let location = self.field(|r| r.headers_out.location);
+                // With this pointer nginx would write its own scheme, host and port in front of the
+                // value. nginx does not keep the pointer for values from upstreams either.
+                if location.is_some_and(|location| location.value().starts_with(b"/")) {
+                    self.out().location = ptr::null_mut();
+                }
             }
-            // With this pointer nginx would write its own scheme, host and port in front of the
-            // value. nginx does not keep the pointer for values from upstreams either.
-            let location = (*headers_out).location;
-            if *known == b"location" && !location.is_null() && string::bytes((*location).value).starts_with(b"/") {
-                (*headers_out).location = std::ptr::null_mut();
-            }
+            _ => {}
         }
         Ok(())
     }
 
     /// The status code that will be sent, or has been sent.
     pub fn status(self) -> u32 {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).headers_out.status as u32 }
+        self.raw().headers_out.status as u32
     }
 
     /// Sets the status code.
-    pub fn set_status(self, status: u32) {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe {
-            let out = &raw mut (*self.as_ptr()).headers_out;
-            (*out).status = status as _;
-            (*out).status_line = ngx_str_t::empty();
-        }
+    pub fn set_status(mut self, status: u32) {
+        self.out().status = status as _;
+        self.out().status_line = ngx_str_t::empty();
     }
 
     /// The content type, with its parameters.
     #[inline]
-    pub fn content_type<'a>(self) -> &'a [u8] {
-        // SAFETY: the request is valid; the string is in its pool.
-        unsafe { string::bytes((*self.as_ptr()).headers_out.content_type) }
+    pub fn content_type(self) -> &'r [u8] {
+        self.raw().headers_out.content_type.as_bytes()
     }
 
     /// Sets the content type; an empty value removes it. nginx then adds no charset of its own.
-    pub fn set_content_type(self, value: &[u8]) -> Result<(), AllocError> {
+    pub fn set_content_type(mut self, value: &[u8]) -> Result<(), AllocError> {
         let content_type = self.pool().copy(value)?;
         let bare = value.iter().position(|&c| c == b';').unwrap_or(value.len());
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe {
-            let out = &raw mut (*self.as_ptr()).headers_out;
-            (*out).content_type = content_type;
-            (*out).content_type_len = value[..bare].trim_ascii_end().len();
-            (*out).content_type_lowcase = std::ptr::null_mut();
-            (*out).content_type_hash = 0;
-            (*out).charset = ngx_str_t::empty();
-        }
+        let out = self.out();
+        out.content_type = content_type;
+        out.content_type_len = value[..bare].trim_ascii_end().len();
+        out.content_type_lowcase = ptr::null_mut();
+        out.content_type_hash = 0;
+        out.charset = ngx_str_t::empty();
         Ok(())
     }
 
     /// Returns whether the response has a time that nginx will write as a Last-Modified field.
     #[inline]
     pub fn has_last_modified_time(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe {
-            let out = &raw const (*self.as_ptr()).headers_out;
-            (*out).last_modified_time != -1 && (*out).last_modified.is_null()
-        }
+        let out = &self.raw().headers_out;
+        out.last_modified_time != -1 && out.last_modified.is_null()
     }
 
     /// The value of the Last-Modified field that nginx will write, if nginx knows the time and the
     /// list does not have such a field.
     pub fn last_modified(self) -> Option<Vec<u8>> {
         let mut text = [0; b"Mon, 28 Sep 1970 06:00:00 GMT".len()];
-        // SAFETY: the request is valid by the handle's contract; nginx writes as many bytes as
-        // `text` has.
-        unsafe {
-            if !self.has_last_modified_time() {
-                return None;
-            }
-            ngx_http_time(text.as_mut_ptr(), (*self.as_ptr()).headers_out.last_modified_time);
+        if !self.has_last_modified_time() {
+            return None;
         }
+        // SAFETY: nginx writes as many bytes as `text` has.
+        unsafe { ngx_http_time(text.as_mut_ptr(), self.raw().headers_out.last_modified_time) };
         Some(text.to_vec())
     }
 
     /// The length of the body, if it is known.
     #[inline]
     pub fn content_length(self) -> Option<u64> {
-        // SAFETY: the request is valid by the handle's contract.
-        u64::try_from(unsafe { (*self.as_ptr()).headers_out.content_length_n }).ok()
+        u64::try_from(self.raw().headers_out.content_length_n).ok()
     }
 
     /// Sets or forgets the length of the body.
-    pub fn set_content_length(self, length: Option<u64>) {
-        // SAFETY: the request is valid by the handle's contract; a hidden field stays in the list.
-        unsafe {
-            let out = &raw mut (*self.as_ptr()).headers_out;
-            (*out).content_length_n = length.map_or(-1, |n| n as _);
-            if !(*out).content_length.is_null() {
-                (*(*out).content_length).hash = 0;
-                (*out).content_length = std::ptr::null_mut();
-            }
+    pub fn set_content_length(mut self, length: Option<u64>) {
+        self.out().content_length_n = length.map_or(-1, |n| n as _);
+        if let Some(field) = self.field(|r| r.headers_out.content_length) {
+            field.hide();
+            self.out().content_length = ptr::null_mut();
         }
     }
 }

@@ -5,8 +5,7 @@ use std::mem::offset_of;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 use nginx_sys::{
-    self as sys, in_addr, in6_addr, in6_addr__bindgen_ty_1, ngx_addr_t, sockaddr, sockaddr_in, sockaddr_in6,
-    sockaddr_un, socklen_t,
+    self as sys, in_addr, in6_addr, in6_addr__bindgen_ty_1, sockaddr, sockaddr_in, sockaddr_in6, sockaddr_un, socklen_t,
 };
 
 /// An address that a server listens on.
@@ -33,38 +32,30 @@ impl Address {
     ///
     /// `address` points at a socket address of its family, `len` bytes long.
     pub(crate) unsafe fn from_raw(address: *const sockaddr, len: socklen_t) -> Option<Self> {
-        // SAFETY: by this function's contract; nginx aligns its addresses for their family.
-        unsafe {
-            match u32::from((*address).sa_family) {
-                sys::AF_INET => {
-                    let raw = &*address.cast::<sockaddr_in>();
-                    let ip = Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr));
-                    Some(Self::Ip(SocketAddrV4::new(ip, u16::from_be(raw.sin_port)).into()))
-                }
-                sys::AF_INET6 => {
-                    let raw = &*address.cast::<sockaddr_in6>();
-                    let ip = Ipv6Addr::from(raw.sin6_addr.__in6_u.__u6_addr8);
-                    Some(Self::Ip(SocketAddrV6::new(ip, u16::from_be(raw.sin6_port), 0, raw.sin6_scope_id).into()))
-                }
-                sys::AF_UNIX => {
-                    let raw = &*address.cast::<sockaddr_un>();
-                    let len = (len as usize).saturating_sub(offset_of!(sockaddr_un, sun_path)).min(raw.sun_path.len());
-                    let path = raw.sun_path[..len].iter().map(|&c| c as u8);
-                    Some(Self::Unix(path.take_while(|&c| c != 0).collect()))
-                }
-                _ => None,
-            }
-        }
-    }
-
-    /// Does the same as [`Self::from_raw`] for an address with its name.
-    ///
-    /// # Safety
-    ///
-    /// `address` is valid.
-    pub(crate) unsafe fn from_addr(address: &ngx_addr_t) -> Option<Self> {
         // SAFETY: by this function's contract.
-        unsafe { Self::from_raw(address.sockaddr, address.socklen) }
+        match u32::from(unsafe { (*address).sa_family }) {
+            sys::AF_INET => {
+                // SAFETY: as above; nginx aligns its addresses for their family.
+                let raw = unsafe { &*address.cast::<sockaddr_in>() };
+                let ip = Ipv4Addr::from(u32::from_be(raw.sin_addr.s_addr));
+                Some(Self::Ip(SocketAddrV4::new(ip, u16::from_be(raw.sin_port)).into()))
+            }
+            sys::AF_INET6 => {
+                // SAFETY: as above.
+                let raw = unsafe { &*address.cast::<sockaddr_in6>() };
+                // SAFETY: the bytes of an address in any of its forms.
+                let ip = Ipv6Addr::from(unsafe { raw.sin6_addr.__in6_u.__u6_addr8 });
+                Some(Self::Ip(SocketAddrV6::new(ip, u16::from_be(raw.sin6_port), 0, raw.sin6_scope_id).into()))
+            }
+            sys::AF_UNIX => {
+                // SAFETY: as above.
+                let raw = unsafe { &*address.cast::<sockaddr_un>() };
+                let len = (len as usize).saturating_sub(offset_of!(sockaddr_un, sun_path)).min(raw.sun_path.len());
+                let path = raw.sun_path[..len].iter().map(|&c| c as u8);
+                Some(Self::Unix(path.take_while(|&c| c != 0).collect()))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -86,12 +77,6 @@ pub(crate) union SocketAddress {
 }
 
 impl SocketAddress {
-    /// `AF_INET`, `AF_INET6` or `AF_UNIX`.
-    pub(crate) fn family(&self) -> u32 {
-        // SAFETY: every kind of address begins with its family.
-        unsafe { self.v4.sin_family.into() }
-    }
-
     /// Converts an address, and returns it with its length; `None` for a path that is too long.
     pub(crate) fn new(address: &Address) -> Option<(Self, socklen_t)> {
         let (raw, len) = match address {

@@ -1,13 +1,63 @@
 //! nginx as this module sees it, in files named after nginx's own headers.
 //!
-//! This is the only crate that names nginx-sys. Handles such as [`Request`] are plain pointers. The
-//! code that makes a handle from nginx's pointer promises that nginx keeps the object alive while
-//! the handle is used; everything after that is safe to call. nginx runs a worker in one thread,
-//! and no handle may leave that thread.
+//! This is the only crate that names nginx-sys. Handles such as [`Request`] are plain pointers with a
+//! lifetime. The code that makes a handle from nginx's pointer, at the border where nginx calls this
+//! module, promises that nginx keeps the object for that lifetime; everything after that is safe to
+//! call. What comes from a handle (a field, a pool, a string, a context) has the handle's lifetime:
+//!
+//! ```no_run
+//! use ngx_bindings::Request;
+//! use ngx_bindings::modules::HttpModule;
+//!
+//! struct Context;
+//!
+//! fn host(request: Request<'_>) -> Option<&[u8]> {
+//!     request.headers_in().find(b"host").map(|field| field.value())
+//! }
+//!
+//! fn context<'r>(request: Request<'r>, module: HttpModule<(), (), Context>) -> Option<&'r Context> {
+//!     request.module_ctx(module)
+//! }
+//! ```
+//!
+//! So neither a field nor a context outlives its request, as the compiler says:
+//!
+//! ```compile_fail
+//! # use ngx_bindings::Request;
+//! fn host(request: Request<'_>) -> Option<&'static [u8]> {
+//!     request.headers_in().find(b"host").map(|field| field.value())
+//! }
+//! ```
+//!
+//! ```compile_fail
+//! # use ngx_bindings::Request;
+//! # use ngx_bindings::modules::HttpModule;
+//! # struct Context;
+//! fn context(request: Request<'_>, module: HttpModule<(), (), Context>) -> Option<&'static Context> {
+//!     request.module_ctx(module)
+//! }
+//! ```
+//!
+//! Nor can a handler keep the request that nginx calls it for:
+//!
+//! ```compile_fail
+//! # use std::cell::Cell;
+//! # use ngx_bindings::{Request, rc};
+//! thread_local!(static LAST: Cell<Option<Request<'static>>> = const { Cell::new(None) });
+//!
+//! extern "C" fn handler(request: Request<'_>) -> isize {
+//!     LAST.set(Some(request));
+//!     rc::DECLINED
+//! }
+//! ```
+//!
+//! What is kept longer is a [`StoredRequest`], which lends the request to whoever says why it is
+//! still there. nginx runs a worker in one thread, and no handle may leave that thread.
 
 // nginx's integer types, and so the casts between them, differ between versions and machines.
 #![allow(clippy::unnecessary_cast)]
 
+mod array;
 pub mod body;
 mod body_file;
 pub mod chain;
@@ -19,10 +69,14 @@ pub mod cycle;
 pub mod end;
 pub mod event;
 pub mod filter;
+mod globals;
+pub mod guard;
+mod hash;
 pub mod headers;
 pub mod headers_in;
 pub mod headers_out;
 pub mod inet;
+mod live;
 pub mod log;
 pub mod lua;
 pub mod module;
@@ -46,7 +100,7 @@ pub use nginx_sys as sys;
 pub use conf::Conf;
 pub use log::Log;
 pub use pool::Pool;
-pub use request::Request;
+pub use request::{Request, StoredRequest};
 
 /// nginx's return codes, as the `ngx_int_t` that its functions pass around.
 pub mod rc {

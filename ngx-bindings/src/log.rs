@@ -1,9 +1,10 @@
 //! `ngx_log.h`: the error log of a cycle, a connection or a configuration.
 
 use std::fmt;
-use std::ptr::NonNull;
 
 use nginx_sys::{self as sys, ngx_log_error_core, ngx_log_t, ngx_uint_t};
+
+use crate::live::Live;
 
 /// The bytes that nginx has for a line (`NGX_MAX_ERROR_STR`).
 const LINE: usize = sys::NGX_MAX_ERROR_STR as usize;
@@ -25,14 +26,26 @@ pub enum Level {
 
 /// An error log.
 #[derive(Clone, Copy, Debug)]
-pub struct Log(NonNull<ngx_log_t>);
+pub struct Log<'l>(Live<'l, ngx_log_t>);
 
-impl Log {
+impl Log<'_> {
     /// # Safety
     ///
-    /// `log` is a log of nginx that outlives every use of the handle.
+    /// `log` is null, or a log of nginx that is valid for the handle's lifetime.
     pub unsafe fn from_ptr(log: *mut ngx_log_t) -> Option<Self> {
-        NonNull::new(log).map(Self)
+        // SAFETY: by this function's contract.
+        unsafe { Live::new(log) }.map(Self)
+    }
+
+    /// Does the same as [`Self::from_ptr`] for a log that is there.
+    ///
+    /// # Safety
+    ///
+    /// The same as for [`Self::from_ptr`], and `log` is not null.
+    #[inline]
+    pub(crate) unsafe fn from_nginx(log: *mut ngx_log_t) -> Self {
+        // SAFETY: by this function's contract.
+        Self(unsafe { Live::of(log) })
     }
 
     /// The pointer that nginx's functions take.
@@ -42,8 +55,7 @@ impl Log {
 
     /// The least severe level that is written, as nginx's number.
     pub fn level(self) -> ngx_uint_t {
-        // SAFETY: the log is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).log_level }
+        self.0.get().log_level
     }
 
     /// Returns whether lines of this level are written.

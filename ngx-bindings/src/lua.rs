@@ -6,7 +6,11 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::{mem, ptr, slice};
 
-use nginx_sys::{self as sys, ngx_conf_t, ngx_cycle_t};
+use nginx_sys::ngx_conf_t;
+
+use crate::cycle::{self, Cycle};
+use crate::live::zeroed;
+use crate::modules;
 
 /// The Lua VM of nginx's `http`.
 #[derive(Clone, Copy, Debug)]
@@ -18,71 +22,60 @@ impl Lua {
     ///
     /// # Safety
     ///
-    /// `cycle` is valid, and this is the process's only thread that runs Lua.
-    pub unsafe fn of(cycle: *mut ngx_cycle_t) -> Option<Self> {
-        // SAFETY: `cycle` is valid and has the Lua module, so the Lua module's function finds its
-        // configuration through `ctx`, which is the only part of a parser that it reads.
-        unsafe {
-            if !has_module(cycle, c"ngx_http_lua_module") {
-                return None;
-            }
-            let global_state: unsafe extern "C" fn(*mut ngx_conf_t) -> *mut c_void =
-                mem::transmute(symbol(c"ngx_http_lua_get_global_state")?);
-            let http: *mut c_void = (*(*cycle).conf_ctx.add(sys::ngx_http_module.index)).cast();
-            if http.is_null() {
-                return None;
-            }
-            let mut cf: ngx_conf_t = mem::zeroed();
-            cf.cycle = cycle;
-            cf.ctx = http;
-            let vm = global_state(&raw mut cf);
-            (!vm.is_null()).then_some(Self(vm))
-        }
+    /// This is the process's only thread that runs Lua, and the handle is used no longer than the
+    /// cycle.
+    pub unsafe fn of(cycle: Cycle<'_>) -> Option<Self> {
+        modules::find_among(cycle.raw(), c"ngx_http_lua_module")?;
+        let http = cycle::http(cycle.raw())?;
+        let mut cf: ngx_conf_t = zeroed();
+        cf.cycle = cycle.as_ptr();
+        cf.ctx = (&raw const *http).cast_mut().cast();
+        // SAFETY: the function of that name has this type.
+        let global_state: GlobalState = unsafe { mem::transmute(symbol(c"ngx_http_lua_get_global_state")?) };
+        // SAFETY: the cycle has the Lua module, so its function finds its configuration through
+        // `ctx`, which is the only part of a parser that it reads.
+        let vm = unsafe { global_state(&raw mut cf) };
+        (!vm.is_null()).then_some(Self(vm))
     }
 
     /// Runs a chunk, and returns its result if that is a string. `None` if the chunk raises an
     /// error.
     pub fn run(self, chunk: &CStr) -> Option<Vec<u8>> {
-        // SAFETY: the VM is valid by the handle's contract. The functions are those of Lua 5.1,
-        // whose interface LuaJIT keeps. `lua_pcall` catches the chunk's errors, and the other
-        // functions raise none. The string is copied before it is popped.
-        unsafe {
-            let load: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int =
-                mem::transmute(symbol(c"luaL_loadstring")?);
-            let call: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int) -> c_int =
-                mem::transmute(symbol(c"lua_pcall")?);
-            let to_string: unsafe extern "C" fn(*mut c_void, c_int, *mut usize) -> *const c_char =
-                mem::transmute(symbol(c"lua_tolstring")?);
-            let set_top: unsafe extern "C" fn(*mut c_void, c_int) = mem::transmute(symbol(c"lua_settop")?);
-
-            let succeeded = load(self.0, chunk.as_ptr()) == 0 && call(self.0, 0, 1, 0) == 0;
-            let mut len = 0;
-            let text = to_string(self.0, -1, &raw mut len);
-            let result = (succeeded && !text.is_null()).then(|| slice::from_raw_parts(text.cast(), len).to_vec());
-            // Pops the one value: a result, or an error.
-            set_top(self.0, -2);
-            result
-        }
+        let api = Api::find()?;
+        // SAFETY: the VM is valid by the handle's contract; the function raises no error.
+        let loaded = unsafe { (api.load)(self.0, chunk.as_ptr()) } == 0;
+        // SAFETY: the chunk was loaded; the function catches its errors.
+        let succeeded = loaded && unsafe { (api.call)(self.0, 0, 1, 0) } == 0;
+        let mut len = 0;
+        // SAFETY: there is one value, a result or an error; the function raises no error.
+        let text: *const u8 = unsafe { (api.to_string)(self.0, -1, &raw mut len) }.cast();
+        let result = (succeeded && !text.is_null()).then(|| {
+            // SAFETY: the string is valid until its value is popped.
+            unsafe { slice::from_raw_parts(text, len) }.to_vec()
+        });
+        // SAFETY: pops that value.
+        unsafe { (api.set_top)(self.0, -2) };
+        result
     }
 }
 
-/// Returns whether a module of that name is in a cycle, linked in or loaded.
-///
-/// # Safety
-///
-/// `cycle` is valid.
-unsafe fn has_module(cycle: *mut ngx_cycle_t, name: &CStr) -> bool {
-    // SAFETY: the list ends with null, and every module in it has a name.
-    unsafe {
-        let mut module = (*cycle).modules;
-        while !(*module).is_null() {
-            if CStr::from_ptr((**module).name) == name {
-                return true;
-            }
-            module = module.add(1);
-        }
+type GlobalState = unsafe extern "C" fn(*mut ngx_conf_t) -> *mut c_void;
+/// Functions of Lua 5.1, whose interface LuaJIT keeps.
+#[repr(C)]
+struct Api {
+    load: unsafe extern "C" fn(*mut c_void, *const c_char) -> c_int,
+    call: unsafe extern "C" fn(*mut c_void, c_int, c_int, c_int) -> c_int,
+    to_string: unsafe extern "C" fn(*mut c_void, c_int, *mut usize) -> *const c_char,
+    set_top: unsafe extern "C" fn(*mut c_void, c_int),
+}
+
+impl Api {
+    fn find() -> Option<Self> {
+        let functions =
+            [symbol(c"luaL_loadstring")?, symbol(c"lua_pcall")?, symbol(c"lua_tolstring")?, symbol(c"lua_settop")?];
+        // SAFETY: the functions of these names have these types.
+        Some(unsafe { mem::transmute::<[*mut c_void; 4], Self>(functions) })
     }
-    false
 }
 
 /// Finds a function of the process by its name.

@@ -1,12 +1,9 @@
 //! `ngx_http_core_module.h`: the phases of a request.
 
-use nginx_sys::{
-    self as sys, ngx_array_push, ngx_http_core_loc_conf_t, ngx_http_core_main_conf_t, ngx_http_handler_pt,
-    ngx_http_request_t, ngx_int_t,
-};
+use nginx_sys::{self as sys, ngx_http_core_loc_conf_t, ngx_int_t};
 
-use crate::Conf;
 use crate::pool::AllocError;
+use crate::{Conf, Request, array, modules};
 
 /// The phases that this module adds handlers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +16,8 @@ pub enum Phase {
     Log,
 }
 
-/// A phase handler.
-pub type Handler = unsafe extern "C" fn(*mut ngx_http_request_t) -> ngx_int_t;
+/// A handler of a phase, or of a location's content.
+pub type Handler = for<'r> extern "C" fn(Request<'r>) -> ngx_int_t;
 
 /// Adds a handler to a phase; called from `postconfiguration`. The handler that was added last runs
 /// first.
@@ -30,25 +27,17 @@ pub fn add_handler(cf: Conf, phase: Phase, handler: Handler) -> Result<(), Alloc
         Phase::Access => sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
         Phase::Log => sys::ngx_http_phases_NGX_HTTP_LOG_PHASE,
     };
-    // SAFETY: the core module's configuration exists whenever `http` is read; its arrays are
-    // initialized by then.
-    unsafe {
-        let core: *mut ngx_http_core_main_conf_t = cf.main_conf(&raw const sys::ngx_http_core_module);
-        let entry: *mut ngx_http_handler_pt = ngx_array_push(&raw mut (*core).phases[phase as usize].handlers).cast();
-        if entry.is_null() {
-            return Err(AllocError);
-        }
-        *entry = Some(handler);
-    }
-    Ok(())
+    // SAFETY: `postconfiguration` is called when all of `http` is read, and nothing else uses it.
+    let core = unsafe { cf.main_conf_mut(modules::http_core()) };
+    // SAFETY: nginx has made the phases' arrays by then, of pointers to such functions.
+    unsafe { array::push(&mut core.phases[phase as usize].handlers, Some(handler)) }
 }
 
 /// Makes `handler` answer the requests of the location that is being read.
 pub fn set_content_handler(cf: Conf, handler: Handler) {
-    // SAFETY: inside a location, `cf->ctx` is its context, in which the core module's configuration
-    // exists.
-    unsafe {
-        let core: *mut ngx_http_core_loc_conf_t = cf.loc_conf(&raw const sys::ngx_http_core_module);
-        (*core).handler = Some(handler);
-    }
+    // SAFETY: a location has a configuration of the core module.
+    let core: &mut ngx_http_core_loc_conf_t = unsafe { modules::http_core().entry(cf.http_ctx().loc_conf) };
+    let place = (&raw mut core.handler).cast::<Option<Handler>>();
+    // SAFETY: to a handler, nginx's pointer to a request is a handle.
+    unsafe { place.write(Some(handler)) };
 }

@@ -1,37 +1,108 @@
 //! `ngx_http_request.h`: one request.
 
+use std::mem;
 use std::ptr::NonNull;
 
 use nginx_sys::{
-    self as sys, ngx_buf_t, ngx_chain_t, ngx_http_core_main_conf_t, ngx_http_request_t, ngx_int_t, ngx_module_t,
+    self as sys, ngx_chain_t, ngx_connection_t, ngx_http_client_body_handler_pt, ngx_http_core_loc_conf_t,
+    ngx_http_core_main_conf_t, ngx_http_request_t, ngx_int_t,
 };
 
+use crate::chain::memory_buf;
+use crate::live::Live;
+use crate::modules::HttpModule;
 use crate::pool::AllocError;
-use crate::{Log, Pool, string};
+use crate::{Log, Pool, modules};
 
-/// One request of nginx.
+/// One request of nginx, for as long as nginx's call lasts. In memory it is nginx's pointer, so a
+/// handler of this module takes it in the pointer's place.
+///
+/// Functions that may free the request say so: after them, nothing that came from the request may
+/// be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
-pub struct Request(NonNull<ngx_http_request_t>);
+pub struct Request<'r>(pub(crate) Live<'r, ngx_http_request_t>);
 
-impl Request {
+/// A request that is kept beyond nginx's call, by something that nginx destroys with the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredRequest(NonNull<ngx_http_request_t>);
+
+impl StoredRequest {
+    /// The request, for as long as its keeper lends it.
+    ///
     /// # Safety
     ///
-    /// `r` is a request of nginx, used only in nginx's thread and not after nginx freed it.
-    pub unsafe fn from_ptr(r: *mut ngx_http_request_t) -> Option<Self> {
-        NonNull::new(r).map(Self)
+    /// nginx has not freed the request, and does not while it is lent.
+    #[inline]
+    pub unsafe fn lend(&self) -> Request<'_> {
+        // SAFETY: by this function's contract.
+        unsafe { Request::from_nginx(self.0.as_ptr()) }
     }
 
-    /// Does the same as [`Self::from_ptr`] without its check, for calls from nginx: each of its
-    /// requests would pay for that.
+    /// Does the same for a request that nginx keeps as long as another one.
     ///
     /// # Safety
     ///
-    /// The same as for [`Self::from_ptr`], and `r` is not null.
+    /// nginx has not freed the request, and does not before it frees the other one.
+    #[inline]
+    pub unsafe fn lend_with<'r>(self, _: Request<'r>) -> Request<'r> {
+        // SAFETY: by this function's contract.
+        unsafe { Request::from_nginx(self.0.as_ptr()) }
+    }
+}
+
+/// Functions of nginx that need a valid request and nothing else.
+macro_rules! functions {
+    ($(
+        $(#[$doc:meta])*
+        $vis:vis fn $name:ident(self $(, $argument:ident: $type:ty)?) $(-> $result:ty)? = $of_nginx:ident;
+    )+) => {
+        impl Request<'_> {
+            $(
+                $(#[$doc])*
+                $vis fn $name(self $(, $argument: $type)?) $(-> $result)? {
+                    // SAFETY: the request is valid by the handle's contract.
+                    unsafe { sys::$of_nginx(self.as_ptr() $(, $argument)?) }
+                }
+            )+
+        }
+    };
+}
+
+functions! {
+    /// Forgets the response's header.
+    pub(crate) fn clean_header(self) = ngx_http_clean_header;
+    /// Runs the phases from the one that the request is in.
+    fn core_run_phases(self) = ngx_http_core_run_phases;
+    /// Discards the rest of the request's body.
+    pub fn discard_body(self) -> ngx_int_t = ngx_http_discard_request_body;
+    /// Hands the request back to nginx with a result. nginx may free it.
+    pub fn finalize(self, rc: ngx_int_t) = ngx_http_finalize_request;
+    /// Reads the whole body, and then calls the handler.
+    pub(crate) fn read_client_body(self, handler: ngx_http_client_body_handler_pt) -> ngx_int_t
+        = ngx_http_read_client_request_body;
+    /// Sends the response's header.
+    pub fn send_header(self) -> ngx_int_t = ngx_http_send_header;
+    /// Notes the extension of the path.
+    pub(crate) fn set_exten(self) = ngx_http_set_exten;
+    /// Makes the response's ETag weak.
+    pub fn weaken_etag(self) = ngx_http_weak_etag;
+}
+
+impl<'r> Request<'r> {
+    /// # Safety
+    ///
+    /// `r` is a request of nginx, which nginx does not free during `'r`; it is used only in nginx's
+    /// thread.
     #[inline]
     pub unsafe fn from_nginx(r: *mut ngx_http_request_t) -> Self {
         // SAFETY: by this function's contract.
-        Self(unsafe { NonNull::new_unchecked(r) })
+        Self(unsafe { Live::of(r) })
+    }
+
+    /// The request, to be kept beyond nginx's call.
+    pub fn store(self) -> StoredRequest {
+        StoredRequest(self.0.pointer())
     }
 
     /// The pointer that nginx's functions take.
@@ -40,31 +111,49 @@ impl Request {
         self.0.as_ptr()
     }
 
+    /// nginx's structure, to read it as [`Live`] says.
+    #[inline]
+    pub(crate) fn raw(self) -> &'r ngx_http_request_t {
+        self.0.get()
+    }
+
+    /// As [`Self::raw`], to change it.
+    #[inline]
+    pub(crate) fn raw_mut(&mut self) -> &mut ngx_http_request_t {
+        self.0.get_mut()
+    }
+
+    /// The client's connection; in HTTP/2, that of the stream.
+    #[inline]
+    pub(crate) fn connection(self) -> Live<'r, ngx_connection_t> {
+        // SAFETY: every request has a connection, which outlives it.
+        unsafe { Live::of(self.raw().connection) }
+    }
+
     /// The pool that lives as long as the request.
     #[inline]
-    pub fn pool(self) -> Pool {
+    pub fn pool(self) -> Pool<'r> {
         // SAFETY: a live request has a pool.
-        unsafe { Pool::from_ptr((*self.as_ptr()).pool).unwrap_unchecked() }
+        unsafe { Pool::from_nginx(self.raw().pool) }
     }
 
     /// The log of the request's connection.
     #[inline]
-    pub fn log(self) -> Log {
-        // SAFETY: a live request has a connection, and the connection has a log.
-        unsafe { Log::from_ptr((*(*self.as_ptr()).connection).log).unwrap_unchecked() }
+    pub fn log(self) -> Log<'r> {
+        // SAFETY: a connection has a log.
+        unsafe { Log::from_nginx(self.connection().get().log) }
     }
 
     /// The request that the client sent; a subrequest belongs to it.
     pub fn main(self) -> Self {
-        // SAFETY: `r->main` is never null.
-        unsafe { Self(NonNull::new_unchecked((*self.as_ptr()).main)) }
+        // SAFETY: `r->main` is never null, and lives as long as its subrequests.
+        unsafe { Self::from_nginx(self.raw().main) }
     }
 
     /// Returns whether nginx made this request inside another one.
     #[inline]
     pub fn is_subrequest(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).main != self.as_ptr() }
+        self.raw().main != self.as_ptr()
     }
 
     /// Returns whether the Lua module made this request where there is none: in a timer, or in
@@ -72,9 +161,7 @@ impl Request {
     /// needs.
     #[inline]
     pub fn is_fake(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract, and every request has a
-        // connection.
-        unsafe { (*(*self.as_ptr()).connection).fd == -1 }
+        self.connection().get().fd == -1
     }
 
     /// Returns whether nginx itself redirected the request (`error_page`, `try_files`, `index`).
@@ -99,14 +186,11 @@ impl Request {
     }
 
     /// The module's context of this request.
-    ///
-    /// # Safety
-    ///
-    /// `T` is the type that the module stored with [`Self::set_module_ctx`].
     #[inline]
-    pub unsafe fn module_ctx<T>(self, module: *const ngx_module_t) -> *mut T {
-        // SAFETY: a module's `ctx_index` is a valid index of `r->ctx`.
-        unsafe { (*(*self.as_ptr()).ctx.add((*module).ctx_index as usize)).cast() }
+    pub fn module_ctx<M, L, C>(self, module: HttpModule<M, L, C>) -> Option<&'r C> {
+        let () = HttpModule::<M, L, C>::HAS_CTX;
+        // SAFETY: `r->ctx` has an entry for each module of `http`, null or the module's context.
+        unsafe { module.entry(self.raw().ctx) }
     }
 
     /// Stores the module's context of this request; it stays until
@@ -114,84 +198,77 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// `module` is an `http` module that nginx loaded.
-    pub unsafe fn set_module_ctx<T>(self, module: *const ngx_module_t, ctx: *mut T) {
-        // SAFETY: as above.
-        unsafe { *(*self.as_ptr()).ctx.add((*module).ctx_index as usize) = ctx.cast() }
+    /// `ctx` is valid until the request's pool is destroyed.
+    pub unsafe fn set_module_ctx<M, L, C>(self, module: HttpModule<M, L, C>, ctx: NonNull<C>) -> &'r C {
+        // SAFETY: `r->ctx` has an entry for each module of `http`.
+        unsafe { *self.raw().ctx.wrapping_add(module.index()) = ctx.as_ptr().cast() };
+        // SAFETY: by this function's contract.
+        unsafe { ctx.as_ref() }
     }
 
     /// The module's configuration of the location that the request is in.
-    ///
-    /// # Safety
-    ///
-    /// `T` is what the module's `create_loc_conf` returns.
     #[inline]
-    pub unsafe fn loc_conf<T>(self, module: *const ngx_module_t) -> *mut T {
-        // SAFETY: a module's `ctx_index` is a valid index of `r->loc_conf`.
-        unsafe { (*(*self.as_ptr()).loc_conf.add((*module).ctx_index as usize)).cast() }
+    pub fn loc_conf<M, L, C>(self, module: HttpModule<M, L, C>) -> &'r L {
+        let () = HttpModule::<M, L, C>::HAS_LOC;
+        // SAFETY: `r->loc_conf` has an entry for each module of `http`; the cycle outlives its
+        // requests.
+        unsafe { module.entry(self.raw().loc_conf) }
     }
 
     /// The module's configuration of `http`.
-    ///
-    /// # Safety
-    ///
-    /// `T` is what the module's `create_main_conf` returns.
     #[inline]
-    pub unsafe fn main_conf<T>(self, module: *const ngx_module_t) -> *mut T {
-        // SAFETY: a module's `ctx_index` is a valid index of `r->main_conf`.
-        unsafe { (*(*self.as_ptr()).main_conf.add((*module).ctx_index as usize)).cast() }
+    pub fn main_conf<M, L, C>(self, module: HttpModule<M, L, C>) -> &'r M {
+        let () = HttpModule::<M, L, C>::HAS_MAIN;
+        // SAFETY: as above.
+        unsafe { module.entry(self.raw().main_conf) }
     }
 
-    pub(crate) fn core_main_conf(self) -> *mut ngx_http_core_main_conf_t {
-        // SAFETY: `T` is the type of that module's configuration.
-        unsafe { self.main_conf(&raw const sys::ngx_http_core_module) }
+    /// The core module's configuration of `http`.
+    pub(crate) fn core_main_conf(self) -> &'r ngx_http_core_main_conf_t {
+        self.main_conf(modules::http_core())
+    }
+
+    /// The core module's configuration of the location that the request is in.
+    pub(crate) fn core_loc_conf(self) -> &'r ngx_http_core_loc_conf_t {
+        self.loc_conf(modules::http_core())
     }
 
     /// The method as the client wrote it.
-    pub fn method<'a>(self) -> &'a [u8] {
-        // SAFETY: the request is valid; the string is in its buffers.
-        unsafe { string::bytes((*self.as_ptr()).method_name) }
+    pub fn method(self) -> &'r [u8] {
+        self.raw().method_name.as_bytes()
     }
 
     /// Sets the method, and nginx's number for it.
-    pub fn set_method(self, name: &[u8]) -> Result<(), AllocError> {
+    pub fn set_method(mut self, name: &[u8]) -> Result<(), AllocError> {
         let number =
             METHODS.iter().find(|(known, _)| *known == name).map_or(sys::NGX_HTTP_UNKNOWN, |(_, number)| *number);
         let name = self.pool().copy(name)?;
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe {
-            (*self.as_ptr()).method_name = name;
-            (*self.as_ptr()).method = number as _;
-        }
+        let r = self.raw_mut();
+        r.method_name = name;
+        r.method = number as _;
         Ok(())
     }
 
     /// Returns whether the method is HEAD: nginx then sends no body after the header.
     pub fn is_head(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { (*self.as_ptr()).method as u32 == sys::NGX_HTTP_HEAD }
+        self.raw().method as u32 == sys::NGX_HTTP_HEAD
     }
 
     /// Runs a function while nginx sees HEAD, or else another method, in the request.
-    pub fn with_head<R>(self, head: bool, run: impl FnOnce(Self) -> R) -> R {
+    pub fn with_head<R>(mut self, head: bool, run: impl FnOnce(Self) -> R) -> R {
         if self.is_head() == head {
             return run(self);
         }
-        let r = self.as_ptr();
-        // SAFETY: the request is valid by the handle's contract, and `run` does not free it.
-        unsafe {
-            let method = (*r).method;
-            (*r).method = if head { sys::NGX_HTTP_HEAD } else { sys::NGX_HTTP_GET } as _;
-            let result = run(self);
-            (*r).method = method;
-            result
-        }
+        let other = if head { sys::NGX_HTTP_HEAD } else { sys::NGX_HTTP_GET };
+        let method = mem::replace(&mut self.raw_mut().method, other as _);
+        let result = run(self);
+        self.raw_mut().method = method;
+        result
     }
 
     /// Returns whether nginx has, or had, an upstream for the request.
     pub fn has_upstream(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { !(*self.as_ptr()).upstream.is_null() }
+        !self.raw().upstream.is_null()
     }
 
     /// Returns whether only the response's header is wanted.
@@ -202,9 +279,8 @@ impl Request {
 
     /// `https` or `http`.
     pub fn scheme(self) -> &'static [u8] {
-        // SAFETY: a live request has a connection.
         #[cfg(ngx_feature = "http_ssl")]
-        if unsafe { !(*(*self.as_ptr()).connection).ssl.is_null() } {
+        if !self.connection().get().ssl.is_null() {
             return b"https";
         }
         b"http"
@@ -212,55 +288,45 @@ impl Request {
 
     /// The path and arguments as the client wrote them, or as [`Self::set_target`] left them.
     #[inline]
-    pub fn unparsed_uri<'a>(self) -> &'a [u8] {
-        // SAFETY: the request is valid; the string is in its buffers.
-        unsafe { string::bytes((*self.as_ptr()).unparsed_uri) }
+    pub fn unparsed_uri(self) -> &'r [u8] {
+        self.raw().unparsed_uri.as_bytes()
     }
 
     /// The path, decoded.
-    pub fn uri<'a>(self) -> &'a [u8] {
-        // SAFETY: as above.
-        unsafe { string::bytes((*self.as_ptr()).uri) }
+    pub fn uri(self) -> &'r [u8] {
+        self.raw().uri.as_bytes()
     }
 
     /// The arguments, without the question mark.
-    pub fn args<'a>(self) -> &'a [u8] {
-        // SAFETY: as above.
-        unsafe { string::bytes((*self.as_ptr()).args) }
+    pub fn args(self) -> &'r [u8] {
+        self.raw().args.as_bytes()
     }
 
     /// The host that the client asked for, without the port; empty if it named none.
     #[inline]
-    pub fn host<'a>(self) -> &'a [u8] {
-        // SAFETY: the request is valid; the string is in its pool.
-        unsafe { string::bytes((*self.as_ptr()).headers_in.server) }
+    pub fn host(self) -> &'r [u8] {
+        self.raw().headers_in.server.as_bytes()
     }
 
     /// Returns whether the request has a body that is still to be read.
     #[inline]
     pub fn has_body(self) -> bool {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe {
-            let r = self.as_ptr();
-            (*r).headers_in.content_length_n > 0 || (*r).headers_in.chunked() != 0 || self.http2_body_to_come()
-        }
+        let headers = &self.raw().headers_in;
+        headers.content_length_n > 0 || headers.chunked() != 0 || self.http2_body_to_come()
     }
 
     /// Returns whether an HTTP/2 request without a length has a body that will come, or has come
     /// meanwhile: its stream says so.
     #[cfg(ngx_feature = "http_v2")]
-    unsafe fn http2_body_to_come(self) -> bool {
-        // SAFETY: `r->stream` is null or valid.
-        unsafe {
-            let stream = (*self.as_ptr()).stream;
-            !stream.is_null()
-                && (*self.as_ptr()).headers_in.content_length_n < 0
-                && ((*stream).in_closed() == 0 || !(*stream).preread.is_null())
-        }
+    fn http2_body_to_come(self) -> bool {
+        // SAFETY: null, or valid as long as the request.
+        unsafe { self.raw().stream.as_ref() }.is_some_and(|stream| {
+            self.raw().headers_in.content_length_n < 0 && (stream.in_closed() == 0 || !stream.preread.is_null())
+        })
     }
 
     #[cfg(not(ngx_feature = "http_v2"))]
-    unsafe fn http2_body_to_come(self) -> bool {
+    fn http2_body_to_come(self) -> bool {
         false
     }
 
@@ -287,44 +353,19 @@ impl Request {
         self.chunked_bit() != 0
     }
 
-    /// Discards the rest of the request's body.
-    pub fn discard_body(self) -> ngx_int_t {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { sys::ngx_http_discard_request_body(self.as_ptr()) }
-    }
-
-    /// Sends the response's header.
-    pub fn send_header(self) -> ngx_int_t {
-        // SAFETY: the request is valid by the handle's contract.
-        unsafe { sys::ngx_http_send_header(self.as_ptr()) }
-    }
-
     /// Sends a whole body, or the end of an empty one.
     pub fn send_body(self, body: &[u8]) -> Result<ngx_int_t, AllocError> {
-        let text = self.pool().copy(body)?;
-        let buf = self.pool().alloc::<ngx_buf_t>()?;
-        let chain = self.pool().alloc::<ngx_chain_t>()?;
-        // SAFETY: fresh memory of the right size; the bytes are in the pool.
-        unsafe {
-            buf.write(std::mem::zeroed());
-            if !body.is_empty() {
-                (*buf).start = text.data;
-                (*buf).pos = text.data;
-                (*buf).end = text.data.add(text.len);
-                (*buf).last = (*buf).end;
-                (*buf).set_memory(1);
-            }
-            (*buf).set_last_buf((!self.is_subrequest()).into());
-            (*buf).set_last_in_chain(1);
-            chain.write(ngx_chain_t { buf, next: std::ptr::null_mut() });
-            Ok(sys::ngx_http_output_filter(self.as_ptr(), chain))
-        }
+        let mut buf = memory_buf(self.pool().copy(body)?);
+        buf.set_memory((!body.is_empty()).into());
+        buf.set_last_buf((!self.is_subrequest()).into());
+        buf.set_last_in_chain(1);
+        Ok(self.output(self.pool().chain_of(buf)?))
     }
 
-    /// Hands the request back to nginx with a result.
-    pub fn finalize(self, rc: ngx_int_t) {
-        // SAFETY: the request is valid; nginx may free it here, so the handle is not used again.
-        unsafe { sys::ngx_http_finalize_request(self.as_ptr(), rc) }
+    /// Sends a chain, or with null what waits, through the body filters.
+    pub(crate) fn output(self, chain: *mut ngx_chain_t) -> ngx_int_t {
+        // SAFETY: the request is valid; null, or a chain in its pool.
+        unsafe { sys::ngx_http_output_filter(self.as_ptr(), chain) }
     }
 
     /// Returns whether this request runs the location that `post_action` names, after the response.
@@ -335,41 +376,38 @@ impl Request {
 
     /// Continues the phases at the handler that suspended them. Call it only from an event of
     /// nginx's loop, because it may free the request.
-    pub fn resume_phases(self) {
-        let r = self.as_ptr();
-        // SAFETY: the request is valid and suspended; its connection outlives it.
-        unsafe {
-            let connection = (*r).connection;
-            (*r).read_event_handler = Some(sys::ngx_http_block_reading);
-            (*r).write_event_handler = Some(sys::ngx_http_core_run_phases);
-            sys::ngx_http_core_run_phases(r);
-            sys::ngx_http_run_posted_requests(connection);
-        }
+    pub fn resume_phases(mut self) {
+        self.raw_mut().read_event_handler = Some(sys::ngx_http_block_reading);
+        self.raw_mut().write_event_handler = Some(sys::ngx_http_core_run_phases);
+        self.resume_writing();
     }
 
     /// Continues the phases inside an event of nginx's that runs posted requests itself.
-    pub fn run_phases(self) {
-        let r = self.as_ptr();
-        // SAFETY: the request is valid, and a phase handler of this module suspended it.
-        unsafe {
-            self.set_preserve_body_bit(1);
-            (*r).write_event_handler = Some(sys::ngx_http_core_run_phases);
-            sys::ngx_http_core_run_phases(r);
-        }
+    pub fn run_phases(mut self) {
+        self.set_preserve_body_bit(1);
+        self.raw_mut().write_event_handler = Some(sys::ngx_http_core_run_phases);
+        self.core_run_phases();
     }
 
     /// Makes nginx continue sending the response, from an event of its loop. It may free the
     /// request.
     pub fn resume_writing(self) {
-        let r = self.as_ptr();
-        // SAFETY: the request is valid; its connection outlives it.
-        unsafe {
-            let connection = (*r).connection;
-            if let Some(handler) = (*r).write_event_handler {
-                handler(r);
+        let handler = self.raw().write_event_handler;
+        self.as_event(|request| {
+            if let Some(handler) = handler {
+                // SAFETY: the request is valid by the handle's contract.
+                unsafe { handler(request.as_ptr()) }
             }
-            sys::ngx_http_run_posted_requests(connection);
-        }
+        });
+    }
+
+    /// Runs what may free the request, and then, as nginx does at the end of an event, the
+    /// requests that were posted meanwhile.
+    pub(crate) fn as_event(self, run: impl FnOnce(Self)) {
+        let connection = self.raw().connection;
+        run(self);
+        // SAFETY: the connection's structure outlives the request.
+        unsafe { sys::ngx_http_run_posted_requests(connection) }
     }
 
     /// Returns whether a response with this status, to this request, has a body.
@@ -390,8 +428,7 @@ impl Request {
     /// Returns whether part of the response is on its way to the client: in the filters after this
     /// module's, or waiting for the connection.
     pub fn is_sending(self) -> bool {
-        // SAFETY: a live request has a connection.
-        unsafe { (*(*self.as_ptr()).connection).buffered() != 0 || !(*self.as_ptr()).postponed.is_null() }
+        self.connection().get().buffered() != 0 || !self.raw().postponed.is_null()
     }
 
     /// Returns whether a filter needs the body in memory, and whether it needs memory that it may
@@ -406,23 +443,17 @@ impl Request {
     /// to compress it, because nothing else would ask for more output then.
     pub fn is_blocked(self) -> bool {
         const FOR_CLIENT: u32 = sys::NGX_HTTP_WRITE_BUFFERED | sys::NGX_HTTP_V2_BUFFERED;
-        // SAFETY: a live request has a connection.
-        unsafe {
-            (*(*self.as_ptr()).connection).buffered() as u32 & FOR_CLIENT != 0 || !(*self.as_ptr()).postponed.is_null()
-        }
+        self.connection().get().buffered() as u32 & FOR_CLIENT != 0 || !self.raw().postponed.is_null()
     }
 
     /// Stops the timeout in which the client must accept data (`send_timeout`), while there are no
     /// data for it.
     pub fn stop_send_timeout(self) {
-        // SAFETY: a live request has a connection, and the connection has a write event; if the
-        // timer is set, it is in nginx's tree.
-        unsafe {
-            let write = (*(*self.as_ptr()).connection).write;
-            // A delayed event waits for `limit_rate`, not for the client.
-            if (*write).timer_set() != 0 && (*write).delayed() == 0 {
-                sys::ngx_del_timer(write);
-            }
+        let write = self.connection().write_event();
+        // A delayed event waits for `limit_rate`, not for the client.
+        if write.get().timer_set() != 0 && write.get().delayed() == 0 {
+            // SAFETY: an event whose timer is set is in nginx's tree.
+            unsafe { sys::ngx_del_timer(write.as_ptr()) };
         }
     }
 

@@ -5,31 +5,28 @@
 //! a member of two bytes, `port`, so from `uri_changes` on all fields are two bits further than
 //! bindgen says.
 
-use nginx_sys::ngx_http_request_t;
-
 use crate::Request;
 
 macro_rules! bits {
     (get { $($get:ident = $c_get:ident),+ $(,)? } set { $($set:ident = $c_set:ident),+ $(,)? }) => {
+        // SAFETY: the functions of request_bits.c need a valid request, as its handle promises.
         unsafe extern "C" {
-            $(fn $c_get(r: *const ngx_http_request_t) -> u32;)+
-            $(fn $c_set(r: *mut ngx_http_request_t, value: u32);)+
+            $(safe fn $c_get(r: Request<'_>) -> u32;)+
+            $(safe fn $c_set(r: Request<'_>, value: u32);)+
         }
 
-        impl Request {
+        impl Request<'_> {
             $(
                 #[inline]
                 pub(crate) fn $get(self) -> u32 {
-                    // SAFETY: the request is valid by the handle's contract.
-                    unsafe { $c_get(self.as_ptr()) }
+                    $c_get(self)
                 }
             )+
             $(
                 /// Bits that do not fit into the field are lost.
                 #[inline]
                 pub(crate) fn $set(self, value: u32) {
-                    // SAFETY: the request is valid by the handle's contract.
-                    unsafe { $c_set(self.as_ptr(), value) }
+                    $c_set(self, value)
                 }
             )+
         }

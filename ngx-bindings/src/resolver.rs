@@ -9,12 +9,16 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use nginx_sys::{self as sys, ngx_http_core_loc_conf_t, ngx_msec_t, ngx_resolver_ctx_t, ngx_resolver_t};
+use nginx_sys::{
+    self as sys, ngx_http_core_loc_conf_t, ngx_msec_t, ngx_resolver_addr_t, ngx_resolver_ctx_t, ngx_resolver_t,
+};
 
+use crate::guard::guard;
 use crate::inet::Address;
-use crate::{Request, cycle, rc, string};
+use crate::{Request, cycle, modules, rc, string};
 
-/// The resolver of a location.
+/// The resolver of a location. It has no lifetime, because calls outlive their request: the resolver
+/// is part of the configuration, which a worker keeps until it ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Resolver {
     resolver: NonNull<ngx_resolver_t>,
@@ -49,23 +53,16 @@ impl std::error::Error for ResolveError {}
 impl Resolver {
     /// The resolver of the location that the request is in.
     pub fn of(request: Request) -> Option<Self> {
-        // SAFETY: the core module has a configuration for every location.
-        unsafe { Self::from_conf(request.loc_conf(&raw const sys::ngx_http_core_module), false) }
+        Self::from_conf(request.core_loc_conf(), false)
     }
 
     /// The resolver of `http`, for work without a request. A worker that is told to quit does not
     /// wait for its answers.
     pub fn of_http() -> Option<Self> {
-        // SAFETY: the same; `http` has a location configuration of its own.
-        unsafe { Self::from_conf(cycle::http_loc_conf(&raw const sys::ngx_http_core_module), true) }
+        cycle::with_loc_conf(modules::http_core(), |conf| Self::from_conf(conf, true))
     }
 
-    /// # Safety
-    ///
-    /// `conf` is null or valid as long as the process.
-    unsafe fn from_conf(conf: *const ngx_http_core_loc_conf_t, is_cancelable: bool) -> Option<Self> {
-        // SAFETY: by this function's contract.
-        let conf = unsafe { conf.as_ref() }?;
+    fn from_conf(conf: &ngx_http_core_loc_conf_t, is_cancelable: bool) -> Option<Self> {
         Some(Self { resolver: NonNull::new(conf.resolver)?, timeout: conf.resolver_timeout, is_cancelable })
     }
 
@@ -81,26 +78,25 @@ impl Resolver {
         if ctx as isize == -1 {
             return Err(ResolveError::NoResolver);
         }
-        let ctx = NonNull::new(ctx).ok_or(ResolveError::NoMemory)?;
+        let mut ctx = NonNull::new(ctx).ok_or(ResolveError::NoMemory)?;
         let question = Rc::new(Question {
             name: name.into(),
             ctx: Cell::new(Some(ctx)),
             waker: RefCell::default(),
             answer: RefCell::default(),
         });
-        // SAFETY: nginx keeps the context until the handler or `Resolving::drop` ends it; the name
-        // and the query live that long. On an error nginx has freed the context.
-        unsafe {
-            let ctx = ctx.as_ptr();
-            (*ctx).name = string::borrowed(question.name.as_bytes());
-            (*ctx).timeout = self.timeout;
-            (*ctx).set_cancelable(self.is_cancelable.into());
-            (*ctx).data = Rc::as_ptr(&question).cast_mut().cast();
-            (*ctx).handler = Some(on_answer);
-            if sys::ngx_resolve_name(ctx) != rc::OK {
-                question.ctx.set(None);
-                return Err(ResolveError::NoMemory);
-            }
+        // SAFETY: nginx keeps the context until the handler or `Resolving::drop` ends it.
+        let raw = unsafe { ctx.as_mut() };
+        raw.name = string::borrowed(question.name.as_bytes());
+        raw.timeout = self.timeout;
+        raw.set_cancelable(self.is_cancelable.into());
+        raw.data = Rc::as_ptr(&question).cast_mut().cast();
+        raw.handler = Some(on_answer);
+        // SAFETY: the name and the query live as long as the context.
+        if unsafe { sys::ngx_resolve_name(ctx.as_ptr()) } != rc::OK {
+            // nginx has freed the context.
+            question.ctx.set(None);
+            return Err(ResolveError::NoMemory);
         }
         Ok(Resolving(question))
     }
@@ -143,29 +139,43 @@ impl Drop for Resolving {
 /// Handles the answer. nginx may call it from within `ngx_resolve_name`, for a name that it has
 /// cached.
 unsafe extern "C" fn on_answer(ctx: *mut ngx_resolver_ctx_t) {
-    // SAFETY: `resolve` stored the query there, which outlives the context; nginx's addresses live
-    // until it is done.
-    unsafe {
-        let question = &*(*ctx).data.cast::<Question>();
-        let answer = match (*ctx).state {
-            0 if (*ctx).naddrs == 0 => Err(ResolveError::Failed("Host not found".to_owned())),
-            0 => {
-                let addresses = std::slice::from_raw_parts((*ctx).addrs, (*ctx).naddrs);
-                Ok(addresses
-                    .iter()
-                    .filter_map(|address| Address::from_raw(address.sockaddr, address.socklen))
-                    .collect())
-            }
-            state => {
-                let reason = CStr::from_ptr(sys::ngx_resolver_strerror(state));
-                Err(ResolveError::Failed(reason.to_string_lossy().into_owned()))
-            }
-        };
-        question.answer.replace(Some(answer));
+    // SAFETY: nginx passes the context that `resolve` prepared.
+    let raw = unsafe { &*ctx };
+    // SAFETY: `resolve` stored the query there, which outlives the context.
+    let question = unsafe { &*raw.data.cast::<Question>() };
+    guard((), || {
+        question.answer.replace(Some(answer(raw)));
         question.ctx.set(None);
-        sys::ngx_resolve_name_done(ctx);
-        if let Some(waker) = question.waker.take() {
+    });
+    // SAFETY: nginx has answered, and the context is not used any more.
+    unsafe { sys::ngx_resolve_name_done(ctx) };
+    guard((), || question.wake());
+}
+
+impl Question {
+    fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
             waker.wake();
+        }
+    }
+}
+
+fn answer(ctx: &ngx_resolver_ctx_t) -> Result<Vec<Address>, ResolveError> {
+    match ctx.state {
+        0 if ctx.naddrs == 0 => Err(ResolveError::Failed("Host not found".to_owned())),
+        0 => {
+            // SAFETY: nginx's addresses live until the context is done.
+            let addresses = unsafe { std::slice::from_raw_parts(ctx.addrs, ctx.naddrs) };
+            // SAFETY: as above.
+            let read = |address: &ngx_resolver_addr_t| unsafe { Address::from_raw(address.sockaddr, address.socklen) };
+            Ok(addresses.iter().filter_map(read).collect())
+        }
+        state => {
+            // SAFETY: nginx has a text for each state.
+            let text = unsafe { sys::ngx_resolver_strerror(state) };
+            // SAFETY: the text is static.
+            let reason = unsafe { CStr::from_ptr(text) };
+            Err(ResolveError::Failed(reason.to_string_lossy().into_owned()))
         }
     }
 }

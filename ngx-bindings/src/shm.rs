@@ -5,13 +5,17 @@
 //! run, so a worker that dies cannot leave them torn. The pool's mutex is used, too: nginx's master
 //! opens it when the worker that holds it dies.
 
-use std::ptr::NonNull;
+use std::mem::{MaybeUninit, offset_of};
+use std::ptr::{self, NonNull};
+use std::slice;
 use std::sync::atomic::AtomicU64;
 
-use nginx_sys::{self as sys, ngx_int_t, ngx_module_t, ngx_shm_zone_t, ngx_slab_pool_t};
+use nginx_sys::{self as sys, ngx_int_t, ngx_shm_zone_t, ngx_shmtx_t, ngx_slab_pool_t};
 
+use crate::guard::guard;
+use crate::modules::HttpModule;
 use crate::pool::AllocError;
-use crate::{Conf, rc, string};
+use crate::{Conf, globals, rc, string};
 
 /// The least size that nginx's slab pools, and the structures in them, need.
 pub const MIN_SIZE: usize = 64 << 10;
@@ -31,83 +35,99 @@ unsafe impl Send for ShmZone {}
 // SAFETY: the same.
 unsafe impl Sync for ShmZone {}
 
-impl Conf {
+impl Conf<'_> {
     /// Requests a zone. All modules share one set of names.
     pub fn add_shared_memory(
         self,
         name: &'static [u8],
         size: usize,
-        module: *const ngx_module_t,
+        module: HttpModule,
     ) -> Result<ShmZone, AllocError> {
         let mut name = string::borrowed(name);
         // SAFETY: `cf` is valid; nginx copies the name's pointer, which is static, and compares the
         // module's.
-        let zone = unsafe { sys::ngx_shared_memory_add(self.as_ptr(), &raw mut name, size, module.cast_mut().cast()) };
-        let zone = NonNull::new(zone).ok_or(AllocError)?;
-        // SAFETY: nginx keeps the zone in the cycle's pool.
-        unsafe { (*zone.as_ptr()).init = Some(init) };
-        Ok(ShmZone(zone))
+        let zone = unsafe {
+            sys::ngx_shared_memory_add(self.as_ptr(), &raw mut name, size, module.as_ptr().cast_mut().cast())
+        };
+        // SAFETY: null, or a zone that nginx keeps in the cycle's pool.
+        let zone = unsafe { zone.as_mut() }.ok_or(AllocError)?;
+        zone.init = Some(init);
+        Ok(ShmZone(NonNull::from(zone)))
     }
 }
 
 /// Takes all pages of a fresh zone, which are zero. A kept zone has its pages in the pool's `data`
 /// already.
 unsafe extern "C" fn init(zone: *mut ngx_shm_zone_t, _: *mut std::ffi::c_void) -> ngx_int_t {
+    // SAFETY: nginx passes a zone that it has made.
+    let pool: *mut ngx_slab_pool_t = unsafe { (*zone).shm.addr }.cast();
     // SAFETY: nginx has mapped the zone, with a slab pool at its start, and no worker knows it yet.
-    unsafe {
-        let pool: *mut ngx_slab_pool_t = (*zone).shm.addr.cast();
-        if (*pool).data.is_null() {
-            let size = (*pool).pfree << sys::ngx_pagesize_shift;
-            let pages = sys::ngx_slab_alloc(pool, size);
-            if pages.is_null() {
-                return rc::ERROR;
-            }
-            pages.cast::<u8>().write_bytes(0, size);
-            // The number of words is stored in the header, because `pfree` is 0 now.
-            pages.cast::<usize>().write(size / size_of::<AtomicU64>() - HEADER);
-            (*pool).data = pages;
-        }
-        rc::OK
+    let pool = unsafe { &mut *pool };
+    guard(rc::ERROR, || take_pages(pool).map_or_else(Into::into, |()| rc::OK))
+}
+
+fn take_pages(pool: &mut ngx_slab_pool_t) -> Result<(), AllocError> {
+    if !pool.data.is_null() {
+        return Ok(());
     }
+    let size = pool.pfree << globals::pagesize_shift();
+    // SAFETY: the pool is valid.
+    let pages: *mut usize = unsafe { sys::ngx_slab_alloc(pool, size) }.cast();
+    if pages.is_null() {
+        return Err(AllocError);
+    }
+    // SAFETY: the pages are of that size, and nobody else's.
+    let words = unsafe { slice::from_raw_parts_mut(pages.cast::<MaybeUninit<usize>>(), size / size_of::<usize>()) };
+    words.fill(MaybeUninit::new(0));
+    // The number of words is stored in the header, because `pfree` is 0 now.
+    words[0].write(size / size_of::<AtomicU64>() - HEADER);
+    pool.data = pages.cast();
+    Ok(())
 }
 
 impl ShmZone {
     /// The zone's memory, which is zero in a fresh zone; empty before nginx has made the zone.
-    pub fn words(self) -> &'static [AtomicU64] {
-        // SAFETY: `init` stored the number of words and then the words there. A worker keeps a zone
-        // mapped for as long as it lives; the master unmaps a zone only with the configuration that
-        // asked for it.
-        unsafe {
-            let pool = self.pool();
-            if pool.is_null() || (*pool).data.is_null() {
-                return &[];
-            }
-            let start: *const usize = (*pool).data.cast();
-            std::slice::from_raw_parts(start.add(HEADER).cast(), *start)
-        }
+    ///
+    /// # Safety
+    ///
+    /// The memory is used in a worker, which keeps the zone mapped for as long as it lives, or no
+    /// longer than the configuration that asked for the zone.
+    pub unsafe fn words(self) -> &'static [AtomicU64] {
+        // SAFETY: null, or a pool that nginx has made.
+        let data: *const usize = unsafe { self.pool().as_ref() }.map_or(ptr::null(), |pool| pool.data.cast());
+        // SAFETY: null before `init`, which stored the number of words there.
+        let Some(&count) = (unsafe { data.as_ref() }) else {
+            return &[];
+        };
+        // SAFETY: so many words are behind the header, and stay by this function's contract.
+        unsafe { slice::from_raw_parts(data.wrapping_add(HEADER).cast(), count) }
     }
 
     /// Waits for the zone's mutex.
     pub fn lock(self) {
-        let pool = self.pool();
-        if !pool.is_null() {
-            // SAFETY: nginx has made the pool, and its mutex with it.
-            unsafe { sys::ngx_shmtx_lock(&raw mut (*pool).mutex) }
+        if let Some(mutex) = self.mutex() {
+            // SAFETY: nginx has made the mutex.
+            unsafe { sys::ngx_shmtx_lock(mutex) }
         }
     }
 
     /// Opens the zone's mutex, which this process holds.
     pub fn unlock(self) {
-        let pool = self.pool();
-        if !pool.is_null() {
+        if let Some(mutex) = self.mutex() {
             // SAFETY: as above.
-            unsafe { sys::ngx_shmtx_unlock(&raw mut (*pool).mutex) }
+            unsafe { sys::ngx_shmtx_unlock(mutex) }
         }
+    }
+
+    /// The mutex of the zone's pool; `None` before nginx has made the zone.
+    fn mutex(self) -> Option<*mut ngx_shmtx_t> {
+        let pool = self.pool();
+        (!pool.is_null()).then(|| pool.wrapping_byte_add(offset_of!(ngx_slab_pool_t, mutex)).cast())
     }
 
     fn pool(self) -> *mut ngx_slab_pool_t {
         // SAFETY: the description lives in the pool of the cycle that asked for it; `addr` is null
         // until nginx has mapped it.
-        unsafe { (*self.0.as_ptr()).shm.addr.cast() }
+        unsafe { self.0.as_ref() }.shm.addr.cast()
     }
 }

@@ -5,13 +5,12 @@
 //! every connection when `worker_shutdown_timeout` is over. The timers of lua-nginx-module use the
 //! same way to learn that the worker ends.
 
-use std::ptr::NonNull;
-
 use nginx_sys::{self as sys, ngx_connection_t, ngx_event_t};
 
-use crate::Log;
 use crate::channel::EventHandler;
+use crate::live::Live;
 use crate::pool::AllocError;
+use crate::{connection, cycle, event};
 
 /// The events that nginx reports to a [`ShutdownWatch`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +22,7 @@ pub enum Shutdown {
 }
 
 /// Calls a handler when the worker shuts down. A watch takes one of `worker_connections`.
-pub struct ShutdownWatch(NonNull<ngx_connection_t>);
+pub struct ShutdownWatch(Live<'static, ngx_connection_t>);
 
 impl ShutdownWatch {
     /// Starts to watch, in a process with an event loop.
@@ -31,34 +30,23 @@ impl ShutdownWatch {
     /// # Errors
     ///
     /// When no connection is free.
-    pub fn new(handler: EventHandler, log: Log) -> Result<Self, AllocError> {
-        // SAFETY: called in a process with nginx's event loop. The connection is in no event queue,
-        // so only `drop` frees it.
-        let connection = keep_first_file(|| unsafe { sys::ngx_get_connection(FILE, log.as_ptr()) });
-        let connection = NonNull::new(connection).ok_or(AllocError)?;
-        // SAFETY: nginx has made the connection and its events.
-        unsafe {
-            let connection = connection.as_ptr();
-            (*(*connection).read).handler = Some(handler);
-            (*(*connection).read).log = log.as_ptr();
-            (*(*connection).write).log = log.as_ptr();
-            (*connection).fd = OPEN;
-            (*connection).set_idle(1);
-        }
+    pub fn new(handler: EventHandler) -> Result<Self, AllocError> {
+        // The connection is in no event queue, so only `drop` frees it.
+        let mut connection = keep_first_file(|| connection::take(FILE)).ok_or(AllocError)?;
+        connection.read_event().get_mut().handler = Some(handler);
+        connection.get_mut().fd = OPEN;
+        connection.get_mut().set_idle(1);
         Ok(Self(connection))
     }
 }
 
 impl Drop for ShutdownWatch {
     fn drop(&mut self) {
+        self.0.get_mut().set_idle(0);
+        self.0.get_mut().fd = FILE;
         // SAFETY: `new` got the connection from nginx.
-        unsafe {
-            let connection = self.0.as_ptr();
-            (*connection).set_idle(0);
-            (*connection).fd = FILE;
-            keep_first_file(|| sys::ngx_free_connection(connection));
-            (*connection).fd = FREE;
-        }
+        keep_first_file(|| unsafe { sys::ngx_free_connection(self.0.as_ptr()) });
+        self.0.get_mut().fd = FREE;
     }
 }
 
@@ -68,9 +56,9 @@ impl Drop for ShutdownWatch {
 ///
 /// `event` is what nginx passes to the handler of a [`ShutdownWatch`].
 pub unsafe fn shutdown(event: *mut ngx_event_t) -> Shutdown {
-    // SAFETY: by this function's contract, the event's data is the connection.
-    let error = unsafe { (*(*event).data.cast::<ngx_connection_t>()).error() };
-    if error == 0 { Shutdown::Begun } else { Shutdown::TimedOut }
+    // SAFETY: by this function's contract.
+    let connection: &ngx_connection_t = unsafe { event::data(event) };
+    if connection.error() == 0 { Shutdown::Begun } else { Shutdown::TimedOut }
 }
 
 /// The descriptor that is passed when the connection is allocated and freed, because nginx uses it
@@ -84,16 +72,11 @@ const FREE: i32 = -1;
 /// Runs `body`, which may overwrite the connection of descriptor [`FILE`], and restores that
 /// connection.
 fn keep_first_file<T>(body: impl FnOnce() -> T) -> T {
-    // SAFETY: `ngx_cycle` is valid whenever there are connections; `files` is null, or has a slot
-    // for each descriptor.
-    let files = unsafe { (*sys::ngx_cycle).files };
-    if files.is_null() {
+    let Some(mut file) = cycle::first_file() else {
         return body();
-    }
-    // SAFETY: as above.
-    let first = unsafe { *files };
+    };
+    let connection = *file.get();
     let result = body();
-    // SAFETY: as above.
-    unsafe { *files = first }
+    *file.get_mut() = connection;
     result
 }

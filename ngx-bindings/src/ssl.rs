@@ -10,7 +10,8 @@ use std::task::{Context, Poll};
 use nginx_sys::{self as sys, SSL, ngx_ssl_t};
 
 use crate::connection::{Connection, on_handshake};
-use crate::{Conf, Log, rc, string};
+use crate::live::zeroed;
+use crate::{Conf, rc, string};
 
 /// The trusted certificates and the settings for TLS: an `SSL_CTX`.
 pub struct Tls {
@@ -56,41 +57,36 @@ impl Tls {
     /// Loads certificates while nginx reads its configuration, with the rights of the master.
     /// `None` if that fails; nginx has logged why.
     pub fn new(cf: Conf, verify: &Verify<'_>) -> Option<Self> {
-        // SAFETY: nginx also starts this struct with all zeros.
-        let mut this = Self { ssl: unsafe { std::mem::zeroed() }, verify: verify.enabled };
+        let mut this = Self { ssl: zeroed(), verify: verify.enabled };
         this.ssl.log = cf.log().as_ptr();
         let protocols = sys::NGX_SSL_TLSv1_2 | sys::NGX_SSL_TLSv1_3;
         // A task may move its data between two attempts to send, and may send a part of it.
         let mode = sys::SSL_MODE_ENABLE_PARTIAL_WRITE | sys::SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER;
-        // SAFETY: `ssl` is this module's; the parser is nginx's; the other functions use the
-        // context that `ngx_ssl_create` made.
-        unsafe {
-            if sys::ngx_ssl_create(&raw mut this.ssl, protocols as _, ptr::null_mut()) != rc::OK {
-                return None;
-            }
-            sys::SSL_CTX_ctrl(this.ssl.ctx, sys::SSL_CTRL_MODE as _, mode as _, ptr::null_mut());
-            sys::SSL_CTX_set_verify_depth(this.ssl.ctx, verify.depth as c_int);
-            match verify.trusted {
-                _ if !verify.enabled => {}
-                Some(file) => {
-                    let mut file = cf.pool().copy(&[file, b"\0"].concat()).ok()?;
-                    file.len -= 1;
-                    if sys::ngx_ssl_trusted_certificate(
-                        cf.as_ptr(),
-                        &raw mut this.ssl,
-                        &raw mut file,
-                        verify.depth as _,
-                    ) != rc::OK
-                    {
-                        return None;
-                    }
-                }
-                None => {
-                    sys::SSL_CTX_set_default_verify_paths(this.ssl.ctx);
-                }
-            }
+        // SAFETY: the structure is this module's.
+        if unsafe { sys::ngx_ssl_create(&raw mut this.ssl, protocols as _, ptr::null_mut()) } != rc::OK {
+            return None;
+        }
+        // SAFETY: `ngx_ssl_create` made the context.
+        unsafe { sys::SSL_CTX_ctrl(this.ssl.ctx, sys::SSL_CTRL_MODE as _, mode as _, ptr::null_mut()) };
+        // SAFETY: as above.
+        unsafe { sys::SSL_CTX_set_verify_depth(this.ssl.ctx, verify.depth as c_int) };
+        if verify.enabled {
+            this.trust(cf, verify)?;
         }
         Some(this)
+    }
+
+    fn trust(&mut self, cf: Conf, verify: &Verify<'_>) -> Option<()> {
+        let Some(file) = verify.trusted else {
+            // SAFETY: `ngx_ssl_create` made the context.
+            unsafe { sys::SSL_CTX_set_default_verify_paths(self.ssl.ctx) };
+            return Some(());
+        };
+        let mut file = cf.pool().copy_terminated(file).ok()?;
+        let (ssl, depth) = (&raw mut self.ssl, verify.depth as _);
+        // SAFETY: as above; the parser is nginx's, and the name ends with a zero.
+        let loaded = unsafe { sys::ngx_ssl_trusted_certificate(cf.as_ptr(), ssl, &raw mut file, depth) };
+        (loaded == rc::OK).then_some(())
     }
 
     /// Returns whether servers' certificates are checked.
@@ -104,65 +100,53 @@ impl Tls {
     /// # Errors
     ///
     /// When the handshake fails, or the server's certificate is not valid for that name.
-    pub async fn handshake(
-        &self,
-        connection: &mut Connection,
-        name: &str,
-        protocols: &[u8],
-        log: Log,
-    ) -> Result<(), TlsError> {
-        self.prepare(connection, name, protocols, log).ok_or(TlsError::Handshake)?;
+    pub async fn handshake(&self, connection: &mut Connection, name: &str, protocols: &[u8]) -> Result<(), TlsError> {
+        self.prepare(connection, name, protocols).ok_or(TlsError::Handshake)?;
         let mut started = false;
         poll_fn(|cx| poll_handshake(connection, &mut started, cx)).await?;
         connection.take_back_events();
-        self.check(ssl_of(connection))
+        self.check(connection)
     }
 
-    fn prepare(&self, connection: &Connection, name: &str, protocols: &[u8], log: Log) -> Option<()> {
-        let c_name = CString::new(name).ok()?;
-        // SAFETY: the connection is open and has a pool; nginx only reads `ssl`, and keeps its own
-        // reference to the context; OpenSSL copies the name and the protocols.
-        unsafe {
-            // The log from the configuration no longer exists.
-            let mut ssl = self.ssl;
-            ssl.log = log.as_ptr();
-            if sys::ngx_ssl_create_connection(&raw mut ssl, connection.as_ptr(), sys::NGX_SSL_CLIENT as _) != rc::OK {
-                return None;
-            }
-            let ssl = ssl_of(connection);
-            if !protocols.is_empty() && sys::SSL_set_alpn_protos(ssl, protocols.as_ptr(), protocols.len() as _) != 0 {
-                return None;
-            }
-            let wanted = sys::SSL_get0_param(ssl);
-            let done = match name.parse() {
-                // SNI never names an address: RFC 6066, section 3.
-                Ok(IpAddr::V4(ip)) => sys::X509_VERIFY_PARAM_set1_ip(wanted, ip.octets().as_ptr(), 4),
-                Ok(IpAddr::V6(ip)) => sys::X509_VERIFY_PARAM_set1_ip(wanted, ip.octets().as_ptr(), 16),
-                Err(_) => {
-                    let (command, kind) = (sys::SSL_CTRL_SET_TLSEXT_HOSTNAME, sys::TLSEXT_NAMETYPE_host_name);
-                    sys::SSL_ctrl(ssl, command as _, kind as _, c_name.as_ptr().cast_mut().cast());
-                    sys::X509_VERIFY_PARAM_set1_host(wanted, c_name.as_ptr(), name.len())
-                }
-            };
-            (done == 1).then_some(())
+    fn prepare(&self, connection: &Connection, name: &str, protocols: &[u8]) -> Option<()> {
+        let c = connection.as_ptr();
+        // The log from the configuration no longer exists.
+        let mut own = ngx_ssl_t { log: connection.log(), ..self.ssl };
+        // SAFETY: the connection is open and has a pool; nginx only reads the settings, and keeps
+        // its own reference to the context.
+        if unsafe { sys::ngx_ssl_create_connection(&raw mut own, c, sys::NGX_SSL_CLIENT as _) } != rc::OK {
+            return None;
         }
+        let ssl = connection.ssl()?.get().connection;
+        if !protocols.is_empty() {
+            // SAFETY: OpenSSL copies the protocols.
+            let refused = unsafe { sys::SSL_set_alpn_protos(ssl, protocols.as_ptr(), protocols.len() as _) };
+            if refused != 0 {
+                return None;
+            }
+        }
+        expect_name(ssl, name)
     }
 
     /// Checks the certificate after the handshake, as nginx does: the handshake itself always goes
     /// on, so that the fault can be named.
-    fn check(&self, ssl: *mut SSL) -> Result<(), TlsError> {
+    fn check(&self, connection: &Connection) -> Result<(), TlsError> {
         if !self.verify {
             return Ok(());
         }
-        // SAFETY: the connection has finished its handshake; OpenSSL's text is static.
-        let (result, text) = unsafe {
-            let result = sys::SSL_get_verify_result(ssl);
-            (result, CStr::from_ptr(sys::X509_verify_cert_error_string(result)))
-        };
+        let ssl = connection.ssl().ok_or(TlsError::Handshake)?.get().connection;
+        // SAFETY: the connection has finished its handshake.
+        let result = unsafe { sys::SSL_get_verify_result(ssl) };
         match result as u32 {
             sys::X509_V_OK => Ok(()),
             sys::X509_V_ERR_HOSTNAME_MISMATCH | sys::X509_V_ERR_IP_ADDRESS_MISMATCH => Err(TlsError::HostMismatch),
-            _ => Err(TlsError::Certificate(text.to_string_lossy().into_owned())),
+            _ => {
+                // SAFETY: OpenSSL has a text for each result.
+                let text = unsafe { sys::X509_verify_cert_error_string(result) };
+                // SAFETY: the text is static.
+                let text = unsafe { CStr::from_ptr(text) };
+                Err(TlsError::Certificate(text.to_string_lossy().into_owned()))
+            }
         }
     }
 }
@@ -176,44 +160,60 @@ impl Drop for Tls {
 
 /// The protocol that the server chose by ALPN; empty if it chose none.
 pub fn alpn_selected(connection: &Connection) -> &[u8] {
+    let Some(ssl) = connection.ssl() else {
+        return &[];
+    };
     let (mut data, mut len) = (ptr::null(), 0);
-    // SAFETY: the connection is open; `ssl` is null without TLS; the name lives as long as the
-    // connection.
-    unsafe {
-        if (*connection.as_ptr()).ssl.is_null() {
-            return &[];
-        }
-        sys::SSL_get0_alpn_selected(ssl_of(connection), &raw mut data, &raw mut len);
-        string::bytes(sys::ngx_str_t { len: len as usize, data: data.cast_mut() })
-    }
+    // SAFETY: the connection is open.
+    unsafe { sys::SSL_get0_alpn_selected(ssl.get().connection, &raw mut data, &raw mut len) };
+    // SAFETY: the name lives as long as the connection.
+    unsafe { string::bytes(sys::ngx_str_t { len: len as usize, data: data.cast_mut() }) }
 }
 
-/// OpenSSL's part of a TLS connection.
-fn ssl_of(connection: &Connection) -> *mut SSL {
-    // SAFETY: `prepare` made this a TLS connection.
-    unsafe { (*(*connection.as_ptr()).ssl).connection }
+/// Makes OpenSSL ask for a server by its name, and expect the name in the server's certificate.
+fn expect_name(ssl: *mut SSL, name: &str) -> Option<()> {
+    // SAFETY: a TLS connection that `ngx_ssl_create_connection` made.
+    let wanted = unsafe { sys::SSL_get0_param(ssl) };
+    // SNI never names an address: RFC 6066, section 3.
+    let expect_ip = |ip: &[u8]| {
+        // SAFETY: OpenSSL copies the address.
+        unsafe { sys::X509_VERIFY_PARAM_set1_ip(wanted, ip.as_ptr(), ip.len()) }
+    };
+    let done = match name.parse() {
+        Ok(IpAddr::V4(ip)) => expect_ip(&ip.octets()),
+        Ok(IpAddr::V6(ip)) => expect_ip(&ip.octets()),
+        Err(_) => {
+            let c_name = CString::new(name).ok()?;
+            let (command, kind) = (sys::SSL_CTRL_SET_TLSEXT_HOSTNAME, sys::TLSEXT_NAMETYPE_host_name);
+            // SAFETY: OpenSSL copies the name.
+            unsafe { sys::SSL_ctrl(ssl, command as _, kind as _, c_name.as_ptr().cast_mut().cast()) };
+            // SAFETY: as above.
+            unsafe { sys::X509_VERIFY_PARAM_set1_host(wanted, c_name.as_ptr(), name.len()) }
+        }
+    };
+    (done == 1).then_some(())
 }
 
 fn poll_handshake(connection: &mut Connection, started: &mut bool, cx: &mut Context<'_>) -> Poll<Result<(), TlsError>> {
-    let c = connection.as_ptr();
-    // SAFETY: `prepare` made this a TLS connection. During the handshake nginx drives the
-    // connection itself, and calls the handler when the handshake is over.
-    unsafe {
-        if (*(*c).ssl).handshaked() != 0 {
-            return Poll::Ready(Ok(()));
-        }
-        if *started {
-            return Poll::Ready(Err(TlsError::Handshake));
-        }
-        *started = true;
-        match sys::ngx_ssl_handshake(c) {
-            rc::OK => Poll::Ready(Ok(())),
-            rc::AGAIN => {
-                (*(*c).ssl).handler = Some(on_handshake);
-                connection.wait_for_reading(cx);
-                Poll::Pending
+    if connection.ssl().is_some_and(|ssl| ssl.get().handshaked() != 0) {
+        return Poll::Ready(Ok(()));
+    }
+    if *started {
+        return Poll::Ready(Err(TlsError::Handshake));
+    }
+    *started = true;
+    // SAFETY: `prepare` made this a TLS connection.
+    match unsafe { sys::ngx_ssl_handshake(connection.as_ptr()) } {
+        rc::OK => Poll::Ready(Ok(())),
+        rc::AGAIN => {
+            // During the handshake nginx drives the connection itself, and calls the handler when
+            // the handshake is over.
+            if let Some(mut ssl) = connection.ssl() {
+                ssl.get_mut().handler = Some(on_handshake);
             }
-            _ => Poll::Ready(Err(TlsError::Handshake)),
+            connection.wait_for_reading(cx);
+            Poll::Pending
         }
+        _ => Poll::Ready(Err(TlsError::Handshake)),
     }
 }

@@ -1,5 +1,7 @@
 //! `ngx_string.h`: bytes with a length.
 
+use std::mem::MaybeUninit;
+
 use nginx_sys::ngx_str_t;
 
 /// A string that points at `bytes`, and is valid as long as they are.
@@ -21,20 +23,10 @@ pub unsafe fn bytes<'a>(s: ngx_str_t) -> &'a [u8] {
 }
 
 /// Copies bytes to `into`, followed by a NUL, because some of nginx's parsers do not get a length
-/// (the one for Range, for example).
-///
-/// # Safety
-///
-/// `into` has room for one byte more than `bytes` has.
-pub(crate) unsafe fn write_terminated(into: *mut u8, bytes: &[u8]) {
-    // SAFETY: by this function's contract.
-    unsafe {
-        std::ptr::copy_nonoverlapping(bytes.as_ptr(), into, bytes.len());
-        into.add(bytes.len()).write(0);
-    }
-}
-
-/// nginx's hash of a name in lower case (`ngx_hash_key`).
-pub fn hash_key(lowcase: &[u8]) -> usize {
-    lowcase.iter().fold(0, |key: usize, &c| key.wrapping_mul(31).wrapping_add(c.into()))
+/// (the one for Range, for example). There must be room for exactly these. Returns the bytes'
+/// string.
+pub(crate) fn write_terminated(into: &mut [MaybeUninit<u8>], bytes: &[u8]) -> ngx_str_t {
+    let (text, end) = into.split_at_mut(bytes.len());
+    end.write_copy_of_slice(b"\0");
+    borrowed(text.write_copy_of_slice(bytes))
 }

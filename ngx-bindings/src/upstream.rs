@@ -7,7 +7,8 @@
 use nginx_sys::{self as sys, ngx_http_upstream_main_conf_t, ngx_http_upstream_server_t, ngx_http_upstream_srv_conf_t};
 
 use crate::inet::Address;
-use crate::{cycle, string};
+use crate::modules::HttpModule;
+use crate::{array, cycle};
 
 /// A `server` of an `upstream` block, or one of the addresses of its name.
 #[derive(Clone, Debug)]
@@ -27,24 +28,22 @@ pub struct Server {
 
 /// The servers of a block, except those that are `down`; `None` if there is no block of that name.
 pub fn servers(name: &str) -> Option<Vec<Server>> {
-    // SAFETY: the module's configuration and its arrays live as long as the cycle. An `upstream`
-    // block has `servers`; a block that `proxy_pass` made implicitly does not.
-    unsafe {
-        let main: *mut ngx_http_upstream_main_conf_t =
-            cycle::current_main_conf(&raw const sys::ngx_http_upstream_module);
-        let upstreams = main.as_ref()?.upstreams.as_slice::<*mut ngx_http_upstream_srv_conf_t>();
-        let block = upstreams.iter().map(|block| &**block).find(|block| {
-            !block.servers.is_null() && string::bytes(block.host).eq_ignore_ascii_case(name.as_bytes())
-        })?;
-        let servers = (*block.servers).as_slice::<ngx_http_upstream_server_t>().iter();
-        Some(servers.filter(|server| server.down == 0).flat_map(|server| addresses(server)).collect())
-    }
+    let module = &raw const sys::ngx_http_upstream_module;
+    // SAFETY: the module is linked in, and this is the type of its configuration.
+    let module = unsafe { HttpModule::<ngx_http_upstream_main_conf_t>::new(module) };
+    cycle::with_main_conf(module, |main| {
+        // SAFETY: the array has pointers to the configurations of blocks, which live as long.
+        let blocks: &[&ngx_http_upstream_srv_conf_t] = unsafe { array::elements(&raw const main.upstreams) };
+        // An `upstream` block has `servers`; a block that `proxy_pass` made implicitly does not.
+        let mut blocks = blocks.iter().filter(|block| !block.servers.is_null());
+        let block = blocks.find(|block| block.host.as_bytes().eq_ignore_ascii_case(name.as_bytes()))?;
+        // SAFETY: a block's servers are an array in the configuration's pool.
+        let servers: &[ngx_http_upstream_server_t] = unsafe { array::elements(block.servers) };
+        Some(servers.iter().filter(|server| server.down == 0).flat_map(addresses).collect())
+    })
 }
 
-/// # Safety
-///
-/// `server` belongs to a configuration that is alive.
-unsafe fn addresses(server: &ngx_http_upstream_server_t) -> Vec<Server> {
+fn addresses(server: &ngx_http_upstream_server_t) -> Vec<Server> {
     if server.addrs.is_null() {
         return Vec::new();
     }
@@ -58,5 +57,9 @@ unsafe fn addresses(server: &ngx_http_upstream_server_t) -> Vec<Server> {
         backup: server.backup() != 0,
     };
     // SAFETY: as above.
-    addresses.iter().filter_map(|address| unsafe { Address::from_addr(address) }).map(with).collect()
+    addresses
+        .iter()
+        .filter_map(|address| unsafe { Address::from_raw(address.sockaddr, address.socklen) })
+        .map(with)
+        .collect()
 }

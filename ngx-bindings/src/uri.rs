@@ -2,8 +2,9 @@
 
 use nginx_sys::{self as sys, ngx_http_core_srv_conf_t, ngx_http_request_t, ngx_str_t};
 
+use crate::live::zeroed;
 use crate::pool::AllocError;
-use crate::{Request, rc, string};
+use crate::{Request, modules, rc};
 
 /// The parts of a path with arguments, as nginx parses it.
 struct Target {
@@ -16,7 +17,7 @@ struct Target {
     plus: bool,
 }
 
-impl Request {
+impl Request<'_> {
     /// Sets path and arguments. `target` must begin with a slash and have neither spaces nor
     /// control characters. Returns false, and changes nothing, if nginx would refuse it from a
     /// client.
@@ -24,23 +25,19 @@ impl Request {
     /// nginx treats a new path as after `rewrite … break`: the location keeps the request, but its
     /// prefix is no longer cut off the path, and the path is escaped again when it is sent. If only
     /// the arguments are new, nginx treats them as after `set $args`.
-    pub fn set_target(self, target: &[u8]) -> Result<bool, AllocError> {
+    pub fn set_target(mut self, target: &[u8]) -> Result<bool, AllocError> {
         let Some(target) = self.parse_target(target)? else {
             return Ok(false);
         };
-        let r = self.as_ptr();
-        // SAFETY: the request is valid; the strings are in its pool.
-        unsafe {
-            let path_stays = path(string::bytes(target.unparsed)) == path(self.unparsed_uri());
-            (*r).unparsed_uri = target.unparsed;
-            (*r).args = target.args;
-            self.set_valid_unparsed_uri_bit(0);
-            if path_stays {
-                return Ok(true);
-            }
-            (*r).uri = target.uri;
-            sys::ngx_http_set_exten(r);
+        let path_stays = path(target.unparsed.as_bytes()) == path(self.unparsed_uri());
+        self.raw_mut().unparsed_uri = target.unparsed;
+        self.raw_mut().args = target.args;
+        self.set_valid_unparsed_uri_bit(0);
+        if path_stays {
+            return Ok(true);
         }
+        self.raw_mut().uri = target.uri;
+        self.set_exten();
         self.set_internal_bit(1);
         self.set_valid_location_bit(0);
         self.set_uri_changed_bit(0);
@@ -53,57 +50,57 @@ impl Request {
     /// refuses changes nothing.
     fn parse_target(self, target: &[u8]) -> Result<Option<Target>, AllocError> {
         let unparsed = self.pool().copy_terminated(target)?;
-        // SAFETY: an all-zero request is one that nothing has been read into.
-        let mut scratch: ngx_http_request_t = unsafe { std::mem::zeroed() };
-        // SAFETY: the request is valid; nginx's parsers use only those parts of `scratch` that are
-        // set here, and read one byte behind the URI, which is the NUL.
-        unsafe {
-            scratch.connection = (*self.as_ptr()).connection;
-            scratch.pool = self.pool().as_ptr();
-            scratch.uri_start = unparsed.data;
-            scratch.uri_end = unparsed.data.add(unparsed.len);
-            let parsed = Self::from_nginx(&raw mut scratch);
-            if sys::ngx_http_parse_uri(parsed.as_ptr()) != rc::OK || !parsed.split_target(self.merges_slashes())? {
-                return Ok(None);
-            }
-            let (quoted, plus) = (parsed.quoted_uri_bit() != 0, parsed.plus_in_uri_bit() != 0);
-            Ok(Some(Target { unparsed, uri: scratch.uri, args: scratch.args, quoted, plus }))
+        let mut scratch: ngx_http_request_t = zeroed();
+        scratch.connection = self.raw().connection;
+        scratch.pool = self.pool().as_ptr();
+        scratch.uri_start = unparsed.data;
+        scratch.uri_end = unparsed.data.wrapping_add(unparsed.len);
+        // SAFETY: nginx's parsers use only those parts of a request that are set here, and read one
+        // byte behind the URI, which is the NUL.
+        let parsed = unsafe { Request::from_nginx(&raw mut scratch) };
+        if !parsed.split_target(self.merges_slashes())? {
+            return Ok(None);
         }
+        let (quoted, plus) = (parsed.quoted_uri_bit() != 0, parsed.plus_in_uri_bit() != 0);
+        Ok(Some(Target { unparsed, uri: parsed.raw().uri, args: parsed.raw().args, quoted, plus }))
     }
 
-    /// Does what `ngx_http_process_request_uri` does, but does not end the request on an error.
-    ///
-    /// # Safety
-    ///
-    /// `ngx_http_parse_uri` has parsed the request's URI without an error.
-    unsafe fn split_target(self, merge_slashes: bool) -> Result<bool, AllocError> {
-        // SAFETY: by this function's contract, the pointers are null or point into the URI.
-        unsafe {
-            let r = self.as_ptr();
-            let end = if (*r).args_start.is_null() { (*r).uri_end } else { (*r).args_start.sub(1) };
-            (*r).uri = ngx_str_t { len: end.offset_from((*r).uri_start) as usize, data: (*r).uri_start };
-            if self.complex_uri_bit() != 0 || self.quoted_uri_bit() != 0 {
-                (*r).uri.data = self.pool().alloc_bytes((*r).uri.len)?;
-                if sys::ngx_http_parse_complex_uri(r, merge_slashes.into()) != rc::OK {
-                    return Ok(false);
-                }
+    /// Does what nginx does with a request line and `ngx_http_process_request_uri` behind it, but
+    /// does not end the request on an error: returns false.
+    fn split_target(mut self, merge_slashes: bool) -> Result<bool, AllocError> {
+        // SAFETY: the request is valid, and has a URI to parse.
+        if unsafe { sys::ngx_http_parse_uri(self.as_ptr()) } != rc::OK {
+            return Ok(false);
+        }
+        let (start, end, args) = (self.raw().uri_start, self.raw().uri_end, self.raw().args_start);
+        // The parser leaves the arguments null, or points behind the question mark.
+        let path_end = if args.is_null() { end } else { args.wrapping_sub(1) };
+        self.raw_mut().uri = between(start, path_end);
+        if self.complex_uri_bit() != 0 || self.quoted_uri_bit() != 0 {
+            let decoded = self.pool().alloc_bytes(self.raw().uri.len)?;
+            self.raw_mut().uri.data = decoded.as_mut_ptr().cast();
+            // SAFETY: nginx writes no more bytes than the URI has.
+            if unsafe { sys::ngx_http_parse_complex_uri(self.as_ptr(), merge_slashes.into()) } != rc::OK {
+                return Ok(false);
             }
-            if !(*r).args_start.is_null() && (*r).uri_end > (*r).args_start {
-                let len = (*r).uri_end.offset_from((*r).args_start) as usize;
-                (*r).args = ngx_str_t { len, data: (*r).args_start };
-            }
+        }
+        let args = self.raw().args_start;
+        if !args.is_null() && end > args {
+            self.raw_mut().args = between(args, end);
         }
         Ok(true)
     }
 
     fn merges_slashes(self) -> bool {
-        // SAFETY: `T` is the type of that module's configuration, which every server has.
-        unsafe {
-            let index = sys::ngx_http_core_module.ctx_index as usize;
-            let server: *const ngx_http_core_srv_conf_t = (*(*self.as_ptr()).srv_conf.add(index)).cast();
-            (*server).merge_slashes != 0
-        }
+        // SAFETY: every server has a configuration of the core module.
+        let server: &ngx_http_core_srv_conf_t = unsafe { modules::http_core().entry(self.raw().srv_conf) };
+        server.merge_slashes != 0
     }
+}
+
+/// The string from one place to another one behind it.
+fn between(start: *mut u8, end: *mut u8) -> ngx_str_t {
+    ngx_str_t { len: end as usize - start as usize, data: start }
 }
 
 /// The path of a URI that has not been decoded.

@@ -2,15 +2,17 @@
 
 use std::ffi::c_uint;
 
-use nginx_sys::{self as sys, ngx_hash_find, ngx_http_variable_t, ngx_http_variable_value_t, u_char};
+use nginx_sys::{self as sys, ngx_http_variable_t, ngx_http_variable_value_t, ngx_str_t, u_char};
 
-use crate::{Request, string};
+use crate::live::zeroed;
+use crate::{Request, hash, string};
 
 // Defined in variable_bits.c.
+// SAFETY: they need a valid value and nothing else.
 unsafe extern "C" {
-    fn ngx_bindings_variable_has_value(value: *const ngx_http_variable_value_t) -> c_uint;
-    fn ngx_bindings_variable_len(value: *const ngx_http_variable_value_t) -> c_uint;
-    fn ngx_bindings_variable_set(value: *mut ngx_http_variable_value_t, len: c_uint, data: *mut u_char);
+    safe fn ngx_bindings_variable_has_value(value: &ngx_http_variable_value_t) -> c_uint;
+    safe fn ngx_bindings_variable_len(value: &ngx_http_variable_value_t) -> c_uint;
+    safe fn ngx_bindings_variable_set(value: &mut ngx_http_variable_value_t, len: c_uint, data: *mut u_char);
 }
 
 /// Why a variable was not set.
@@ -27,22 +29,23 @@ pub enum SetError {
     Alloc,
 }
 
-impl Request {
+impl<'r> Request<'r> {
     /// The value of a variable; `None` if there is no such variable, or it has no value now.
-    pub fn variable<'a>(self, name: &[u8]) -> Option<&'a [u8]> {
+    pub fn variable(self, name: &[u8]) -> Option<&'r [u8]> {
         let mut small = [0; 64];
         let mut large = Vec::new();
         let (lowcase, hash) = lowercase(name, &mut small, &mut large);
         let mut key = string::borrowed(lowcase);
-        // SAFETY: the request is valid; nginx only reads the name; a value lives in the request's
-        // pool or longer.
-        unsafe {
-            let value = sys::ngx_http_get_variable(self.as_ptr(), &raw mut key, hash as _);
-            if value.is_null() || ngx_bindings_variable_has_value(value) == 0 {
-                return None;
-            }
-            Some(value_bytes(value))
+        // SAFETY: the request is valid; nginx only reads the name.
+        let value = unsafe { sys::ngx_http_get_variable(self.as_ptr(), &raw mut key, hash as _) };
+        // SAFETY: null, or a value in the request's pool or in its array of values.
+        let value = unsafe { value.as_ref() }?;
+        if ngx_bindings_variable_has_value(value) == 0 {
+            return None;
         }
+        let len = ngx_bindings_variable_len(value) as usize;
+        // SAFETY: a value's bytes live in the request's pool or longer.
+        Some(unsafe { string::bytes(ngx_str_t { len, data: value.data }) })
     }
 
     /// Sets a variable that the configuration, or a module, has declared changeable.
@@ -53,49 +56,34 @@ impl Request {
         let mut small = [0; 64];
         let mut large = Vec::new();
         let (lowcase, hash) = lowercase(name, &mut small, &mut large);
-        let r = self.as_ptr();
-        // SAFETY: the request is valid, the hash was built with the configuration, an indexed
-        // variable's slot exists.
-        unsafe {
-            let core = self.core_main_conf();
-            let variable: *const ngx_http_variable_t =
-                ngx_hash_find(&raw mut (*core).variables_hash, hash as _, lowcase.as_mut_ptr(), lowcase.len()).cast();
-            let Some(variable) = variable.as_ref() else {
-                return Err(SetError::NotFound);
-            };
-            if variable.flags as u32 & sys::NGX_HTTP_VAR_CHANGEABLE == 0 {
-                return Err(SetError::NotChangeable);
-            }
-            let text = self.pool().copy(value).map_err(|_| SetError::Alloc)?;
-            let into: *mut ngx_http_variable_value_t = if variable.set_handler.is_some() {
-                let into = self.pool().alloc::<ngx_http_variable_value_t>().map_err(|_| SetError::Alloc)?;
-                into.write(std::mem::zeroed());
-                into
-            } else if variable.flags as u32 & sys::NGX_HTTP_VAR_INDEXED != 0 {
-                (*r).variables.add(variable.index as usize)
-            } else {
-                return Err(SetError::NotChangeable);
-            };
-            ngx_bindings_variable_set(into, text.len as c_uint, text.data);
-            if let Some(set) = variable.set_handler {
-                set(r, into, variable.data);
-            }
+        // SAFETY: nginx built the table, of variables, with the configuration.
+        let variable =
+            unsafe { hash::find::<ngx_http_variable_t>(&self.core_main_conf().variables_hash, hash, lowcase) };
+        let variable = variable.ok_or(SetError::NotFound)?;
+        if variable.flags as u32 & sys::NGX_HTTP_VAR_CHANGEABLE == 0 {
+            return Err(SetError::NotChangeable);
+        }
+        let text = self.pool().copy(value).map_err(|_| SetError::Alloc)?;
+        let into = if variable.set_handler.is_some() {
+            self.pool().put(zeroed::<ngx_http_variable_value_t>()).map_err(|_| SetError::Alloc)?
+        } else if variable.flags as u32 & sys::NGX_HTTP_VAR_INDEXED != 0 {
+            // SAFETY: every request has the values of indexed variables.
+            unsafe { &mut *self.raw().variables.wrapping_add(variable.index as usize) }
+        } else {
+            return Err(SetError::NotChangeable);
+        };
+        ngx_bindings_variable_set(into, text.len as c_uint, text.data);
+        if let Some(set) = variable.set_handler {
+            // SAFETY: the variable's own handler, with a value and the data that it was made with.
+            unsafe { set(self.as_ptr(), into, variable.data) };
         }
         Ok(())
     }
 }
 
-/// # Safety
-///
-/// `value` is a valid value of a variable.
-unsafe fn value_bytes<'a>(value: *const ngx_http_variable_value_t) -> &'a [u8] {
-    // SAFETY: by this function's contract.
-    unsafe { string::bytes(sys::ngx_str_t { len: ngx_bindings_variable_len(value) as usize, data: (*value).data }) }
-}
-
 /// Writes `name` in lower case, to `small` if it fits there, and returns it with nginx's hash of it
 /// (`ngx_hash_key`).
-fn lowercase<'a>(name: &[u8], small: &'a mut [u8; 64], large: &'a mut Vec<u8>) -> (&'a mut [u8], usize) {
+fn lowercase<'a>(name: &[u8], small: &'a mut [u8; 64], large: &'a mut Vec<u8>) -> (&'a [u8], usize) {
     let into = match small.get_mut(..name.len()) {
         Some(into) => into,
         None => {

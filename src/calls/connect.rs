@@ -1,12 +1,10 @@
 //! Connects to a target: resolves a name to addresses, connects to an address, and starts TLS.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use ngx_bindings::connection::Connection;
-use ngx_bindings::cycle;
 use ngx_bindings::inet::Address;
 use ngx_bindings::resolver::{ResolveError, Resolver};
 use ngx_bindings::ssl::{Tls, TlsError};
@@ -101,12 +99,11 @@ pub struct Secure<'a> {
 
 /// Connects to one address.
 pub async fn connect(address: &Address, secure: Option<Secure<'_>>) -> Result<Connection, CallError> {
-    let log = cycle::log().ok_or_else(|| CallError::Connect(io::Error::from(ErrorKind::NotConnected)))?;
-    let mut connection = Connection::open(address, log).map_err(CallError::Connect)?;
+    let mut connection = Connection::open(address).map_err(CallError::Connect)?;
     connection.connected().await.map_err(CallError::Connect)?;
     if let Some(Secure { tls, name, protocols }) = secure {
         let tls = tls.ok_or(CallError::Tls(TlsError::Handshake))?;
-        tls.handshake(&mut connection, name, protocols, log).await.map_err(CallError::Tls)?;
+        tls.handshake(&mut connection, name, protocols).await.map_err(CallError::Tls)?;
     }
     Ok(connection)
 }

@@ -18,11 +18,11 @@ pub struct Transport {
 
 impl Read for Transport {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        // SAFETY: `poll_read` only writes into the buffer, and tells how much.
-        unsafe {
-            let n = ready!(self.connection.poll_read(cx, buf.as_mut()))?;
-            buf.advance(n);
-        }
+        // SAFETY: `poll_read` only writes into the buffer.
+        let into = unsafe { buf.as_mut() };
+        let n = ready!(self.connection.poll_read(cx, into))?;
+        // SAFETY: it has written so many bytes.
+        unsafe { buf.advance(n) };
         Poll::Ready(Ok(()))
     }
 }

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 
 use ngx_bindings::Request;
+use ngx_bindings::modules::HttpModule;
 use proxy_wasm_host::config::{FailurePolicy, Phase};
 
 use crate::host_memory::HostMemory;
-use crate::identity::main_module;
+use crate::identity::main_module_of;
 use crate::limits::request::PAUSE_TIMEOUT;
 
 /// The directives of a location.
@@ -66,11 +67,17 @@ pub struct Policy {
 }
 
 impl LocConf {
+    /// The module, to ask nginx for a location's configuration.
+    #[inline]
+    pub fn module() -> HttpModule<(), Self> {
+        // SAFETY: this is what `create_loc_conf` makes, for every location.
+        unsafe { main_module_of() }
+    }
+
     /// Returns the configuration of the request's current location.
     #[inline]
-    pub fn of<'a>(request: Request) -> &'a Self {
-        // SAFETY: `create_loc_conf` made one for every location; they live as long as the cycle, which outlives its requests.
-        unsafe { &*request.loc_conf(main_module()) }
+    pub fn of(request: Request<'_>) -> &Self {
+        request.loc_conf(Self::module())
     }
 
     /// Merges the level above into this one. `lines` are all `proxy_wasm` lines of the

@@ -17,7 +17,7 @@ impl RequestContext {
 
     /// Whether the client expects a body in the response.
     pub fn expects_body(&self) -> bool {
-        self.as_client_asked(Request::expects_body)
+        self.as_client_asked(|request| request.expects_body())
     }
 
     /// Removes the length if the upstream was asked with HEAD: it describes a body that does not

@@ -131,7 +131,7 @@ impl RequestStream {
     }
 
     #[inline]
-    pub fn request(&self) -> Request {
+    pub fn request(&self) -> Request<'_> {
         self.ctx().request()
     }
 

@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 
-use ngx_bindings::event::Event;
+use ngx_bindings::event::{self, Event};
 use ngx_bindings::log::Level;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_event_t;
@@ -155,7 +155,9 @@ impl RequestContext {
         let mut event = self.pause.event.borrow_mut();
         body(event.get_or_insert_with(|| {
             let data: *const Self = self;
-            Box::new(Event::new(on_event, data.cast_mut().cast::<c_void>(), self.request().log()))
+            // SAFETY: the handler takes a context, which has the event in a box and is destroyed with
+            // its request, before the connection and its log.
+            Box::new(unsafe { Event::new(on_event, data.cast_mut().cast::<c_void>(), self.request().log()) })
         }));
     }
 
@@ -197,8 +199,7 @@ impl RequestContext {
 }
 
 unsafe extern "C" fn on_event(event: *mut ngx_event_t) {
-    guard((), || {
-        // SAFETY: the event belongs to the context in its data, and is disarmed when that goes.
-        unsafe { (*(*event).data.cast::<RequestContext>()).wake() }
-    });
+    // SAFETY: the event's data is its context, and the event is disarmed when that goes.
+    let ctx: &RequestContext = unsafe { event::data(event) };
+    guard((), || ctx.wake());
 }

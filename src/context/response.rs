@@ -5,9 +5,9 @@ mod waiting;
 
 use std::cell::{Cell, RefCell};
 
-use ngx_bindings::Request;
 use ngx_bindings::chain::{Chain, Marks};
 use ngx_bindings::sys::ngx_int_t;
+use ngx_bindings::{Request, StoredRequest};
 
 pub use self::validators::Validators;
 pub use self::waiting::Waiting;
@@ -45,7 +45,7 @@ pub struct Response {
     pub goes_on: Cell<bool>,
     /// The request that brought the latest bytes of the body. It is a subrequest if `slice` fetches
     /// the body in parts.
-    pub latest: Cell<Option<Request>>,
+    latest: Cell<Option<StoredRequest>>,
     /// Whether the plugins have seen the end of the body.
     pub end_seen: Cell<bool>,
     /// A body that has come completely, except for the buffer that marks its end.
@@ -98,6 +98,18 @@ pub enum Stage {
 }
 
 impl Response {
+    /// Notes the request that brought bytes of the body.
+    pub fn note_latest(&self, request: Request) {
+        self.latest.set(Some(request.store()));
+    }
+
+    /// The request that brought the latest bytes; `main`, to whose context this belongs, if none did
+    /// so far.
+    pub fn latest<'r>(&self, main: Request<'r>) -> Request<'r> {
+        // SAFETY: nginx frees subrequests with their main request.
+        self.latest.get().map_or(main, |latest| unsafe { latest.lend_with(main) })
+    }
+
     /// Whether the plugin of a slot holds the header or part of the body.
     pub fn is_held_by(&self, slot: usize) -> bool {
         let holds_a_piece = |held: &RefCell<Vec<_>>| held.borrow().iter().any(|(holder, _)| *holder == slot);

@@ -1,10 +1,11 @@
 //! Who receives a call's outcome: the context that made the call. A call is cancelled when the
 //! request or instance that made it goes away.
 
+use std::fmt;
 use std::rc::{Rc, Weak};
 
-use ngx_bindings::Log;
 use ngx_bindings::cycle;
+use ngx_bindings::log::Level;
 use proxy_wasm_host::outgoing::Status;
 use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::{Failure, HttpContext, PluginContext};
@@ -52,11 +53,18 @@ impl Caller {
         self.calls.finish(id);
     }
 
-    /// Returns the log of the request that made the call, or the worker's log.
-    pub fn log(&self) -> Option<Log> {
+    /// Writes a line to the log of the request that made the call, if that is not over, or to the
+    /// worker's log.
+    pub fn log(&self, level: Level, line: fmt::Arguments<'_>) {
         match &self.context {
-            Context::Http(request, _) => Some(request.get()?.request().log()),
-            Context::Plugin(_) => cycle::log(),
+            Context::Http(request, _) => {
+                if let Some(ctx) = request.get() {
+                    ctx.request().log().print(level, line);
+                }
+            }
+            Context::Plugin(_) => {
+                cycle::with_log(|log| log.print(level, line));
+            }
         }
     }
 

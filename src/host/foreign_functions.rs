@@ -64,9 +64,7 @@ async fn addresses(host: &str, resolver: Option<Resolver>) -> std::result::Resul
 fn tell(caller: &Caller, id: u32, host: &str, answer: std::result::Result<Vec<Address>, ResolveError>) {
     caller.finish(id);
     let addresses = answer.unwrap_or_else(|error| {
-        if let Some(log) = caller.log() {
-            log.print(Level::Error, format_args!("{host} could not be resolved ({error})"));
-        }
+        caller.log(Level::Error, format_args!("{host} could not be resolved ({error})"));
         Vec::new()
     });
     let ip = |address: &Address| match address {

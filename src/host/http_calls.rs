@@ -3,14 +3,15 @@
 
 use std::rc::Rc;
 
+use ngx_bindings::event;
 use ngx_bindings::log::Level;
 use ngx_bindings::resolver::Resolver;
-use ngx_bindings::{Log, cycle, event};
 use proxy_wasm_host::HttpCallResponse;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{HttpCall, HttpCalls, Origin, Result};
 
 use super::Caller;
+use super::log::with_log;
 use crate::calls::{BadCall, CallError, Calls, Client, Kind, MAX_CALLS, Outgoing};
 use crate::context::{LuaCall, NginxHost, RequestStream};
 use crate::host_memory::HostMemory;
@@ -23,12 +24,8 @@ impl HttpCalls<RequestStream> for NginxHost {
         let outgoing = Outgoing::new(&call, self.memory_of(stream));
         let outgoing = Rc::new(outgoing.map_err(|reason| refuse(stream, &reason, call.upstream))?);
         let id = self.client.next_id();
-        if let Some(log) = caller.log() {
-            log.print(
-                Level::Info,
-                format_args!("register http call callout id: {id}, host: {}", call.upstream.escape_ascii()),
-            );
-        }
+        let host = call.upstream.escape_ascii();
+        caller.log(Level::Info, format_args!("register http call callout id: {id}, host: {host}"));
         let resolver = resolver(stream);
         let client = Rc::clone(&self.client);
         let plugin = origin.plugin_context;
@@ -108,12 +105,11 @@ fn answer(
     result: std::result::Result<HttpCallResponse, CallError>,
 ) {
     caller.finish(id);
-    let Some(log) = caller.log() else { return };
     let response = result.unwrap_or_else(|error| {
-        log.print(Level::Error, format_args!("http call failed: {error}, uri: {}", call.uri()));
+        caller.log(Level::Error, format_args!("http call failed: {error}, uri: {}", call.uri()));
         HttpCallResponse::default()
     });
-    log.print(Level::Info, format_args!("run http callback callout id: {id}, plugin ctx id: {plugin}"));
+    caller.log(Level::Info, format_args!("run http callback callout id: {id}, plugin ctx id: {plugin}"));
     caller.call(|plugin, http| plugin.on_http_call_response(http, id, response));
 }
 
@@ -129,8 +125,5 @@ fn refuse(stream: Option<&RequestStream>, reason: &BadCall, upstream: &[u8]) -> 
 
 /// Logs an error in the request's log, or in the worker's.
 pub(super) fn log(stream: Option<&RequestStream>, message: std::fmt::Arguments<'_>) {
-    let log: Option<Log> = stream.map_or_else(cycle::log, |stream| Some(stream.request().log()));
-    if let Some(log) = log {
-        log.print(Level::Error, message);
-    }
+    with_log(stream, |log| log.print(Level::Error, message));
 }

@@ -12,18 +12,20 @@ use crate::log::{nginx_level, proxy_wasm_level};
 
 impl Logging<RequestStream> for NginxHost {
     fn log_level(&self, stream: Option<&RequestStream>) -> LogLevel {
-        log_of(stream).map_or(LogLevel::Critical, |log| proxy_wasm_level(log.level()))
+        with_log(stream, |log| proxy_wasm_level(log.level())).unwrap_or(LogLevel::Critical)
     }
 
     fn log(&self, stream: Option<&RequestStream>, level: LogLevel, message: &[u8]) {
-        if let Some(log) = log_of(stream) {
-            log.write(nginx_level(level), message);
-        }
+        with_log(stream, |log| log.write(nginx_level(level), message));
     }
 }
 
-fn log_of(stream: Option<&RequestStream>) -> Option<Log> {
-    stream.map_or_else(cycle::log, |stream| Some(stream.request().log()))
+/// Uses the log of the request, or the worker's.
+pub fn with_log<R>(stream: Option<&RequestStream>, use_log: impl FnOnce(Log<'_>) -> R) -> Option<R> {
+    match stream {
+        Some(stream) => Some(use_log(stream.request().log())),
+        None => cycle::with_log(use_log),
+    }
 }
 
 impl Clocks for NginxHost {

@@ -71,7 +71,7 @@ impl Properties for RequestStream {
 }
 
 /// Returns a property of a request, as any plugin sees it.
-pub fn property<'a>(request: Request, path: PropertyPath<'_>) -> Value<'a> {
+pub fn property<'r>(request: Request<'r>, path: PropertyPath<'_>) -> Value<'r> {
     if let Some(name) = path.single() {
         return variable(request, name);
     }
@@ -95,8 +95,8 @@ pub fn property<'a>(request: Request, path: PropertyPath<'_>) -> Value<'a> {
     }
 }
 
-fn of_request<'a>(request: Request, name: &[u8]) -> Value<'a> {
-    let bytes = |value: &'a [u8]| Some(Cow::Borrowed(value));
+fn of_request<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
+    let bytes = |value: &'r [u8]| Some(Cow::Borrowed(value));
     match name {
         b"path" => bytes(request.unparsed_uri()),
         b"url_path" => bytes(request.unparsed_uri().split(|&c| c == b'?').next()?),
@@ -118,7 +118,7 @@ fn of_request<'a>(request: Request, name: &[u8]) -> Value<'a> {
     }
 }
 
-fn of_response<'a>(request: Request, name: &[u8]) -> Value<'a> {
+fn of_response<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
     match name {
         b"code" => integer(request, b"status"),
         b"size" => integer(request, b"body_bytes_sent"),
@@ -129,7 +129,7 @@ fn of_response<'a>(request: Request, name: &[u8]) -> Value<'a> {
     }
 }
 
-fn of_connection<'a>(request: Request, name: &[u8]) -> Value<'a> {
+fn of_connection<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
     match name {
         b"id" => integer(request, b"connection"),
         b"mtls" => {
@@ -144,7 +144,7 @@ fn of_connection<'a>(request: Request, name: &[u8]) -> Value<'a> {
 
 /// Read through variables only, because nginx and OpenResty of one version lay out their upstream
 /// structures differently.
-fn of_upstream<'a>(request: Request, name: &[u8]) -> Value<'a> {
+fn of_upstream<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
     match name {
         b"address" => variable(request, b"upstream_addr"),
         b"port" => variable(request, b"upstream_addr")?.rsplit(|&c| c == b':').next().and_then(parse).and_then(int),
@@ -152,15 +152,15 @@ fn of_upstream<'a>(request: Request, name: &[u8]) -> Value<'a> {
     }
 }
 
-fn variable<'a>(request: Request, name: &[u8]) -> Value<'a> {
+fn variable<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
     request.variable(name).map(Cow::Borrowed)
 }
 
-fn integer<'a>(request: Request, name: &[u8]) -> Value<'a> {
+fn integer<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
     parse(request.variable(name)?).and_then(int)
 }
 
-fn int<'a>(value: i64) -> Value<'a> {
+fn int(value: i64) -> Value<'static> {
     Some(Cow::Owned(value.to_le_bytes().to_vec()))
 }
 
@@ -175,7 +175,7 @@ fn nanoseconds(request: Request, name: &[u8]) -> Option<i64> {
     Some((seconds.parse::<i64>().ok()? * 1_000 + milliseconds.parse::<i64>().ok()?) * 1_000_000)
 }
 
-fn address<'a>(request: Request, host: &[u8], port: &[u8]) -> Value<'a> {
+fn address<'r>(request: Request<'r>, host: &[u8], port: &[u8]) -> Value<'r> {
     let host = request.variable(host)?;
     match request.variable(port) {
         // An IPv6 address stands in brackets, as in a URI.

@@ -8,7 +8,6 @@
 
 use std::cell::RefCell;
 use std::os::fd::AsFd;
-use std::ptr;
 use std::rc::Rc;
 
 use ngx_bindings::event::Event;
@@ -134,9 +133,8 @@ impl Listener {
         if !cycle::serves() {
             return None;
         }
-        let log = cycle::log()?;
-        channel::watch(WAKE.get()?.as_fd(), on_wake, log).ok()?;
-        let mut again = Box::new(Event::new(on_wake, ptr::null_mut(), log));
+        channel::watch(WAKE.get()?.as_fd(), on_wake).ok()?;
+        let mut again = Box::new(Event::of_worker(on_wake)?);
         // A worker that is told to quit does not wait for queues, which may never be empty.
         again.set_cancelable(true);
         Some(Self { registrations: Vec::new(), turn: 0, again })

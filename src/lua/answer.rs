@@ -9,17 +9,10 @@ thread_local! {
 }
 
 /// Tells Lua where the bytes are.
-///
-/// # Safety
-///
-/// Both places can be written.
-pub unsafe fn answer(bytes: Vec<u8>, data: *mut *const c_char, len: *mut usize) {
+pub fn answer(bytes: Vec<u8>, data: &mut *const c_char, len: &mut usize) {
     ANSWER.with_borrow_mut(|kept| {
         *kept = bytes;
-        // SAFETY: by this function's contract.
-        unsafe {
-            *data = kept.as_ptr().cast();
-            *len = kept.len();
-        }
+        *data = kept.as_ptr().cast();
+        *len = kept.len();
     });
 }

@@ -5,7 +5,6 @@ use std::ffi::{c_char, c_int};
 
 use ngx_bindings::Request;
 use ngx_bindings::log::Level;
-use ngx_bindings::sys::ngx_http_request_t;
 use proxy_wasm_host::Callback;
 
 use super::requests::{Outcome, on_http, on_http_outcome};
@@ -19,23 +18,24 @@ use crate::native::response;
 /// `proxy_on_request_body`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
-    r: *mut ngx_http_request_t,
-    context: *const LuaPluginContext,
+    r: Option<Request<'_>>,
+    context: &LuaPluginContext,
     body: *const c_char,
     body_len: usize,
     end_of_body: c_int,
 ) -> c_int {
-    // SAFETY: Lua passes the running request, a plugin context it holds, and a string of its own with its length.
-    unsafe {
-        let body = bytes(body, body_len);
-        on_http_outcome(r, context, |ctx, slot| {
-            if !slot.has(Callback::OnRequestBody) {
-                return Outcome::Continue;
-            }
-            *ctx.request_body.borrow_mut() = Some(Body::copied(body.to_vec(), false));
-            waiting::run(ctx, slot, |http| http.on_request_body(size(body), end_of_body != 0))
-        })
+    // SAFETY: Lua passes a string of its own with its length.
+    let body = unsafe { bytes(body, body_len) };
+    let run = |ctx: &RequestContext, slot: &Slot| request_body(ctx, slot, body, end_of_body != 0);
+    guard(Outcome::Error, || on_http_outcome(r, context, run)) as c_int
+}
+
+fn request_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bool) -> Outcome {
+    if !slot.has(Callback::OnRequestBody) {
+        return Outcome::Continue;
     }
+    *ctx.request_body.borrow_mut() = Some(Body::copied(body.to_vec(), false));
+    waiting::run(ctx, slot, |http| http.on_request_body(size(body), end_of_body))
 }
 
 /// `proxy_on_response_body`. If the plugin pauses, the module keeps the piece, and Lua passes
@@ -43,17 +43,16 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_body(
 /// sees the answer's body.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
-    r: *mut ngx_http_request_t,
-    context: *const LuaPluginContext,
+    r: Option<Request<'_>>,
+    context: &LuaPluginContext,
     body: *const c_char,
     body_len: usize,
     end_of_body: c_int,
 ) -> c_int {
     // SAFETY: as above.
-    unsafe {
-        let body = bytes(body, body_len);
-        on_http(r, context, |ctx, slot| response_body(ctx, slot, body, end_of_body != 0))
-    }
+    let body = unsafe { bytes(body, body_len) };
+    let run = |ctx: &RequestContext, slot: &Slot| response_body(ctx, slot, body, end_of_body != 0);
+    guard(Outcome::Error, || on_http(r, context, run)) as c_int
 }
 
 fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bool) -> Verdict {
@@ -176,31 +175,25 @@ fn response_trailers(ctx: &RequestContext, slot: &Slot) -> Verdict {
 /// next callback, or 0 if the body is unchanged.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_changed_body(
-    r: *mut ngx_http_request_t,
-    body: *mut *const c_char,
-    body_len: *mut usize,
+    r: Option<Request<'_>>,
+    body: &mut *const c_char,
+    body_len: &mut usize,
 ) -> c_int {
-    guard(0, || {
-        // SAFETY: Lua passes the running request.
-        let Some(ctx) = unsafe { Request::from_ptr(r) }.and_then(RequestContext::of) else {
-            return 0;
-        };
-        // A response without a body must not get one: the client would take bytes after the header
-        // for the next response.
-        let of_response = || ctx.response.body.take().filter(|_| ctx.request().expects_body());
-        let passed = ctx.request_body.take().or_else(of_response);
-        let Some(bytes) = passed.filter(Body::is_changed).and_then(Body::into_bytes) else {
-            return 0;
-        };
-        let mut kept = ctx.for_lua.make().borrow_mut();
-        *kept = bytes;
-        // SAFETY: Lua passes places for both.
-        unsafe {
-            *body = kept.as_ptr().cast();
-            *body_len = kept.len();
-        }
-        1
-    })
+    guard(0, || changed_body(r, body, body_len).map_or(0, |()| 1))
+}
+
+fn changed_body(r: Option<Request>, body: &mut *const c_char, body_len: &mut usize) -> Option<()> {
+    let ctx = r.and_then(RequestContext::of)?;
+    // A response without a body must not get one: the client would take bytes after the header for
+    // the next response.
+    let of_response = || ctx.response.body.take().filter(|_| ctx.request().expects_body());
+    let passed = ctx.request_body.take().or_else(of_response);
+    let bytes = passed.filter(Body::is_changed).and_then(Body::into_bytes)?;
+    let mut kept = ctx.for_lua.make().borrow_mut();
+    *kept = bytes;
+    *body = kept.as_ptr().cast();
+    *body_len = kept.len();
+    Some(())
 }
 
 /// The length of a body, as the ABI counts bytes.

@@ -7,15 +7,15 @@
 //! and for calls that `resty.http` cannot make, the worker's own client makes the call.
 
 use std::ffi::{c_char, c_int};
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 
 use ngx_bindings::Request;
-use ngx_bindings::sys::ngx_http_request_t;
 use proxy_wasm_host::HttpCallResponse;
 use proxy_wasm_host::pairs::PairsBuf;
 
-use super::{bytes, current};
-use crate::calls::Outgoing;
+use super::{bytes, with_current};
+use crate::calls::{Client, Outgoing};
 use crate::context::{CallDescription, LuaCall, LuaCalls, Reply, RequestContext};
 use crate::guard::guard;
 
@@ -55,20 +55,23 @@ struct CallToMake {
 /// Describes the next call that Lua is to make. The description stays valid until the next one.
 /// Answers 0 if there is no call.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_next_call(r: *mut ngx_http_request_t, call: *mut CallToMake) -> c_int {
-    guard(0, || {
-        // SAFETY: Lua passes the running request, and a place.
-        let described = unsafe { calls_of(r) }.and_then(|calls| Some((calls, describe(calls.next()?)?)));
-        let Some((calls, (description, to_make))) = described else { return 0 };
-        calls.keep_description(description);
-        // SAFETY: as above.
-        unsafe { call.write(to_make) };
-        1
-    })
+unsafe extern "C" fn ngx_http_proxy_wasm_next_call(
+    r: Option<Request<'_>>,
+    call: &mut MaybeUninit<CallToMake>,
+) -> c_int {
+    guard(0, || next_call(r, call).map_or(0, |()| 1))
 }
 
-fn describe(call: Rc<LuaCall>) -> Option<(CallDescription, CallToMake)> {
-    let client = current()?.client();
+fn next_call(r: Option<Request>, call: &mut MaybeUninit<CallToMake>) -> Option<()> {
+    let calls = calls_of(r)?;
+    let next = calls.next()?;
+    let (description, to_make) = with_current(|main| describe(next, main.client())).flatten()?;
+    calls.keep_description(description);
+    call.write(to_make);
+    Some(())
+}
+
+fn describe(call: Rc<LuaCall>, client: &Client) -> Option<(CallDescription, CallToMake)> {
     let description = CallDescription::new(call)?;
     let LuaCall { id, call, .. } = &*description.call;
     let to_make = CallToMake {
@@ -90,7 +93,7 @@ fn describe(call: Rc<LuaCall>) -> Option<(CallDescription, CallToMake)> {
 /// Reports the response to a call that Lua made. It does nothing if the call was cancelled.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_call_answered(
-    r: *mut ngx_http_request_t,
+    r: Option<Request<'_>>,
     id: u32,
     status: u32,
     fields: *const c_char,
@@ -98,54 +101,44 @@ unsafe extern "C" fn ngx_http_proxy_wasm_call_answered(
     body: *const c_char,
     body_len: usize,
 ) {
-    // SAFETY: Lua passes the running request, and strings of its own with their lengths.
-    guard((), || unsafe {
-        let (fields, body) = (bytes(fields, fields_len), bytes(body, body_len));
-        reply(r, id, |call| match call.keep(fields.len() + body.len()) {
-            Ok(()) => Reply::Response(response(status, fields, body)),
-            Err(error) => Reply::Failed(error.to_string()),
-        });
-    });
+    // SAFETY: Lua passes a string of its own with its length.
+    let fields = unsafe { bytes(fields, fields_len) };
+    // SAFETY: as above.
+    let body = unsafe { bytes(body, body_len) };
+    let kept = |call: &Outgoing| match call.keep(fields.len() + body.len()) {
+        Ok(()) => Reply::Response(response(status, fields, body)),
+        Err(error) => Reply::Failed(error.to_string()),
+    };
+    guard((), || reply(r, id, kept));
 }
 
 /// Reports why a call that Lua made failed, in words.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_call_failed(
-    r: *mut ngx_http_request_t,
+    r: Option<Request<'_>>,
     id: u32,
     reason: *const c_char,
     reason_len: usize,
 ) {
-    // SAFETY: as above.
-    guard((), || unsafe {
-        let reason = bytes(reason, reason_len);
-        reply(r, id, |_| Reply::Failed(String::from_utf8_lossy(reason).into_owned()));
-    });
+    // SAFETY: Lua passes a string of its own with its length.
+    let reason = unsafe { bytes(reason, reason_len) };
+    guard((), || reply(r, id, |_| Reply::Failed(String::from_utf8_lossy(reason).into_owned())));
 }
 
 /// Declines a call: the worker's client makes it.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_call_declined(r: *mut ngx_http_request_t, id: u32) {
-    // SAFETY: Lua passes the running request.
-    guard((), || unsafe { reply(r, id, |_| Reply::Declined) });
+unsafe extern "C" fn ngx_http_proxy_wasm_call_declined(r: Option<Request<'_>>, id: u32) {
+    guard((), || reply(r, id, |_| Reply::Declined));
 }
 
-/// # Safety
-///
-/// `r` is a valid request.
-unsafe fn reply(r: *mut ngx_http_request_t, id: u32, reply: impl FnOnce(&Outgoing) -> Reply) {
-    // SAFETY: by this function's contract.
-    if let Some(calls) = unsafe { calls_of(r) } {
+fn reply(r: Option<Request>, id: u32, reply: impl FnOnce(&Outgoing) -> Reply) {
+    if let Some(calls) = calls_of(r) {
         calls.reply(id, reply);
     }
 }
 
-/// # Safety
-///
-/// `r` is a valid request. The result lives as long as the request.
-unsafe fn calls_of<'a>(r: *mut ngx_http_request_t) -> Option<&'a LuaCalls> {
-    // SAFETY: by this function's contract.
-    Some(&RequestContext::of(unsafe { Request::from_ptr(r) }?)?.lua_thread.calls)
+fn calls_of(r: Option<Request<'_>>) -> Option<&LuaCalls> {
+    Some(&RequestContext::of(r?)?.lua_thread.calls)
 }
 
 fn response(status: u32, fields: &[u8], body: &[u8]) -> HttpCallResponse {

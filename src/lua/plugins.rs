@@ -2,12 +2,11 @@
 
 use std::cell::OnceCell;
 use std::ffi::c_char;
-use std::ptr;
 use std::sync::Arc;
 
 use ngx_bindings::cycle::{self, Process};
 
-use super::{LoadedPlugin, LuaPlugin, LuaPluginContext, bytes, current};
+use super::{LoadedPlugin, LuaPlugin, LuaPluginContext, bytes, with_current};
 use crate::guard::guard;
 use crate::worker::{MainConf, Runtime, Vm, deadlines};
 
@@ -19,14 +18,16 @@ unsafe extern "C" fn ngx_http_proxy_wasm_register(
     path: *const c_char,
     path_len: usize,
 ) {
-    // SAFETY: Lua passes strings of its own with their lengths.
-    let (version, path) = unsafe { (bytes(version, version_len), bytes(path, path_len)) };
-    guard((), || {
-        if let Some(main) = current() {
-            let (version, path) = (String::from_utf8_lossy(version), String::from_utf8_lossy(path));
-            main.installation.register(&version, &path);
-        }
-    });
+    // SAFETY: Lua passes a string of its own with its length.
+    let version = unsafe { bytes(version, version_len) };
+    // SAFETY: as above.
+    let path = unsafe { bytes(path, path_len) };
+    guard((), || register(version, path));
+}
+
+fn register(version: &[u8], path: &[u8]) {
+    let (version, path) = (String::from_utf8_lossy(version), String::from_utf8_lossy(path));
+    with_current(|main| main.installation.register(&version, &path));
 }
 
 /// Loads a plugin. If that fails, logs an error and returns null.
@@ -36,31 +37,33 @@ unsafe extern "C" fn ngx_http_proxy_wasm_load(
     name_len: usize,
     path: *const c_char,
     path_len: usize,
-) -> *mut LuaPlugin {
-    // SAFETY: Lua passes strings of its own with their lengths.
-    let (name, path) = unsafe { (bytes(name, name_len), bytes(path, path_len)) };
-    guard(ptr::null_mut(), || load(name, path).map_or(ptr::null_mut(), |plugin| Box::into_raw(Box::new(plugin))))
+) -> Option<Box<LuaPlugin>> {
+    // SAFETY: Lua passes a string of its own with its length.
+    let name = unsafe { bytes(name, name_len) };
+    // SAFETY: as above.
+    let path = unsafe { bytes(path, path_len) };
+    guard(None, || load(name, path))
 }
 
-fn load(name: &[u8], path: &[u8]) -> Option<LuaPlugin> {
-    let (main, runtime) = configuration()?;
+fn load(name: &[u8], path: &[u8]) -> Option<Box<LuaPlugin>> {
     let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
     let plugin = LuaPlugin { name: text(name), path: text(path).into(), loaded: OnceCell::new() };
-    // APISIX loads every plugin in its privileged agent, too, which is root and serves no request.
-    // The workers, which run as another user, would compile again what it had compiled.
-    if cycle::process() != Process::Helper {
-        plugin.loaded_by(main, runtime)?;
-    }
-    Some(plugin)
+    with_runtime(|main, runtime| {
+        // APISIX loads every plugin in its privileged agent, too, which is root and serves no
+        // request. The workers, which run as another user, would compile again what it had compiled.
+        let is_loaded = cycle::process() == Process::Helper || plugin.loaded_by(main, runtime).is_some();
+        is_loaded.then_some(())
+    })?;
+    Some(Box::new(plugin))
 }
 
-/// Returns what plugins run on. Without `wasm_vm`, logs an error and returns `None`.
-fn configuration<'a>() -> Option<(&'a MainConf, &'a Runtime)> {
-    let found = current().and_then(|main| Some((main, main.runtime()?)));
-    if found.is_none() {
+/// Uses what plugins run on. Without `wasm_vm`, logs an error.
+fn with_runtime<R>(body: impl FnOnce(&MainConf, &Runtime) -> Option<R>) -> Option<R> {
+    let result = with_current(|main| main.runtime().map(|runtime| body(main, runtime))).flatten();
+    result.unwrap_or_else(|| {
         tracing::error!("miss wasm_vm configuration");
-    }
-    found
+        None
+    })
 }
 
 impl LuaPlugin {
@@ -70,8 +73,7 @@ impl LuaPlugin {
         if let Some(loaded) = self.loaded.get() {
             return Some(loaded);
         }
-        let (main, runtime) = configuration()?;
-        self.loaded_by(main, runtime)
+        with_runtime(|main, runtime| self.loaded_by(main, runtime))
     }
 
     fn loaded_by(&self, main: &MainConf, runtime: &Runtime) -> Option<&LoadedPlugin> {
@@ -90,39 +92,39 @@ impl LuaPlugin {
 
 /// Frees Lua's reference to a plugin. The plugin itself stays until its last context has ended.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_unload(plugin: *mut LuaPlugin) {
-    // SAFETY: Lua's collector passes, once, what `load` answered.
-    guard((), || drop(unsafe { Box::from_raw(plugin) }));
+unsafe extern "C" fn ngx_http_proxy_wasm_unload(plugin: Box<LuaPlugin>) {
+    guard((), || drop(plugin));
 }
 
 /// Configures a plugin. If the plugin refuses or fails, logs an error and returns null.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_on_configure(
-    plugin: *const LuaPlugin,
+    plugin: &LuaPlugin,
     conf: *const c_char,
     conf_len: usize,
-) -> *mut LuaPluginContext {
-    // SAFETY: Lua passes a plugin it holds, and a string of its own with its length.
-    let (plugin, conf) = unsafe { (&*plugin, bytes(conf, conf_len)) };
-    guard(ptr::null_mut(), || {
-        let Some(LoadedPlugin { vm, policy }) = plugin.loaded() else { return ptr::null_mut() };
-        let context = vm.plugin_context(Arc::from(conf));
-        match deadlines::hold_while(context.plugin().engine(), || context.start()) {
-            Ok(()) => Box::into_raw(Box::new(LuaPluginContext { context, policy: *policy })),
-            Err(failure) => {
-                if !failure.is_reported() {
-                    tracing::error!("plugin \"{}\" did not start: {failure}", context.plugin().name());
-                }
-                ptr::null_mut()
+) -> Option<Box<LuaPluginContext>> {
+    // SAFETY: Lua passes a string of its own with its length.
+    let conf = unsafe { bytes(conf, conf_len) };
+    guard(None, || configure(plugin, conf))
+}
+
+fn configure(plugin: &LuaPlugin, conf: &[u8]) -> Option<Box<LuaPluginContext>> {
+    let LoadedPlugin { vm, policy } = plugin.loaded()?;
+    let context = vm.plugin_context(Arc::from(conf));
+    match deadlines::hold_while(context.plugin().engine(), || context.start()) {
+        Ok(()) => Some(Box::new(LuaPluginContext { context, policy: *policy })),
+        Err(failure) => {
+            if !failure.is_reported() {
+                tracing::error!("plugin \"{}\" did not start: {failure}", context.plugin().name());
             }
+            None
         }
-    })
+    }
 }
 
 /// Frees Lua's reference to a PluginContext. The PluginContext itself stays until its last request
 /// has ended.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_delete_plugin_ctx(context: *mut LuaPluginContext) {
-    // SAFETY: Lua's collector passes, once, what `on_configure` answered.
-    guard((), || drop(unsafe { Box::from_raw(context) }));
+unsafe extern "C" fn ngx_http_proxy_wasm_delete_plugin_ctx(context: Box<LuaPluginContext>) {
+    guard((), || drop(context));
 }

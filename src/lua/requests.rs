@@ -4,14 +4,13 @@ use std::ffi::{c_char, c_int};
 
 use ngx_bindings::Request;
 use ngx_bindings::pool::AllocError;
-use ngx_bindings::sys::ngx_http_request_t;
 use proxy_wasm_host::Callback;
 use proxy_wasm_host::abi::MapType;
 
 use super::LuaPluginContext;
 use super::waiting;
 use crate::conf::{BodyMode, LocConf};
-use crate::context::{Answer, RequestContext, Slot, Verdict};
+use crate::context::{RequestContext, Slot, Verdict};
 use crate::guard::guard;
 use crate::host::header_count;
 use crate::native::{self, response};
@@ -32,97 +31,85 @@ pub enum Outcome {
 /// `proxy_on_request_headers`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
-    r: *mut ngx_http_request_t,
-    context: *const LuaPluginContext,
+    r: Option<Request<'_>>,
+    context: &LuaPluginContext,
 ) -> c_int {
-    // SAFETY: Lua passes the running request and a plugin context it holds.
-    unsafe {
-        on_request(r, context, |ctx, plugin| {
-            let request = ctx.request();
-            let count = header_count(request, MapType::HttpRequestHeaders);
-            let (slot, outcome) = waiting::request_headers(ctx, plugin, count, !request.has_body());
-            if LocConf::of(request).request_body == Some(BodyMode::Always) && slot.has(Callback::OnRequestBody) {
-                // APISIX reads the body, and runs the callback, if the plugin has set this
-                // variable.
-                let _ = request.set_variable(b"wasm_process_req_body", b"true");
-            }
-            outcome
-        })
+    guard(Outcome::Error, || on_request(r, context, request_headers)) as c_int
+}
+
+fn request_headers(ctx: &RequestContext, plugin: &LuaPluginContext) -> Outcome {
+    let request = ctx.request();
+    let count = header_count(request, MapType::HttpRequestHeaders);
+    let (slot, outcome) = waiting::request_headers(ctx, plugin, count, !request.has_body());
+    if LocConf::of(request).request_body == Some(BodyMode::Always) && slot.has(Callback::OnRequestBody) {
+        // APISIX reads the body, and runs the callback, if the plugin has set this variable.
+        let _ = request.set_variable(b"wasm_process_req_body", b"true");
     }
+    outcome
 }
 
 /// `proxy_on_response_headers`.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
-    r: *mut ngx_http_request_t,
-    context: *const LuaPluginContext,
+    r: Option<Request<'_>>,
+    context: &LuaPluginContext,
 ) -> c_int {
-    // SAFETY: as above.
-    unsafe {
-        on_http(r, context, |ctx, slot| {
-            let request = ctx.request();
-            let count = header_count(request, MapType::HttpResponseHeaders);
-            let verdict = ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body()));
-            if LocConf::of(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
-                let _ = request.set_variable(b"wasm_process_resp_body", b"true");
-            }
-            // The variable is checked last, because finding it by name costs more than all the
-            // other checks.
-            let wants_body = || request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
-            if slot.may_change_body() && ctx.expects_body() && wants_body() {
-                // Lua cannot hold the header back, so the header must not have a length that may
-                // change.
-                request.set_content_length(None);
-                request.forbid_ranges();
-                let _ = ctx.response.validators.drop_changed(request, true);
-            }
-            match verdict {
-                Verdict::Answer(answer) => response::answer_later(ctx, *answer),
-                // Lua's header_filter cannot yield, so Pause means Continue; a late call response
-                // finds the stream gone.
-                Verdict::Pause => Verdict::Continue,
-                verdict => verdict,
-            }
-        })
+    guard(Outcome::Error, || on_http(r, context, response_headers)) as c_int
+}
+
+fn response_headers(ctx: &RequestContext, slot: &Slot) -> Verdict {
+    let request = ctx.request();
+    let count = header_count(request, MapType::HttpResponseHeaders);
+    let verdict = ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body()));
+    if LocConf::of(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
+        let _ = request.set_variable(b"wasm_process_resp_body", b"true");
+    }
+    // The variable is checked last, because finding it by name costs more than all the other checks.
+    let wants_body = || request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
+    if slot.may_change_body() && ctx.expects_body() && wants_body() {
+        // Lua cannot hold the header back, so the header must not have a length that may change.
+        request.set_content_length(None);
+        request.forbid_ranges();
+        let _ = ctx.response.validators.drop_changed(request, true);
+    }
+    match verdict {
+        Verdict::Answer(answer) => response::answer_later(ctx, *answer),
+        // Lua's header_filter cannot yield, so Pause means Continue; a late call response finds the
+        // stream gone.
+        Verdict::Pause => Verdict::Continue,
+        verdict => verdict,
     }
 }
 
 /// Runs callbacks in a phase that cannot wait. They run in the slot that the request has for a
 /// PluginContext of Lua's; the slot is made if needed.
-///
-/// # Safety
-///
-/// `r` is a valid request, and `context` was returned by `on_configure`.
-pub(super) unsafe fn on_http(
-    r: *mut ngx_http_request_t,
-    context: *const LuaPluginContext,
+pub(super) fn on_http(
+    r: Option<Request>,
+    context: &LuaPluginContext,
     callback: impl FnOnce(&RequestContext, &Slot) -> Verdict,
-) -> c_int {
-    // SAFETY: by this function's contract.
-    unsafe {
-        on_request(r, context, |ctx, plugin| {
-            if ctx.response.is_cut() {
-                return Outcome::Continue;
+) -> Outcome {
+    on_request(r, context, |ctx, plugin| {
+        if ctx.response.is_cut() {
+            return Outcome::Continue;
+        }
+        match slot_of(ctx, plugin).map_or_else(|verdict| verdict, |slot| callback(ctx, slot)) {
+            Verdict::Continue => Outcome::Continue,
+            Verdict::Pause => Outcome::Pause,
+            // The header is sent, so an answer cannot replace the response.
+            Verdict::Answer(_) => {
+                response::cut_in_lua(ctx);
+                Outcome::Continue
             }
-            match slot_of(ctx, plugin).map_or_else(|verdict| verdict, |slot| callback(ctx, slot)) {
-                Verdict::Continue => Outcome::Continue,
-                Verdict::Pause => Outcome::Pause,
-                // The header is sent, so an answer cannot replace the response.
-                Verdict::Answer(_) => {
-                    response::cut_in_lua(ctx);
-                    Outcome::Continue
-                }
-                Verdict::Fail => {
-                    response::fail_in_lua(ctx);
-                    Outcome::Error
-                }
-                Verdict::Close => {
-                    response::cut_in_lua(ctx);
-                    Outcome::Error
-                }
+            Verdict::Fail => {
+                response::fail_in_lua(ctx);
+                Outcome::Error
             }
-        })
-    }
+            Verdict::Close => {
+                response::cut_in_lua(ctx);
+                Outcome::Error
+            }
+        }
+    })
 }
 
 /// Returns the slot that the request has for a PluginContext of Lua's, and makes it if needed. If
@@ -133,80 +120,56 @@ fn slot_of<'a>(ctx: &'a RequestContext, plugin: &LuaPluginContext) -> Result<&'a
 }
 
 /// As [`on_http`], but `run` itself decides what Lua is to do.
-///
-/// # Safety
-///
-/// As [`on_http`].
-pub(super) unsafe fn on_http_outcome(
-    r: *mut ngx_http_request_t,
-    context: *const LuaPluginContext,
+pub(super) fn on_http_outcome(
+    r: Option<Request>,
+    context: &LuaPluginContext,
     run: impl FnOnce(&RequestContext, &Slot) -> Outcome,
-) -> c_int {
-    // SAFETY: by this function's contract.
-    unsafe {
-        on_request(r, context, |ctx, plugin| match slot_of(ctx, plugin) {
-            Ok(slot) => run(ctx, slot),
-            Err(Verdict::Continue) => Outcome::Continue,
-            Err(_) => Outcome::Error,
-        })
-    }
+) -> Outcome {
+    on_request(r, context, |ctx, plugin| match slot_of(ctx, plugin) {
+        Ok(slot) => run(ctx, slot),
+        Err(Verdict::Continue) => Outcome::Continue,
+        Err(_) => Outcome::Error,
+    })
 }
 
 /// Runs code that needs a request and a PluginContext of Lua's. The request may have no slot for it
 /// yet.
-///
-/// # Safety
-///
-/// As [`on_http`].
-unsafe fn on_request(
-    r: *mut ngx_http_request_t,
-    context: *const LuaPluginContext,
+fn on_request(
+    r: Option<Request>,
+    plugin: &LuaPluginContext,
     run: impl FnOnce(&RequestContext, &LuaPluginContext) -> Outcome,
-) -> c_int {
-    let outcome = guard(Outcome::Error, || {
-        // SAFETY: by this function's contract.
-        let (request, plugin) = unsafe { (Request::from_ptr(r), &*context) };
-        let Some(request) = request.filter(|request| !request.is_fake()) else {
-            return Outcome::NoRequest;
-        };
-        let Ok(ctx) = native::context_of(request) else {
-            return Outcome::Error;
-        };
-        run(ctx, plugin)
-    });
-    outcome as c_int
+) -> Outcome {
+    let Some(request) = r.filter(is_real) else {
+        return Outcome::NoRequest;
+    };
+    match native::context_of(request) {
+        Ok(ctx) => run(ctx, plugin),
+        Err(AllocError) => Outcome::Error,
+    }
+}
+
+/// Answers false for a fake request, in which Lua runs timers.
+pub(super) fn is_real(request: &Request) -> bool {
+    !request.is_fake()
 }
 
 /// Puts the answer's header fields into the response, and returns its status and body to Lua. The
 /// body lives as long as the request. Answers -1 if there is no answer.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_local_response(
-    r: *mut ngx_http_request_t,
-    body: *mut *const c_char,
-    body_len: *mut usize,
+    r: Option<Request<'_>>,
+    body: &mut *const c_char,
+    body_len: &mut usize,
 ) -> c_int {
-    guard(-1, || {
-        // SAFETY: Lua passes the running request.
-        let request = unsafe { Request::from_ptr(r) };
-        let Some((request, answer)) =
-            request.and_then(|request| Some((request, RequestContext::of(request)?.take_answer()?)))
-        else {
-            return -1;
-        };
-        let Ok((data, len)) = prepare(request, &answer) else {
-            return -1;
-        };
-        // SAFETY: Lua passes places for both.
-        unsafe {
-            *body = data;
-            *body_len = len;
-        }
-        answer.status as c_int
-    })
+    guard(-1, || local_response(r, body, body_len).unwrap_or(-1))
 }
 
-fn prepare(request: Request, answer: &Answer) -> Result<(*const c_char, usize), AllocError> {
-    answer.set_header(request)?;
-    let body = request.pool().copy(&answer.body)?;
-    Ok((body.data.cast(), body.len))
+fn local_response(r: Option<Request>, body: &mut *const c_char, body_len: &mut usize) -> Option<c_int> {
+    let request = r?;
+    let answer = RequestContext::of(request)?.take_answer()?;
+    answer.set_header(request).ok()?;
+    let kept = request.pool().copy(&answer.body).ok()?;
+    *body = kept.data.cast();
+    *body_len = kept.len;
+    Some(answer.status as c_int)
 }

@@ -5,36 +5,30 @@ use std::ffi::{c_char, c_int};
 use proxy_wasm_host::status::json;
 
 use super::answer::answer;
-use super::current;
+use super::with_current;
 use crate::guard::guard;
 use crate::pages;
 use crate::worker::MainConf;
 
 /// Returns the page of [`pages::metrics`]; -1 if there is none.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_metrics(text: *mut *const c_char, len: *mut usize) -> c_int {
-    // SAFETY: Lua passes places for both.
-    unsafe { page(pages::metrics, text, len) }
+unsafe extern "C" fn ngx_http_proxy_wasm_metrics(text: &mut *const c_char, len: &mut usize) -> c_int {
+    guard(-1, || page(pages::metrics, text, len))
 }
 
 /// Returns the page of [`pages::status`] in JSON; -1 if the module is not enabled.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_status(text: *mut *const c_char, len: *mut usize) -> c_int {
+unsafe extern "C" fn ngx_http_proxy_wasm_status(text: &mut *const c_char, len: &mut usize) -> c_int {
     let status = |main: &MainConf| main.said.enabled.then(|| json(&pages::status(main)));
-    // SAFETY: Lua passes places for both.
-    unsafe { page(status, text, len) }
+    guard(-1, || page(status, text, len))
 }
 
-/// # Safety
-///
-/// Both places can be written.
-unsafe fn page(make: impl FnOnce(&MainConf) -> Option<String>, text: *mut *const c_char, len: *mut usize) -> c_int {
-    guard(-1, || match current().and_then(make) {
+fn page(make: impl FnOnce(&MainConf) -> Option<String>, text: &mut *const c_char, len: &mut usize) -> c_int {
+    match with_current(make).flatten() {
         Some(page) => {
-            // SAFETY: by this function's contract.
-            unsafe { answer(page.into_bytes(), text, len) };
+            answer(page.into_bytes(), text, len);
             0
         }
         None => -1,
-    })
+    }
 }

@@ -10,7 +10,6 @@
 use std::ffi::{c_int, c_void};
 
 use ngx_bindings::Request;
-use ngx_bindings::sys::ngx_http_request_t;
 use proxy_wasm_host::abi::Action;
 use proxy_wasm_host::{Failure, HttpContext};
 
@@ -72,25 +71,22 @@ fn hold(ctx: &RequestContext, slot: &Slot, for_calls: bool) -> Outcome {
     Outcome::Pause
 }
 
-/// Notes the semaphore that the running thread is about to wait on.
+/// Notes the semaphore that the running thread is about to wait on, and the function that posts it.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_wait(r: *mut ngx_http_request_t, semaphore: *mut c_void, post: Option<Post>) {
-    guard((), || {
-        // SAFETY: Lua passes the running request, a semaphore it holds, and the function that posts it.
-        if let (Some(ctx), Some(post)) = (unsafe { Request::from_ptr(r) }.and_then(RequestContext::of), post) {
-            ctx.lua_thread.wait_on(semaphore, post);
-        }
-    });
+unsafe extern "C" fn ngx_http_proxy_wasm_wait(r: Option<Request<'_>>, semaphore: *mut c_void, post: Option<Post>) {
+    guard((), || wait(r, semaphore, post));
+}
+
+fn wait(r: Option<Request>, semaphore: *mut c_void, post: Option<Post>) {
+    if let (Some(ctx), Some(post)) = (r.and_then(RequestContext::of), post) {
+        ctx.lua_thread.wait_on(semaphore, post);
+    }
 }
 
 /// Answers what the thread is to do after it was woken.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn ngx_http_proxy_wasm_resumed(
-    r: *mut ngx_http_request_t,
-    context: *const LuaPluginContext,
-) -> c_int {
-    // SAFETY: Lua passes the running request and a plugin context it holds.
-    unsafe { on_http_outcome(r, context, resumed) }
+unsafe extern "C" fn ngx_http_proxy_wasm_resumed(r: Option<Request<'_>>, context: &LuaPluginContext) -> c_int {
+    guard(Outcome::Error, || on_http_outcome(r, context, resumed)) as c_int
 }
 
 fn resumed(ctx: &RequestContext, slot: &Slot) -> Outcome {

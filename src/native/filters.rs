@@ -1,7 +1,7 @@
 //! The header filter and the body filter of the native path. Their work is in [`super::response`].
 
 use ngx_bindings::chain::Chain;
-use ngx_bindings::sys::{ngx_chain_t, ngx_http_request_t, ngx_int_t};
+use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 
 use super::response::{self, NEXT};
@@ -13,9 +13,7 @@ pub fn register() {
     NEXT.push(header_filter, body_filter);
 }
 
-unsafe extern "C" fn header_filter(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request.
-    let request = unsafe { Request::from_nginx(r) };
+extern "C" fn header_filter(request: Request) -> ngx_int_t {
     if response::may_concern(request) { header_guarded(request) } else { NEXT.header(request) }
 }
 
@@ -26,9 +24,7 @@ extern "C" fn header_guarded(request: Request) -> ngx_int_t {
     guard(rc::ERROR, || response::header_of(request))
 }
 
-unsafe extern "C" fn body_filter(r: *mut ngx_http_request_t, chain: *mut ngx_chain_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request, and a chain that lives while the filter runs.
-    let (request, chain) = unsafe { (Request::from_nginx(r), Chain::from_ptr(chain)) };
+extern "C" fn body_filter(request: Request, chain: Chain) -> ngx_int_t {
     if RequestContext::may_be_of(request) { body_guarded(request, chain) } else { NEXT.body(request, chain) }
 }
 

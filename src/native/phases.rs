@@ -2,7 +2,7 @@
 
 use ngx_bindings::conf::Conf;
 use ngx_bindings::phase::{self, Phase as NginxPhase};
-use ngx_bindings::sys::{ngx_http_request_t, ngx_int_t};
+use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 use proxy_wasm_host::Callback;
 use proxy_wasm_host::abi::MapType;
@@ -27,15 +27,11 @@ pub fn register(cf: Conf, main: &MainConf) -> ngx_int_t {
     added.map_or_else(Into::into, |()| rc::OK)
 }
 
-unsafe extern "C" fn on_rewrite(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request.
-    let request = unsafe { Request::from_nginx(r) };
+extern "C" fn on_rewrite(request: Request) -> ngx_int_t {
     if has_plugins(request) { rewrite_guarded(request) } else { rc::DECLINED }
 }
 
-unsafe extern "C" fn on_access(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: as above.
-    let request = unsafe { Request::from_nginx(r) };
+extern "C" fn on_access(request: Request) -> ngx_int_t {
     if has_plugins(request) { access_guarded(request) } else { rc::DECLINED }
 }
 
@@ -131,16 +127,15 @@ fn next_for_body<'a>(ctx: &'a RequestContext, loc: &LocConf, phase: Phase) -> Op
 }
 
 /// nginx calls this when it has read the whole body, perhaps before `read_body` returns.
-unsafe extern "C" fn on_body_read(r: *mut ngx_http_request_t) {
-    guard((), || {
-        // SAFETY: nginx passes a valid request.
-        if let Some(request) = unsafe { Request::from_ptr(r) } {
-            if let Some(ctx) = RequestContext::of(request) {
-                ctx.body_read.set(true);
-            }
-            request.run_phases();
-        }
-    });
+extern "C" fn on_body_read(request: Request) {
+    guard((), || body_read(request));
+}
+
+fn body_read(request: Request) {
+    if let Some(ctx) = RequestContext::of(request) {
+        ctx.body_read.set(true);
+    }
+    request.run_phases();
 }
 
 /// Runs `proxy_on_request_body` of each plugin of this phase that wants the body: once, with the
@@ -180,21 +175,21 @@ fn keep_body(ctx: &RequestContext) -> ngx_int_t {
     kept.map_or_else(Into::into, |()| rc::DECLINED)
 }
 
-unsafe extern "C" fn on_log(r: *mut ngx_http_request_t) -> ngx_int_t {
-    // SAFETY: nginx passes a valid request.
-    let request = unsafe { Request::from_nginx(r) };
+extern "C" fn on_log(request: Request) -> ngx_int_t {
     if RequestContext::may_be_of(request) { finish_guarded(request) } else { rc::OK }
 }
 
 /// As [`rewrite_guarded`].
 #[inline(never)]
 extern "C" fn finish_guarded(request: Request) -> ngx_int_t {
-    guard(rc::OK, || {
-        if let Some(ctx) = RequestContext::of_ended(request) {
-            ctx.finish();
-        }
-        rc::OK
-    })
+    guard(rc::OK, || finish(request))
+}
+
+fn finish(request: Request) -> ngx_int_t {
+    if let Some(ctx) = RequestContext::of_ended(request) {
+        ctx.finish();
+    }
+    rc::OK
 }
 
 /// Returns nginx's code for a verdict in a phase.

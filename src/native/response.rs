@@ -151,7 +151,7 @@ pub fn body_of(request: Request, chain: Chain) -> ngx_int_t {
     }
     match RequestContext::of(request.main()) {
         Some(ctx) => {
-            ctx.response.latest.set(Some(request));
+            ctx.response.note_latest(request);
             body(ctx, chain)
         }
         None => NEXT.body(request, chain),
@@ -210,9 +210,9 @@ fn next(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
 }
 
 /// Returns the request through which the response is sent.
-fn outlet(ctx: &RequestContext) -> Request {
+fn outlet(ctx: &RequestContext) -> Request<'_> {
     let request = ctx.request();
-    request.outlet(ctx.response.latest.get().unwrap_or(request))
+    request.outlet(ctx.response.latest(request))
 }
 
 /// Sets nginx's `buffered` flag, and stops the pause timeout if no plugin holds anything. `slice`

@@ -12,7 +12,6 @@ use ngx_bindings::modules::{Directive, Location};
 use proxy_wasm_host::Callback;
 
 use crate::conf::{BodyMode, LocConf};
-use crate::identity::main_module;
 use crate::worker::{DeclaredPlugin, MainConf};
 
 const ADDITION: &CStr = c"ngx_http_addition_filter_module";
@@ -27,9 +26,10 @@ pub fn look_through(cf: Conf, main: &MainConf) {
     let adding = ADDING.iter().filter_map(|(module, name)| Some((*name, Directive::find(cf, module, name)?)));
     let adding: Vec<_> = adding.collect();
     let mut said = Vec::new();
-    for &location in main.locations.borrow().iter() {
-        // SAFETY: `create_loc_conf` made one for every location.
-        let loc: &LocConf = unsafe { &*location.conf(main_module()) };
+    for location in main.locations.borrow().iter() {
+        // SAFETY: the location belongs to the configuration that is being read.
+        let location = unsafe { location.lend(cf) };
+        let loc = location.conf(LocConf::module());
         let mut seeing = plugins_that_see(loc, main).peekable();
         let Some((_, place)) = seeing.peek() else { continue };
         for (name, _) in adding.iter().filter(|(_, directive)| directive.is_in_force(location)) {
@@ -57,6 +57,6 @@ fn plugins_that_see<'a>(loc: &'a LocConf, main: &'a MainConf) -> impl Iterator<I
 /// Stores a location that has plugins.
 pub fn remember(cf: Conf, main: &MainConf, loc: &LocConf) {
     if !loc.attachments.is_empty() {
-        main.locations.borrow_mut().push(Location::merged(cf));
+        main.locations.borrow_mut().push(Location::merged(cf).store());
     }
 }

@@ -8,12 +8,10 @@ use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
-use ngx_bindings::cycle;
 use ngx_bindings::event::Event;
 use ngx_bindings::sys::ngx_event_t;
 
@@ -113,7 +111,7 @@ impl Tasks {
         self.awaited += ticket.is_awaited();
         self.ready.push_back(ticket);
         if self.event.is_none() {
-            self.event = cycle::log().map(|log| Box::new(Event::new(on_ready, ptr::null_mut(), log)));
+            self.event = Event::of_worker(on_ready).map(Box::new);
         }
         self.post_if_ready();
     }
@@ -152,6 +150,10 @@ impl Tasks {
 }
 
 unsafe extern "C" fn on_ready(_: *mut ngx_event_t) {
+    guard((), run_ready);
+}
+
+fn run_ready() {
     let turn = Turn::begin();
     while let Some(ticket) = TASKS.with_borrow_mut(Tasks::pop_ready) {
         guard((), || poll(ticket));

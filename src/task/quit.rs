@@ -5,7 +5,6 @@
 //! cancels its calls.
 
 use std::cell::RefCell;
-use std::ptr;
 
 use ngx_bindings::cycle;
 use ngx_bindings::event::Event;
@@ -39,9 +38,15 @@ impl Quit {
         }
     }
 
+    fn go_on(&mut self, shutdown: Shutdown) {
+        match shutdown {
+            Shutdown::Begun => self.begin(),
+            Shutdown::TimedOut => self.timer = None,
+        }
+    }
+
     fn begin(&mut self) {
-        let Some(log) = cycle::log() else { return };
-        let mut timer = Box::new(Event::new(on_timer, ptr::null_mut(), log));
+        let Some(mut timer) = Event::of_worker(on_timer).map(Box::new) else { return };
         timer.set_cancelable(self.awaited == 0);
         timer.set_timer(limits::QUIT_TIME);
         self.timer = Some(timer);
@@ -67,7 +72,7 @@ fn watch() {
         return;
     }
     // Made outside the borrow: nginx may close another connection to get one for the watch.
-    let watch = cycle::log().and_then(|log| ShutdownWatch::new(on_shutdown, log).ok());
+    let watch = ShutdownWatch::new(on_shutdown).ok();
     QUIT.with_borrow_mut(|quit| quit.watch = watch);
 }
 
@@ -88,14 +93,9 @@ pub fn stop() {
 }
 
 unsafe extern "C" fn on_shutdown(event: *mut ngx_event_t) {
-    guard((), || {
-        // SAFETY: nginx passes the read event of the watch.
-        let shutdown = unsafe { shutdown(event) };
-        QUIT.with_borrow_mut(|quit| match shutdown {
-            Shutdown::Begun => quit.begin(),
-            Shutdown::TimedOut => quit.timer = None,
-        });
-    });
+    // SAFETY: nginx passes the read event of the watch.
+    let shutdown = unsafe { shutdown(event) };
+    guard((), || QUIT.with_borrow_mut(|quit| quit.go_on(shutdown)));
 }
 
 /// Does nothing: when the timer expires, nginx has no timer left to wait for.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use ngx_bindings::cycle;
-use ngx_bindings::event::Event;
+use ngx_bindings::event::{self, Event};
 use ngx_bindings::sys::ngx_event_t;
 
 use crate::guard::guard;
@@ -38,8 +38,11 @@ impl Sleep {
     /// Starts the timer.
     pub fn new(milliseconds: u32, on_quit: OnQuit) -> Self {
         let clock = Rc::new(Clock::default());
-        let event = cycle::log().map(|log| {
-            let mut event = Box::new(Event::new(on_timer, Rc::as_ptr(&clock).cast_mut().cast(), log));
+        let event = cycle::with_log(|log| {
+            let data = Rc::as_ptr(&clock).cast_mut().cast();
+            // SAFETY: the handler takes a clock, which outlives the event, and so does the log of the
+            // cycle that this process serves.
+            let mut event = Box::new(unsafe { Event::new(on_timer, data, log) });
             event.set_cancelable(on_quit == OnQuit::Forget);
             event.set_timer(milliseconds);
             event
@@ -61,14 +64,18 @@ impl Future for Sleep {
 }
 
 unsafe extern "C" fn on_timer(event: *mut ngx_event_t) {
-    guard((), || {
-        // SAFETY: the event's data is the clock of a `Sleep`, which outlives its event.
-        let clock = unsafe { &*(*event).data.cast::<Clock>() };
-        clock.rang.set(true);
-        if let Some(waker) = clock.waker.take() {
+    // SAFETY: the event's data is the clock of a `Sleep`, which outlives its event.
+    let clock: &Clock = unsafe { event::data(event) };
+    guard((), || clock.ring());
+}
+
+impl Clock {
+    fn ring(&self) {
+        self.rang.set(true);
+        if let Some(waker) = self.waker.take() {
             waker.wake();
         }
-    });
+    }
 }
 
 /// Runs a future with a time limit. Returns `None` if the future takes longer.

@@ -42,7 +42,5 @@ pub fn loaded(plugin: &str, module: &Module, compiled: bool, took: Duration) {
 }
 
 fn notice(level: Level, line: fmt::Arguments<'_>) {
-    if let Some(log) = cycle::log() {
-        log.print(level, line);
-    }
+    cycle::with_log(|log| log.print(level, line));
 }

@@ -117,13 +117,16 @@ fn take_signal() -> io::Result<()> {
     Err(io::Error::other("somebody else handles SIGURG"))
 }
 
+/// Without a guard: a signal handler does not panic, and must not log.
 extern "C" fn on_signal(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
-    // SAFETY: the kernel passes a valid `info`; what comes from a timer carries the value that the timer was made with.
-    unsafe {
-        if (*info).si_code == libc::SI_TIMER {
-            let target: *const SignalTarget = (*info).si_value().sival_ptr.cast();
-            (*target).tick();
-        }
+    // SAFETY: the kernel passes a valid `info`.
+    let info = unsafe { &*info };
+    if info.si_code == libc::SI_TIMER {
+        // SAFETY: a timer's signal carries a value.
+        let value = unsafe { info.si_value() };
+        // SAFETY: the value that the timer was made with is a target, and targets are never freed.
+        let target: &SignalTarget = unsafe { &*value.sival_ptr.cast() };
+        target.tick();
     }
     event::set_timer_alarm();
 }

@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
-use ngx_bindings::modules::Location;
+use ngx_bindings::modules::{HttpModule, StoredLocation};
 use ngx_bindings::ssl::{Tls, Verify};
 use ngx_bindings::{Conf, Request};
 use proxy_wasm_host::config::Phase;
@@ -13,7 +13,7 @@ use super::installation::Installation;
 use super::runtime::{DeclaredPlugin, Runtime};
 use crate::calls::{Client, RESPONSE_BODY};
 use crate::conf::{Attached, Fault, HttpConf, TlsSettings};
-use crate::identity::main_module;
+use crate::identity::main_module_of;
 use crate::shared::Shared;
 
 /// The main configuration of this module.
@@ -26,7 +26,7 @@ pub struct MainConf {
     /// Whether Lua has this module's Lua file.
     pub installation: Installation,
     /// The locations that have plugins.
-    pub locations: RefCell<Vec<Location>>,
+    pub locations: RefCell<Vec<StoredLocation>>,
     made: Option<Made>,
     client: OnceCell<Rc<Client>>,
     contexts: OnceCell<Contexts>,
@@ -45,11 +45,17 @@ struct Made {
 }
 
 impl MainConf {
+    /// The module, to ask nginx for this configuration.
+    #[inline]
+    pub fn module() -> HttpModule<Self> {
+        // SAFETY: this is what `create_main_conf` makes.
+        unsafe { main_module_of() }
+    }
+
     /// Returns the main configuration of the request's `http`.
     #[inline]
-    pub fn of<'a>(request: Request) -> &'a Self {
-        // SAFETY: `create_main_conf` made it; it lives as long as the cycle, which outlives its requests.
-        unsafe { &*request.main_conf(main_module()) }
+    pub fn of(request: Request<'_>) -> &Self {
+        request.main_conf(Self::module())
     }
 
     /// Reads, checks and compiles the declared plugins. nginx calls this when it has read all of

@@ -36,7 +36,7 @@ pub(super) fn each_request_field(request: Request, field: &mut dyn FnMut(&[u8], 
 }
 
 /// Returns the first value of a name.
-pub fn request_field<'a>(request: Request, name: &[u8]) -> Option<&'a [u8]> {
+pub fn request_field<'r>(request: Request<'r>, name: &[u8]) -> Option<&'r [u8]> {
     if !name.starts_with(b":") {
         return request.headers_in().find_request_field(name).map(Field::value);
     }
@@ -164,7 +164,7 @@ impl RequestStream {
         request.set_header_in(b"host", value).or_status()
     }
 
-    fn current_host<'a>(&self) -> &'a [u8] {
+    fn current_host(&self) -> &[u8] {
         request_field(self.request(), b":authority").unwrap_or_default()
     }
 

@@ -29,7 +29,7 @@ pub(super) fn each_response_field(request: Request, field: &mut dyn FnMut(&[u8],
     each_special_response_field(request, field);
 }
 
-pub fn response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+pub fn response_field<'r>(request: Request<'r>, name: &[u8]) -> Option<Cow<'r, [u8]>> {
     match request.headers_out().find(name) {
         Some(field) => Some(Cow::Borrowed(field.value())),
         None => special_response_field(request, name),
@@ -56,7 +56,7 @@ fn each_special_response_field(request: Request, field: &mut dyn FnMut(&[u8], &[
 }
 
 /// Returns one of [`each_special_response_field`].
-fn special_response_field<'a>(request: Request, name: &[u8]) -> Option<Cow<'a, [u8]>> {
+fn special_response_field<'r>(request: Request<'r>, name: &[u8]) -> Option<Cow<'r, [u8]>> {
     let is = |special: &[u8]| name.eq_ignore_ascii_case(special);
     let number = |n: u64| Some(Cow::Owned(n.to_string().into_bytes()));
     match name.len() {

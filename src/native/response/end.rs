@@ -155,7 +155,7 @@ pub fn as_asked(ctx: &RequestContext, chain: Chain) -> ngx_int_t {
 pub fn is_over_early(ctx: &RequestContext, chain: Chain) -> bool {
     let (request, response) = (ctx.request(), &ctx.response);
     // If the upstream does not finish a response, nginx sends the bytes that it has.
-    let source = response.latest.get().unwrap_or(request);
+    let source = response.latest(request);
     let is_truncated = || response.from_upstream.get() && chain.is_flush() && !source.has_active_upstream();
     request.is_post_action() || is_truncated()
 }

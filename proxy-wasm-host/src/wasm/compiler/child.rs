@@ -284,14 +284,13 @@ fn close_range(first: RawFd, last: RawFd) {
         return;
     }
     // SAFETY: nothing in this process uses the parent's descriptors any more.
-    unsafe {
-        if libc::syscall(libc::SYS_close_range, first, last, 0) == 0 {
-            return;
-        }
-        let open = libc::sysconf(libc::_SC_OPEN_MAX).clamp(0, 1 << 20) as RawFd;
-        (first..=last.min(open)).for_each(|fd| {
-            libc::close(fd);
-        });
+    if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == 0 {
+        return;
+    }
+    let open = sysconf(libc::_SC_OPEN_MAX).clamp(0, 1 << 20) as RawFd;
+    for fd in first..=last.min(open) {
+        // SAFETY: as above.
+        unsafe { libc::close(fd) };
     }
 }
 
@@ -317,6 +316,10 @@ fn lower(resource: Resource, limit: rlim_t) -> io::Result<()> {
 /// The bytes that count for `RLIMIT_DATA` now; 0 without `/proc`.
 fn data_now() -> rlim_t {
     let pages = fs::read_to_string("/proc/self/statm").ok().and_then(|line| line.split(' ').nth(5)?.parse().ok());
-    // SAFETY: `sysconf` only returns a number.
-    pages.unwrap_or(0u64).saturating_mul(unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64)
+    pages.unwrap_or(0u64).saturating_mul(sysconf(libc::_SC_PAGESIZE) as u64)
+}
+
+fn sysconf(name: libc::c_int) -> libc::c_long {
+    // SAFETY: the function only returns a number.
+    unsafe { libc::sysconf(name) }
 }
