@@ -1,4 +1,5 @@
-//! nginx as this module sees it, in files named after nginx's own headers.
+//! nginx as this module sees it, in files named after nginx's own headers, or its sources where a
+//! header has many subjects; the head of each file names nginx's.
 //!
 //! This is the only crate that names nginx-sys. Handles such as [`Request`] are plain pointers with a
 //! lifetime. The code that makes a handle from nginx's pointer, at the border where nginx calls this
@@ -81,6 +82,7 @@ pub mod log;
 pub mod lua;
 pub mod module;
 pub mod modules;
+pub mod parse;
 pub mod phase;
 pub mod pool;
 pub mod request;
@@ -92,7 +94,6 @@ pub mod slice;
 pub mod ssl;
 pub mod string;
 pub mod upstream;
-pub mod uri;
 pub mod variables;
 
 pub use nginx_sys as sys;
