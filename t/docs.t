@@ -9,7 +9,7 @@ use File::Find qw(find);
 use Test::More;
 
 use lib dirname(__FILE__) . '/lib';
-use ProxyWasm::Docs qw(documents fenced slurp);
+use ProxyWasm::Docs qw(documents fenced files slurp);
 use ProxyWasm::Module qw(repository);
 
 my $root = repository();
@@ -118,6 +118,20 @@ for my $workflow (map { substr $_, 1 + length $root } glob "$root/.github/workfl
 my ($oldest) = slurp('Cargo.toml') =~ /^rust-version = "(.*)"$/m;
 like slurp('.github/workflows/ci.yml'), qr/^    container: rust:\Q$oldest\E-bookworm$/m, 'the oldest Rust is built with';
 
+# The rooms, whose files are named without the folder that all of them are in.
+my %room = map { m{^(?:src|proxy-wasm-host/src)/(\w+)} ? ($1 => 1) : () } files();
+my $files = join "\n", (map { "/$_" } files()), '';
+
+# What is named like a source and is none: rows of the benchmarks, and a file of APISIX.
+my %other = map { $_ => 1 } qw(wasm.lua), slurp('docs/performance.md') =~ /^\| `([\w.-]+)` /mg;
+
+# Of what stands in code style, the names of sources, and of folders of sources, that the repository does not have. They may lack
+# the first folders of their path, and `.rs`.
+sub missing {
+    return grep { $files !~ m{/\Q$_\E(?:\.rs)?(?:/|\n)} && !$other{$_} && !m{^target/} }
+        grep { m{^(?:[\w-]+/)*[\w-]+\.(?:rs|t|p[lm]|c|lua|go|py)$} || (m{^(\w+)/[\w/]+\w$} && $room{$1}) } @_;
+}
+
 for my $document (documents()) {
     my $text = slurp($document);
     my $here = dirname($document);
@@ -136,6 +150,9 @@ for my $document (documents()) {
     my @files = grep { m{^(?:\.ci|benches|check|debian|docs|examples|fuzz|lib|ngx-bindings|proxy-wasm-host|scripts|src|t)/[\w./-]*$} && !/my-plugin/ }
         code($text);
     is join(' ', grep { !-e "$root/$_" && !-e "$root/$here/$_" } @files), '', "$document: every file that it names is there";
+    is join(' ', missing(code($text))), '', "$document: every source that it names in short is there";
+    my @elsewhere = grep { $text =~ m{\[`\Q$_\E`\]\(([^)#\s]+)} && $1 !~ m{(?:^|/)\Q$_\E(?:\.rs)?/?$} } grep { m{/|\.rs$} } $text =~ /\[`([^`\n]+)`\]\(/g;
+    is join(' ', @elsewhere), '', "$document: links that are named by a path lead to it";
     is join(' ', map { unknown($_) } code($text)), '', "$document: make has every target and variable";
 }
 

@@ -8,7 +8,7 @@ use File::Find ();
 use ProxyWasm::Module qw(repository);
 
 use Exporter 'import';
-our @EXPORT_OK = qw(documents fenced slurp);
+our @EXPORT_OK = qw(documents fenced files slurp);
 
 sub slurp {
     my ($path) = @_;
@@ -17,16 +17,19 @@ sub slurp {
     return scalar <$file>;
 }
 
-# All of them, by their paths in the repository. What is built, and what tests leave, has none of its own.
-sub documents {
+# All files, by their paths in the repository. What is built, and what tests leave, is not among them.
+sub files {
     my $root = repository();
     my @found;
     File::Find::find({ no_chdir => 1, wanted => sub {
         return $File::Find::prune = 1 if m{/(?:\.git|target|servroot[^/]*|node_modules)\z};
-        push @found, substr $_, 1 + length $root if /\.md\z/;
+        push @found, substr $_, 1 + length $root if -f;
     } }, $root);
     return sort @found;
 }
+
+# Those that are documents.
+sub documents { return grep { /\.md\z/ } files() }
 
 # The blocks of that language in a document, each [line of its beginning, text].
 sub fenced {
