@@ -4,6 +4,7 @@ use lib '.';
 use t::ProxyWasm;
 use File::Temp ();
 use ProxyWasm::Module ();
+use ProxyWasm::RootId qw(rooted);
 
 my $tool = $ENV{TEST_PROXY_WASM_CHECK} // ProxyWasm::Module::target_dir() . '/quick/proxy-wasm-check';
 Test::More::plan(skip_all => "no $tool: scripts/test-suites builds it") if !-x $tool;
@@ -90,6 +91,23 @@ like $output, qr/^    answers 401 "HIT"$/m, 'what it answered';
 ($status, $output) = check("$plugins/fault-injection.wasm", '--conf', '{');
 is $status, 3, 'a refused configuration: exit status';
 like $output, qr/^    \[error\] failed to configure plugin context 1, rc: 0, plugin: fault-injection$/m, 'the line of the error log';
+
+# Root ids, of which any may be the one that the plugin has contexts of.
+for (
+    ['contexts of the name', rooted('root'), [], 0, qr/^root id +"root"$/m],
+    ['contexts of the name, which is given', rooted('mine', ends => 1), ['--name', 'mine'], 0, qr/^root id +"mine"$/m],
+    ['contexts of the id that is given', rooted('mine'), ['--root-id', 'mine'], 0, qr/^root id +"mine"$/m],
+    ['contexts of another id', rooted('mine'), [], 4, qr/^\S+ does nothing with the root id "" or "root": it has contexts of "mine"$/m],
+    ['contexts of another id than is given', rooted('mine'), ['--root-id', ''], 4, qr/does nothing with the root id "": it has contexts of "mine"$/m],
+    ['contexts of another id, without which it ends itself', rooted('mine', ends => 1), [], 3, qr/failed in start: it exited with code 255; it has contexts of "mine"$/m],
+    ['contexts of no id', rooted("\\01"), [], 4, qr/does nothing .*: no id was found in it that has a context$/m],
+    ['no effect', with('(func (export "proxy_on_tick") (param i32))'), [], 4, qr/does nothing: it calls no host function when/],
+) {
+    my ($name, $text, $arguments, $expected, $line) = @$_;
+    ($status, $output) = check(file('root.wat', $text), @$arguments);
+    is $status, $expected, "$name: exit status";
+    like $output, $line, "$name: what is said of it";
+}
 
 my $hostcalls = "$plugins/hostcalls.wasm";
 ($status, $output) = check($hostcalls, '--conf', '{"on_request_headers": [["log", "warn", "hello"], ["trap"]]}');

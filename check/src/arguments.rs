@@ -10,16 +10,19 @@ use proxy_wasm_host::wasm::CompileLimits;
 /// The text that `--help` prints.
 pub const USAGE: &str = "\
 usage: proxy-wasm-check FILE [--conf TEXT | --conf-file PATH]
+                        [--name NAME] [--root-id ID]
                         [--compile-timeout TIME] [--compile-memory SIZE]
 
 Says what the Proxy-Wasm plugin in FILE (.wasm or .wat) needs of its host and what it has, then
 starts it with the configuration, sends one request through it, and prints what it did.
+NAME is that of nginx's wasm_plugin, by default the file's; ID is its root_id=.
 Limits of compiling are written as those of nginx's directives: 300s and 2g by default.
 
 exit status: 0  all went well
              1  nginx would not take the plugin
              2  wrong arguments, or a file cannot be read
              3  the plugin failed, or refused the configuration
+             4  the plugin has no effect
 ";
 
 /// The arguments of a check.
@@ -27,8 +30,10 @@ exit status: 0  all went well
 pub struct Arguments {
     /// The path of the module.
     pub file: PathBuf,
-    /// The plugin's name, which is the file's.
+    /// The plugin's name; by default the file's.
     pub name: String,
+    /// The root id, if it is given.
+    pub root_id: Option<String>,
     /// The configuration that `proxy_on_configure` reads.
     pub configuration: Vec<u8>,
     /// The limits for compiling.
@@ -41,6 +46,7 @@ pub struct Arguments {
 /// A text for the person who typed the arguments.
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Arguments>, String> {
     let (mut file, mut configuration, mut limits) = (None, None, CompileLimits::default());
+    let (mut name, mut root_id) = (None, None);
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let mut value = |name: &str| arguments.next().ok_or_else(|| format!("{name} takes a value"));
@@ -50,6 +56,14 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Argumen
             Some(name @ "--conf-file") => {
                 let path = PathBuf::from(value(name)?);
                 std::fs::read(&path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?
+            }
+            Some(option @ "--name") => {
+                name = Some(value(option)?.to_string_lossy().into_owned());
+                continue;
+            }
+            Some(option @ "--root-id") => {
+                root_id = Some(value(option)?.to_string_lossy().into_owned());
+                continue;
             }
             Some(name @ "--compile-timeout") => {
                 limits.time = parsed(&value(name)?, parse_time)?;
@@ -71,8 +85,8 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Argumen
         }
     }
     let file = file.ok_or("which FILE?")?;
-    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(Some(Arguments { file, name, configuration: configuration.unwrap_or_default(), limits }))
+    let name = name.unwrap_or_else(|| file.file_stem().unwrap_or_default().to_string_lossy().into_owned());
+    Ok(Some(Arguments { file, name, root_id, configuration: configuration.unwrap_or_default(), limits }))
 }
 
 fn parsed<T>(value: &OsStr, parse: impl Fn(&str) -> Result<T, config::Error>) -> Result<T, String> {

@@ -6,18 +6,22 @@ use proxy_wasm_host::config::Options;
 use proxy_wasm_host::config::units::Size;
 use proxy_wasm_host::error::Error;
 use proxy_wasm_host::local::{self, LocalHost};
-use proxy_wasm_host::wasm::{CompileLimits, Compiler, Module};
-use proxy_wasm_host::{Identity, Plugin, PluginOptions};
+use proxy_wasm_host::wasm::{Compiler, Module};
+use proxy_wasm_host::{Identity, Plugin, PluginOptions, RootId};
 use wasmtime::{ExternType, FuncType};
 
+use crate::arguments::Arguments;
 use crate::output::say;
 use crate::producers;
 
 /// Prints what the plugin is and needs. Returns the plugin if nginx would accept it.
-pub fn check(name: &str, bytes: &[u8], limits: CompileLimits) -> Result<Arc<Plugin<LocalHost>>, Error> {
-    let module = Module::load_or_compile(local::engine(), &Compiler::Child(limits), None, bytes, || ())?;
+pub fn check(arguments: &Arguments, bytes: &[u8]) -> Result<Arc<Plugin<LocalHost>>, Error> {
+    let name = &*arguments.name;
+    let module = Module::load_or_compile(local::engine(), &Compiler::Child(arguments.limits), None, bytes, || ())?;
     line("plugin", format_args!("{name}, {}, BLAKE3 {}", Size(bytes.len()), module.hash()));
-    let plugin = plugin(name, &module);
+    let to_find = || RootId::to_find(name, bytes);
+    let root_id = arguments.root_id.as_deref().map_or_else(to_find, |id| RootId::given(id, bytes));
+    let plugin = plugin(name, root_id, &module);
     if let Ok(plugin) = &plugin {
         line("ABI version", plugin.abi_version().as_str());
     }
@@ -29,7 +33,7 @@ pub fn check(name: &str, bytes: &[u8], limits: CompileLimits) -> Result<Arc<Plug
 }
 
 /// Makes the plugin as nginx makes it without further directives.
-fn plugin(name: &str, module: &Module) -> Result<Arc<Plugin<LocalHost>>, Error> {
+fn plugin(name: &str, root_id: RootId, module: &Module) -> Result<Arc<Plugin<LocalHost>>, Error> {
     let options = Options::default();
     let options = PluginOptions {
         memory_limit: options.memory_limit,
@@ -38,7 +42,7 @@ fn plugin(name: &str, module: &Module) -> Result<Arc<Plugin<LocalHost>>, Error> 
         env: options.env,
         capabilities: options.capabilities,
     };
-    let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
+    let identity = Identity { name: name.to_owned(), root_id, vm_id: name.to_owned(), vm_configuration: Vec::new() };
     Plugin::new(local::engine(), module, identity, options)
 }
 
@@ -103,7 +107,9 @@ fn fault(from: &str, name: &str, ty: &FuncType, module: &wasmtime::Module) -> Op
         types("result", &mut ty.results()),
         quoted(marker.unwrap_or("proxy_abi_version_0_2_1")),
     );
-    let probe = Module::load(local::engine(), None, wat.as_bytes()).and_then(|module| plugin("probe", &module));
+    let root_id = RootId::to_find("probe", &[]);
+    let probe =
+        Module::load(local::engine(), None, wat.as_bytes()).and_then(|module| plugin("probe", root_id, &module));
     probe.err().map(|error| error.to_string())
 }
 
@@ -121,6 +127,6 @@ fn list(head: &str, names: &[String]) {
 }
 
 /// Prints a line of the table.
-fn line(head: &str, text: impl std::fmt::Display) {
+pub fn line(head: &str, text: impl std::fmt::Display) {
     say!("{head:<15}{text}");
 }

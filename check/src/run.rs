@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_wasm_host::abi::{Action, BufferType, LogLevel, MapType};
-use proxy_wasm_host::local::{self, LocalHost, LocalStream};
+use proxy_wasm_host::local::{LocalHost, LocalStream};
 use proxy_wasm_host::{Callback, Failure, HttpContext, Plugin, VmContext};
 
 use crate::log;
@@ -42,8 +42,6 @@ struct Watch {
 /// # Errors
 /// A text to be read after the file's name.
 pub fn run(plugin: Arc<Plugin<LocalHost>>, configuration: &[u8]) -> Result<(), String> {
-    // Without a clock, a plugin that loops would hang the check.
-    local::engine().start_ticker().map_err(|error| format!("cannot be run: no thread can be made: {error}"))?;
     let host = LocalHost::default();
     host.worker().now =
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(0));

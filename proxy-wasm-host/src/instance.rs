@@ -12,7 +12,7 @@ use super::host::Host;
 use super::joined::Joined;
 use super::plugin::Plugin;
 use super::state::{GuestExports, VmState};
-use crate::wasm::wasi::{self, ProcExit};
+use crate::wasm::{start, wasi};
 
 pub(crate) struct Instance<H: Host> {
     pub store: Store<VmState<H>>,
@@ -79,8 +79,7 @@ impl<H: Host> Instance<H> {
     }
 }
 
-/// Spec, "Integration": calls `_initialize`, and then `main` if there is one; else calls `_start`.
-/// A start section runs before all of them.
+/// Spec, "Integration": makes the instance, and runs its start functions.
 fn initialize<H: Host>(
     plugin: &Plugin<H>,
     store: &mut Store<VmState<H>>,
@@ -96,29 +95,8 @@ fn initialize<H: Host>(
     let allocate = allocator("proxy_on_memory_allocate").or_else(|| allocator("malloc"));
     store.data_mut().guest = Some(GuestExports { memory, allocate });
 
-    if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
-        started(plugin, "_initialize", initialize.call(&mut *store, ()))?;
-        if let Ok(main) = instance.get_typed_func::<(u32, u32), u32>(&mut *store, "main") {
-            started(plugin, "main", main.call(&mut *store, (0, 0)))?;
-        }
-    } else if let Ok(start) = instance.get_typed_func::<(), ()>(&mut *store, "_start") {
-        started(plugin, "_start", start.call(&mut *store, ()))?;
-    }
+    start::run(&instance, store).map_err(|(function, error)| (function, Failure::of(&error, plugin.name())))?;
     let joined = Joined::beside(&instance, plugin.engine(), store);
     store.data_mut().apart = joined.as_ref().map(|joined| joined.apart);
     Ok((Callbacks::of(&instance, store), joined))
-}
-
-/// A start function may leave by `proc_exit(0)`, as a WASI command does when its `main` has
-/// returned.
-fn started<H: Host, R>(
-    plugin: &Plugin<H>,
-    function: &'static str,
-    result: wasmtime::Result<R>,
-) -> Result<(), NotStarted> {
-    match result {
-        Ok(_) => Ok(()),
-        Err(error) if matches!(error.downcast_ref(), Some(ProcExit(0))) => Ok(()),
-        Err(error) => Err((function, Failure::of(&error, plugin.name()))),
-    }
 }

@@ -32,6 +32,7 @@
 //! | `context` | ids of contexts, and which context is effective |
 //! | `callbacks`, `joined` | `proxy_on_*`: names and types; those that are called together |
 //! | `hostcalls` | `proxy_*`: one file per chapter of the spec |
+//! | `root_id`, `trial` | the id by which two SDKs find a plugin's contexts, and how it is found |
 //! | `failure`, `backoff` | why a callback returned nothing; when the plugin is started again |
 
 #![warn(clippy::missing_errors_doc)]
@@ -55,10 +56,12 @@ pub mod outgoing;
 pub mod pairs;
 mod plugin;
 pub mod property;
+mod root_id;
 pub mod shared;
 mod state;
 pub mod status;
 pub mod target;
+mod trial;
 mod vm;
 pub mod wasm;
 
@@ -68,5 +71,7 @@ pub use callbacks::{Callback, CallbackSet};
 pub use failure::{Culprit, Failure};
 pub use joined::prepare;
 pub use plugin::{Plugin, PluginOptions};
+pub use root_id::RootId;
 pub use state::{HttpCallResponse, Identity};
+pub use trial::Verdict;
 pub use vm::{HttpContext, PluginContext, VmContext};

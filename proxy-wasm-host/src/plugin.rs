@@ -16,6 +16,7 @@ use super::context::Contexts;
 use super::host::Host;
 use super::hostcalls::{self, names};
 use super::state::{Identity, VmState};
+use super::trial::{Trial, Verdict};
 use crate::error::{Error, one_line};
 use crate::wasm::wasi::{self, Wasi};
 use crate::wasm::{Engine, Module, limits};
@@ -164,6 +165,32 @@ impl<H: Host> Plugin<H> {
     /// The options that the operator set for the plugin.
     pub fn options(&self) -> &PluginOptions {
         &self.options
+    }
+
+    /// Runs the plugin with a root id, in an instance that is thrown away.
+    pub fn try_root_id(&self, root_id: &str) -> Verdict {
+        let trial = Trial {
+            module: self.module.wasmtime(),
+            name: self.name(),
+            vm_id: &self.identity.vm_id,
+            env: &self.options.env,
+            limits: limits::limits(self.options.memory_limit),
+            ticks: self.start_ticks,
+        };
+        trial.run(root_id)
+    }
+
+    /// Chooses the plugin's root id, once in each process, if the plugin may ask for it. Logs an
+    /// error if the plugin does nothing with it.
+    pub fn choose_root_id(&self) {
+        let root_id = &self.identity.root_id;
+        if !root_id.is_chosen() && root_id.choose(|id| self.try_root_id(id)) != Verdict::Acts {
+            error!(
+                "plugin \"{}\" does nothing with the root id {root_id}: it has contexts of other ids only. proxy-wasm-check \
+                 finds them, and root_id= of wasm_plugin chooses one; under Lua the plugin's name does",
+                self.name()
+            );
+        }
     }
 
     /// Makes the data of an instance's store.

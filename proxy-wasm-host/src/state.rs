@@ -9,13 +9,16 @@ use super::abi::Status;
 use super::context::Contexts;
 use super::host::{Host, Origin};
 use super::pairs::PairsBuf;
+use super::root_id::RootId;
 use crate::wasm::wasi::Wasi;
 
 /// The identity of a plugin; the same in all its instances.
 #[derive(Debug)]
 pub struct Identity {
-    /// The name that the plugin was declared with: `plugin_name`, `plugin_root_id`.
+    /// The name that the plugin was declared with: `plugin_name`.
     pub name: String,
+    /// The spec's root id: `plugin_root_id`.
+    pub root_id: RootId,
     /// The spec's `vm_id`: the scope of shared data and queues.
     pub vm_id: String,
     /// The configuration that `proxy_on_vm_start` reads.

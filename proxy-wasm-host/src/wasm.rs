@@ -12,6 +12,7 @@ pub mod engine;
 pub mod limits;
 pub mod memory;
 pub mod module;
+pub mod start;
 pub mod ticker;
 pub mod wasi;
 

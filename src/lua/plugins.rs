@@ -77,7 +77,7 @@ impl LuaPlugin {
     }
 
     fn loaded_by(&self, main: &MainConf, runtime: &Runtime) -> Option<&LoadedPlugin> {
-        let loaded = runtime.load(&self.name, &self.path, &runtime.options).inspect_err(|error| {
+        let loaded = runtime.load(&self.name, &self.path, Some(&self.name), &runtime.options).inspect_err(|error| {
             tracing::error!("failed to load wasm plugin \"{}\" at {}: {error}", self.name, self.path.display());
         });
         let plugin = loaded.ok()?;

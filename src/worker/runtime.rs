@@ -8,7 +8,7 @@ use std::time::Instant;
 use ngx_bindings::Conf;
 use proxy_wasm_host::config::{Options, Phase};
 use proxy_wasm_host::wasm::{Cache, Compiler, Engine, EngineConfig, Module};
-use proxy_wasm_host::{Identity, Plugin, PluginOptions};
+use proxy_wasm_host::{Identity, Plugin, PluginOptions, RootId};
 
 use super::announce;
 use crate::conf::{CacheSetting, Declared, Fault, HttpConf, Policy, io_reason};
@@ -61,8 +61,9 @@ impl Runtime {
     pub fn declared(&self, said: &HttpConf, declared: &Declared) -> Result<DeclaredPlugin, Fault> {
         let name = &declared.plugin.name;
         let options = declared.plugin.overrides.over(&self.options);
+        let root_id = declared.plugin.root_id.as_deref();
         let plugin = self
-            .load(name, &declared.path, &options)
+            .load(name, &declared.path, root_id, &options)
             .map_err(|error| declared.fault(&format!("\"{name}\" at {} {error}", declared.path.display())))?;
         Ok(DeclaredPlugin {
             plugin,
@@ -72,12 +73,18 @@ impl Runtime {
         })
     }
 
-    /// Loads and checks one plugin.
+    /// Loads and checks one plugin. Without a `root_id`, it is found when the plugin starts.
     ///
     /// # Errors
     ///
     /// The reason, worded to be read after the plugin's path.
-    pub fn load(&self, name: &str, path: &Path, options: &Options) -> Result<Arc<Plugin<NginxHost>>, String> {
+    pub fn load(
+        &self,
+        name: &str,
+        path: &Path,
+        root_id: Option<&str>,
+        options: &Options,
+    ) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
         let begun = Instant::now();
         let compiled = Cell::new(false);
@@ -89,7 +96,12 @@ impl Runtime {
             .map_err(|error| error.to_string())?;
         announce::loaded(name, &module, compiled.get(), begun.elapsed());
         self.loads.add(name, module.from_cache());
-        let identity = Identity { name: name.to_owned(), vm_id: name.to_owned(), vm_configuration: Vec::new() };
+        let identity = Identity {
+            name: name.to_owned(),
+            root_id: root_id.map_or_else(|| RootId::to_find(name, &bytes), |id| RootId::given(id, &bytes)),
+            vm_id: name.to_owned(),
+            vm_configuration: Vec::new(),
+        };
         let options = PluginOptions {
             memory_limit: options.memory_limit,
             callback_timeout: options.callback_timeout,

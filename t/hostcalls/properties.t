@@ -159,10 +159,10 @@ a=b b
 GET /t
 --- error_log eval
 [
-    qr/: get_property plugin_root_id -> OK hostcalls\s*$/,
+    qr/: get_property plugin_root_id -> OK ""\s*$/,
     "get_property plugin_name -> OK hostcalls",
     "get_property plugin_vm_id -> OK hostcalls",
-    qr/get_property plugin_root_id -> OK hostcalls, client/,
+    qr/get_property plugin_root_id -> OK "", client/,
 ]
 
 

@@ -2,6 +2,7 @@
 
 use lib '.';
 use t::ProxyWasm 'no_plan';
+use ProxyWasm::RootId ();
 
 no_long_string();
 run_tests();
@@ -308,3 +309,27 @@ GET /t
 false
 --- error_log eval
 qr/\[error\] .*resty\.proxy-wasm: ngx_http_proxy_wasm_module\.so is not loaded/
+
+
+
+=== TEST 14: a plugin that has no context of its name is told of at its start, and stays as it is
+--- http_config
+    wasm_vm wasmtime;
+--- user_files eval
+[["p.wat", ProxyWasm::RootId::rooted("other")]]
+--- config
+    location /t {
+        content_by_lua_block {
+            local wasm = require("resty.proxy-wasm")
+            local plugin = assert(wasm.load("named", "$TEST_NGINX_HTML_DIR/p.wat"))
+            local ctx = assert(wasm.on_configure(plugin, "conf"))
+            assert(wasm.on_http_request_headers(ctx))
+            ngx.say("passed")
+        }
+    }
+--- request
+GET /t
+--- response_body
+passed
+--- error_log
+plugin "named" does nothing with the root id "named": it has contexts of other ids only

@@ -86,7 +86,7 @@ impl Overrides {
             "env" => add_variable(&mut self.env, value),
             "capabilities" => once(&mut self.capabilities, name, parse_list(value)),
             _ => Err(Error::new(format!(
-                "has no option \"{name}\"; there are priority, phase, memory_limit, host_memory, callback_timeout, \
+                "has no option \"{name}\"; there are priority, phase, root_id, memory_limit, host_memory, callback_timeout, \
                  start_timeout, failure, body_buffer_size, env and capabilities"
             ))),
         }

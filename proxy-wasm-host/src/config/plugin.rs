@@ -1,5 +1,5 @@
 //! The declaration of one plugin:
-//! `wasm_plugin NAME FILE [priority=N] [phase=access|rewrite] [option=value…];`.
+//! `wasm_plugin NAME FILE [priority=N] [phase=access|rewrite] [root_id=ID] [option=value…];`.
 
 use super::{Error, Overrides, Result};
 
@@ -38,6 +38,8 @@ pub struct PluginDeclaration {
     pub priority: i64,
     /// The phase in which the plugin sees a request.
     pub phase: Phase,
+    /// The plugin's root id; `None` to find it.
+    pub root_id: Option<String>,
     /// The options that this plugin sets differently from `http`.
     pub overrides: Overrides,
 }
@@ -58,7 +60,7 @@ impl PluginDeclaration {
             return Err(Error::new(format!("\"{name}\" has an empty file name")));
         }
 
-        let (mut priority, mut phase, mut overrides) = (None, None, Overrides::default());
+        let (mut priority, mut phase, mut root_id, mut overrides) = (None, None, None, Overrides::default());
         for argument in arguments {
             let argument = argument?;
             let (option, value) = argument
@@ -67,7 +69,8 @@ impl PluginDeclaration {
             match option {
                 "priority" if priority.is_none() => priority = Some(parse_priority(value)?),
                 "phase" if phase.is_none() => phase = Some(Phase::parse(value)?),
-                "priority" | "phase" => return Err(Error::new(format!("sets \"{option}\" twice"))),
+                "root_id" if root_id.is_none() => root_id = Some(value.to_owned()),
+                "priority" | "phase" | "root_id" => return Err(Error::new(format!("sets \"{option}\" twice"))),
                 _ => overrides.set(option, value)?,
             }
         }
@@ -76,6 +79,7 @@ impl PluginDeclaration {
             file: file.to_owned(),
             priority: priority.unwrap_or_default(),
             phase: phase.unwrap_or_default(),
+            root_id,
             overrides,
         })
     }
@@ -105,12 +109,15 @@ mod tests {
         let plugin = parse("auth conf/auth.wasm").unwrap();
         assert_eq!((&*plugin.name, &*plugin.file), ("auth", "conf/auth.wasm"));
         assert_eq!((plugin.priority, plugin.phase, plugin.overrides), (0, Phase::Access, Overrides::default()));
+        assert_eq!(plugin.root_id, None);
     }
 
     #[test]
     fn parameters_come_in_any_order() {
         let plugin = parse("auth a.wasm failure=open phase=rewrite env=A=b priority=-7 memory_limit=1m").unwrap();
         assert_eq!((plugin.priority, plugin.phase), (-7, Phase::Rewrite));
+        assert_eq!(parse("auth a.wasm root_id=a=b").unwrap().root_id.as_deref(), Some("a=b"));
+        assert_eq!(parse("auth a.wasm root_id=").unwrap().root_id.as_deref(), Some(""));
         let options = plugin.overrides.over(&Options::default());
         assert_eq!((options.failure, options.memory_limit), (FailurePolicy::Open, 1 << 20));
         assert_eq!(options.env, [("A".into(), "b".into())]);
@@ -126,6 +133,7 @@ mod tests {
             ("auth a.wasm priority=high", "\"high\" is not a priority"),
             ("auth a.wasm priority=99999999999999999999", "is not a priority"),
             ("auth a.wasm priority=1 priority=2", "sets \"priority\" twice"),
+            ("auth a.wasm root_id= root_id=a", "sets \"root_id\" twice"),
             ("auth a.wasm phase=log", "\"log\" is not a phase"),
         ] {
             let error = parse(line).unwrap_err().to_string();

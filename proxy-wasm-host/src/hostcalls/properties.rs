@@ -43,11 +43,11 @@ fn property_path<'a>(memory: &'a LinearMemory<'_>, path: GuestBytes) -> Result<P
     Ok(PropertyPath::new(path))
 }
 
-/// Properties of the plugin itself, which it can read with or without a request. One plugin has one
-/// root, so its root id is its name.
+/// Properties of the plugin itself, which it can read with or without a request.
 fn own_property<'a>(plugin: &'a Identity, path: PropertyPath<'_>) -> Option<&'a [u8]> {
     match path.as_bytes() {
-        b"plugin_name" | b"plugin_root_id" => Some(plugin.name.as_bytes()),
+        b"plugin_name" => Some(plugin.name.as_bytes()),
+        b"plugin_root_id" => Some(plugin.root_id.as_str().as_bytes()),
         b"plugin_vm_id" => Some(plugin.vm_id.as_bytes()),
         _ => None,
     }
@@ -67,8 +67,8 @@ mod tests {
     fn a_plugin_knows_itself_without_a_request() {
         for mut probe in [Probe::new(), Probe::without_request()] {
             assert_eq!(get(&mut probe, "plugin_name"), Ok(b"probe".to_vec()));
-            assert_eq!(get(&mut probe, "plugin_root_id"), Ok(b"probe".to_vec()));
-            assert_eq!(get(&mut probe, "plugin_root_id\0"), Ok(b"probe".to_vec()));
+            assert_eq!(get(&mut probe, "plugin_root_id"), Ok(b"root".to_vec()));
+            assert_eq!(get(&mut probe, "plugin_root_id\0"), Ok(b"root".to_vec()));
             assert_eq!(get(&mut probe, "plugin_vm_id"), Ok(b"vm".to_vec()));
         }
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use super::LocalHost;
 use crate::error::Error;
 use crate::plugin::{Plugin, PluginOptions};
+use crate::root_id::RootId;
 use crate::state::Identity;
 use crate::vm::VmContext;
 use crate::wasm::{Engine, EngineConfig, Module};
@@ -27,7 +28,12 @@ pub fn engine() -> &'static Engine {
 /// # Errors
 /// Those of [`Module::load`] and [`Plugin::new`].
 pub fn plugin(module: &[u8], options: PluginOptions) -> Result<Arc<Plugin<LocalHost>>, Error> {
-    let identity = Identity { name: "test".into(), vm_id: "vm".into(), vm_configuration: b"vm conf".to_vec() };
+    let identity = Identity {
+        name: "test".into(),
+        root_id: RootId::to_find("test", module),
+        vm_id: "vm".into(),
+        vm_configuration: b"vm conf".to_vec(),
+    };
     Plugin::new(&ENGINE, &Module::load(&ENGINE, None, module)?, identity, options)
 }
 

@@ -10,6 +10,7 @@ use crate::abi::{BufferType, Status};
 use crate::context::{ContextKey, Contexts, Stage};
 use crate::local::{LocalHost, LocalStream};
 use crate::plugin::{Plugin, PluginOptions};
+use crate::root_id::RootId;
 use crate::state::{GuestExports, Identity, VmState};
 use crate::wasm::{Engine, EngineConfig, Module};
 
@@ -192,7 +193,12 @@ fn plugin() -> &'static Arc<Plugin<LocalHost>> {
 pub fn link(wat: &str) -> Result<Arc<Plugin<LocalHost>>, String> {
     let engine = Engine::new(&EngineConfig { epoch_interruption: false }).unwrap();
     let module = Module::load(&engine, None, wat.as_bytes()).unwrap();
-    let identity = Identity { name: "probe".into(), vm_id: "vm".into(), vm_configuration: b"vm conf".to_vec() };
+    let identity = Identity {
+        name: "probe".into(),
+        root_id: RootId::given("root", wat.as_bytes()),
+        vm_id: "vm".into(),
+        vm_configuration: b"vm conf".to_vec(),
+    };
     Plugin::new(&engine, &module, identity, PluginOptions::default()).map_err(|error| error.to_string())
 }
 

@@ -250,6 +250,7 @@ impl<H: Host> InstanceSlot<H> {
         if self.instance.is_some() {
             return Ok(());
         }
+        self.plugin.choose_root_id();
         let watch = Stopwatch::start();
         self.backoff.start(watch.begun())?;
         let started = Instance::start(&self.plugin, (self.make_host)(), &mut self.idle);
