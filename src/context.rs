@@ -88,6 +88,8 @@ pub struct RequestContext {
     pub lua_thread: LuaThread,
     /// Whether the client's own method is HEAD. Set only if a plugin has changed the method.
     client_asks_head: Cell<Option<bool>>,
+    /// The scheme that a plugin wrote, if one did.
+    pub scheme: Cell<Option<&'static [u8]>>,
     /// Who holds the request or the response.
     pub pause: Pause,
     /// How many bytes the plugins have used up of what may be kept for this request.
@@ -172,6 +174,7 @@ impl RequestContext {
                 body_read: Cell::default(),
                 lua_thread: LuaThread::default(),
                 client_asks_head: Cell::default(),
+                scheme: Cell::default(),
                 pause: Pause::default(),
                 allowance: Allowance::default(),
                 response: Response::default(),

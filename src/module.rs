@@ -161,6 +161,10 @@ extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
 
 fn register(cf: Conf) -> ngx_int_t {
     let main = cf.main_conf(MainConf::module());
+    // The one variable of nginx that differs each time that it is evaluated.
+    if main.said.enabled && cf.keep_variable(b"request_id").is_none() {
+        return rc::ERROR;
+    }
     slice::find(cf);
     unseen::look_through(cf, main);
     phases::register(cf, main)

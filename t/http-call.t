@@ -199,7 +199,7 @@ run http callback callout id: 2, plugin ctx id: 1
 
 
 
-=== TEST 7: a refused connection calls back with nothing, and a line says why
+=== TEST 7: a refused connection calls back with 503, and a line says why
 --- config
     location /t {
         proxy_wasm hostcalls '{
@@ -208,14 +208,19 @@ run http callback callout id: 2, plugin ctx id: 1
                 ["return", "pause"]
             ],
             "on_http_call_response": [
-                ["get_buffer_status", "call_response_body"],
+                ["get_header_map_value", "call_response", ":dispatch_status"],
+                ["get_header_map_pairs", "call_response"],
+                ["get_buffer_bytes", "call_response_body"],
                 ["send_local_response", 200, "${num_headers} ${body_size} ${num_trailers}"]
             ]
         }';
     }
 --- response_body chomp
-0 0 0
+3 77 0
 --- error_log
+get_header_map_value call_response :dispatch_status -> OK broken connection
+get_header_map_pairs call_response -> OK :status: 503 | content-length: 77 | content-type: text/plain
+get_buffer_bytes call_response_body -> OK upstream connect error or disconnect/reset before headers: connection refused
 http call failed: connection refused, uri: http://127.0.0.1:1/x
 run http callback callout id: 0, plugin ctx id: 1
 
@@ -229,12 +234,17 @@ run http callback callout id: 0, plugin ctx id: 1
                 ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/slow"]], "", [], 100],
                 ["return", "pause"]
             ],
-            "on_http_call_response": [["send_local_response", 200, "${num_headers}"]]
+            "on_http_call_response": [
+                ["get_header_map_value", "call_response", ":status"], ["get_header_map_value", "call_response", ":dispatch_status"],
+                ["send_local_response", 200, "${num_headers}"]
+            ]
         }';
     }
 --- response_body chomp
-0
+3
 --- error_log
+get_header_map_value call_response :status -> OK 504
+get_header_map_value call_response :dispatch_status -> OK timeout
 http call failed: timeout, uri: http://127.0.0.1:
 
 
@@ -318,7 +328,7 @@ invalid timeout: -1
         }';
     }
 --- response_body chomp
-0
+3
 --- error_log
 http call failed: no resolver defined to resolve example.test, uri: http://example.test/
 
@@ -369,13 +379,13 @@ u.test over unix
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/large"]]], ["return", "pause"]],
-            "on_http_call_response": [["send_local_response", 200, "${body_size}"]]
+            "on_http_call_response": [["send_local_response", 200, "${num_headers}"]]
         }';
     }
 --- user_files eval
 ">>> large\n" . ("x" x 3_000_000) . "\n"
 --- response_body chomp
-0
+3
 --- error_log
 http call failed: response larger than 1048576 bytes
 
@@ -392,7 +402,7 @@ http call failed: response larger than 1048576 bytes
         }';
     }
 --- response_body chomp
-0
+3
 --- error_log
 http call failed: invalid HTTP version parsed
 
@@ -502,7 +512,7 @@ get_header_map_pairs call_response_trailers -> OK x-sum: 1
 --- error_log
 get_header_map_value call_response :status -> OK 204
 get_header_map_value call_response :status -> OK 200
-get_buffer_bytes call_response_body -> NOT_FOUND
+get_buffer_bytes call_response_body -> OK ""
 --- no_error_log
 [error]
 

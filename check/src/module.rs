@@ -7,7 +7,7 @@ use proxy_wasm_host::config::units::Size;
 use proxy_wasm_host::error::Error;
 use proxy_wasm_host::local::{self, LocalHost};
 use proxy_wasm_host::wasm::{Compiler, Module};
-use proxy_wasm_host::{Identity, Plugin, PluginOptions, RootId};
+use proxy_wasm_host::{Dialect, Identity, Plugin, PluginOptions, RootId};
 use wasmtime::{ExternType, FuncType};
 
 use crate::arguments::Arguments;
@@ -42,7 +42,13 @@ fn plugin(name: &str, root_id: RootId, module: &Module) -> Result<Arc<Plugin<Loc
         env: options.env,
         capabilities: options.capabilities,
     };
-    let identity = Identity { name: name.to_owned(), root_id, vm_id: name.to_owned(), vm_configuration: Vec::new() };
+    let identity = Identity {
+        name: name.to_owned(),
+        root_id,
+        dialect: Dialect::Envoy,
+        vm_id: name.to_owned(),
+        vm_configuration: Vec::new(),
+    };
     Plugin::new(local::engine(), module, identity, options)
 }
 

@@ -107,6 +107,16 @@ impl<'c> Conf<'c> {
         Some(PathBuf::from(OsStr::from_bytes(name.as_bytes())))
     }
 
+    /// Makes nginx keep a variable's value for the rest of a request once it was evaluated, unless
+    /// the variable itself forbids it. nginx does so for the variables that a configuration names.
+    pub fn keep_variable(self, name: &[u8]) -> Option<()> {
+        let mut name = self.pool().copy(name).ok()?;
+        // SAFETY: `cf` is valid while `http` is being read; the name lives in the configuration's
+        // pool.
+        let index = unsafe { sys::ngx_http_get_variable_index(self.as_ptr(), &raw mut name) };
+        (index != crate::rc::ERROR).then_some(())
+    }
+
     /// Returns whether the configuration is only tested (`nginx -t`).
     pub fn is_test() -> bool {
         globals::test_config() != 0

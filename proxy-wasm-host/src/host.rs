@@ -322,11 +322,10 @@ pub trait SharedQueues {
 
 /// Spec, "Metrics".
 pub trait Metrics {
-    /// Makes or finds a metric.
+    /// Makes or finds a metric. One name may be a metric of each kind.
     ///
     /// # Errors
-    /// `BadArgument` for a name that is another kind of metric; `InternalFailure` where there is no
-    /// room.
+    /// `InternalFailure` where there is no room.
     fn define_metric(&mut self, kind: MetricType, name: &[u8]) -> Result<u32>;
     /// The value of a counter or gauge.
     ///

@@ -72,6 +72,6 @@ pub use failure::{Culprit, Failure};
 pub use joined::prepare;
 pub use plugin::{Plugin, PluginOptions};
 pub use root_id::RootId;
-pub use state::{HttpCallResponse, Identity};
+pub use state::{Dialect, HttpCallResponse, Identity};
 pub use trial::Verdict;
 pub use vm::{HttpContext, PluginContext, VmContext};

@@ -301,8 +301,8 @@ impl SharedQueues for LocalHost {
 impl Metrics for LocalHost {
     fn define_metric(&mut self, kind: MetricType, name: &[u8]) -> Result<u32> {
         let mut worker = self.worker();
-        if let Some(known) = worker.metrics.iter().position(|metric| metric.name == name) {
-            return if worker.metrics[known].kind == kind { Ok(index(known)) } else { Err(Status::BadArgument) };
+        if let Some(known) = worker.metrics.iter().position(|metric| metric.name == name && metric.kind == kind) {
+            return Ok(index(known));
         }
         worker.metrics.push(LocalMetric { kind, name: name.to_vec(), value: 0 });
         Ok(index(worker.metrics.len() - 1))

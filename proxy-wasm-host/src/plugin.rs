@@ -196,7 +196,7 @@ impl<H: Host> Plugin<H> {
     /// Makes the data of an instance's store.
     pub(crate) fn state(&self, host: H, contexts: Contexts<H::Stream>) -> VmState<H> {
         let (limits, wasi) = (limits::limits(self.options.memory_limit), Wasi::new(&self.options.env));
-        VmState::new(Arc::clone(&self.identity), limits, wasi, host, contexts)
+        VmState::new(Arc::clone(&self.identity), self.abi_version, limits, wasi, host, contexts)
     }
 
     pub(crate) fn instance_pre(&self) -> &InstancePre<VmState<H>> {

@@ -5,12 +5,22 @@ use std::sync::Arc;
 
 use wasmtime::{Global, Memory, StoreLimits, TypedFunc};
 
-use super::abi::Status;
+use super::abi::{AbiVersion, Status};
 use super::context::Contexts;
 use super::host::{Host, Origin};
 use super::pairs::PairsBuf;
 use super::root_id::RootId;
 use crate::wasm::wasi::Wasi;
+
+/// The host whose answers a plugin gets where hosts differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Envoy, which most plugins are written for.
+    #[default]
+    Envoy,
+    /// The C module of APISIX's runtimes, for plugins that Lua loads.
+    CModule,
+}
 
 /// The identity of a plugin; the same in all its instances.
 #[derive(Debug)]
@@ -19,6 +29,8 @@ pub struct Identity {
     pub name: String,
     /// The spec's root id: `plugin_root_id`.
     pub root_id: RootId,
+    /// The host whose answers the plugin gets.
+    pub dialect: Dialect,
     /// The spec's `vm_id`: the scope of shared data and queues.
     pub vm_id: String,
     /// The configuration that `proxy_on_vm_start` reads.
@@ -31,6 +43,8 @@ pub struct VmState<H: Host> {
     pub host: H,
     /// The identity of the plugin.
     pub plugin: Arc<Identity>,
+    /// The ABI version that the plugin advertises.
+    pub abi_version: AbiVersion,
     /// Every context of this instance, and which one is effective.
     pub contexts: Contexts<H::Stream>,
     /// Values that only the running callback may read.
@@ -79,12 +93,15 @@ pub struct HttpCallResponse {
     pub body: Vec<u8>,
     /// Trailer fields.
     pub trailers: PairsBuf,
+    /// Why the call failed, if it did: `:dispatch_status`, which plugins find by this name alone.
+    pub dispatch_status: Option<&'static str>,
 }
 
 impl<H: Host> VmState<H> {
     /// The state for an instance that is about to be made.
     pub(crate) fn new(
         plugin: Arc<Identity>,
+        abi_version: AbiVersion,
         limits: StoreLimits,
         wasi: Wasi,
         host: H,
@@ -93,6 +110,7 @@ impl<H: Host> VmState<H> {
         Self {
             host,
             plugin,
+            abi_version,
             contexts,
             incoming: Incoming::default(),
             guest: None,

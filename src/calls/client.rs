@@ -252,7 +252,7 @@ impl Client {
         if !connections::of_worker().anybody_waits() {
             self.pool.put(key, connection);
         }
-        Ok(HttpCallResponse { headers, body, trailers })
+        Ok(HttpCallResponse { headers, body, trailers, dispatch_status: None })
     }
 
     fn balancer(&self, name: &str) -> Rc<Balancer<Address>> {

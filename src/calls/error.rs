@@ -6,6 +6,8 @@ use std::io;
 
 use ngx_bindings::resolver::ResolveError;
 use ngx_bindings::ssl::TlsError;
+use proxy_wasm_host::pairs::PairsBuf;
+use proxy_wasm_host::{Dialect, HttpCallResponse};
 
 /// Why a call failed.
 #[derive(Debug)]
@@ -31,6 +33,39 @@ pub enum CallError {
     HostMemory,
     /// The response is larger than `wasm_call_response_limit`.
     TooLarge(usize),
+}
+
+impl CallError {
+    /// Returns what a plugin gets in place of a response. As in Envoy, that is a response of the
+    /// host: 504 after a timeout, else 503, with the reason as the body. The C module's plugins get
+    /// no fields and no body.
+    pub fn response(&self, dialect: Dialect) -> HttpCallResponse {
+        let dispatch_status = Some(self.dispatch_status());
+        if dialect == Dialect::CModule {
+            return HttpCallResponse { dispatch_status, ..HttpCallResponse::default() };
+        }
+        let (status, reason) = match self {
+            Self::Timeout => ("504", "upstream request timeout".to_owned()),
+            error => ("503", format!("upstream connect error or disconnect/reset before headers: {error}")),
+        };
+        let mut headers = PairsBuf::default();
+        headers.push(b":status", status.as_bytes());
+        headers.push(b"content-length", reason.len().to_string().as_bytes());
+        headers.push(b"content-type", b"text/plain");
+        HttpCallResponse { headers, body: reason.into_bytes(), trailers: PairsBuf::default(), dispatch_status }
+    }
+
+    /// The cause of the failure, in Kong's words.
+    fn dispatch_status(&self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Resolve(..) => "resolver failure",
+            Self::Connect(_) | Self::NoLiveServers(_) | Self::Http(_) => "broken connection",
+            Self::Tls(_) => "tls handshake failure",
+            Self::NoHttp2 | Self::TooLarge(_) => "reader failure",
+            Self::Lua(_) | Self::HostMemory => "unknown failure",
+        }
+    }
 }
 
 impl fmt::Display for CallError {

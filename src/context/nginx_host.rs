@@ -10,6 +10,7 @@ use std::time::Instant;
 use ngx_bindings::Request;
 use proxy_wasm_host::authority::Written;
 use proxy_wasm_host::host::Result;
+use proxy_wasm_host::{Dialect, Identity};
 
 use super::{PluginContexts, RequestContext, RequestHandle, Slot};
 use crate::calls::{Calls, Client};
@@ -28,6 +29,8 @@ pub struct NginxHost {
     /// Ticks by id of the PluginContext.
     pub ticks: HashMap<u32, Ticks>,
     pub plugin: String,
+    /// The host whose answers the plugin gets.
+    pub dialect: Dialect,
     /// How many bytes may be kept for calls made outside requests.
     pub memory: HostMemory,
     pub shared: Rc<Shared>,
@@ -47,7 +50,7 @@ impl NginxHost {
     pub fn new(
         client: Rc<Client>,
         plugin_contexts: Rc<PluginContexts>,
-        plugin: &str,
+        identity: &Identity,
         memory: HostMemory,
         shared: Rc<Shared>,
         counters: Counters,
@@ -57,7 +60,8 @@ impl NginxHost {
             plugin_contexts,
             calls: Calls::of_instance(),
             ticks: HashMap::new(),
-            plugin: plugin.to_owned(),
+            plugin: identity.name.clone(),
+            dialect: identity.dialect,
             memory,
             shared,
             counters,

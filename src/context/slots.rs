@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use ngx_bindings::Request;
 use proxy_wasm_host::config::FailurePolicy;
-use proxy_wasm_host::{Callback, Failure, HttpContext, Plugin, PluginContext};
+use proxy_wasm_host::{Callback, Dialect, Failure, HttpContext, Plugin, PluginContext};
 
 use super::NginxHost;
 use crate::calls::PendingCalls;
@@ -77,6 +77,12 @@ impl Slot {
     #[inline]
     pub fn is_driven_by_lua(&self) -> bool {
         matches!(self.source, Source::Lua(_))
+    }
+
+    /// The host whose answers the plugin gets.
+    #[inline]
+    pub fn dialect(&self) -> Dialect {
+        if self.is_driven_by_lua() { Dialect::CModule } else { Dialect::Envoy }
     }
 
     /// The PluginContext that the slot's HttpContext belongs to.

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use ngx_bindings::Request;
 use ngx_bindings::headers::Field;
 use ngx_bindings::log::Level;
+use proxy_wasm_host::Dialect;
 use proxy_wasm_host::abi::{MapType, Status};
 use proxy_wasm_host::host::{HeaderMaps, Result};
 use proxy_wasm_host::pairs::Pairs;
@@ -27,21 +28,33 @@ pub use self::response::{add_responses, response_field};
 
 /// Returns the number of fields in the request's or the response's map, with the pseudo headers.
 /// Callbacks get it as `num_headers`.
-pub fn header_count(request: Request, map: MapType) -> u32 {
-    let count = if map == MapType::HttpRequestHeaders { request_count(request) } else { response_count(request) };
+pub fn header_count(request: Request, map: MapType, dialect: Dialect) -> u32 {
+    let count =
+        if map == MapType::HttpRequestHeaders { request_count(request, dialect) } else { response_count(request) };
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 impl HeaderMaps for RequestStream {
     fn for_each_header(&self, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> Result {
-        each(self.request(), map, field)
+        match map {
+            MapType::HttpRequestHeaders => each_request_field(self.request(), self.dialect(), self.scheme(), field),
+            MapType::HttpResponseHeaders if self.has_response() => each_response_field(self.request(), field),
+            MapType::HttpResponseTrailers => {
+                for trailer in self.request().trailers_out().iter() {
+                    with_lowcase_name(trailer, |name| field(name, trailer.value()));
+                }
+            }
+            _ => return Err(Status::NotFound),
+        }
+        Ok(())
     }
 
     fn header(&self, map: MapType, name: &[u8]) -> Result<Option<Cow<'_, [u8]>>> {
         let request = self.request();
         match map {
+            MapType::HttpRequestHeaders if name == b":scheme" => Ok(Some(Cow::Borrowed(self.scheme()))),
             MapType::HttpRequestHeaders => Ok(request_field(request, name).map(Cow::Borrowed)),
-            MapType::HttpResponseHeaders => Ok(response_field(request, name)),
+            MapType::HttpResponseHeaders if self.has_response() => Ok(response_field(request, name)),
             MapType::HttpResponseTrailers => {
                 Ok(request.trailers_out().find(name).map(|field| Cow::Borrowed(field.value())))
             }
@@ -80,11 +93,8 @@ impl HeaderMaps for RequestStream {
     fn remove_header(&mut self, map: MapType, name: &[u8]) -> Result {
         let request = self.request();
         match map {
-            MapType::HttpRequestHeaders if name.starts_with(b":") => {
-                Err(self.refuse("request", name, "can't remove pseudo header"))
-            }
             MapType::HttpResponseHeaders if name.starts_with(b":") => {
-                Err(self.refuse("response", name, "can't remove pseudo header"))
+                self.refuse("response", name, "can't remove pseudo header")
             }
             MapType::HttpRequestHeaders => self.remove_request(name),
             MapType::HttpResponseHeaders => remove_response(request, name),
@@ -105,7 +115,7 @@ impl HeaderMaps for RequestStream {
             MapType::HttpRequestHeaders => self.set_requests(pairs)?,
             MapType::HttpResponseHeaders => {
                 let mut pseudo = pairs.iter().filter(|(name, _)| name.starts_with(b":"));
-                let status = pseudo.try_fold(None, |_, (name, value)| status_of(self, name, value).map(Some))?;
+                let status = pseudo.try_fold(None, |_, (name, value)| status_of(self, name, value))?;
                 self.ctx().response.validators.note_all(request, pairs.iter());
                 request.clear_headers_out().or_status()?;
                 request.set_content_type(b"").or_status()?;
@@ -121,27 +131,29 @@ impl HeaderMaps for RequestStream {
     }
 }
 
-fn each(request: Request, map: MapType, field: &mut dyn FnMut(&[u8], &[u8])) -> Result {
-    match map {
-        MapType::HttpRequestHeaders => each_request_field(request, field),
-        MapType::HttpResponseHeaders => each_response_field(request, field),
-        MapType::HttpResponseTrailers => {
-            for trailer in request.trailers_out().iter() {
-                with_lowcase_name(trailer, |name| field(name, trailer.value()));
-            }
-        }
-        _ => return Err(Status::NotFound),
-    }
-    Ok(())
-}
-
 impl RequestStream {
+    /// The host whose answers the plugin gets.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.slot().dialect()
+    }
+
+    /// Whether there is a response that the plugin may read.
+    fn has_response(&self) -> bool {
+        self.dialect() == Dialect::CModule || self.ctx().response.has_begun()
+    }
+
+    /// Logs why a field was not changed. The status is the C module's; in Envoy every change is OK,
+    /// and SDKs panic on other statuses.
+    pub(super) fn refuse(&self, of: &str, name: &[u8], reason: &str) -> Result {
+        self.log_refusal(of, name, reason);
+        if self.dialect() == Dialect::CModule { Err(Status::BadArgument) } else { Ok(()) }
+    }
+
     /// Logs, in the request's log, why a field was not changed.
-    pub(super) fn refuse(&self, of: &str, name: &[u8], reason: &str) -> Status {
+    pub(super) fn log_refusal(&self, of: &str, name: &[u8], reason: &str) {
         let (name, plugin) = (name.escape_ascii(), self.slot().plugin_name());
         let line = format_args!("failed to set {of} header {name}: {reason}, plugin: \"{plugin}\"");
         self.request().log().print(Level::Error, line);
-        Status::BadArgument
     }
 }
 

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use ngx_bindings::event;
 use ngx_bindings::log::Level;
 use ngx_bindings::resolver::Resolver;
-use proxy_wasm_host::HttpCallResponse;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{HttpCall, HttpCalls, Origin, Result};
+use proxy_wasm_host::{Dialect, HttpCallResponse};
 
 use super::Caller;
 use super::log::with_log;
@@ -29,13 +29,14 @@ impl HttpCalls<RequestStream> for NginxHost {
         let resolver = resolver(stream);
         let client = Rc::clone(&self.client);
         let plugin = origin.plugin_context;
+        let dialect = stream.map_or(self.dialect, |stream| stream.slot().dialect());
         let by_lua = stream.and_then(|stream| queue_for_lua(stream, id, &outgoing, &client));
         let task = spawn(caller.on_quit(), async move {
             let result = match by_lua {
                 Some(call) => call.response(&client, resolver).await,
                 None => client.call(&outgoing, resolver, caller.on_quit()).await,
             };
-            answer(&caller, id, plugin, &outgoing, result);
+            answer(&caller, id, plugin, dialect, &outgoing, result);
         });
         self.calls_of(stream).insert(id, Kind::Http, task);
         Ok(id)
@@ -96,18 +97,19 @@ pub(super) fn resolver(stream: Option<&RequestStream>) -> Option<Resolver> {
     stream.map_or_else(Resolver::of_http, |stream| Resolver::of(stream.request()))
 }
 
-/// Calls the plugin with a call's response. A failed call has no headers, no body and no trailers.
+/// Calls the plugin with a call's response.
 fn answer(
     caller: &Caller,
     id: u32,
     plugin: u32,
+    dialect: Dialect,
     call: &Outgoing,
     result: std::result::Result<HttpCallResponse, CallError>,
 ) {
     caller.finish(id);
     let response = result.unwrap_or_else(|error| {
         caller.log(Level::Error, format_args!("http call failed: {error}, uri: {}", call.uri()));
-        HttpCallResponse::default()
+        error.response(dialect)
     });
     caller.log(Level::Info, format_args!("run http callback callout id: {id}, plugin ctx id: {plugin}"));
     caller.call(|plugin, http| plugin.on_http_call_response(http, id, response));

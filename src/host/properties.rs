@@ -120,7 +120,7 @@ fn of_request<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
 
 fn of_response<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
     match name {
-        b"code" => integer(request, b"status"),
+        b"code" => integer(request, b"status").filter(|_| request.status() != 0),
         b"size" => integer(request, b"body_bytes_sent"),
         b"total_size" => integer(request, b"bytes_sent"),
         b"grpc_status" => response_field(request, b"grpc-status").as_deref().and_then(parse).and_then(int),

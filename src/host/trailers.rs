@@ -5,6 +5,7 @@
 
 use ngx_bindings::Request;
 use ngx_bindings::headers::Field;
+use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::Result;
 use proxy_wasm_host::pairs::Pairs;
 
@@ -50,7 +51,8 @@ pub fn clear(request: Request) {
 
 fn check(stream: &RequestStream, name: &[u8]) -> Result {
     if name.starts_with(b":") {
-        return Err(stream.refuse("response trailer", name, "trailers have no pseudo headers"));
+        stream.log_refusal("response trailer", name, "trailers have no pseudo headers");
+        return Err(Status::BadArgument);
     }
     Ok(())
 }

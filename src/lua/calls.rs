@@ -149,5 +149,5 @@ fn response(status: u32, fields: &[u8], body: &[u8]) -> HttpCallResponse {
             headers.push(&line[..colon].to_ascii_lowercase(), &line[colon + 1..]);
         }
     }
-    HttpCallResponse { headers, body: body.to_vec(), trailers: PairsBuf::default() }
+    HttpCallResponse { headers, body: body.to_vec(), ..HttpCallResponse::default() }
 }

@@ -5,6 +5,7 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use ngx_bindings::cycle::{self, Process};
+use proxy_wasm_host::Dialect;
 
 use super::{LoadedPlugin, LuaPlugin, LuaPluginContext, bytes, with_current};
 use crate::guard::guard;
@@ -77,7 +78,9 @@ impl LuaPlugin {
     }
 
     fn loaded_by(&self, main: &MainConf, runtime: &Runtime) -> Option<&LoadedPlugin> {
-        let loaded = runtime.load(&self.name, &self.path, Some(&self.name), &runtime.options).inspect_err(|error| {
+        let root_id = Some(&*self.name);
+        let loaded = runtime.load(&self.name, &self.path, Dialect::CModule, root_id, &runtime.options);
+        let loaded = loaded.inspect_err(|error| {
             tracing::error!("failed to load wasm plugin \"{}\" at {}: {error}", self.name, self.path.display());
         });
         let plugin = loaded.ok()?;

@@ -4,8 +4,8 @@ use std::ffi::{c_char, c_int};
 
 use ngx_bindings::Request;
 use ngx_bindings::pool::AllocError;
-use proxy_wasm_host::Callback;
 use proxy_wasm_host::abi::MapType;
+use proxy_wasm_host::{Callback, Dialect};
 
 use super::LuaPluginContext;
 use super::waiting;
@@ -39,7 +39,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
 
 fn request_headers(ctx: &RequestContext, plugin: &LuaPluginContext) -> Outcome {
     let request = ctx.request();
-    let count = header_count(request, MapType::HttpRequestHeaders);
+    let count = header_count(request, MapType::HttpRequestHeaders, Dialect::CModule);
     let (slot, outcome) = waiting::request_headers(ctx, plugin, count, !request.has_body());
     if LocConf::of(request).request_body == Some(BodyMode::Always) && slot.has(Callback::OnRequestBody) {
         // APISIX reads the body, and runs the callback, if the plugin has set this variable.
@@ -59,7 +59,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
 
 fn response_headers(ctx: &RequestContext, slot: &Slot) -> Verdict {
     let request = ctx.request();
-    let count = header_count(request, MapType::HttpResponseHeaders);
+    let count = header_count(request, MapType::HttpResponseHeaders, Dialect::CModule);
     let verdict = ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body()));
     if LocConf::of(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
         let _ = request.set_variable(b"wasm_process_resp_body", b"true");

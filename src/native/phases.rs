@@ -4,9 +4,9 @@ use ngx_bindings::conf::Conf;
 use ngx_bindings::phase::{self, Phase as NginxPhase};
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
-use proxy_wasm_host::Callback;
 use proxy_wasm_host::abi::MapType;
 use proxy_wasm_host::config::Phase;
+use proxy_wasm_host::{Callback, Dialect};
 
 use super::{context_of, response};
 use crate::conf::LocConf;
@@ -102,7 +102,7 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
         let plugin = MainConf::of(request).contexts().get(attached.index);
         // Fields are counted only for a plugin that has the callback.
         let asks = plugin.plugin().has(Callback::OnRequestHeaders);
-        let count = if asks { header_count(request, MapType::HttpRequestHeaders) } else { 0 };
+        let count = if asks { header_count(request, MapType::HttpRequestHeaders, Dialect::Envoy) } else { 0 };
         let (slot, verdict) = ctx.receive(source, plugin, attached.policy, (count, !request.has_body()));
         match verdict {
             Verdict::Continue => {}

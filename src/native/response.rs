@@ -22,8 +22,8 @@ use ngx_bindings::chain::Chain;
 use ngx_bindings::filter::Next;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
-use proxy_wasm_host::Callback;
 use proxy_wasm_host::abi::MapType;
+use proxy_wasm_host::{Callback, Dialect};
 
 pub use self::answer::answer_later;
 use self::answer::{answer_now, send_answer};
@@ -100,7 +100,7 @@ fn header_from(ctx: &RequestContext, first: usize) -> Result<(), Stop> {
     for slot in ctx.slots.starting_at(first).filter(|slot| !slot.is_driven_by_lua()) {
         ctx.response.stage.set(Stage::HeaderHeld(slot.index()));
         let asks = slot.has(Callback::OnResponseHeaders);
-        let count = if asks { header_count(request, MapType::HttpResponseHeaders) } else { 0 };
+        let count = if asks { header_count(request, MapType::HttpResponseHeaders, Dialect::Envoy) } else { 0 };
         match ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body())) {
             Verdict::Continue => {}
             Verdict::Pause if request.status() < 200 => {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use ngx_bindings::Conf;
 use proxy_wasm_host::config::{Options, Phase};
 use proxy_wasm_host::wasm::{Cache, Compiler, Engine, EngineConfig, Module};
-use proxy_wasm_host::{Identity, Plugin, PluginOptions, RootId};
+use proxy_wasm_host::{Dialect, Identity, Plugin, PluginOptions, RootId};
 
 use super::announce;
 use crate::conf::{CacheSetting, Declared, Fault, HttpConf, Policy, io_reason};
@@ -63,7 +63,7 @@ impl Runtime {
         let options = declared.plugin.overrides.over(&self.options);
         let root_id = declared.plugin.root_id.as_deref();
         let plugin = self
-            .load(name, &declared.path, root_id, &options)
+            .load(name, &declared.path, Dialect::Envoy, root_id, &options)
             .map_err(|error| declared.fault(&format!("\"{name}\" at {} {error}", declared.path.display())))?;
         Ok(DeclaredPlugin {
             plugin,
@@ -82,6 +82,7 @@ impl Runtime {
         &self,
         name: &str,
         path: &Path,
+        dialect: Dialect,
         root_id: Option<&str>,
         options: &Options,
     ) -> Result<Arc<Plugin<NginxHost>>, String> {
@@ -99,6 +100,7 @@ impl Runtime {
         let identity = Identity {
             name: name.to_owned(),
             root_id: root_id.map_or_else(|| RootId::to_find(name, &bytes), |id| RootId::given(id, &bytes)),
+            dialect,
             vm_id: name.to_owned(),
             vm_configuration: Vec::new(),
         };

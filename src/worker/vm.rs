@@ -28,12 +28,12 @@ impl Vm {
     pub fn new(plugin: Arc<Plugin<NginxHost>>, memory: HostMemory, client: &Rc<Client>, shared: &Rc<Shared>) -> Self {
         let plugin_contexts = Rc::<PluginContexts>::default();
         let (client, shared, known) = (Rc::clone(client), Rc::clone(shared), Rc::clone(&plugin_contexts));
-        let name = plugin.name().to_owned();
+        let identity = Arc::clone(plugin.identity());
         let is_restart = Cell::new(false);
         let make_host = Box::new(move || {
-            let counters = Counters::new(shared.stores(), &name);
+            let counters = Counters::new(shared.stores(), &identity.name);
             counters.start(is_restart.replace(true));
-            NginxHost::new(Rc::clone(&client), Rc::clone(&known), &name, memory, Rc::clone(&shared), counters)
+            NginxHost::new(Rc::clone(&client), Rc::clone(&known), &identity, memory, Rc::clone(&shared), counters)
         });
         let context = VmContext::new(plugin, make_host);
         VMS.with_borrow_mut(|vms| {

@@ -35,7 +35,7 @@ X-Method: POST
 X-Length: 5
 --- grep_error_log eval: qr/on_request_\w+ 2 \d+ \w+|get_buffer_bytes \w+ -> .*?(?=,)/
 --- grep_error_log_out
-on_request_headers 2 7 false
+on_request_headers 2 5 false
 on_request_body 2 5 true
 get_buffer_bytes request_body -> OK hello
 
@@ -79,7 +79,7 @@ get_buffer_bytes request_body -> OK hello
 hello world
 --- grep_error_log eval: qr/on_request_\w+ 2 \d+ \w+|get_buffer_bytes \w+ -> .*?(?=,)/
 --- grep_error_log_out
-on_request_headers 2 7 false
+on_request_headers 2 4 false
 on_request_body 2 11 true
 get_buffer_bytes request_body -> OK hello world
 
@@ -119,7 +119,7 @@ on_request_body
 --- response_body chomp
 --- error_log
 on_request_body 2 0 true
-get_buffer_bytes request_body -> NOT_FOUND
+get_buffer_bytes request_body -> OK ""
 get_buffer_status request_body -> OK 0
 
 

@@ -196,7 +196,7 @@ GET /t
 sorry
 --- grep_error_log eval: qr/on_\w+ \d+ \d+ \w+|get_buffer_bytes \w+ -> OK \w+/
 --- grep_error_log_out
-on_request_headers 2 6 true
+on_request_headers 2 4 true
 on_response_headers 2 6 false
 on_response_body 2 6 true
 get_buffer_bytes response_body -> OK sorry

@@ -18,7 +18,7 @@ E
     $block->set_value(request => "POST /echo\n0123456789");
     $block->set_value(response_body => '0123456789');
     # A line of each step, in order.
-    $block->set_value(grep_error_log => qr/(?:[gs]et_buffer_\w+|\braw) .*? -> [A-Z_]+(?: \w+(?<!while)(?=[, ]))?/);
+    $block->set_value(grep_error_log => qr/(?:[gs]et_buffer_\w+|\braw) .*? -> [A-Z_]+(?: (?:""|\w+)(?<!while)(?=[, ]))?/);
     $block->set_value(no_error_log => '[error]');
 });
 
@@ -48,7 +48,7 @@ get_buffer_status request_body -> OK 10
 
 
 
-=== TEST 2: ranges that mean nothing
+=== TEST 2: ranges of nothing are empty, and what lies past the end is cut
 --- script
 {"on_request_body": [
     ["get_buffer_bytes", "request_body", -1, 2],
@@ -58,11 +58,11 @@ get_buffer_status request_body -> OK 10
     ["get_buffer_bytes", "request_body", 11, 1]
 ]}
 --- grep_error_log_out
-get_buffer_bytes request_body -1 2 -> BAD_ARGUMENT
-get_buffer_bytes request_body 1 0 -> BAD_ARGUMENT
-get_buffer_bytes request_body 1 -1 -> BAD_ARGUMENT
-get_buffer_bytes request_body 10 2 -> BAD_ARGUMENT
-get_buffer_bytes request_body 11 1 -> BAD_ARGUMENT
+get_buffer_bytes request_body -1 2 -> OK ""
+get_buffer_bytes request_body 1 0 -> OK ""
+get_buffer_bytes request_body 1 -1 -> OK 123456789
+get_buffer_bytes request_body 10 2 -> OK ""
+get_buffer_bytes request_body 11 1 -> OK ""
 
 
 
@@ -80,10 +80,10 @@ get_buffer_bytes request_body 11 1 -> BAD_ARGUMENT
 --- grep_error_log_out
 get_buffer_bytes response_body 3 4 -> OK 3456
 get_buffer_bytes response_body 8 100 -> OK 89
-get_buffer_bytes response_body -1 2 -> BAD_ARGUMENT
-get_buffer_bytes response_body 1 0 -> BAD_ARGUMENT
-get_buffer_bytes response_body 1 -1 -> BAD_ARGUMENT
-get_buffer_bytes response_body 10 2 -> BAD_ARGUMENT
+get_buffer_bytes response_body -1 2 -> OK ""
+get_buffer_bytes response_body 1 0 -> OK ""
+get_buffer_bytes response_body 1 -1 -> OK 123456789
+get_buffer_bytes response_body 10 2 -> OK ""
 get_buffer_status response_body -> OK 10
 
 
@@ -96,7 +96,7 @@ get_buffer_bytes request_body 2 3 -> OK 234
 
 
 
-=== TEST 5: outside their callbacks there are no bodies
+=== TEST 5: outside their callbacks bodies are empty
 --- script
 {
     "on_request_headers": [["get_buffer_bytes", "request_body"], ["get_buffer_status", "request_body"], ["set_buffer_bytes", "request_body", "x"]],
@@ -105,15 +105,15 @@ get_buffer_bytes request_body 2 3 -> OK 234
     "on_log": [["get_buffer_bytes", "request_body"], ["get_buffer_bytes", "response_body"]]
 }
 --- grep_error_log_out
-get_buffer_bytes request_body -> NOT_FOUND
-get_buffer_status request_body -> NOT_FOUND
+get_buffer_bytes request_body -> OK ""
+get_buffer_status request_body -> OK 0
 set_buffer_bytes request_body x -> NOT_FOUND
-get_buffer_bytes response_body -> NOT_FOUND
-get_buffer_bytes request_body -> NOT_FOUND
-get_buffer_bytes response_body -> NOT_FOUND
+get_buffer_bytes response_body -> OK ""
+get_buffer_bytes request_body -> OK ""
+get_buffer_bytes response_body -> OK ""
 set_buffer_bytes response_body x -> NOT_FOUND
-get_buffer_bytes request_body -> NOT_FOUND
-get_buffer_bytes response_body -> NOT_FOUND
+get_buffer_bytes request_body -> OK ""
+get_buffer_bytes response_body -> OK ""
 
 
 

@@ -23,7 +23,7 @@ X-TWO: Two
 --- request
 GET /t?a=b
 --- error_log eval
-qr/get_header_map_pairs request -> OK (?=.*x-one: 1 \| x-two: Two)(?!.*TWO).*host: localhost.* \| :scheme: http \| :path: \/t\?a=b \| :method: GET \| :authority: localhost/
+qr/get_header_map_pairs request -> OK (?=.*x-one: 1 \| x-two: Two)(?!.*TWO)(?!(?:.* )?\| host: |host: ).* \| :scheme: http \| :path: \/t\?a=b \| :method: GET \| :authority: localhost/
 
 
 
@@ -84,10 +84,10 @@ get_header_map_value request "" -> NOT_FOUND
 GET /t
 --- error_log eval
 [
-    qr/get_header_map_pairs request -> OK host: h \| a: b \| :scheme: http \| :path: \/t \| :method: GET \| :authority: h/,
+    qr/get_header_map_pairs request -> OK a: b \| :scheme: http \| :path: \/t \| :method: GET \| :authority: h/,
     # A count, two sizes for each pair, and a NUL behind each name and value.
-    "get_header_map_size request -> OK " . (4 + 6 * 8
-        + length("host.h.a.b.:scheme.http.:path./t.:method.GET.:authority.h.")),
+    "get_header_map_size request -> OK " . (4 + 5 * 8
+        + length("a.b.:scheme.http.:path./t.:method.GET.:authority.h.")),
 ]
 
 
@@ -271,7 +271,7 @@ GET /t
 my $expected = CORE::join "", map { "X-$_: $_\r\n" } grep { $_ != 75 && $_ != 149 } 1 .. 150;
 qr/\r\n\Q$expected\Ex-149: new\r\nx-151: 151\r\n\r\n$/
 --- error_log eval
-[qr/on_request_headers 2 156 true/, "get_header_map_value request x-150 -> OK 150"]
+[qr/on_request_headers 2 154 true/, "get_header_map_value request x-150 -> OK 150"]
 
 
 
@@ -485,4 +485,4 @@ X-A: 1
 x-a: 2
 --- request
 GET /t?b
---- response_body_like: ^authority is Some\("localhost"\)\n(?=.*\nx-a: 1\nx-a: 2\n)(?=.*host: localhost\n).*:scheme: http\n:path: /t\?b\n:method: GET\n:authority: localhost\n$
+--- response_body_like: ^authority is Some\("localhost"\)\n(?=.*\nx-a: 1\nx-a: 2\n).*:scheme: http\n:path: /t\?b\n:method: GET\n:authority: localhost\n$

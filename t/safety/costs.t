@@ -39,7 +39,7 @@ sub module_of {
 (module
   $imports
   (memory (export "memory") $pages)
-  (data (i32.const 0) "x-name") (data (i32.const 8) "etag") (data (i32.const 16) "127.0.0.1:1") (data (i32.const 32) "request_id")
+  (data (i32.const 0) "x-name") (data (i32.const 8) "etag") (data (i32.const 16) "127.0.0.1:1") (data (i32.const 32) "connection")
   (data (i32.const 48) "cost_value")
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "malloc") (param i32) (result i32) (i32.const ${\ (24 << 20) }))

@@ -46,7 +46,7 @@ my %answers = (
     field    => qr/^OK INTERNAL_FAILURE$/,
     answer   => qr/^INTERNAL_FAILURE$/,
     body     => qr/^INTERNAL_FAILURE$/,
-    response => qr/^fields: 0$/,
+    response => qr/^fields: 3$/,
 );
 
 # Reads a variable that nginx evaluates anew each time, until there is none any more.
@@ -54,7 +54,7 @@ my $reader = <<'WAT';
 (module
   (import "env" "proxy_get_property" (func $get (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
-  (data (i32.const 0) "request_id")
+  (data (i32.const 0) "connection")
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "malloc") (param i32) (result i32) (i32.const 1024))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)

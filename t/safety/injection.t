@@ -36,7 +36,10 @@ my %step = (
 );
 
 # What SDKs that panic on a bad argument are told, where plugins commonly write what a client sent.
-my %soft = map { $_ => 1 } qw(request-path request-property request-variable);
+my %soft = map { $_ => 1 } qw(request-path request-method request-property request-variable);
+
+# The client gets an answer in place of a message that would have another meaning.
+my %rejected = ('request-method' => [400, undef]);
 
 # A NUL in a path is what nginx takes of no client.
 sub evil { grep { $_[0] ne 'path' || !/u0000/ } @evil }
@@ -57,7 +60,8 @@ for my $plugin (sort keys %plugins) {
     subtest $plugin => sub {
         $zoo->server->mark_log;
         my $got = $zoo->get("/$plugin");
-        is_deeply [@$got{qw(status body)}, $got->{headers}{'x-evil'}, $got->{headers}{'x-a'}], [200, 'GET ', undef, undef],
+        $got->{body} = undef if $rejected{$plugin};
+        is_deeply [@$got{qw(status body)}, $got->{headers}{'x-evil'}, $got->{headers}{'x-a'}], [@{ $rejected{$plugin} // [200, 'GET '] }, undef, undef],
             'changes nothing of the message';
         my @results = map { /: \*\d+ \w+ .* -> (\w+)/ } $zoo->lines(qr/ -> [A-Z_]+[, ]/);
         my $answer = $soft{$plugin} ? 'OK' : 'BAD_ARGUMENT';

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::abi::{BufferType, Status};
 use crate::host::{Buffers, Host};
 use crate::memory::{Guest, Result, ReturnBytes};
-use crate::state::VmState;
+use crate::state::{Dialect, VmState};
 use crate::wasm::memory::GuestBytes;
 
 hostcalls! {
@@ -28,7 +28,11 @@ fn get_buffer_bytes<H: Host>(
 ) -> Result {
     let buffer = BufferType::try_from(buffer)?;
     guest.check_return(out)?;
-    let range = clip(start, max_size, buffer_size(guest.state(), buffer)?)?;
+    let size = buffer_size(guest.state(), buffer)?;
+    let range = match guest.state().plugin.dialect {
+        Dialect::Envoy => cut(start, max_size, size),
+        Dialect::CModule => clip(start, max_size, size)?,
+    };
     guest.give(out, range.len(), |into, state| read(state, buffer, range, into))
 }
 
@@ -89,10 +93,21 @@ fn kept<H: Host>(state: &VmState<H>, buffer: BufferType) -> std::result::Result<
 }
 
 fn buffer_size<H: Host>(state: &mut VmState<H>, buffer: BufferType) -> std::result::Result<usize, Status> {
-    match kept(state, buffer)? {
-        Some(bytes) => Ok(bytes.len()),
-        None => state.stream()?.buffer_size(buffer),
+    let dialect = state.plugin.dialect;
+    let size = match kept(state, buffer) {
+        Ok(Some(bytes)) => Ok(bytes.len()),
+        Ok(None) => state.stream().and_then(|stream| stream.buffer_size(buffer)),
+        Err(status) => Err(status),
+    };
+    match size {
+        // In Envoy these buffers exist always, empty where there is nothing for them.
+        Err(Status::NotFound) if dialect == Dialect::Envoy && is_always_there(buffer) => Ok(0),
+        size => size,
     }
+}
+
+fn is_always_there(buffer: BufferType) -> bool {
+    !matches!(buffer, BufferType::DownstreamData | BufferType::UpstreamData | BufferType::HttpCallResponseBody)
 }
 
 /// Checks the range again: the guest's allocator may have changed the buffer since it was measured.
@@ -102,6 +117,9 @@ fn read<H: Host>(
     range: Range<usize>,
     into: &mut [u8],
 ) -> std::result::Result<(), Status> {
+    if range.is_empty() {
+        return Ok(());
+    }
     if let Some(bytes) = kept(state, buffer)? {
         into.copy_from_slice(bytes.get(range).ok_or(Status::BadArgument)?);
         return Ok(());
@@ -113,8 +131,15 @@ fn read<H: Host>(
     stream.read_buffer(buffer, range.start, into)
 }
 
-/// The range that `start` and `max_size` mean in a buffer of `size` bytes. A range that is too long
-/// is cut; a range that makes no sense is refused.
+/// The range that `start` and `max_size` mean in a buffer of `size` bytes, as in Envoy: what lies
+/// past the end is cut.
+fn cut(start: u32, max_size: u32, size: usize) -> Range<usize> {
+    let start = (start as usize).min(size);
+    start..start.saturating_add(max_size as usize).min(size)
+}
+
+/// The same as in the C module: a range that is too long is cut; a range that makes no sense is
+/// refused.
 fn clip(start: u32, max_size: u32, size: usize) -> std::result::Result<Range<usize>, Status> {
     if size == 0 {
         return Err(Status::NotFound);
@@ -149,6 +174,15 @@ mod tests {
         assert_eq!(clip(9, 1, 10), Ok(9..10));
         assert_eq!(clip(2, 100, 10), Ok(2..10));
         assert_eq!(clip(0, u32::MAX, 10), Ok(0..10));
+    }
+
+    #[test]
+    fn what_lies_past_the_end_is_cut() {
+        assert_eq!(cut(2, 3, 10), 2..5);
+        assert_eq!(cut(1, MINUS_ONE, 10), 1..10);
+        for (start, max_size) in [(10, 0), (10, 5), (11, 1), (MINUS_ONE, 2)] {
+            assert_eq!(cut(start, max_size, 10), 10..10, "{start} {max_size}");
+        }
     }
 
     #[test]
@@ -197,11 +231,13 @@ mod tests {
         let mut probe = Probe::new();
         assert_eq!(body(&mut probe, 2, 3), Ok(b"234".to_vec()));
         assert_eq!(body(&mut probe, 0, u32::MAX), Ok(b"0123456789".to_vec()));
-        assert_eq!(body(&mut probe, 1, u32::MAX), Err(Status::BadArgument));
-        assert_eq!(
-            Probe::without_request().get("proxy_get_buffer_bytes", &[REQUEST_BODY, 0, 1]),
-            Err(Status::NotFound)
-        );
+        assert_eq!(body(&mut probe, 1, u32::MAX), Ok(b"123456789".to_vec()));
+        for (start, max_size) in [(10, 0), (10, 5), (11, 1), (3, 0), (MINUS_ONE, 2)] {
+            assert_eq!(body(&mut probe, start, max_size), Ok(Vec::new()), "{start} {max_size}");
+        }
+        assert_eq!(Probe::without_request().get("proxy_get_buffer_bytes", &[REQUEST_BODY, 0, 1]), Ok(Vec::new()));
+        let of_a_call = BufferType::HttpCallResponseBody as u32;
+        assert_eq!(probe.get("proxy_get_buffer_bytes", &[of_a_call, 0, 1]), Err(Status::NotFound));
         assert_eq!(probe.get("proxy_get_buffer_bytes", &[9, 0, 1]), Err(Status::BadArgument));
     }
 
@@ -221,7 +257,8 @@ mod tests {
         assert_eq!(probe.call("proxy_get_buffer_status", &[REQUEST_BODY, OUT, OUT + 4]), Status::Ok);
         assert_eq!((probe.number(OUT), probe.number(OUT + 4)), (10, 0));
         let response_body = BufferType::HttpResponseBody as u32;
-        assert_eq!(probe.call("proxy_get_buffer_status", &[response_body, OUT, OUT + 4]), Status::NotFound);
+        assert_eq!(probe.call("proxy_get_buffer_status", &[response_body, OUT, OUT + 4]), Status::Ok);
+        assert_eq!((probe.number(OUT), probe.number(OUT + 4)), (0, 0));
     }
 
     #[test]
@@ -241,11 +278,10 @@ mod tests {
         let mut probe = Probe::without_request();
         let read =
             |probe: &mut Probe, buffer: BufferType| probe.get("proxy_get_buffer_bytes", &[buffer as u32, 0, 100]);
-        for buffer in
-            [BufferType::HttpCallResponseBody, BufferType::GrpcCallMessage, BufferType::ForeignFunctionArguments]
-        {
-            assert_eq!(read(&mut probe, buffer), Err(Status::NotFound));
+        for buffer in [BufferType::GrpcCallMessage, BufferType::ForeignFunctionArguments] {
+            assert_eq!(read(&mut probe, buffer), Ok(Vec::new()));
         }
+        assert_eq!(read(&mut probe, BufferType::HttpCallResponseBody), Err(Status::NotFound));
         let incoming = &mut probe.store.data_mut().incoming;
         incoming.http_call = Some(HttpCallResponse { body: b"call".to_vec(), ..HttpCallResponse::default() });
         incoming.grpc_message = Some(b"grpc".to_vec());

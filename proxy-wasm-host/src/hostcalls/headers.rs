@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use super::{bounded, fields};
-use crate::abi::{MapType, Status};
+use crate::abi::{AbiVersion, MapType, Status};
 use crate::host::{HeaderMaps, Host};
 use crate::limits;
 use crate::memory::{Guest, Result, ReturnBytes};
 use crate::pairs::{Encoder, Measure, Pairs, PairsBuf};
-use crate::state::{Incoming, VmState};
+use crate::state::{Dialect, Incoming, VmState};
 use crate::wasm::memory::GuestBytes;
 
 hostcalls! {
@@ -66,15 +66,29 @@ fn set_header_map_pairs<H: Host>(guest: &mut Guest<'_, H>, map: i32, pairs: Gues
     Ok(writable(state, map)?.set_headers(map, pairs)?)
 }
 
+/// Kong's name for why a call failed. It is no field of the response.
+const DISPATCH_STATUS: &[u8] = b":dispatch_status";
+
 fn get_header_map_value<H: Host>(guest: &mut Guest<'_, H>, map: i32, name: GuestBytes, out: ReturnBytes) -> Result {
     let map = MapType::try_from(map)?;
+    let state = guest.state();
+    let is_empty_if_missing = state.abi_version == AbiVersion::V0_1_0 && state.plugin.dialect == Dialect::Envoy;
     guest.give_copy(out, |value, memory, state| {
         let name = bounded::name(&memory, name, Status::NotFound)?;
         let found = match incoming(&state.incoming, map) {
+            Some(_) if map == MapType::HttpCallResponseHeaders && name == DISPATCH_STATUS => {
+                let response = state.incoming.http_call.as_ref();
+                response.and_then(|response| response.dispatch_status).map(|status| Cow::Borrowed(status.as_bytes()))
+            }
             Some(pairs) => pairs.get(name).map(Cow::Borrowed),
             None => state.stream()?.header(map, name)?,
         };
-        value.extend_from_slice(&found.ok_or(Status::NotFound)?);
+        match found {
+            Some(found) => value.extend_from_slice(&found),
+            // As in Envoy: SDKs of that time know no other answer.
+            None if is_empty_if_missing => {}
+            None => return Err(Status::NotFound.into()),
+        }
         Ok(())
     })
 }
@@ -222,6 +236,24 @@ mod tests {
         assert_eq!(get(&mut probe, REQUEST, "x-Api"), Ok(b"a".to_vec()));
         assert_eq!(get(&mut probe, REQUEST, "x-ap"), Err(Status::NotFound));
         assert_eq!(get(&mut probe, REQUEST, ""), Err(Status::NotFound));
+    }
+
+    #[test]
+    fn a_plugin_of_the_first_abi_gets_no_status_for_a_missing_field() {
+        let mut probe = Probe::new();
+        assert_eq!(get(&mut probe, REQUEST, "x-none"), Err(Status::NotFound));
+        probe.store.data_mut().abi_version = AbiVersion::V0_1_0;
+        assert_eq!(get(&mut probe, REQUEST, "x-none"), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn why_a_call_failed_is_found_by_its_name_alone() {
+        let mut probe = Probe::new();
+        let response = HttpCallResponse { dispatch_status: Some("timeout"), ..HttpCallResponse::default() };
+        probe.store.data_mut().incoming.http_call = Some(response);
+        assert_eq!(get(&mut probe, CALL_HEADERS, ":dispatch_status"), Ok(b"timeout".to_vec()));
+        assert_eq!(names(&mut probe, CALL_HEADERS), "");
+        assert_eq!(get(&mut probe, REQUEST, ":dispatch_status"), Err(Status::NotFound));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::LocalHost;
 use crate::error::Error;
 use crate::plugin::{Plugin, PluginOptions};
 use crate::root_id::RootId;
-use crate::state::Identity;
+use crate::state::{Dialect, Identity};
 use crate::vm::VmContext;
 use crate::wasm::{Engine, EngineConfig, Module};
 
@@ -31,6 +31,7 @@ pub fn plugin(module: &[u8], options: PluginOptions) -> Result<Arc<Plugin<LocalH
     let identity = Identity {
         name: "test".into(),
         root_id: RootId::to_find("test", module),
+        dialect: Dialect::Envoy,
         vm_id: "vm".into(),
         vm_configuration: b"vm conf".to_vec(),
     };

@@ -11,7 +11,7 @@ use crate::context::{ContextKey, Contexts, Stage};
 use crate::local::{LocalHost, LocalStream};
 use crate::plugin::{Plugin, PluginOptions};
 use crate::root_id::RootId;
-use crate::state::{GuestExports, Identity, VmState};
+use crate::state::{Dialect, GuestExports, Identity, VmState};
 use crate::wasm::{Engine, EngineConfig, Module};
 
 /// Every import of ABI 0.1.0, 0.2.0 and 0.2.1, with the kinds of its parameters: `v`alue of 32
@@ -196,6 +196,7 @@ pub fn link(wat: &str) -> Result<Arc<Plugin<LocalHost>>, String> {
     let identity = Identity {
         name: "probe".into(),
         root_id: RootId::given("root", wat.as_bytes()),
+        dialect: Dialect::Envoy,
         vm_id: "vm".into(),
         vm_configuration: b"vm conf".to_vec(),
     };

@@ -40,7 +40,7 @@ pub fn text(samples: &[Sample], describe: impl Fn(&str) -> Option<Own>) -> Strin
     let mut families = Families::default();
     let mut order: Vec<_> = samples.iter().collect();
     // The host's own metrics come first, so that a plugin cannot take their names.
-    order.sort_unstable_by(|a, b| (&a.scope, &a.name).cmp(&(&b.scope, &b.name)));
+    order.sort_unstable_by(|a, b| (&a.scope, &a.name, a.kind).cmp(&(&b.scope, &b.name, b.kind)));
     for sample in order {
         families.add(sample, &describe);
     }

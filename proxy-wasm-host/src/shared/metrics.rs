@@ -111,10 +111,10 @@ impl<L: Lock> Metrics<L> {
         Some(metrics)
     }
 
-    /// Makes or finds a metric, and returns its id.
+    /// Makes or finds a metric, and returns its id. One name may be a metric of each kind.
     ///
     /// # Errors
-    /// When the name is another kind of metric, or there is no room.
+    /// When there is no room.
     pub fn define(&self, scope: &[u8], kind: Kind, name: &[u8]) -> Result<u32, Error> {
         if name.len() > limits::NAME || scope.len() > limits::NAME {
             return Err(Error::TooLarge);
@@ -132,9 +132,8 @@ impl<L: Lock> Metrics<L> {
                 zone.set_index(TABLE + place, metric);
                 return Ok(place as u32 + 1);
             }
-            if self.is(found, hash, scope, name) {
-                let same = Kind::of(zone.load(found + metric::KIND)) == kind;
-                return if same { Ok(place as u32 + 1) } else { Err(Error::WrongKind) };
+            if self.is(found, hash, scope, kind, name) {
+                return Ok(place as u32 + 1);
             }
         }
         Err(Error::Full)
@@ -230,10 +229,11 @@ impl<L: Lock> Metrics<L> {
         Sample { scope, name, kind, values }
     }
 
-    fn is(&self, at: usize, hash: u64, scope: &[u8], name: &[u8]) -> bool {
+    fn is(&self, at: usize, hash: u64, scope: &[u8], kind: Kind, name: &[u8]) -> bool {
         let memory = self.zone.memory();
-        let scope_at = at + metric::VALUE + Kind::of(memory.load(at + metric::KIND)).words();
-        memory.load(at + metric::HASH) == hash
+        let scope_at = at + metric::VALUE + kind.words();
+        memory.load(at + metric::KIND) == kind as u64
+            && memory.load(at + metric::HASH) == hash
             && unpack(memory.load(at + metric::NAME)) == (scope.len(), name.len())
             && memory.holds(scope_at, scope)
             && memory.holds(scope_at + words_of(scope.len()), name)

@@ -2,6 +2,7 @@
 
 use ngx_bindings::Request;
 use ngx_bindings::headers::Field;
+use proxy_wasm_host::Dialect;
 use proxy_wasm_host::authority::{self, Name, Written};
 use proxy_wasm_host::host::Result;
 use proxy_wasm_host::pairs::Pairs;
@@ -14,22 +15,46 @@ use crate::host::OrStatus;
 /// The pseudo headers of the map.
 const PSEUDO_FIELDS: [&[u8]; 4] = [b":scheme", b":path", b":method", b":authority"];
 
+/// The values of `:scheme`.
+const SCHEMES: [&[u8]; 2] = [b"http", b"https"];
+
+/// The fields of the connection. Envoy takes them out of the map, and `host`, which stands there as
+/// `:authority`. By name, plugins find them all.
+const CONNECTION_FIELDS: [&[u8]; 2] = [b"connection", b"transfer-encoding"];
+
 /// Returns the number of fields in the map.
-pub(super) fn request_count(request: Request) -> usize {
+pub(super) fn request_count(request: Request, dialect: Dialect) -> usize {
     let authority = !request.host().is_empty() || request_field(request, b":authority").is_some();
-    request.headers_in().iter().count() + PSEUDO_FIELDS.len() - usize::from(!authority)
+    let fields = request.headers_in().iter().filter(|header| is_visible(header.name(), dialect));
+    fields.count() + PSEUDO_FIELDS.len() - usize::from(!authority)
 }
 
-/// Visits the whole map in its order.
-pub(super) fn each_request_field(request: Request, field: &mut dyn FnMut(&[u8], &[u8])) {
-    for header in request.headers_in().iter() {
+/// Whether a field stands in the map.
+fn is_visible(name: &[u8], dialect: Dialect) -> bool {
+    let is_hidden = match name.len() {
+        4 => name.eq_ignore_ascii_case(b"host"),
+        10 | 17 => CONNECTION_FIELDS.iter().any(|hidden| hidden.eq_ignore_ascii_case(name)),
+        _ => false,
+    };
+    !is_hidden || dialect == Dialect::CModule
+}
+
+/// Visits the whole map in its order. `scheme` is the one that plugins see.
+pub(super) fn each_request_field(
+    request: Request,
+    dialect: Dialect,
+    scheme: &[u8],
+    field: &mut dyn FnMut(&[u8], &[u8]),
+) {
+    for header in request.headers_in().iter().filter(|header| is_visible(header.name(), dialect)) {
         match header.lowcase_request_name() {
             Some(name) => field(name, header.value()),
             None => with_lowcase_name(header, |name| field(name, header.value())),
         }
     }
     for name in PSEUDO_FIELDS {
-        if let Some(value) = request_field(request, name) {
+        let value = if name == b":scheme" { Some(scheme) } else { request_field(request, name) };
+        if let Some(value) = value {
             field(name, value);
         }
     }
@@ -63,20 +88,35 @@ pub(super) fn is_single(name: &[u8]) -> bool {
 impl RequestStream {
     /// Sets a field in place of all fields of its name.
     pub(super) fn set_request(&self, name: &[u8], value: &[u8]) -> Result {
-        self.check_request(name, value)?;
+        if let Some(refusal) = self.refusal(name, value) {
+            return self.refuse_request(name, &refusal);
+        }
         if let Some(name) = Name::of(name) {
             return self.write_host(name, value);
         }
         match name {
+            b":scheme" => {
+                self.ctx().scheme.set(SCHEMES.into_iter().find(|scheme| scheme.eq_ignore_ascii_case(value)));
+                Ok(())
+            }
             b":method" => self.ctx().set_method(value).or_status(),
             b":path" => self.set_path(value),
             _ => self.request().set_header_in(name, value).or_status(),
         }
     }
 
-    /// Removes all fields of a name.
+    /// Removes all fields of a name. A request is not one without a method and a path: these stay,
+    /// so that a plugin may add them anew.
     pub(super) fn remove_request(&self, name: &[u8]) -> Result {
+        if name.starts_with(b":") && self.dialect() == Dialect::CModule {
+            return self.refuse("request", name, "can't remove pseudo header");
+        }
         match Name::of(name) {
+            None if name == b":scheme" => {
+                self.ctx().scheme.set(None);
+                Ok(())
+            }
+            None if name.starts_with(b":") => Ok(()),
             Some(name) => self.write_host(name, b""),
             None => self.request().remove_header_in(name).or_status(),
         }
@@ -85,10 +125,28 @@ impl RequestStream {
     /// Replaces the map. Pseudo headers that the new map does not have stay unchanged.
     pub(super) fn set_requests(&self, pairs: Pairs<'_>) -> Result {
         let request = self.request();
-        let fields = || pairs.iter().filter(|(name, _)| *name != b":scheme");
-        fields().try_for_each(|(name, value)| self.check_request(name, value))?;
+        // A map that was read and is written back has the scheme in it.
+        let scheme = self.scheme();
+        let own_scheme = |name: &[u8], value: &[u8]| name == b":scheme" && value == scheme;
+        for (name, value) in pairs.iter().filter(|(name, value)| !own_scheme(name, value)) {
+            if let Some(refusal) = self.refusal(name, value) {
+                self.refuse_request(name, &refusal)?;
+            }
+        }
+        let fields =
+            || pairs.iter().filter(|(name, value)| !own_scheme(name, value) && self.refusal(name, value).is_none());
         let host = self.current_host();
+        // A plugin cannot write back what the map did not show.
+        let unseen = CONNECTION_FIELDS.map(|name| {
+            let is_new = pairs.iter().any(|(new, _)| new.eq_ignore_ascii_case(name));
+            request_field(request, name).filter(|_| self.dialect() == Dialect::Envoy && !is_new)
+        });
         request.clear_headers_in().or_status()?;
+        for (name, value) in CONNECTION_FIELDS.into_iter().zip(unseen) {
+            if let Some(value) = value {
+                request.add_header_in(name, value).or_status()?;
+            }
+        }
         if let Some((name, value)) = authority::of_map(host, fields()) {
             Written::note(&mut self.host_written.borrow_mut(), host, name, value);
             self.set_host(name, value)?;
@@ -102,20 +160,37 @@ impl RequestStream {
         request.add_headers_in(fields().filter(|(name, _)| !is_single(name))).or_status()
     }
 
-    /// Refuses a value that the field cannot have.
-    fn check_request(&self, name: &[u8], value: &[u8]) -> Result {
-        let refuse = |reason: &str| Err(self.refuse("request", name, reason));
-        match name {
-            b":scheme" => refuse("read only"),
-            b":method" => match value.iter().find(|c| !c.is_ascii_alphabetic()) {
-                Some(&invalid) => refuse(&invalid_char(invalid)),
-                None if value.is_empty() => refuse("empty value"),
-                None => Ok(()),
-            },
-            b":path" | b":authority" => Ok(()),
-            _ if name.starts_with(b":") => refuse("unknown pseudo header"),
-            _ => Ok(()),
+    /// As [`RequestStream::refuse`]. A request whose method was not set must not go on with the one
+    /// that it had.
+    fn refuse_request(&self, name: &[u8], reason: &str) -> Result {
+        if name == b":method" && self.dialect() == Dialect::Envoy {
+            self.reject(name, reason);
+            return Ok(());
         }
+        self.refuse("request", name, reason)
+    }
+
+    /// Returns why the field cannot have this value, if it cannot.
+    fn refusal(&self, name: &[u8], value: &[u8]) -> Option<String> {
+        match name {
+            b":scheme" if self.dialect() == Dialect::CModule => Some("read only".to_owned()),
+            b":method" => match value.iter().find(|c| !c.is_ascii_alphabetic()) {
+                Some(&invalid) => Some(invalid_char(invalid)),
+                None => value.is_empty().then(|| "empty value".to_owned()),
+            },
+            b":scheme" => {
+                let is_known = SCHEMES.iter().any(|scheme| scheme.eq_ignore_ascii_case(value));
+                (!is_known).then(|| "neither http nor https".to_owned())
+            }
+            b":path" | b":authority" => None,
+            _ => name.starts_with(b":").then(|| "unknown pseudo header".to_owned()),
+        }
+    }
+
+    /// The scheme as plugins see it: what a plugin wrote, else the connection's. No other part of
+    /// nginx knows of it: `proxy_pass` says how the upstream is called.
+    pub(super) fn scheme(&self) -> &'static [u8] {
+        self.ctx().scheme.get().unwrap_or_else(|| self.request().scheme())
     }
 
     /// If a plugin writes the path back unchanged, nginx's own URI stays: nginx may have changed it
@@ -129,7 +204,7 @@ impl RequestStream {
         if self.slot().is_driven_by_lua()
             && let Some(invalid) = target::escaped_byte(path)
         {
-            self.refuse("request", b":path", &invalid_char(invalid));
+            self.log_refusal("request", b":path", &invalid_char(invalid));
             return Ok(());
         }
         if !request.set_target(&target::from_path(path)).or_status()? {
@@ -174,10 +249,10 @@ impl RequestStream {
     fn reject(&self, name: &[u8], reason: &str) {
         let (request, ctx) = (self.request(), self.ctx());
         if request.header_sent() || ctx.response.has_begun() {
-            self.refuse("request", name, reason);
+            self.log_refusal("request", name, reason);
             return;
         }
-        self.refuse("request", name, &format!("{reason}, so the client gets 400"));
+        self.log_refusal("request", name, &format!("{reason}, so the client gets 400"));
         ctx.set_answer(Box::new(Answer::page(400)));
         ctx.after_callback();
     }

@@ -102,7 +102,9 @@ pub fn add_responses<'a>(
 
 pub(super) fn set_response(stream: &RequestStream, name: &[u8], value: &[u8]) -> Result {
     if name.starts_with(b":") {
-        stream.request().set_status(status_of(stream, name, value)?);
+        if let Some(status) = status_of(stream, name, value)? {
+            stream.request().set_status(status);
+        }
         return Ok(());
     }
     let request = stream.request();
@@ -110,9 +112,10 @@ pub(super) fn set_response(stream: &RequestStream, name: &[u8], value: &[u8]) ->
     add_response(request, name, value).or_status()
 }
 
-/// Returns the status that `:status` sets. A response has no other pseudo header.
-pub(super) fn status_of(stream: &RequestStream, name: &[u8], value: &[u8]) -> Result<u32> {
-    let refuse = |reason: &str| Err(stream.refuse("response", name, reason));
+/// Returns the status that `:status` sets; `None` if it was refused. A response has no other pseudo
+/// header.
+pub(super) fn status_of(stream: &RequestStream, name: &[u8], value: &[u8]) -> Result<Option<u32>> {
+    let refuse = |reason: &str| stream.refuse("response", name, reason).map(|()| None);
     if name != b":status" {
         return refuse("unknown pseudo header");
     }
@@ -120,9 +123,9 @@ pub(super) fn status_of(stream: &RequestStream, name: &[u8], value: &[u8]) -> Re
     // the other.
     let current = stream.request().status();
     match std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()) {
-        Some(status) if status == current => Ok(status),
+        Some(status) if status == current => Ok(Some(status)),
         Some(200..=999) if (100..200).contains(&current) => refuse("an upgrade keeps its status"),
-        Some(status @ 200..=999) => Ok(status),
+        Some(status @ 200..=999) => Ok(Some(status)),
         _ => refuse("invalid value"),
     }
 }

@@ -13,9 +13,22 @@ fn defining_twice_gives_the_same_id() {
     let metrics = metrics(8192);
     let id = metrics.define(b"p", Kind::Counter, b"requests").unwrap();
     assert_eq!(metrics.define(b"p", Kind::Counter, b"requests"), Ok(id));
-    assert_eq!(metrics.define(b"p", Kind::Gauge, b"requests"), Err(Error::WrongKind));
     assert_ne!(metrics.define(b"q", Kind::Counter, b"requests"), Ok(id));
     assert_eq!(metrics.samples().len(), 2);
+}
+
+#[test]
+fn one_name_is_a_metric_of_each_kind() {
+    let metrics = metrics(8192);
+    let [counter, gauge, histogram] =
+        [Kind::Counter, Kind::Gauge, Kind::Histogram].map(|kind| metrics.define(b"p", kind, b"requests").unwrap());
+    metrics.increment(b"p", counter, 2).unwrap();
+    metrics.increment(b"p", gauge, -3).unwrap();
+    metrics.record(b"p", histogram, 5).unwrap();
+    assert_eq!(metrics.get(b"p", counter), Ok(2));
+    assert_eq!(metrics.get(b"p", gauge), Ok(-3i64 as u64));
+    assert_eq!(metrics.define(b"p", Kind::Gauge, b"requests"), Ok(gauge));
+    assert_eq!(metrics.samples().len(), 3);
 }
 
 #[test]

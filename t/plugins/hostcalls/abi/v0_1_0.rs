@@ -2,6 +2,6 @@
 
 hostcalls::guest! {
     marker: proxy_abi_version_0_1_0,
-    chapters: [hostcalls::ops::COMMON, hostcalls::ops::ONLY_0_1_0],
+    chapters: [hostcalls::ops::COMMON, hostcalls::ops::ONLY_0_1_0, hostcalls::ops::RAW_ONLY_0_1_0],
 }
 hostcalls::header_callbacks_0_1_0!();

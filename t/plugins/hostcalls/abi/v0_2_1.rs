@@ -2,6 +2,6 @@
 
 hostcalls::guest! {
     marker: proxy_abi_version_0_2_1,
-    chapters: [hostcalls::ops::COMMON, hostcalls::ops::SINCE_0_2_0],
+    chapters: [hostcalls::ops::COMMON, hostcalls::ops::SINCE_0_2_0, hostcalls::ops::RAW_SINCE_0_2_0],
 }
 hostcalls::header_callbacks!();

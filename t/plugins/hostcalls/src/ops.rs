@@ -52,9 +52,14 @@ pub const COMMON: Chapter = &[
     guest::OPS,
 ];
 
-pub const SINCE_0_2_0: Chapter = &[streams::SINCE_0_2_0, raw::SINCE_0_2_0];
+pub const SINCE_0_2_0: Chapter = &[streams::SINCE_0_2_0];
 
-pub const ONLY_0_1_0: Chapter = &[configuration::ONLY_0_1_0, streams::ONLY_0_1_0, raw::ONLY_0_1_0];
+pub const ONLY_0_1_0: Chapter = &[configuration::ONLY_0_1_0, streams::ONLY_0_1_0];
+
+/// Every function of WASI, too: other hosts do not have them all.
+pub const RAW_SINCE_0_2_0: Chapter = &[raw::SINCE_0_2_0];
+
+pub const RAW_ONLY_0_1_0: Chapter = &[raw::ONLY_0_1_0];
 
 thread_local! {
     static CHAPTERS: Cell<&'static [Chapter]> = const { Cell::new(&[]) };
