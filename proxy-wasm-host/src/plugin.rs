@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::error;
+use wasmparser::{Parser, Payload};
 use wasmtime::{Caller, ExternType, FuncType, ImportType, InstancePre, Linker, UnknownImportError, Val};
 
 use super::abi::{AbiVersion, Status};
@@ -18,8 +19,9 @@ use super::hostcalls::{self, names};
 use super::state::{Identity, VmState};
 use super::trial::{Trial, Verdict};
 use crate::error::{Error, one_line};
+use crate::wasm::limits::{self, Limits};
 use crate::wasm::wasi::{self, Wasi};
-use crate::wasm::{Engine, Module, limits};
+use crate::wasm::{Engine, Module};
 
 /// The exports that mark the ABI versions, newest first. If a module has several, the newest
 /// counts.
@@ -119,6 +121,21 @@ impl<H: Host> Plugin<H> {
         }))
     }
 
+    /// Checks the imports of a module's file that has not been compiled, since compiling may take
+    /// long. What cannot be read here, the compiler complains about.
+    ///
+    /// # Errors
+    /// When the module imports a function that this host does not have.
+    pub fn check_imports(file: &[u8]) -> Result<(), Error> {
+        let imports = Parser::new(0).parse_all(file).map_while(Result::ok).find_map(|payload| match payload {
+            Payload::ImportSection(section) => Some(section),
+            _ => None,
+        });
+        let unknown = imports.into_iter().flat_map(wasmparser::ImportSectionReader::into_imports).map_while(Result::ok);
+        let mut unknown = unknown.filter(|import| !names::is_import(import.module, import.name));
+        unknown.next().map_or(Ok(()), |import| Err(unknown_import(import.module, import.name)))
+    }
+
     /// Returns whether the plugin exports this callback.
     #[inline]
     pub fn has(&self, callback: Callback) -> bool {
@@ -174,7 +191,7 @@ impl<H: Host> Plugin<H> {
             name: self.name(),
             vm_id: &self.identity.vm_id,
             env: &self.options.env,
-            limits: limits::limits(self.options.memory_limit),
+            limits: Limits::new(self.name(), self.options.memory_limit),
             ticks: self.start_ticks,
         };
         trial.run(root_id)
@@ -195,7 +212,7 @@ impl<H: Host> Plugin<H> {
 
     /// Makes the data of an instance's store.
     pub(crate) fn state(&self, host: H, contexts: Contexts<H::Stream>) -> VmState<H> {
-        let (limits, wasi) = (limits::limits(self.options.memory_limit), Wasi::new(&self.options.env));
+        let (limits, wasi) = (Limits::new(self.name(), self.options.memory_limit), Wasi::new(&self.options.env));
         VmState::new(Arc::clone(&self.identity), self.abi_version, limits, wasi, host, contexts)
     }
 
@@ -242,14 +259,14 @@ fn check_memory(module: &wasmtime::Module, limit: usize) -> Result<(), Error> {
     Ok(())
 }
 
+fn unknown_import(module: &str, name: &str) -> Error {
+    Error::Plugin(format!("imports {module}.{name}, which this host does not have"))
+}
+
 /// Says in the operator's words which import is at fault.
 fn unlinkable(module: &wasmtime::Module, error: &wasmtime::Error) -> Error {
     if let Some(unknown) = error.downcast_ref::<UnknownImportError>() {
-        return Error::Plugin(format!(
-            "imports {}.{}, which this host does not have",
-            unknown.module(),
-            unknown.name()
-        ));
+        return unknown_import(unknown.module(), unknown.name());
     }
     // Wasmtime names the import in the error and the types in its cause, both only as text.
     let text = error.to_string();
@@ -392,6 +409,21 @@ mod tests {
             r#"(import "env" "proxy_done" (func (result i32))) (import "env" "proxy_done" (func (result i32)))"#,
         ))
         .unwrap();
+    }
+
+    #[test]
+    fn a_missing_import_is_found_before_compiling() {
+        // The text of a module is left to the compiler.
+        Plugin::<LocalHost>::check_imports(br#"(module (import "env" "foo" (func)))"#).unwrap();
+        // (module (import "env" "foo" (func)))
+        let module = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x0b\x01\x03env\x03foo\0\0";
+        let fault = Plugin::<LocalHost>::check_imports(module).unwrap_err().to_string();
+        assert_eq!(fault, "imports env.foo, which this host does not have");
+        for cut in 0..module.len() {
+            let _ = Plugin::<LocalHost>::check_imports(&module[..cut]);
+        }
+        let known = b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x02\x12\x01\x03env\x0aproxy_done\0\0";
+        Plugin::<LocalHost>::check_imports(known).unwrap();
     }
 
     #[test]

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Global, Memory, StoreLimits, TypedFunc};
+use wasmtime::{Global, Memory, TypedFunc};
 
 use super::abi::{AbiVersion, Status};
 use super::context::Contexts;
 use super::host::{Host, Origin};
 use super::pairs::PairsBuf;
 use super::root_id::RootId;
+use crate::wasm::limits::Limits;
 use crate::wasm::wasi::Wasi;
 
 /// The host whose answers a plugin gets where hosts differ.
@@ -56,7 +57,7 @@ pub struct VmState<H: Host> {
     /// A buffer for values on their way from the host into the guest. It is kept, so that it keeps
     /// its capacity.
     pub(crate) scratch: Vec<u8>,
-    pub(crate) limits: StoreLimits,
+    pub(crate) limits: Limits,
     pub(crate) wasi: Wasi,
 }
 
@@ -102,7 +103,7 @@ impl<H: Host> VmState<H> {
     pub(crate) fn new(
         plugin: Arc<Identity>,
         abi_version: AbiVersion,
-        limits: StoreLimits,
+        limits: Limits,
         wasi: Wasi,
         host: H,
         contexts: Contexts<H::Stream>,

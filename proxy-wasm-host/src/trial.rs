@@ -11,11 +11,12 @@
 
 use std::fmt;
 
-use wasmtime::{Caller, Extern, ExternType, Linker, Memory, Module, Store, StoreLimits, TypedFunc, Val};
+use wasmtime::{Caller, Extern, ExternType, Linker, Memory, Module, Store, TypedFunc, Val};
 
 use super::abi::{Action, Status};
 use super::callbacks::Callbacks;
 use super::property::PropertyPath;
+use crate::wasm::limits::Limits;
 use crate::wasm::memory::{GuestBytes, LinearMemory, OutOfBounds};
 use crate::wasm::start;
 use crate::wasm::wasi::{self, Output, Wasi, WasiHost};
@@ -37,7 +38,7 @@ pub(crate) struct Trial<'a> {
     pub name: &'a str,
     pub vm_id: &'a str,
     pub env: &'a [(String, String)],
-    pub limits: StoreLimits,
+    pub limits: Limits,
     /// The deadline of the whole trial, in ticks of the engine's epoch.
     pub ticks: u64,
 }
@@ -113,7 +114,7 @@ fn run(module: &Module, store: &mut Store<State>) -> wasmtime::Result<Passes> {
 struct State {
     /// The properties that tell the plugin who it is.
     own: [(&'static str, String); 3],
-    limits: StoreLimits,
+    limits: Limits,
     wasi: Wasi,
     /// Set once the instance exists.
     exports: Option<Exports>,

@@ -87,6 +87,7 @@ impl Runtime {
         options: &Options,
     ) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
+        Plugin::<NginxHost>::check_imports(&bytes).map_err(|error| error.to_string())?;
         let begun = Instant::now();
         let compiled = Cell::new(false);
         let compiling = || {

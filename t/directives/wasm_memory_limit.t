@@ -24,6 +24,8 @@ __DATA__
 --- error_log
 alloc 5000000 -> OK
 alloc 5000000 -> FAILED
+plugin "p" gets no more memory:
+are more than wasm_memory_limit (8388608)
 
 
 

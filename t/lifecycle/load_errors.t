@@ -45,7 +45,9 @@ sub refused {
             config      => $case{server} // '',
             user_files  => $case{files},
             must_die    => 1,
+            log_level   => 'notice',
         );
+        unlike $s->error_log, $case{not}, 'nothing else is done before' if $case{not};
         is $s->exit_code, 1, 'nginx does not start';
         one_emerg([split /^/, $s->error_log], $case{line});
         my ($code, @lines) = $s->check_config;
@@ -163,6 +165,12 @@ refused 'a plugin that is not declared, with nothing else of ours',
     http   => '',
     server => 'proxy_wasm other;',
     line   => qr{"proxy_wasm": there is no plugin "other"};
+# (module (import "env" "foo" (func))), whose code would take long to compile for a function that cannot be linked.
+refused 'a missing import, of a binary',
+    http  => 'wasm_plugin p html/p.wasm;',
+    files => [['p.wasm', "\0asm\1\0\0\0\1\4\1\x60\0\0\2\x0b\1\3env\3foo\0\0"]],
+    line  => qr{"wasm_plugin": "p" at \S+/html/p\.wasm imports env\.foo, which this host does not have in \S+nginx\.conf:\d+$},
+    not   => qr/compiling plugin/;
 refused 'a configuration file that is missing',
     http   => "wasm_plugin p $plugins/log.wasm;",
     server => 'proxy_wasm p conf_file=html/none.json;',

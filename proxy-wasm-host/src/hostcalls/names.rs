@@ -1,5 +1,5 @@
-//! The names of all host functions, to check the names that an operator writes in
-//! `wasm_capabilities`.
+//! The names of all host functions, to check the imports of plugins, and the names that an operator
+//! writes in `wasm_capabilities`.
 
 use super::{
     buffers, clocks, contexts, foreign_functions, grpc_calls, headers, http_calls, local_response, logging, metrics,
@@ -81,6 +81,15 @@ const SIMILAR: f64 = 0.7;
 
 /// How many names to suggest.
 const OFFERED: usize = 3;
+
+/// Returns whether plugins can import that function.
+pub fn is_import(module: &str, name: &str) -> bool {
+    match module {
+        "env" => ENV.iter().copied().flatten().any(|known| *known == name),
+        "wasi_snapshot_preview1" | "wasi_unstable" => WASI.contains(&name),
+        _ => false,
+    }
+}
 
 /// Returns whether there is a host function of that name.
 pub fn is_known(name: &str) -> bool {

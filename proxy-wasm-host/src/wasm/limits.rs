@@ -1,19 +1,63 @@
 //! The limits of one instance: how much of the machine it may take.
 
-use wasmtime::{Module, StoreLimits, StoreLimitsBuilder};
+use tracing::error;
+use wasmtime::{Module, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 
 use crate::limits::instance::{INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 
-/// The limits of an instance whose linear memory may have `memory` bytes. Growing beyond the limit
-/// fails in the guest.
-pub fn limits(memory: usize) -> StoreLimits {
-    StoreLimitsBuilder::new()
-        .memory_size(memory)
-        .memories(MEMORIES)
-        .table_elements(TABLE_ELEMENTS)
-        .tables(TABLES)
-        .instances(INSTANCES)
-        .build()
+/// The limits of an instance.
+pub struct Limits {
+    limits: StoreLimits,
+    memory: usize,
+    /// The plugin, until a line about its memory was logged.
+    plugin: Option<String>,
+}
+
+impl Limits {
+    /// The limits of an instance whose linear memory may have `memory` bytes. Growing beyond the
+    /// limit fails in the guest. Most guests then trap, without a word about memory; so a line says
+    /// it, once for each instance.
+    pub fn new(plugin: &str, memory: usize) -> Self {
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(memory)
+            .memories(MEMORIES)
+            .table_elements(TABLE_ELEMENTS)
+            .tables(TABLES)
+            .instances(INSTANCES)
+            .build();
+        Self { limits, memory, plugin: Some(plugin.to_owned()) }
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let may_grow = self.limits.memory_growing(current, desired, maximum)?;
+        if desired > self.memory
+            && let Some(plugin) = self.plugin.take()
+        {
+            let limit = self.memory;
+            error!(
+                "plugin \"{plugin}\" gets no more memory: {desired} bytes are more than wasm_memory_limit ({limit})"
+            );
+        }
+        Ok(may_grow)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.limits.table_growing(current, desired, maximum)
+    }
+
+    fn instances(&self) -> usize {
+        self.limits.instances()
+    }
+
+    fn tables(&self) -> usize {
+        self.limits.tables()
+    }
+
+    fn memories(&self) -> usize {
+        self.limits.memories()
+    }
 }
 
 /// Says which limit a module exceeds from its start; `None` if it exceeds none. The size of its
