@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod failure;
 mod held_by_lua;
+mod kept_properties;
 pub mod live;
 mod lua_calls;
 mod lua_thread;
@@ -36,6 +37,7 @@ pub use self::allowance::Allowance;
 pub use self::answer::Answer;
 pub use self::body::Body;
 pub use self::held_by_lua::{HeldPiece, Hold};
+pub use self::kept_properties::KeptProperties;
 pub use self::live::RequestHandle;
 pub use self::lua_calls::{Description as CallDescription, LuaCall, LuaCalls, Reply};
 pub use self::lua_thread::{LuaThread, Post};
@@ -88,6 +90,8 @@ pub struct RequestContext {
     pub lua_thread: LuaThread,
     /// Whether the client's own method is HEAD. Set only if a plugin has changed the method.
     client_asks_head: Cell<Option<bool>>,
+    /// The properties that plugins set.
+    pub properties: KeptProperties,
     /// The scheme that a plugin wrote, if one did.
     pub scheme: Cell<Option<&'static [u8]>>,
     /// Who holds the request or the response.
@@ -174,6 +178,7 @@ impl RequestContext {
                 body_read: Cell::default(),
                 lua_thread: LuaThread::default(),
                 client_asks_head: Cell::default(),
+                properties: KeptProperties::default(),
                 scheme: Cell::default(),
                 pause: Pause::default(),
                 allowance: Allowance::default(),

@@ -11,6 +11,7 @@ mod local_response;
 mod log;
 mod metrics;
 mod properties;
+pub mod property_variable;
 pub mod queue_events;
 mod shared_data;
 mod shared_queues;

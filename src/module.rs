@@ -19,13 +19,13 @@ use ngx_bindings::{rc, slice};
 use super::conf::LocConf;
 use super::context::live;
 use super::guard::guard;
-use super::host::queue_events;
+use super::host::{property_variable, queue_events};
 use super::native::{filters, phases, unseen};
 use super::worker::{MainConf, announce, deadlines};
 use super::{directives, log, lua, task};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
-    preconfiguration: None,
+    preconfiguration: Some(preconfiguration),
     postconfiguration: Some(postconfiguration),
     create_main_conf: Some(create_main_conf),
     init_main_conf: Some(init_main_conf),
@@ -151,6 +151,12 @@ fn merge(cf: Conf, above: &LocConf, loc: &mut LocConf) {
     let main = cf.main_conf(MainConf::module());
     loc.merge(above, main.attached());
     unseen::remember(cf, main, loc);
+}
+
+extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
+    // SAFETY: nginx passes its parser.
+    let cf = unsafe { Conf::from_nginx(cf) };
+    guard(rc::ERROR, || property_variable::declare(cf).map_or(rc::ERROR, |()| rc::OK))
 }
 
 extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {

@@ -21,6 +21,7 @@ sub three {
     ["add_header_map_value", "request", "x-answers", "\${num_headers}"],
     ["get_header_map_pairs", "request"],
     {"if": ["contains", "\${last}", "x-answers: 6 | x-answers: 6 | x-answers: 6"], "then": [["send_local_response", 200, "all"]]},
+    {"if": ["contains", "\${last}", "x-answers: 3 | x-answers: 3 | x-answers: 3"], "then": [["send_local_response", 200, "none"]]},
     {"if": ["contains", "\${last}", "x-answers: 0 | x-answers: 0 | x-answers: 0"], "then": [["send_local_response", 200, "none"]]}]}
 SCRIPT
 }

@@ -11,7 +11,7 @@ use nginx_sys::{self as sys, ngx_conf_log_error, ngx_conf_t, ngx_cycle_t, ngx_ht
 use crate::live::Live;
 use crate::log::Level;
 use crate::modules::HttpModule;
-use crate::{Log, Pool, array, globals, string};
+use crate::{Log, Pool, array, globals, string, variables};
 
 /// The result of a directive handler on success.
 pub const CONF_OK: *mut c_char = ptr::null_mut();
@@ -105,6 +105,22 @@ impl<'c> Conf<'c> {
             return None;
         }
         Some(PathBuf::from(OsStr::from_bytes(name.as_bytes())))
+    }
+
+    /// Declares all variables whose names begin with `prefix`. Their values are evaluated each time.
+    pub fn add_prefix_variable(self, prefix: &[u8], handler: variables::Handler) -> Option<()> {
+        let flags = sys::NGX_HTTP_VAR_PREFIX | sys::NGX_HTTP_VAR_NOCACHEABLE;
+        let mut prefix = self.pool().copy(prefix).ok()?;
+        // SAFETY: `cf` is valid while `http` is being read; the name lives in the configuration's
+        // pool.
+        let variable = unsafe { sys::ngx_http_add_variable(self.as_ptr(), &raw mut prefix, flags as ngx_uint_t) };
+        // SAFETY: nginx returns null, or a variable of the configuration.
+        let variable = unsafe { variable.as_mut() }?;
+        let place = (&raw mut variable.get_handler).cast::<Option<variables::Handler>>();
+        // SAFETY: to a handler, nginx's pointer to a request is a handle, and the data of a variable
+        // that was declared by a prefix is the address of its name.
+        unsafe { place.write(Some(handler)) };
+        Some(())
     }
 
     /// Makes nginx keep a variable's value for the rest of a request once it was evaluated, unless

@@ -7,6 +7,12 @@ unsigned ngx_bindings_variable_has_value(const ngx_variable_value_t *v) { return
 
 unsigned ngx_bindings_variable_len(const ngx_variable_value_t *v) { return v->len; }
 
+void ngx_bindings_variable_set_not_found(ngx_variable_value_t *v) {
+    v->valid = 0;
+    v->no_cacheable = 0;
+    v->not_found = 1;
+}
+
 void ngx_bindings_variable_set(ngx_variable_value_t *v, unsigned len, u_char *data) {
     v->len = len;
     v->valid = 1;

@@ -2,7 +2,7 @@
 
 use std::ffi::c_uint;
 
-use nginx_sys::{self as sys, ngx_http_variable_t, ngx_http_variable_value_t, ngx_str_t, u_char};
+use nginx_sys::{self as sys, ngx_http_variable_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t, u_char};
 
 use crate::live::zeroed;
 use crate::{Request, hash, string};
@@ -12,7 +12,27 @@ use crate::{Request, hash, string};
 unsafe extern "C" {
     safe fn ngx_bindings_variable_has_value(value: &ngx_http_variable_value_t) -> c_uint;
     safe fn ngx_bindings_variable_len(value: &ngx_http_variable_value_t) -> c_uint;
+    safe fn ngx_bindings_variable_set_not_found(value: &mut ngx_http_variable_value_t);
     safe fn ngx_bindings_variable_set(value: &mut ngx_http_variable_value_t, len: c_uint, data: *mut u_char);
+}
+
+/// A function that evaluates a variable for a request: it gets the place for the value and the
+/// variable's whole name.
+pub type Handler = for<'r> extern "C" fn(Request<'r>, &'r mut ngx_http_variable_value_t, &'r ngx_str_t) -> ngx_int_t;
+
+/// Gives a variable a value, or none. Returns what a [`Handler`] returns.
+pub fn answer(request: Request, into: &mut ngx_http_variable_value_t, value: Option<&[u8]>) -> ngx_int_t {
+    let Some(value) = value else {
+        ngx_bindings_variable_set_not_found(into);
+        return crate::rc::OK;
+    };
+    match request.pool().copy(value) {
+        Ok(text) => {
+            ngx_bindings_variable_set(into, text.len as c_uint, text.data);
+            crate::rc::OK
+        }
+        Err(_) => crate::rc::ERROR,
+    }
 }
 
 /// Why a variable was not set.
@@ -50,9 +70,6 @@ impl<'r> Request<'r> {
 
     /// Sets a variable that the configuration, or a module, has declared changeable.
     pub fn set_variable(self, name: &[u8], value: &[u8]) -> Result<(), SetError> {
-        if value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')) {
-            return Err(SetError::Unsafe);
-        }
         let mut small = [0; 64];
         let mut large = Vec::new();
         let (lowcase, hash) = lowercase(name, &mut small, &mut large);
@@ -62,6 +79,9 @@ impl<'r> Request<'r> {
         let variable = variable.ok_or(SetError::NotFound)?;
         if variable.flags as u32 & sys::NGX_HTTP_VAR_CHANGEABLE == 0 {
             return Err(SetError::NotChangeable);
+        }
+        if value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')) {
+            return Err(SetError::Unsafe);
         }
         let text = self.pool().copy(value).map_err(|_| SetError::Alloc)?;
         let into = if variable.set_handler.is_some() {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use ngx_bindings::Request;
 use ngx_bindings::log::Level;
 use ngx_bindings::variables::SetError;
+use proxy_wasm_host::Dialect;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{Properties, Result};
 use proxy_wasm_host::property::PropertyPath;
@@ -22,6 +23,11 @@ impl Properties for RequestStream {
         let request = self.request();
         let before = request.pool().mark();
         let value = property(request, path);
+        if value.is_none()
+            && let Some(kept) = self.ctx().properties.get(path.as_bytes())
+        {
+            return Ok(Some(Cow::Owned(kept)));
+        }
         if request.pool().mark() == before {
             return Ok(value);
         }
@@ -35,7 +41,10 @@ impl Properties for RequestStream {
 
     fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result {
         let request = self.request();
-        let name = path.single().ok_or(Status::NotFound)?;
+        let is_kept = self.slot().dialect() == Dialect::Envoy;
+        let Some(name) = path.single() else {
+            return if is_kept { self.keep(path, value) } else { Err(Status::NotFound) };
+        };
         let asked = match name {
             b"wasm_process_req_body" => Some(BodyOf::Request),
             b"wasm_process_resp_body" => Some(BodyOf::Response),
@@ -54,6 +63,7 @@ impl Properties for RequestStream {
             // The variables of these names are APISIX's. Without APISIX the plugin's wish counts
             // all the same.
             Err(SetError::NotFound) if asked.is_some() => Ok(()),
+            Err(SetError::NotFound) if is_kept => self.keep(path, value),
             Err(SetError::NotFound) => refuse("not found for writing", Status::NotFound),
             Err(SetError::NotChangeable) => refuse("not changeable", Status::BadArgument),
             // Plugins set properties to values that clients sent, and SDKs panic on most other
@@ -67,6 +77,15 @@ impl Properties for RequestStream {
             }
             Err(SetError::Alloc) => Err(Status::InternalFailure),
         }
+    }
+}
+
+impl RequestStream {
+    /// Keeps a property for the plugins of the request.
+    fn keep(&self, path: PropertyPath<'_>, value: &[u8]) -> Result {
+        self.allow(path.as_bytes(), value)?;
+        self.ctx().properties.set(path.as_bytes(), value);
+        Ok(())
     }
 }
 

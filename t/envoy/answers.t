@@ -22,7 +22,7 @@ my %reason = (
     hidden    => '`connection` and `transfer-encoding` of a request are found by name',
     reasons   => 'The body of a failed call has this host\'s words',
     call      => 'A call without `:method`, `:path` or `:authority` gets their defaults',
-    variables => 'Property paths of one segment are nginx variables',
+    variables => 'A property that a plugin sets is read under the path that it was set by',
 );
 
 sub get { my ($map, @names) = @_; return map { qq(["get_header_map_value", "$map", "$_"]) } @names }
@@ -87,7 +87,10 @@ my @cases = (
     ['properties', request_headers => [map { qq(["get_property", $_]) } split ' ', q("plugin_root_id" "request","path" "request","url_path" "request","method" "request","query"
         "request","scheme" "request","host" "request","headers","x-a" "request","none" "none")], path => '/?a=b', headers => ['X-A' => 'c']],
     ['a property that is the plugin\'s own', request_headers => ['["set_property", "tenant", "a"]', '["get_property", "tenant"]'],
-        differs => { 'set_property tenant' => 'variables', 'get_property tenant' => 'variables' }],
+        response_headers => ['["get_property", "tenant"]']],
+    ['a property of an attribute\'s name', request_headers => ['["set_property", "request", "path", "/x"]', '["get_property", "request", "path"]']],
+    ['a property of several segments', request_headers => ['["set_property", "a", "b", "c"]', '["get_property", "a", "b"]'],
+        differs => { 'get_property a b' => 'variables' }],
     ['metrics of one name', request_headers => ['["define_metric", "counter", "m"]', '["define_metric", "gauge", "m"]', '["set", "gauge", "${last}"]',
         '["increment_metric", "${gauge}", -1]', '["get_metric", "${gauge}"]']],
 );

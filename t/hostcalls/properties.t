@@ -118,7 +118,7 @@ get_property host -> OK localhost
 
 
 
-=== TEST 6: one that there is not
+=== TEST 6: one that there is not is kept for the request
 --- config
     location /t {
         proxy_wasm hostcalls '{"on_request_headers": [["set_property", "other", "x"]]}';
@@ -127,9 +127,9 @@ get_property host -> OK localhost
 --- request
 GET /t
 --- error_log
+set_property other x -> OK
+--- no_error_log
 [error]
-variable "other" not found for writing
-set_property other x -> NOT_FOUND
 
 
 

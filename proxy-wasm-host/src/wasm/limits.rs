@@ -1,6 +1,6 @@
 //! The limits of one instance: how much of the machine it may take.
 
-use tracing::error;
+use tracing::warn;
 use wasmtime::{Module, ResourceLimiter, StoreLimits, StoreLimitsBuilder};
 
 use crate::limits::instance::{INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
@@ -36,9 +36,7 @@ impl ResourceLimiter for Limits {
             && let Some(plugin) = self.plugin.take()
         {
             let limit = self.memory;
-            error!(
-                "plugin \"{plugin}\" gets no more memory: {desired} bytes are more than wasm_memory_limit ({limit})"
-            );
+            warn!("plugin \"{plugin}\" gets no more memory: {desired} bytes are more than wasm_memory_limit ({limit})");
         }
         Ok(may_grow)
     }
