@@ -30,6 +30,10 @@ fn get_buffer_bytes<H: Host>(
     guest.check_return(out)?;
     let size = buffer_size(guest.state(), buffer)?;
     let range = match guest.state().plugin.dialect {
+        // Envoy writes nothing where there is nothing to read. The AssemblyScript SDK depends on it:
+        // it passes the size of its configuration as the address for that size, and a null address
+        // of the bytes would end it.
+        Dialect::Envoy if cut(start, max_size, size).is_empty() => return Ok(()),
         Dialect::Envoy => cut(start, max_size, size),
         Dialect::CModule => clip(start, max_size, size)?,
     };
@@ -232,9 +236,14 @@ mod tests {
         assert_eq!(body(&mut probe, 2, 3), Ok(b"234".to_vec()));
         assert_eq!(body(&mut probe, 0, u32::MAX), Ok(b"0123456789".to_vec()));
         assert_eq!(body(&mut probe, 1, u32::MAX), Ok(b"123456789".to_vec()));
+        probe.memory()[OUT as usize..][..8].fill(0);
         for (start, max_size) in [(10, 0), (10, 5), (11, 1), (3, 0), (MINUS_ONE, 2)] {
             assert_eq!(body(&mut probe, start, max_size), Ok(Vec::new()), "{start} {max_size}");
         }
+        probe.memory()[OUT as usize..][..8].fill(7);
+        assert_eq!(probe.call("proxy_get_buffer_bytes", &[REQUEST_BODY, 10, 1, OUT, OUT + 4]), Status::Ok);
+        assert_eq!(probe.memory()[OUT as usize..][..8], [7; 8], "nothing is written where nothing is read");
+        probe.memory()[OUT as usize..][..8].fill(0);
         assert_eq!(Probe::without_request().get("proxy_get_buffer_bytes", &[REQUEST_BODY, 0, 1]), Ok(Vec::new()));
         let of_a_call = BufferType::HttpCallResponseBody as u32;
         assert_eq!(probe.get("proxy_get_buffer_bytes", &[of_a_call, 0, 1]), Err(Status::NotFound));
