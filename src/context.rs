@@ -9,7 +9,6 @@ mod allowance;
 mod answer;
 mod body;
 mod failure;
-mod held_by_lua;
 mod kept_properties;
 pub mod live;
 mod lua_calls;
@@ -36,7 +35,6 @@ use proxy_wasm_host::{Callback, CallbackSet, Failure, HttpContext, PluginContext
 pub use self::allowance::Allowance;
 pub use self::answer::Answer;
 pub use self::body::Body;
-pub use self::held_by_lua::{HeldPiece, Hold};
 pub use self::kept_properties::KeptProperties;
 pub use self::live::RequestHandle;
 pub use self::lua_calls::{Description as CallDescription, LuaCall, LuaCalls, Reply};
@@ -44,7 +42,7 @@ pub use self::lua_thread::{LuaThread, Post};
 pub use self::nginx_host::{NginxHost, RequestStream, Ticks};
 use self::pause::Pause;
 pub use self::plugin_contexts::PluginContexts;
-pub use self::response::{Piece, Response, Stage};
+pub use self::response::{Chunk, Piece, Response};
 pub use self::slots::{BodyOf, Slot, Slots, Source};
 use super::conf::Policy;
 use super::guard::guard;
@@ -52,19 +50,7 @@ use super::identity::main_module_of;
 use super::lazy_box::LazyBox;
 
 /// What nginx is to do with a request after callbacks of its plugins.
-#[derive(Debug)]
-pub enum Verdict {
-    /// Continue with the next step.
-    Continue,
-    /// Wait until a plugin resumes the request or response.
-    Pause,
-    /// Send this answer instead of the upstream's response.
-    Answer(Box<Answer>),
-    /// Close the request: a plugin failed, and its `wasm_failure` is `closed`.
-    Fail,
-    /// Close the client's connection without an answer.
-    Close,
-}
+pub type Verdict = proxy_wasm_host::response::Verdict<Box<Answer>>;
 
 /// The state of one request.
 pub struct RequestContext {
@@ -105,9 +91,8 @@ pub struct RequestContext {
     wake_response: WakeResponse,
 }
 
-/// Continues a response that the plugins of the slots `resumed` let go, or that was held too long.
-/// The request may be gone afterwards.
-pub type WakeResponse = fn(&RequestContext, resumed: &[usize], timed_out: bool);
+/// Continues a response that plugins resumed, or held too long. The request may be gone afterwards.
+pub type WakeResponse = fn(&RequestContext, timed_out: bool);
 
 impl RequestContext {
     /// Answers false if no plugin has seen the request. Every request without plugins asks this, so
@@ -292,14 +277,7 @@ impl RequestContext {
     /// Returns the verdict after a callback that has returned.
     #[inline]
     fn returned(&self, action: Action) -> Verdict {
-        if self.closed.get() {
-            return Verdict::Close;
-        }
-        match (self.take_answer(), action) {
-            (Some(answer), _) => Verdict::Answer(answer),
-            (None, Action::Continue) => Verdict::Continue,
-            (None, Action::Pause) => Verdict::Pause,
-        }
+        Verdict::of(action, self.closed.get(), || self.take_answer())
     }
 
     /// Runs a callback of one slot outside the request's phases, such as the response to a call.

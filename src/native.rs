@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `phases` | rewrite, access and log phase handlers |
 //! | `filters` | header and body filter |
-//! | `response` | what these filters do, and how a held response continues |
+//! | `response` | how nginx does what [`proxy_wasm_host::response`] decides |
 //! | `unseen` | finds what nginx adds to responses behind the plugins |
 
 pub mod filters;
@@ -25,5 +25,5 @@ use super::context::RequestContext;
 /// If nginx has no memory.
 #[inline]
 pub fn context_of(request: Request<'_>) -> Result<&RequestContext, AllocError> {
-    RequestContext::of_or_new(request, response::wake)
+    RequestContext::of_or_new(request, proxy_wasm_host::response::wake)
 }

@@ -13,6 +13,7 @@
 //! | [`host`] | the traits that an embedder implements, one per chapter of the spec |
 //! | [`local`] | a host of plain structs, for tests, tools and examples |
 //! | [`wasm`] | wasmtime: engine, cache of compiled modules, limits, deadlines, WASI |
+//! | [`response`] | a response on its way through the plugins of its request |
 //! | [`outgoing`] | calls to other servers: targets, gRPC, the balancer |
 //! | [`shared`] | shared data, queues and metrics in memory that several processes map |
 //! | [`config`] | options of plugins and APISIX's `config.yaml` as plain structs |
@@ -56,6 +57,7 @@ pub mod outgoing;
 pub mod pairs;
 mod plugin;
 pub mod property;
+pub mod response;
 mod root_id;
 pub mod shared;
 mod state;

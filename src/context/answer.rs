@@ -1,6 +1,7 @@
 //! An answer that is sent instead of the upstream's response.
 
 use proxy_wasm_host::pairs::PairsBuf;
+use proxy_wasm_host::response;
 
 /// A checked answer, which is sent when the guest has returned.
 #[derive(Debug)]
@@ -25,5 +26,11 @@ impl Answer {
     /// Makes nginx's page, for a plugin that failed or set an impossible value.
     pub fn page(status: u32) -> Self {
         Self { status, headers: PairsBuf::default(), body: Vec::new(), is_page: true }
+    }
+}
+
+impl response::Answer for Box<Answer> {
+    fn page(&self) -> Option<u32> {
+        self.is_page.then_some(self.status)
     }
 }

@@ -28,6 +28,12 @@ enum Data {
     Bytes(Vec<u8>),
 }
 
+impl Default for Body {
+    fn default() -> Self {
+        Self::of(Chain::EMPTY)
+    }
+}
+
 impl Body {
     /// Makes a body of nginx's buffers. The chain must outlive it.
     pub fn of(chain: Chain) -> Self {
@@ -50,6 +56,11 @@ impl Body {
     /// Whether a plugin changed the body.
     pub fn is_changed(&self) -> bool {
         self.changed
+    }
+
+    /// Marks the body as changed: it is not what its driver has.
+    pub fn set_changed(&mut self) {
+        self.changed = true;
     }
 
     /// Fills `into` with the bytes from `start` on. The range must lie inside the body.

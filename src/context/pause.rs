@@ -4,7 +4,9 @@
 //! A plugin resumes in a host function, while a guest runs. So nginx continues only from an event
 //! of its own loop, never from there.
 
-use std::cell::{Cell, RefCell};
+mod hold;
+
+use std::cell::RefCell;
 use std::ffi::c_void;
 
 use ngx_bindings::event::{self, Event};
@@ -13,44 +15,27 @@ use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_event_t;
 use proxy_wasm_host::abi::StreamType;
 
+use self::hold::{Found, Hold, Next};
 use super::RequestContext;
 use crate::conf::LocConf;
 use crate::guard::guard;
-use crate::lazy_box::LazyBox;
-
-/// Whether a plugin holds the request in its phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Hold {
-    /// No plugin holds it: the phases run, or nginx does something else with the request.
-    #[default]
-    Free,
-    /// The plugin of this slot holds it.
-    Held(usize),
-    /// The plugin resumed it. The event continues the request.
-    Released,
-}
 
 /// What plugins hold of one request, and the event that continues it.
 #[derive(Default)]
 pub struct Pause {
-    request: Cell<Hold>,
-    /// Slots whose plugins resumed the response. The event handles them.
-    response: LazyBox<RefCell<Vec<usize>>>,
+    request: Hold,
     event: RefCell<Option<Box<Event>>>,
 }
 
 impl Pause {
     /// Whether a plugin holds the request.
     pub fn holds_request(&self) -> bool {
-        matches!(self.request.get(), Hold::Held(_))
+        self.request.holder().is_some()
     }
 
     /// Returns the slot whose plugin holds the request.
     pub fn request_holder(&self) -> Option<usize> {
-        match self.request.get() {
-            Hold::Held(slot) => Some(slot),
-            Hold::Free | Hold::Released => None,
-        }
+        self.request.holder()
     }
 
     /// Stops the pause timeout: nothing is held any more.
@@ -62,13 +47,13 @@ impl Pause {
 
     /// Releases the request, and stops the pause timeout.
     pub fn release_request(&self) {
-        self.request.set(Hold::Free);
+        self.request.free();
         self.stop_clock();
     }
 
     /// Drops the event: the request is over.
     pub fn forget(&self) {
-        self.request.set(Hold::Free);
+        self.request.free();
         *self.event.borrow_mut() = None;
     }
 }
@@ -76,7 +61,7 @@ impl Pause {
 impl RequestContext {
     /// Keeps the request in its phase until the plugin of `slot` resumes it.
     pub fn pause_request(&self, slot: usize) {
-        self.pause.request.set(Hold::Held(slot));
+        self.pause.request.hold(slot);
         self.with_event(|event| event.set_timer(LocConf::of(self.request()).pause_timeout()));
         self.request().watch_client();
     }
@@ -84,7 +69,7 @@ impl RequestContext {
     /// As [`Self::pause_request`], for a Lua thread that waits. The Lua module itself watches the
     /// client's connection.
     pub fn hold_for_lua(&self, slot: usize) {
-        self.pause.request.set(Hold::Held(slot));
+        self.pause.request.hold(slot);
         self.with_event(|event| event.set_timer(LocConf::of(self.request()).pause_timeout()));
     }
 
@@ -98,29 +83,17 @@ impl RequestContext {
         });
     }
 
-    /// As [`Self::pause_response`], if the plugin waits for more of the response: the upstream has
-    /// a timeout of its own.
-    pub fn wait_for_source(&self) {
-        self.pause.stop_clock();
-        self.wake_soon();
-    }
-
     /// Handles `proxy_continue_stream` by the plugin of `slot`. It does nothing unless that plugin
     /// holds that stream.
     pub fn resume(&self, slot: usize, stream: StreamType) {
-        match stream {
-            StreamType::HttpRequest if self.pause.request.get() == Hold::Held(slot) => {
-                self.pause.request.set(Hold::Released)
-            }
-            StreamType::HttpResponse if self.response.is_held_by(slot) => {
-                let mut resumed = self.pause.response.make().borrow_mut();
-                if !resumed.contains(&slot) {
-                    resumed.push(slot);
-                }
-            }
-            _ => return,
+        let resumed = match stream {
+            StreamType::HttpRequest => self.pause.request.resume(slot),
+            StreamType::HttpResponse => self.response.state.resume(slot),
+            _ => false,
+        };
+        if resumed {
+            self.with_event(Event::post);
         }
-        self.with_event(Event::post);
     }
 
     /// Posts the event if a callback from elsewhere (a call's response, a tick, another request)
@@ -142,13 +115,6 @@ impl RequestContext {
     /// As [`Self::wake_soon`], after some milliseconds.
     pub fn wake_in(&self, milliseconds: u32) {
         self.with_event(|event| event.set_timer(milliseconds));
-    }
-
-    /// Continues the response in the next turn of nginx's loop, so that other requests have their
-    /// turn before.
-    pub fn go_on_next_turn(&self) {
-        self.response.goes_on();
-        self.with_event(Event::post);
     }
 
     fn with_event(&self, body: impl FnOnce(&mut Event)) {
@@ -176,25 +142,26 @@ impl RequestContext {
         if self.lua_thread.wake(timed_out) {
             return;
         }
-        match self.pause.request.get() {
-            Hold::Free if self.response.has_begun() => {
-                let resumed = self.pause.response.get().map(RefCell::take).unwrap_or_default();
-                return (self.wake_response)(self, &resumed, timed_out);
-            }
-            // nginx is not in a phase of this module. An answer waits until the request comes to
-            // such a phase, or to the response.
-            Hold::Free if self.is_closed() => return self.request().cut_off(),
-            Hold::Free => return,
-            Hold::Held(_) if timed_out => {
-                self.pause.request.set(Hold::Free);
+        let found = Found {
+            timed_out,
+            has_response: self.response.state.has_begun(),
+            is_closed: self.is_closed(),
+            has_answer: self.has_answer(),
+        };
+        match self.pause.request.next(found) {
+            Next::Nothing => {}
+            Next::Response => (self.wake_response)(self, timed_out),
+            Next::CutOff => self.request().cut_off(),
+            Next::TimeOut => {
+                self.pause.request.free();
                 self.request().unwatch_client();
-                return self.request().finalize_in_event(rc::GATEWAY_TIME_OUT);
+                self.request().finalize_in_event(rc::GATEWAY_TIME_OUT);
             }
-            Hold::Held(_) if !self.has_answer() && !self.is_closed() => return,
-            Hold::Held(_) | Hold::Released => {}
+            Next::Phases => {
+                self.pause.release_request();
+                self.request().resume_phases();
+            }
         }
-        self.pause.release_request();
-        self.request().resume_phases();
     }
 }
 

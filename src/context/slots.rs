@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use ngx_bindings::Request;
 use proxy_wasm_host::config::FailurePolicy;
-use proxy_wasm_host::{Callback, Dialect, Failure, HttpContext, Plugin, PluginContext};
+use proxy_wasm_host::{Callback, Dialect, Failure, HttpContext, Plugin, PluginContext, response};
 
 use super::NginxHost;
 use crate::calls::PendingCalls;
@@ -216,6 +216,39 @@ impl Slot {
     /// Whether calls that the plugin made are under way.
     pub fn calls_pending(&self) -> bool {
         self.calls.get().is_some_and(PendingCalls::any)
+    }
+}
+
+impl response::Slot for Slot {
+    #[inline]
+    fn index(&self) -> usize {
+        self.index()
+    }
+
+    fn name(&self) -> &str {
+        self.plugin_name()
+    }
+
+    #[inline]
+    fn is_driven_by_lua(&self) -> bool {
+        self.is_driven_by_lua()
+    }
+
+    #[inline]
+    fn has(&self, callback: Callback) -> bool {
+        self.has(callback)
+    }
+
+    fn may_change_body(&self) -> bool {
+        self.may_change_body()
+    }
+
+    fn body_buffer_size(&self) -> usize {
+        self.body_buffer_size()
+    }
+
+    fn calls_pending(&self) -> bool {
+        self.calls_pending()
     }
 }
 

@@ -139,7 +139,7 @@ impl RequestStream {
 
     /// Whether there is a response that the plugin may read.
     fn has_response(&self) -> bool {
-        self.dialect() == Dialect::CModule || self.ctx().response.has_begun()
+        self.dialect() == Dialect::CModule || self.ctx().response.state.has_begun()
     }
 
     /// Logs why a field was not changed. The status is the C module's; in Envoy every change is OK,

@@ -5,6 +5,7 @@ use std::ffi::{c_char, c_int};
 use ngx_bindings::Request;
 use ngx_bindings::pool::AllocError;
 use proxy_wasm_host::abi::MapType;
+use proxy_wasm_host::response::end_by_driver;
 use proxy_wasm_host::{Callback, Dialect};
 
 use super::LuaPluginContext;
@@ -13,7 +14,7 @@ use crate::conf::{BodyMode, LocConf};
 use crate::context::{RequestContext, Slot, Verdict};
 use crate::guard::guard;
 use crate::host::header_count;
-use crate::native::{self, response};
+use crate::native;
 
 /// What Lua is to do after a callback.
 #[derive(Clone, Copy)]
@@ -72,13 +73,9 @@ fn response_headers(ctx: &RequestContext, slot: &Slot) -> Verdict {
         request.forbid_ranges();
         let _ = ctx.response.validators.drop_changed(request, true);
     }
-    match verdict {
-        Verdict::Answer(answer) => response::answer_later(ctx, *answer),
-        // Lua's header_filter cannot yield, so Pause means Continue; a late call response finds the
-        // stream gone.
-        Verdict::Pause => Verdict::Continue,
-        verdict => verdict,
-    }
+    // Lua's header_filter cannot yield, so Pause means Continue; a late call response finds the
+    // stream gone.
+    if let Verdict::Pause = verdict { Verdict::Continue } else { verdict }
 }
 
 /// Runs callbacks in a phase that cannot wait. They run in the slot that the request has for a
@@ -89,26 +86,17 @@ pub(super) fn on_http(
     callback: impl FnOnce(&RequestContext, &Slot) -> Verdict,
 ) -> Outcome {
     on_request(r, context, |ctx, plugin| {
-        if ctx.response.is_cut() {
+        if ctx.response.state.is_cut() {
             return Outcome::Continue;
         }
-        match slot_of(ctx, plugin).map_or_else(|verdict| verdict, |slot| callback(ctx, slot)) {
-            Verdict::Continue => Outcome::Continue,
+        let verdict = slot_of(ctx, plugin).map_or_else(|verdict| verdict, |slot| callback(ctx, slot));
+        let outcome = match verdict {
+            Verdict::Continue | Verdict::Answer(_) => Outcome::Continue,
             Verdict::Pause => Outcome::Pause,
-            // The header is sent, so an answer cannot replace the response.
-            Verdict::Answer(_) => {
-                response::cut_in_lua(ctx);
-                Outcome::Continue
-            }
-            Verdict::Fail => {
-                response::fail_in_lua(ctx);
-                Outcome::Error
-            }
-            Verdict::Close => {
-                response::cut_in_lua(ctx);
-                Outcome::Error
-            }
-        }
+            Verdict::Fail | Verdict::Close => Outcome::Error,
+        };
+        end_by_driver(ctx, verdict);
+        outcome
     })
 }
 

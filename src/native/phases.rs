@@ -6,9 +6,10 @@ use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 use proxy_wasm_host::abi::MapType;
 use proxy_wasm_host::config::Phase;
+use proxy_wasm_host::response::{Ending, leave};
 use proxy_wasm_host::{Callback, Dialect};
 
-use super::{context_of, response};
+use super::context_of;
 use crate::conf::LocConf;
 use crate::context::{Body, RequestContext, Slot, Source, Verdict};
 use crate::guard::guard;
@@ -60,7 +61,7 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
         Err(error) => return error.into(),
     };
     if request.is_post_action() {
-        response::leave(ctx);
+        leave(ctx);
     }
     // An answer may have come while the request was held.
     if let Some(answer) = ctx.take_answer() {
@@ -194,11 +195,14 @@ fn finish(request: Request) -> ngx_int_t {
 
 /// Returns nginx's code for a verdict in a phase.
 fn phase_result(ctx: &RequestContext, verdict: Verdict) -> ngx_int_t {
-    match verdict {
-        Verdict::Continue => rc::DECLINED,
-        Verdict::Pause => rc::DONE,
-        Verdict::Answer(answer) => answer.send(ctx.request()),
-        Verdict::Fail => rc::SERVICE_UNAVAILABLE,
-        Verdict::Close => rc::CLOSE,
+    if let Verdict::Pause = verdict {
+        return rc::DONE;
+    }
+    // In a `post_action` the header is sent, but nothing of this location's.
+    match verdict.ending(false) {
+        None => rc::DECLINED,
+        Some(Ending::Answer(answer)) => answer.send(ctx.request()),
+        Some(Ending::Page(status)) => status as ngx_int_t,
+        Some(Ending::Cut) => rc::CLOSE,
     }
 }

@@ -29,7 +29,7 @@ my $proxied  = 'proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT';
 my $answer   = '["send_local_response", 403, "no", [["x-a", "1"]]]';
 
 my %conf = (
-    user_files  => ">>> t.txt\nhello\n",
+    user_files  => [['t.txt', "hello\n"], ['large.txt', '0123456789' x 1_600_000]],
     http_config => 'wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls.wasm;' . upstream(),
     config      => join '', map { my ($where, $config) = @$_; "location $where { $config }\n" }
         ['/request-headers', held(on_request_headers => $continue{request}) . "$proxied/echo;"],
@@ -37,6 +37,8 @@ my %conf = (
         ['/changed-late',    held(on_request_body =>
             '["set_buffer_bytes", "request_body", "> ", 0, 0]', $continue{request}) . "$proxied/echo;"],
         ['/response-headers/t.txt', held(on_response_headers => $continue{response}) . 'alias html/t.txt;'],
+        ['/response-headers/large.txt', 'sendfile on; wasm_response_body never;'
+            . held(on_response_headers => $continue{response}) . 'alias html/large.txt;'],
         ['/response-headers/proxied', held(on_response_headers => $continue{response}) . "$proxied/headers;"],
         ['/response-headers/large', held(on_response_headers => $continue{response}) . "$proxied/zeros?3000;"],
         ['/response-headers/unbuffered',
@@ -147,6 +149,16 @@ subtest 'closed while it waits' => sub {
         is $s->post("/close/$where", 'hello'), undef, "$where: no answer";
         ok $s->wait_for_log(qr/on_delete/), "$where: over";
     }
+};
+
+subtest 'what came while the header was held goes on as the client takes it' => sub {
+    $s->mark_log;
+    my $socket = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $s->port) or die $!;
+    print $socket "GET /response-headers/large.txt HTTP/1.0\r\n\r\n";
+    ok $s->wait_for_log($resumed), 'the plugin resumes, and the client takes nothing yet';
+    my ($response, $read) = ('', 0);
+    $response .= $read while sysread $socket, $read, 1 << 20;
+    is length $response =~ s/.*?\r\n\r\n//sr, 16_000_000, 'the client gets all of it';
 };
 
 subtest 'held past wasm_pause_timeout' => sub {

@@ -36,14 +36,35 @@ sub location {
 E
 }
 
+# nginx calls one plugin, Lua the other.
+sub behind_native {
+    my ($how) = @_;
+    return <<"E";
+        location /native-$how/ {
+            proxy_wasm native '$plugins{changes}';
+            access_by_lua_block {
+                local plugin = wasm.load(ngx.var.uri, "\$TEST_NGINX_PLUGINS/hostcalls.wasm")
+                ngx.ctx.plugin = wasm.on_configure(plugin, [=[$plugins{$how}]=])
+                wasm.on_http_request_headers(ngx.ctx.plugin)
+            }
+            header_filter_by_lua_block { wasm.on_http_response_headers(ngx.ctx.plugin) }
+            proxy_http_version 1.1;
+            location /native-$how/file { alias \$TEST_NGINX_HTML_DIR/hello.txt; }
+            location /native-$how/proxied { proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/hello.txt; }
+        }
+E
+}
+
 my @pairs = map { my $other = $_; map { ([$other, $_], [$_, $other]) } sort keys %want } 'changes', 'pauses';
 my $s     = start_nginx(
-    http_config => "$ProxyWasm::LuaSetup::WASM_VM $ProxyWasm::LuaSetup::INIT_WORKER",
-    config      => join('', map { location(join('-', @$_), @$_) } @pairs) . 'location /plain { return 200 plain; }',
+    http_config => "$ProxyWasm::LuaSetup::WASM_VM $ProxyWasm::LuaSetup::INIT_WORKER"
+        . ' wasm_plugin native $TEST_NGINX_PLUGINS/hostcalls.wasm;',
+    config => join('', (map { location(join('-', @$_), @$_) } @pairs), map { behind_native($_) } sort keys %want)
+        . 'location /plain { return 200 plain; }',
     user_files  => [['hello.txt', 'hello']],
 );
 
-for my $pair (@pairs) {
+for my $pair (@pairs, map { ['native', $_] } sort keys %want) {
     my ($how) = grep { $want{$_} } @$pair;
     for my $source ('proxied', 'file') {
         my $name       = join('-', @$pair) . "/$source";

@@ -248,7 +248,7 @@ impl RequestStream {
     /// values into a request that clients sent.
     fn reject(&self, name: &[u8], reason: &str) {
         let (request, ctx) = (self.request(), self.ctx());
-        if request.header_sent() || ctx.response.has_begun() {
+        if request.header_sent() || ctx.response.state.has_begun() {
             self.log_refusal("request", name, reason);
             return;
         }

@@ -1,0 +1,137 @@
+//! How far a response has come on its way through the plugins.
+
+use std::cell::{Cell, RefCell};
+
+use super::exchange::Piece;
+use super::held::Held;
+
+/// How far the response of a request has come. Host functions look at it while a callback runs, so
+/// it is changed through shared references.
+pub struct Response<P> {
+    pub(super) stage: Cell<Stage>,
+    /// What plugins hold of the body and the trailers.
+    pub(super) held: Held<P>,
+    /// A copy of what has come of the body, before any plugin saw it: a whole body that lacks only
+    /// its end, or the first bytes behind a header that is held.
+    pub(super) aside: Cell<Option<Box<P>>>,
+    /// Slots whose plugins resumed. The event handles them.
+    resumed: RefCell<Vec<usize>>,
+    /// Whether more of the waiting bytes is handed out in the next turn of the server's loop.
+    pub(super) continues: Cell<bool>,
+    /// Whether the plugins have seen the end of the body.
+    pub(super) end_seen: Cell<bool>,
+    /// Whether an upstream makes the response.
+    pub(super) from_upstream: Cell<bool>,
+    /// Whether a plugin changed the body.
+    pub(super) changed: Cell<bool>,
+}
+
+/// How far a response has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The server has no response header yet.
+    #[default]
+    Upstream,
+    /// The plugin of this slot holds the header, and with it the whole response.
+    HeaderHeld(usize),
+    /// The plugins have seen the header; it waits for the body.
+    HeaderWaits,
+    /// The header is sent; the body passes the plugins.
+    Body,
+    /// The end of the body is sent. Anything that comes now was added by another filter.
+    Ended,
+    /// The header is sent, and no plugin sees the body; but trailers may come with its end.
+    Trailers,
+    /// The plugins have nothing to do with the rest of the response.
+    Passing,
+    /// A plugin answered in Lua's header filter: the answer's body replaces the first piece that
+    /// comes.
+    Answering,
+    /// The answer's body is sent. No plugin sees it, and the rest that upstream sends is dropped.
+    Answered,
+    /// The rest that upstream sends is dropped, because a plugin answered or the response is only a
+    /// header.
+    Dropping,
+    /// The server's page of this status is to replace the response.
+    Failed(u32),
+    /// The client is to be cut off.
+    Cut,
+}
+
+impl<P> Default for Response<P> {
+    fn default() -> Self {
+        Self {
+            stage: Cell::default(),
+            held: Held::default(),
+            aside: Cell::default(),
+            resumed: RefCell::default(),
+            continues: Cell::default(),
+            end_seen: Cell::default(),
+            from_upstream: Cell::default(),
+            changed: Cell::default(),
+        }
+    }
+}
+
+impl<P: Piece> Response<P> {
+    /// Whether the plugin of a slot holds the header or part of the body.
+    pub fn is_held_by(&self, slot: usize) -> bool {
+        self.stage.get() == Stage::HeaderHeld(slot) || self.held.is_held_by(slot)
+    }
+
+    /// Whether the response has begun.
+    pub fn has_begun(&self) -> bool {
+        self.stage.get() != Stage::Upstream
+    }
+
+    /// Whether the client is to be cut off.
+    pub fn is_cut(&self) -> bool {
+        self.stage.get() == Stage::Cut
+    }
+
+    /// Returns the slot whose plugin holds something.
+    #[inline]
+    pub fn holder(&self) -> Option<usize> {
+        match self.stage.get() {
+            Stage::HeaderHeld(slot) => Some(slot),
+            _ => self.held.holder(),
+        }
+    }
+
+    /// Whether a plugin holds something for which the pause timeout runs. It does not for a piece
+    /// while an upstream has not finished: the plugin may wait for the rest, and the server's own
+    /// timeout for the upstream applies.
+    pub(super) fn must_be_timed(&self) -> bool {
+        match self.stage.get() {
+            Stage::HeaderHeld(_) => true,
+            _ => self.held.holder().is_some() && (self.held.has_end() || !self.from_upstream.get()),
+        }
+    }
+
+    /// Whether a plugin holds a piece of the body in the filters.
+    pub fn holds_piece(&self) -> bool {
+        self.held.in_filters().is_some()
+    }
+
+    /// Notes that the plugin of a slot has resumed the response. Answers false if it holds nothing
+    /// of it; otherwise [`wake`](super::wake) is to be called from the server's loop.
+    pub fn resume(&self, slot: usize) -> bool {
+        if !self.is_held_by(slot) {
+            return false;
+        }
+        let mut resumed = self.resumed.borrow_mut();
+        if !resumed.contains(&slot) {
+            resumed.push(slot);
+        }
+        true
+    }
+
+    /// Takes the slots whose plugins have resumed.
+    pub(super) fn take_resumed(&self) -> Vec<usize> {
+        self.resumed.take()
+    }
+
+    pub(super) fn see_end(&self, is_end: bool) {
+        self.end_seen.set(self.end_seen.get() | is_end);
+    }
+}
