@@ -4,6 +4,10 @@
 //! A slot never moves, and is changed through shared references, because host functions read the
 //! slots while a callback runs in one of them.
 
+mod bodies;
+mod readiness;
+mod rows;
+
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
@@ -11,14 +15,14 @@ use ngx_bindings::Request;
 use proxy_wasm_host::config::FailurePolicy;
 use proxy_wasm_host::{Callback, Dialect, Failure, HttpContext, Plugin, PluginContext, response};
 
+use self::bodies::Bodies;
+pub use self::bodies::BodyOf;
+use self::readiness::Readiness;
+use self::rows::Rows;
 use super::NginxHost;
 use crate::calls::PendingCalls;
 use crate::conf::{BodyMode, Policy};
 use crate::host_memory::HostMemory;
-
-/// Slots that cost a request no allocation: enough for one or two global rules and the plugins of a
-/// route.
-const ROW: usize = 4;
 
 /// The origin of a context of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,25 +33,6 @@ pub enum Source {
     Lua(usize),
 }
 
-/// One of a request's two bodies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyOf {
-    /// The body that the client sends.
-    Request,
-    /// The body that the client gets.
-    Response,
-}
-
-/// Whether the context of a slot can be called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Readiness {
-    Idle,
-    /// A callback of it runs. The first one makes the context.
-    Busy,
-    /// The plugin failed, and the request continues without it; or the request is over.
-    Gone,
-}
-
 /// One HttpContext of a request, with the facts that the request needs about its plugin.
 pub struct Slot {
     index: usize,
@@ -55,15 +40,10 @@ pub struct Slot {
     pub(super) policy: Policy,
     calls: OnceCell<PendingCalls>,
     http: HttpContext<NginxHost>,
-    readiness: Cell<Readiness>,
+    readiness: Readiness,
+    bodies: Bodies,
     /// Whether the log says that another request ended the plugin's instance.
     told_of_end: Cell<bool>,
-    /// Whether `proxy_on_request_body` has run.
-    request_body_seen: Cell<bool>,
-    /// Whether the plugin set APISIX's property that asks for the request's body.
-    wants_request_body: Cell<bool>,
-    /// Whether the plugin set APISIX's property that asks for the response's body.
-    wants_response_body: Cell<bool>,
 }
 
 impl Slot {
@@ -109,7 +89,7 @@ impl Slot {
         run: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
         let result = run(&self.http);
-        self.readiness.set(if result.is_ok() { Readiness::Idle } else { Readiness::Gone });
+        self.readiness.end(result.is_ok());
         result
     }
 
@@ -119,19 +99,14 @@ impl Slot {
         &self,
         callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>,
     ) -> Option<Result<R, Failure>> {
-        if !self.is_idle() {
-            return None;
-        }
-        self.readiness.set(Readiness::Busy);
-        Some(self.begin(callback))
+        self.readiness.begin().then(|| self.begin(callback))
     }
 
     /// Ends the context. If a callback of it runs, the context ends with the request instead.
     #[inline]
     pub(super) fn finish(&self) {
-        // Set before the callbacks of the end, because they look at the slot.
-        if self.readiness.get() != Readiness::Busy {
-            self.readiness.set(Readiness::Gone);
+        // Before the callbacks of the end, because they look at the slot.
+        if self.readiness.finish() {
             self.http.finish();
         }
     }
@@ -154,7 +129,7 @@ impl Slot {
     /// Whether the context can be called: it has not failed, and none of its callbacks runs.
     #[inline]
     pub fn is_idle(&self) -> bool {
-        self.readiness.get() == Readiness::Idle
+        self.readiness.is_idle()
     }
 
     /// Whether the plugin failed, and its policy closes the request.
@@ -175,36 +150,22 @@ impl Slot {
 
     /// Whether the plugin is to see the request's body, and has not seen it yet.
     pub fn wants_request_body(&self, request: Request, mode: BodyMode) -> bool {
-        !self.request_body_seen.get()
-            && self.has(Callback::OnRequestBody)
-            && match mode {
-                BodyMode::Always => request.has_body() || self.wants_request_body.get(),
-                BodyMode::Property => self.wants_request_body.get(),
-                BodyMode::Never => false,
-            }
+        self.has(Callback::OnRequestBody) && self.bodies.wants_request(mode, || request.has_body())
     }
 
     /// Marks that the plugin has seen the request's body.
     pub fn see_request_body(&self) {
-        self.request_body_seen.set(true);
+        self.bodies.see_request();
     }
 
     /// Whether the plugin is to see the response's body.
     pub fn wants_response_body(&self, mode: BodyMode) -> bool {
-        self.has(Callback::OnResponseBody)
-            && match mode {
-                BodyMode::Always => true,
-                BodyMode::Property => self.wants_response_body.get(),
-                BodyMode::Never => false,
-            }
+        self.has(Callback::OnResponseBody) && self.bodies.wants_response(mode)
     }
 
     /// Notes what the plugin asked for by APISIX's properties.
     pub fn ask_for_body(&self, body: BodyOf, wanted: bool) {
-        match body {
-            BodyOf::Request => self.wants_request_body.set(wanted),
-            BodyOf::Response => self.wants_response_body.set(wanted),
-        }
+        self.bodies.ask(body, wanted);
     }
 
     /// Sets the list of the plugin's calls. Called with the plugin's first call.
@@ -254,77 +215,50 @@ impl response::Slot for Slot {
 
 /// The slots of a request.
 #[derive(Default)]
-pub struct Slots {
-    first: Row,
-    len: Cell<usize>,
-}
-
-/// A fixed number of slots, filled from the left, and the next row.
-#[derive(Default)]
-struct Row {
-    slots: [OnceCell<Slot>; ROW],
-    next: OnceCell<Box<Self>>,
-}
+pub struct Slots(Rows<Slot>);
 
 impl Slots {
     /// Adds a slot. Its context is not made yet.
     pub fn push(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: Policy) -> &Slot {
-        let index = self.len.replace(self.len.get() + 1);
-        let mut row = &self.first;
-        for _ in 0..index / ROW {
-            row = row.next.get_or_init(Box::default);
-        }
-        row.slots[index % ROW].get_or_init(|| Slot {
+        self.0.push(|index| Slot {
             index,
             source,
             policy,
             calls: OnceCell::new(),
             http: plugin.http_context(),
-            readiness: Cell::new(Readiness::Busy),
+            readiness: Readiness::default(),
+            bodies: Bodies::default(),
             told_of_end: Cell::new(false),
-            request_body_seen: Cell::new(false),
-            wants_request_body: Cell::new(false),
-            wants_response_body: Cell::new(false),
         })
     }
 
     /// The number of slots.
     pub fn len(&self) -> usize {
-        self.len.get()
+        self.0.len()
     }
 
     /// Whether there is no slot yet.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.len.get() == 0
+        self.0.len() == 0
     }
 
     /// All slots in order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.starting_at(0)
+        self.0.starting_at(0)
     }
 
     /// The slots from an index on.
     #[inline]
     pub fn starting_at(&self, first: usize) -> impl Iterator<Item = &Slot> {
-        Iter { row: self.row(first), position: first % ROW }
+        self.0.starting_at(first)
     }
 
     /// The slot at an index.
     #[inline]
     pub fn get(&self, index: usize) -> Option<&Slot> {
-        self.row(index)?.slots[index % ROW].get()
-    }
-
-    /// The row that an index lies in.
-    #[inline]
-    fn row(&self, index: usize) -> Option<&Row> {
-        let mut row = &self.first;
-        for _ in 0..index / ROW {
-            row = row.next.get()?;
-        }
-        Some(row)
+        self.0.get(index)
     }
 
     /// As [`Self::find`], for a slot that is usually at this index.
@@ -337,24 +271,5 @@ impl Slots {
     #[inline]
     pub fn find(&self, source: Source) -> Option<&Slot> {
         self.iter().find(|slot| slot.source == source)
-    }
-}
-
-struct Iter<'a> {
-    row: Option<&'a Row>,
-    position: usize,
-}
-
-impl<'a> Iterator for Iter<'a> {
-    type Item = &'a Slot;
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a Slot> {
-        if self.position == ROW {
-            *self = Self { row: self.row?.next.get().map(Box::as_ref), position: 0 };
-        }
-        let slot = self.row?.slots[self.position].get()?;
-        self.position += 1;
-        Some(slot)
     }
 }
