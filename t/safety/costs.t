@@ -196,8 +196,9 @@ my $zoo = open_zoo(plugins => \%plugins, user_files => \@files, log_level => 'er
     http_config => 'wasm_cache off; wasm_shared_data 32m; wasm_metrics_zone 16m; wasm_shared_queue 8m; large_client_header_buffers 4 64k;',
     config => 'set $cost_value ""; location = /metrics { wasm_metrics; }');
 
-# Seconds of processor time that the worker has had.
+# Seconds of processor time that the worker has had. The kernel counts them when it sleeps.
 sub worker_time {
+    $zoo->server->wait_until_asleep($zoo->worker) or die "the worker does not come to rest\n";
     open my $stat, '<', '/proc/' . $zoo->worker . '/schedstat' or die "no worker: $!\n";
     my ($nanoseconds) = split ' ', <$stat>;
     return $nanoseconds / 1e9;

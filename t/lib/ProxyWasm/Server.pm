@@ -160,12 +160,13 @@ sub wait_for_exit {
     return $self->_wait(sub { !kill(0, $pid) }, $timeout);
 }
 
-# Waits until the master sleeps. A process that has just ended has still to be cleared up after: the
-# master's signal handler takes its status, and its loop closes the sockets to it later.
-sub wait_for_idle_master {
-    my ($self) = @_;
+# Waits until a process, by default the master, sleeps: it has then done what it was woken for, and
+# the kernel has counted the time that this took.
+sub wait_until_asleep {
+    my ($self, $pid) = @_;
+    $pid //= $self->pid;
     return $self->_wait(sub {
-        open my $status, '<', '/proc/' . $self->pid . '/status' or return 0;
+        open my $status, '<', "/proc/$pid/status" or return 0;
         return join('', <$status>) =~ /^State:\s+S/m;
     });
 }
