@@ -48,7 +48,16 @@ impl<T> OrStatus<T> for std::result::Result<T, AllocError> {
 impl Host for NginxHost {
     type Stream = RequestStream;
 
+    fn instance_starting(&mut self) {
+        self.counters.start(self.is_restart);
+    }
+
     fn instance_started(&mut self) {
+        self.is_up = true;
+    }
+
+    fn instance_restored(&mut self) {
+        self.counters.restore();
         self.is_up = true;
     }
 

@@ -21,7 +21,7 @@ use super::context::live;
 use super::guard::guard;
 use super::host::{property_variable, queue_events};
 use super::native::{filters, phases, unseen};
-use super::worker::{MainConf, announce, deadlines};
+use super::worker::{MainConf, announce, deadlines, images};
 use super::{directives, log, lua, task};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
@@ -197,6 +197,7 @@ fn prepare(cycle: Cycle) -> ngx_int_t {
         main.prepare_for_workers(user);
     }
     queue_events::prepare();
+    images::prepare();
     if main.shared.stores().is_none() {
         tracing::error!("proxy_wasm: the shared zones cannot be used: they hold something else");
         return rc::ERROR;

@@ -6,7 +6,7 @@ use ngx_bindings::sys::{NGINX_VERSION, ngx_int_t};
 use ngx_bindings::{Request, cycle, rc};
 use proxy_wasm_host::VmContext;
 use proxy_wasm_host::shared::exposition;
-use proxy_wasm_host::status::{self, Metrics, Plugin, SharedData, SharedQueue, Status, Zones};
+use proxy_wasm_host::status::{self, Image, Metrics, Plugin, SharedData, SharedQueue, Status, Zones};
 
 use super::context::NginxHost;
 use super::guard::guard;
@@ -53,6 +53,7 @@ fn plugin(vm: &VmContext<NginxHost>, stores: Option<&Stores>) -> Plugin {
         retry_in: status.retry_in.map(|wait| wait.as_secs_f64()),
         starts: status.starts,
         failures: status.failures,
+        image: image(vm),
         memory: status.memory_size,
         memory_limit: plugin.options().memory_limit,
         host_memory: host_memory::of_plugin(plugin.name()),
@@ -60,6 +61,11 @@ fn plugin(vm: &VmContext<NginxHost>, stores: Option<&Stores>) -> Plugin {
         http_contexts: status.http_contexts,
         all_workers: stores.map(|stores| counters::totals(stores, plugin.name())),
     }
+}
+
+fn image(vm: &VmContext<NginxHost>) -> Image {
+    let status = vm.image_status().unwrap_or_default();
+    Image { bytes: status.bytes, why_not: status.why, restores: status.restores }
 }
 
 fn zones(stores: &Stores) -> Zones {

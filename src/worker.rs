@@ -7,6 +7,7 @@
 //! | `runtime` | engine, compiler, cache: loads plugins |
 //! | `vm` | one plugin in this process |
 //! | `contexts` | the PluginContexts of the native path |
+//! | `images` | the images of started instances, which workers share |
 //! | `deadlines`, `cpu_timer` | the clock for plugin deadlines: a timer and its signal |
 //! | `installation` | checks that the Lua file exists and has the module's version |
 //! | `announce` | log lines at start |
@@ -15,6 +16,7 @@ pub mod announce;
 mod contexts;
 mod cpu_timer;
 pub mod deadlines;
+pub mod images;
 mod installation;
 mod main_conf;
 mod runtime;

@@ -41,6 +41,7 @@ fn plugin(name: &str, root_id: RootId, module: &Module) -> Result<Arc<Plugin<Loc
         start_timeout: options.start_timeout,
         env: options.env,
         capabilities: options.capabilities,
+        image: options.image,
     };
     let identity = Identity {
         name: name.to_owned(),

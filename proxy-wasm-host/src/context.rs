@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::abi::Status;
 use super::host::Origin;
+use super::journal::ImagedContext;
 use super::limits::PENDING_CONTEXTS;
 
 /// The position of a context in the slab of its kind.
@@ -340,6 +341,30 @@ impl<S> Contexts<S> {
         let plugins = self.plugins.iter().filter(|slot| slot.stage != Stage::Free);
         let http = self.http.iter().filter(|slot| slot.stage != Stage::Free);
         (plugins.count(), http.count())
+    }
+
+    /// Finds a plugin context by its id, unless it is free.
+    pub(crate) fn plugin_of(&self, id: u32) -> Option<usize> {
+        match self.by_id.get(&id)? {
+            ContextKey::Plugin(index) if self.plugins[*index].stage != Stage::Free => Some(*index),
+            _ => None,
+        }
+    }
+
+    /// The ids and configurations of all plugin contexts.
+    pub(crate) fn registered(&self) -> Vec<(u32, Arc<[u8]>)> {
+        let living = self.plugins.iter().filter(|slot| slot.stage != Stage::Free);
+        living.map(|slot| (slot.id, Arc::clone(&slot.configuration))).collect()
+    }
+
+    /// The plugin contexts as an image keeps them: those that the instance has created. Empty if
+    /// one of them cannot be kept.
+    pub(crate) fn imaged(&self) -> Vec<ImagedContext> {
+        if self.plugins.iter().any(|slot| matches!(slot.stage, Stage::Pending | Stage::Ended)) {
+            return Vec::new();
+        }
+        let created = self.plugins.iter().filter(|slot| matches!(slot.stage, Stage::Open | Stage::Refused));
+        created.map(|slot| ImagedContext::new(slot.id, &slot.configuration, slot.stage == Stage::Refused)).collect()
     }
 
     /// The number of requests that live in the instance, besides that of a context.

@@ -31,9 +31,13 @@ pub trait Host:
     /// One HTTP request and its response.
     type Stream: Stream;
 
-    /// The instance has started. This method and the next ones are not of the spec: they let a host
-    /// keep statistics.
+    /// An instance is about to start. This method and the next ones are not of the spec: they let a
+    /// host keep statistics.
+    fn instance_starting(&mut self) {}
+    /// The instance has started.
     fn instance_started(&mut self) {}
+    /// The instance is there, restored from an image.
+    fn instance_restored(&mut self) {}
     /// A callback did not return, and the instance ends, with all requests that live in it.
     fn instance_failed(&mut self, _blame: Blame) {}
     /// A request has reached the plugin.

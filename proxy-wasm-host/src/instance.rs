@@ -1,6 +1,7 @@
 //! One running instance of a plugin: its store, its exports, and how it starts.
 
 use std::mem;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use wasmtime::{Memory, Store};
@@ -12,36 +13,72 @@ use super::host::Host;
 use super::joined::Joined;
 use super::plugin::Plugin;
 use super::state::{GuestExports, VmState};
+use crate::wasm::images::ImageFile;
 use crate::wasm::{start, wasi};
 
 pub(crate) struct Instance<H: Host> {
     pub store: Store<VmState<H>>,
+    pub handle: wasmtime::Instance,
     pub callbacks: Callbacks,
     pub joined: Option<Joined>,
     /// `proxy_on_vm_start` has been called. It is called once, with the first plugin context.
     pub vm_started: bool,
+    /// It has run nothing but its start, or was restored and has run nothing.
+    pub is_fresh: bool,
+    /// The image whose pages the memory consists of, where it has not written. The field comes after
+    /// the store, because the image must outlive the memory.
+    pub pages: Option<Rc<ImageFile>>,
+}
+
+/// What is looked up once in each instance.
+pub(crate) struct Exports {
+    handle: wasmtime::Instance,
+    callbacks: Callbacks,
+    joined: Option<Joined>,
 }
 
 /// Why an instance did not start: the function that failed, and how it failed.
 pub(crate) type NotStarted = (&'static str, Failure);
 
+/// The function that a plugin may export to be called in each instance that is restored.
+const ON_RESTORED: &str = "proxy_wasm_on_restored";
+
 impl<H: Host> Instance<H> {
     /// Makes an instance and runs its start functions. The contexts move into the instance; if it
-    /// does not start, they stay where they are.
-    pub fn start(plugin: &Plugin<H>, host: H, contexts: &mut Contexts<H::Stream>) -> Result<Self, NotStarted> {
-        let state = plugin.state(host, mem::take(contexts));
-        let mut store = Store::new(plugin.engine().wasmtime(), state);
-        store.limiter(|state| &mut state.limits);
-        store.set_epoch_deadline(plugin.start_ticks());
+    /// does not start, they stay where they are. `journal` says whether it may be imaged.
+    pub fn start(
+        plugin: &Plugin<H>,
+        mut host: H,
+        contexts: &mut Contexts<H::Stream>,
+        journal: bool,
+    ) -> Result<Self, NotStarted> {
+        host.instance_starting();
+        let mut store = plugin.store(host, mem::take(contexts));
+        store.data_mut().journal = journal.then(Box::default);
         let initialized = initialize(plugin, &mut store);
         wasi::flush(store.data_mut());
         match initialized {
-            Ok((callbacks, joined)) => Ok(Self { store, callbacks, joined, vm_started: false }),
+            Ok(exports) => Ok(Self { vm_started: false, ..Self::of(store, exports) }),
             Err(failed) => {
                 *contexts = store.into_data().contexts;
                 Err(failed)
             }
         }
+    }
+
+    /// An instance that was restored from an image.
+    pub fn restored(mut store: Store<VmState<H>>, exports: Exports, pages: Rc<ImageFile>) -> Self {
+        wasi::flush(store.data_mut());
+        Self { pages: Some(pages), ..Self::of(store, exports) }
+    }
+
+    fn of(store: Store<VmState<H>>, Exports { handle, callbacks, joined }: Exports) -> Self {
+        Self { store, handle, callbacks, joined, vm_started: true, is_fresh: true, pages: None }
+    }
+
+    /// The linear memory.
+    pub fn memory(&self) -> Option<Memory> {
+        self.store.data().guest.as_ref().map(|guest| guest.memory)
     }
 
     /// Begins a call: makes its context effective and starts its deadline; without `ticks`, the
@@ -70,7 +107,7 @@ impl<H: Host> Instance<H> {
 
     /// The size of the linear memory, in bytes.
     pub fn memory_size(&self) -> usize {
-        self.store.data().guest.as_ref().map_or(0, |guest| guest.memory.data_size(&self.store))
+        self.memory().map_or(0, |memory| memory.data_size(&self.store))
     }
 
     /// Ends the instance and returns its contexts, which outlive it.
@@ -80,23 +117,43 @@ impl<H: Host> Instance<H> {
 }
 
 /// Spec, "Integration": makes the instance, and runs its start functions.
-fn initialize<H: Host>(
-    plugin: &Plugin<H>,
-    store: &mut Store<VmState<H>>,
-) -> Result<(Callbacks, Option<Joined>), NotStarted> {
+fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<Exports, NotStarted> {
     let instantiated = plugin.instance_pre().instantiate(&mut *store);
-    let instance = instantiated.map_err(|error| ("the start section", Failure::start(&error, plugin.name())))?;
+    let instance = instantiated.map_err(|error| (start::START_SECTION, Failure::start(&error, plugin.name())))?;
 
     let export: Option<Memory> = instance.get_memory(&mut *store, "memory");
     let Some(memory) = export else {
-        return Err(("the start section", Failure::Start("it exports no memory".into())));
+        return Err((start::START_SECTION, Failure::Start("it exports no memory".into())));
     };
-    let mut allocator = |name| instance.get_typed_func(&mut *store, name).ok().map(Arc::new);
+    let exports = exports(plugin, instance, memory, store);
+    start::run(&instance, store).map_err(|(function, error)| (function, Failure::of(&error, plugin.name())))?;
+    Ok(exports)
+}
+
+/// Looks up what an instance exports, and lets host functions know it.
+pub(crate) fn exports<H: Host>(
+    plugin: &Plugin<H>,
+    handle: wasmtime::Instance,
+    memory: Memory,
+    store: &mut Store<VmState<H>>,
+) -> Exports {
+    let mut allocator = |name| handle.get_typed_func(&mut *store, name).ok().map(Arc::new);
     let allocate = allocator("proxy_on_memory_allocate").or_else(|| allocator("malloc"));
     store.data_mut().guest = Some(GuestExports { memory, allocate });
-
-    start::run(&instance, store).map_err(|(function, error)| (function, Failure::of(&error, plugin.name())))?;
-    let joined = Joined::beside(&instance, plugin.engine(), store);
+    let joined = Joined::beside(&handle, plugin.engine(), store);
     store.data_mut().apart = joined.as_ref().map(|joined| joined.apart);
-    Ok((Callbacks::of(&instance, store), joined))
+    Exports { handle, callbacks: Callbacks::of(&handle, store), joined }
+}
+
+impl Exports {
+    /// Tells the guest that it was restored, if it wants to know: it can draw random numbers anew.
+    pub fn on_restored<H: Host>(&self, plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<(), NotStarted> {
+        match self.handle.get_typed_func::<(), ()>(&mut *store, ON_RESTORED) {
+            Ok(function) => {
+                let result = function.call(&mut *store, ());
+                result.map_err(|error| (ON_RESTORED, Failure::of(&error, plugin.name())))
+            }
+            Err(_) => Ok(()),
+        }
+    }
 }

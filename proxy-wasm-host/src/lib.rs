@@ -30,6 +30,7 @@
 //! | `plugin` | a module, checked and linked |
 //! | `vm` | the three kinds of context, with their callbacks |
 //! | `instance`, `state`, `memory` | a running instance, the data of its store, its memory |
+//! | `image`, `journal` | an instance that has started, kept to restore others from |
 //! | `context` | ids of contexts, and which context is effective |
 //! | `callbacks`, `joined` | `proxy_on_*`: names and types; those that are called together |
 //! | `hostcalls` | `proxy_*`: one file per chapter of the spec |
@@ -48,8 +49,10 @@ pub mod error;
 mod failure;
 pub mod host;
 mod hostcalls;
+mod image;
 mod instance;
 mod joined;
+mod journal;
 pub mod limits;
 pub mod local;
 mod memory;
@@ -72,8 +75,8 @@ pub use backoff::GrowingDelay;
 pub use callbacks::{Callback, CallbackSet};
 pub use failure::{Culprit, Failure};
 pub use joined::prepare;
-pub use plugin::{Plugin, PluginOptions};
+pub use plugin::{ImagePolicy, Plugin, PluginOptions};
 pub use root_id::RootId;
 pub use state::{Dialect, HttpCallResponse, Identity};
 pub use trial::Verdict;
-pub use vm::{HttpContext, PluginContext, VmContext};
+pub use vm::{HttpContext, ImageStatus, PluginContext, VmContext};

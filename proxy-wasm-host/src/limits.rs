@@ -101,6 +101,28 @@ pub mod restart {
     pub const CONFIGURATIONS: usize = 256;
 }
 
+/// Images of instances.
+pub mod images {
+    /// Images that there can be at once, of all plugins and configurations together.
+    pub const REGIONS: usize = 256;
+
+    /// Bytes of an instance's memory. All of it is looked through for what is not zero.
+    pub const MEMORY: usize = 256 << 20;
+
+    /// Bytes of what is kept of an instance besides its memory.
+    pub const META: usize = 1 << 20;
+
+    /// What an instance may ask of the host while it starts, and still be imaged: each is asked
+    /// again for every instance that is restored.
+    pub const ASKED: usize = 4096;
+
+    /// Bytes of zeros that are mapped with what is around them: mapping two parts costs more.
+    pub const GAP: usize = 256 << 10;
+
+    /// Parts of a memory that are mapped apart. Linux lets a process have 65,530 mappings.
+    pub const EXTENTS: usize = 8;
+}
+
 /// The defaults of a plugin's options.
 pub mod plugin {
     use std::time::Duration;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tracing::error;
 use wasmparser::{Parser, Payload};
-use wasmtime::{Caller, ExternType, FuncType, ImportType, InstancePre, Linker, UnknownImportError, Val};
+use wasmtime::{Caller, ExternType, FuncType, ImportType, InstancePre, Linker, Store, UnknownImportError, Val};
 
 use super::abi::{AbiVersion, Status};
 use super::callbacks::{Callback, CallbackSet, Signature};
@@ -18,8 +18,10 @@ use super::host::Host;
 use super::hostcalls::{self, names};
 use super::state::{Identity, VmState};
 use super::trial::{Trial, Verdict};
+pub use crate::config::ImagePolicy;
 use crate::error::{Error, one_line};
-use crate::wasm::limits::{self, Limits};
+use crate::wasm::limits::Limits;
+use crate::wasm::prepare::Prepared;
 use crate::wasm::wasi::{self, Wasi};
 use crate::wasm::{Engine, Module};
 
@@ -48,6 +50,8 @@ pub struct PluginOptions {
     pub env: Vec<(String, String)>,
     /// The host functions the plugin may use; `None` for all.
     pub capabilities: Option<Vec<String>>,
+    /// Whether instances that have started are kept as images.
+    pub image: ImagePolicy,
 }
 
 impl Default for PluginOptions {
@@ -59,6 +63,7 @@ impl Default for PluginOptions {
             start_timeout: None,
             env: Vec::new(),
             capabilities: None,
+            image: ImagePolicy::Auto,
         }
     }
 }
@@ -69,6 +74,7 @@ pub struct Plugin<H: Host> {
     module: Module,
     engine: Engine,
     instance_pre: InstancePre<VmState<H>>,
+    prepared: Prepared,
     abi_version: AbiVersion,
     callbacks: CallbackSet,
     /// Found once, because every request asks.
@@ -94,7 +100,7 @@ impl<H: Host> Plugin<H> {
         let abi_version = abi_version(wasm)?;
         let callbacks = CallbackSet::of(wasm)?;
         check_memory(wasm, options.memory_limit)?;
-        limits::excess(wasm).map_or(Ok(()), |excess| Err(Error::Plugin(excess)))?;
+        crate::wasm::limits::excess(wasm).map_or(Ok(()), |excess| Err(Error::Plugin(excess)))?;
 
         let identity = Arc::new(identity);
         let mut linker = Linker::new(engine.wasmtime());
@@ -112,6 +118,7 @@ impl<H: Host> Plugin<H> {
             module: module.clone(),
             engine: engine.clone(),
             instance_pre,
+            prepared: Prepared::of(wasm),
             abi_version,
             callbacks,
             may_change_bodies: wasm.imports().any(|import| import.name() == "proxy_set_buffer_bytes"),
@@ -210,10 +217,19 @@ impl<H: Host> Plugin<H> {
         }
     }
 
-    /// Makes the data of an instance's store.
-    pub(crate) fn state(&self, host: H, contexts: Contexts<H::Stream>) -> VmState<H> {
+    /// Makes an instance's store, with its limits and the deadline of its start.
+    pub(crate) fn store(&self, host: H, contexts: Contexts<H::Stream>) -> Store<VmState<H>> {
         let (limits, wasi) = (Limits::new(self.name(), self.options.memory_limit), Wasi::new(&self.options.env));
-        VmState::new(Arc::clone(&self.identity), self.abi_version, limits, wasi, host, contexts)
+        let state = VmState::new(Arc::clone(&self.identity), self.abi_version, limits, wasi, host, contexts);
+        let mut store = Store::new(self.engine.wasmtime(), state);
+        store.limiter(|state| &mut state.limits);
+        store.set_epoch_deadline(self.start_ticks);
+        store
+    }
+
+    /// What the module has for images of its instances.
+    pub(crate) fn prepared(&self) -> &Prepared {
+        &self.prepared
     }
 
     pub(crate) fn instance_pre(&self) -> &InstancePre<VmState<H>> {
@@ -227,11 +243,6 @@ impl<H: Host> Plugin<H> {
             Callback::OnVmStart | Callback::OnConfigure => self.start_ticks,
             _ => self.callback_ticks,
         }
-    }
-
-    /// The deadline of the start functions, in ticks of the engine's epoch.
-    pub(crate) fn start_ticks(&self) -> u64 {
-        self.start_ticks
     }
 }
 

@@ -8,6 +8,7 @@ use wasmtime::{Global, Memory, TypedFunc};
 use super::abi::{AbiVersion, Status};
 use super::context::Contexts;
 use super::host::{Host, Origin};
+use super::journal::{Asked, Journal};
 use super::pairs::PairsBuf;
 use super::root_id::RootId;
 use crate::wasm::limits::Limits;
@@ -59,6 +60,8 @@ pub struct VmState<H: Host> {
     pub(crate) scratch: Vec<u8>,
     pub(crate) limits: Limits,
     pub(crate) wasi: Wasi,
+    /// What the guest asked of the host, while it starts and may be imaged afterwards.
+    pub(crate) journal: Option<Box<Journal>>,
 }
 
 /// The guest's exports that host functions use.
@@ -119,6 +122,7 @@ impl<H: Host> VmState<H> {
             scratch: Vec::new(),
             limits,
             wasi,
+            journal: None,
         }
     }
 
@@ -138,5 +142,26 @@ impl<H: Host> VmState<H> {
     /// The host, and who calls it.
     pub fn host_and_origin(&mut self) -> (&mut H, Origin<'_, H::Stream>) {
         (&mut self.host, self.contexts.origin())
+    }
+
+    /// Notes what the guest asks of the host while it starts.
+    pub(crate) fn ask(&mut self, asked: impl FnOnce() -> Asked) {
+        if let Some(journal) = &mut self.journal {
+            journal.add(asked());
+        }
+    }
+
+    /// Notes that the guest does what an image cannot keep.
+    pub(crate) fn obstruct(&mut self, obstacle: &'static str) {
+        if let Some(journal) = &mut self.journal {
+            journal.obstruct(obstacle);
+        }
+    }
+
+    /// Why the instance cannot be imaged, if it can not.
+    pub(crate) fn image_obstacle(&self, allows_random: bool) -> Option<&'static str> {
+        let Some(journal) = &self.journal else { return Some("it has run callbacks") };
+        let random = !allows_random && self.wasi.drew_random();
+        journal.obstacle().or(random.then_some("it drew random numbers while it started"))
     }
 }

@@ -59,6 +59,8 @@ pub struct Plugin {
     pub starts: u64,
     /// How many instances failed in this worker.
     pub failures: u64,
+    /// The image from which instances are restored.
+    pub image: Image,
     /// The linear memory of the instance, in bytes.
     pub memory: usize,
     /// The limit of the linear memory, in bytes.
@@ -73,6 +75,17 @@ pub struct Plugin {
     pub all_workers: Option<Totals>,
 }
 
+/// The image of a plugin's started instance, which all workers share.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Image {
+    /// The bytes of memory in it; none if there is no image.
+    pub bytes: Option<usize>,
+    /// Why there is no image, where one is wanted.
+    pub why_not: Option<String>,
+    /// How many instances were restored in this worker.
+    pub restores: u64,
+}
+
 /// Counts over all workers, kept over a reload.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[allow(missing_docs)]
@@ -82,6 +95,7 @@ pub struct Totals {
     pub guest_seconds: f64,
     pub starts: u64,
     pub restarts: u64,
+    pub restores: u64,
     pub failures: u64,
     pub failed_requests: FailedRequests,
     pub calls: u64,

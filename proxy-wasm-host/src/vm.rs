@@ -14,6 +14,7 @@
 //! the guest has returned.
 
 mod http_context;
+mod images;
 mod instance_slot;
 mod plugin_context;
 #[cfg(test)]
@@ -27,12 +28,15 @@ use std::time::{Duration, Instant};
 use tracing::info;
 
 pub use http_context::HttpContext;
+pub use images::ImageStatus;
 pub use plugin_context::PluginContext;
 
+use self::images::VmImages;
 use self::instance_slot::{Ending, InstanceSlot};
 use super::failure::{Culprit, Failure, Told};
 use super::host::Host;
 use super::plugin::Plugin;
+use crate::wasm::images::Images;
 
 /// One plugin in one worker.
 pub struct VmContext<H: Host> {
@@ -86,6 +90,39 @@ impl<H: Host> VmContext<H> {
     /// The plugin.
     pub fn plugin(&self) -> &Arc<Plugin<H>> {
         &self.plugin
+    }
+
+    /// Keeps instances that have started as images, and restores others from them. `scope` is what
+    /// images depend on besides the plugin and its configurations.
+    pub fn keep_images(&self, images: Arc<Images>, scope: Vec<u8>) {
+        if let Ok(mut slot) = self.slot.try_borrow_mut() {
+            slot.images = Some(VmImages::new(images, scope));
+        }
+    }
+
+    /// How long a start waits for another process that makes the image. Only a process that serves
+    /// nobody meanwhile should wait.
+    pub fn wait_for_images(&self, patience: Duration) {
+        if let Ok(mut slot) = self.slot.try_borrow_mut()
+            && let Some(images) = &mut slot.images
+        {
+            images.patience = patience;
+        }
+    }
+
+    /// Makes the image now, of an instance whose plugin contexts have all been started. Otherwise
+    /// it is made before the first request.
+    pub fn keep_image(&self) {
+        if let Ok(mut slot) = self.slot.try_borrow_mut() {
+            slot.keep_image();
+        }
+    }
+
+    /// The state of the image; `None` if images are not kept, or while the guest is running.
+    pub fn image_status(&self) -> Option<ImageStatus> {
+        let slot = self.slot.try_borrow().ok()?;
+        let restores = slot.restores;
+        slot.images.as_ref().map(|images| ImageStatus { restores, ..images.status() })
     }
 
     /// Makes a context for one configuration of the plugin. The context gets its id when it is

@@ -9,9 +9,11 @@
 pub mod cache;
 pub mod compiler;
 pub mod engine;
+pub mod images;
 pub mod limits;
 pub mod memory;
 pub mod module;
+pub mod prepare;
 pub mod start;
 pub mod ticker;
 pub mod wasi;

@@ -39,6 +39,8 @@ pub struct NginxHost {
     pub begin: Option<Instant>,
     /// When the instance began to start.
     pub born: Instant,
+    /// Whether an instance came before this one.
+    pub is_restart: bool,
     /// Whether the instance has started.
     pub is_up: bool,
     /// Whether a callback did not return. The instance is then dropped.
@@ -54,6 +56,7 @@ impl NginxHost {
         memory: HostMemory,
         shared: Rc<Shared>,
         counters: Counters,
+        is_restart: bool,
     ) -> Self {
         Self {
             client,
@@ -67,6 +70,7 @@ impl NginxHost {
             counters,
             begin: None,
             born: Instant::now(),
+            is_restart,
             is_up: false,
             has_failed: false,
         }

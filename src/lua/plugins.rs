@@ -88,7 +88,7 @@ impl LuaPlugin {
             runtime.loads.count(stores);
         }
         let policy = main.said.policy(&self.name, &runtime.options);
-        let vm = Vm::new(plugin, policy.memory, main.client(), &main.shared);
+        let vm = Vm::new(plugin, policy.memory, main.client(), &main.shared, &main.said.zones);
         Some(self.loaded.get_or_init(|| LoadedPlugin { vm, policy }))
     }
 }

@@ -21,6 +21,7 @@ mod own {
     pub const GUEST_TIME: &str = "proxy_wasm_guest_seconds_total";
     pub const STARTS: &str = "proxy_wasm_starts_total";
     pub const RESTARTS: &str = "proxy_wasm_restarts_total";
+    pub const RESTORES: &str = "proxy_wasm_restores_total";
     pub const FAILURES: &str = "proxy_wasm_failures_total";
     pub const FAILED_REQUESTS: &str = "proxy_wasm_failed_requests_total";
     pub const CALLS: &str = "proxy_wasm_calls_total";
@@ -39,6 +40,7 @@ pub fn describe(name: &str) -> Option<Own> {
         }
         own::STARTS => own("Instances of a plugin that were started."),
         own::RESTARTS => own("Instances that were started in place of one that failed."),
+        own::RESTORES => own("Instances of a plugin that were restored from an image instead of started."),
         own::FAILURES => own("Instances that ended by a trap, a deadline, an exit, or a start that failed."),
         own::FAILED_REQUESTS => {
             own("Requests that lived in an instance that failed, by whether they caused it or were collateral.")
@@ -65,6 +67,7 @@ pub struct Counters {
     guest_time: &'static AtomicU64,
     starts: &'static AtomicU64,
     restarts: &'static AtomicU64,
+    restores: &'static AtomicU64,
     failures: &'static AtomicU64,
     caused: &'static AtomicU64,
     collateral: &'static AtomicU64,
@@ -85,6 +88,7 @@ impl Counters {
             guest_time: counter(own::GUEST_TIME),
             starts: counter(own::STARTS),
             restarts: counter(own::RESTARTS),
+            restores: counter(own::RESTORES),
             failures: counter(own::FAILURES),
             caused: failed_requests(stores, plugin, CAUSED),
             collateral: failed_requests(stores, plugin, COLLATERAL),
@@ -108,6 +112,11 @@ impl Counters {
     pub fn start(&self, is_restart: bool) {
         add(self.starts, 1);
         add(self.restarts, is_restart.into());
+    }
+
+    /// Counts an instance that was restored.
+    pub fn restore(&self) {
+        add(self.restores, 1);
     }
 
     /// Counts the failure of an instance.
@@ -159,6 +168,7 @@ pub fn totals(stores: &Stores, plugin: &str) -> Totals {
         guest_seconds: Duration::from_nanos(count(own::GUEST_TIME)).as_secs_f64(),
         starts: count(own::STARTS),
         restarts: count(own::RESTARTS),
+        restores: count(own::RESTORES),
         failures: count(own::FAILURES),
         failed_requests: FailedRequests {
             caused: failed_requests(Some(stores), plugin, CAUSED).load(Ordering::Relaxed),

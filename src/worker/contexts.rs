@@ -2,11 +2,14 @@
 //! for each `proxy_wasm` line.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use proxy_wasm_host::PluginContext;
+use proxy_wasm_host::limits::plugin::START_TIMEOUT;
 
 use super::deadlines;
 use super::main_conf::MainConf;
+use super::runtime::DeclaredPlugin;
 use super::vm::Vm;
 use crate::conf::Attachment;
 use crate::context::NginxHost;
@@ -23,9 +26,11 @@ impl Contexts {
     /// Makes the contexts. Guest code runs only from [`Self::start`] or the first request on.
     pub fn new(main: &MainConf) -> Self {
         let declared = main.plugins().iter();
-        let vms: Vec<_> = declared
-            .map(|declared| Vm::new(declared.plugin.clone(), declared.policy.memory, main.client(), &main.shared))
-            .collect();
+        let vm = |declared: &DeclaredPlugin| {
+            let (plugin, memory) = (declared.plugin.clone(), declared.policy.memory);
+            Vm::new(plugin, memory, main.client(), &main.shared, &main.said.zones)
+        };
+        let vms: Vec<_> = declared.map(vm).collect();
         let lines = main.said.attachments.iter().zip(main.plugin_indexes());
         Self { contexts: lines.map(|(line, &plugin)| vms[plugin].plugin_context(line.configuration.clone())).collect() }
     }
@@ -34,6 +39,12 @@ impl Contexts {
     pub fn start(&self, attachments: &[Attachment]) {
         if let Some(context) = self.contexts.first() {
             deadlines::start(context.plugin().engine());
+        }
+        // All are registered first, so that the first start looks for the image of them all. Another
+        // worker may be about to make that image; this one serves nobody yet, and waits for it.
+        for context in &self.contexts {
+            context.register_now();
+            context.vm().wait_for_images(context.plugin().options().start_timeout.unwrap_or(START_TIMEOUT));
         }
         for (context, Attachment { name, place, .. }) in self.contexts.iter().zip(attachments) {
             // A plugin can be attached many times. This line says which attachment the lines before
@@ -45,6 +56,10 @@ impl Contexts {
                 }
                 Err(failure) => tracing::error!("plugin \"{name}\" did not start for \"proxy_wasm\"{place}: {failure}"),
             }
+        }
+        for context in &self.contexts {
+            context.vm().keep_image();
+            context.vm().wait_for_images(Duration::ZERO);
         }
     }
 

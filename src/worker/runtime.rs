@@ -111,6 +111,7 @@ impl Runtime {
             start_timeout: options.start_timeout,
             env: options.env.clone(),
             capabilities: options.capabilities.clone(),
+            image: options.image,
         };
         Plugin::new(&self.engine, &module, identity, options).map_err(|error| error.to_string())
     }

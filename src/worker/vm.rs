@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use proxy_wasm_host::{Plugin, PluginContext, VmContext};
 
+use super::images;
 use crate::calls::Client;
+use crate::conf::ZoneSettings;
 use crate::context::{NginxHost, PluginContexts};
 use crate::host_memory::HostMemory;
 use crate::shared::Shared;
@@ -25,17 +27,27 @@ pub struct Vm {
 
 impl Vm {
     /// Makes a VM. Its instance starts when it is first needed.
-    pub fn new(plugin: Arc<Plugin<NginxHost>>, memory: HostMemory, client: &Rc<Client>, shared: &Rc<Shared>) -> Self {
+    pub fn new(
+        plugin: Arc<Plugin<NginxHost>>,
+        memory: HostMemory,
+        client: &Rc<Client>,
+        shared: &Rc<Shared>,
+        zones: &ZoneSettings,
+    ) -> Self {
         let plugin_contexts = Rc::<PluginContexts>::default();
         let (client, shared, known) = (Rc::clone(client), Rc::clone(shared), Rc::clone(&plugin_contexts));
         let identity = Arc::clone(plugin.identity());
         let is_restart = Cell::new(false);
         let make_host = Box::new(move || {
             let counters = Counters::new(shared.stores(), &identity.name);
-            counters.start(is_restart.replace(true));
-            NginxHost::new(Rc::clone(&client), Rc::clone(&known), &identity, memory, Rc::clone(&shared), counters)
+            let is_restart = is_restart.replace(true);
+            let (client, shared) = (Rc::clone(&client), Rc::clone(&shared));
+            NginxHost::new(client, Rc::clone(&known), &identity, memory, shared, counters, is_restart)
         });
         let context = VmContext::new(plugin, make_host);
+        if let Some(images) = images::of_worker() {
+            context.keep_images(Arc::clone(images), images::scope(zones));
+        }
         VMS.with_borrow_mut(|vms| {
             vms.retain(|vm| vm.strong_count() > 0);
             vms.push(Rc::downgrade(&context));

@@ -17,6 +17,19 @@ pub enum FailurePolicy {
     Open,
 }
 
+/// Whether an instance that has started is kept as an image, from which others are restored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ImagePolicy {
+    /// If the plugin drew no random numbers while it started: instances that are restored would all
+    /// have the same.
+    #[default]
+    Auto,
+    /// Also if it did.
+    On,
+    /// Never.
+    Off,
+}
+
 /// The limits and the policy of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -36,6 +49,8 @@ pub struct Options {
     pub env: Vec<(String, String)>,
     /// The host functions the plugin may use; `None` for all.
     pub capabilities: Option<Vec<String>>,
+    /// Whether instances that have started are kept as images.
+    pub image: ImagePolicy,
 }
 
 impl Default for Options {
@@ -49,6 +64,7 @@ impl Default for Options {
             body_buffer_size: plugin::BODY_BUFFER,
             env: Vec::new(),
             capabilities: None,
+            image: ImagePolicy::default(),
         }
     }
 }
@@ -67,6 +83,7 @@ pub struct Overrides {
     body_buffer_size: Option<usize>,
     env: Vec<(String, String)>,
     capabilities: Option<Vec<String>>,
+    image: Option<ImagePolicy>,
 }
 
 impl Overrides {
@@ -85,9 +102,10 @@ impl Overrides {
             "body_buffer_size" => once(&mut self.body_buffer_size, name, parse_size(value)?),
             "env" => add_variable(&mut self.env, value),
             "capabilities" => once(&mut self.capabilities, name, parse_list(value)),
+            "image" => once(&mut self.image, name, parse_image(value)?),
             _ => Err(Error::new(format!(
                 "has no option \"{name}\"; there are priority, phase, root_id, memory_limit, host_memory, callback_timeout, \
-                 start_timeout, failure, body_buffer_size, env and capabilities"
+                 start_timeout, failure, body_buffer_size, env, capabilities and image"
             ))),
         }
     }
@@ -105,6 +123,7 @@ impl Overrides {
             body_buffer_size: self.body_buffer_size.unwrap_or(above.body_buffer_size),
             env: inherited.chain(&self.env).cloned().collect(),
             capabilities: self.capabilities.clone().or_else(|| above.capabilities.clone()),
+            image: self.image.unwrap_or(above.image),
         }
     }
 
@@ -138,6 +157,15 @@ fn parse_failure(value: &str) -> Result<FailurePolicy> {
         "closed" => Ok(FailurePolicy::Closed),
         "open" => Ok(FailurePolicy::Open),
         _ => Err(Error::new(format!("\"{value}\" is not a failure policy; write closed or open"))),
+    }
+}
+
+fn parse_image(value: &str) -> Result<ImagePolicy> {
+    match value {
+        "auto" => Ok(ImagePolicy::Auto),
+        "on" => Ok(ImagePolicy::On),
+        "off" => Ok(ImagePolicy::Off),
+        _ => Err(Error::new(format!("\"{value}\" is not a choice; write auto, on or off"))),
     }
 }
 
@@ -188,6 +216,7 @@ mod tests {
             ("body_buffer_size", "64k"),
             ("env", "A=1"),
             ("capabilities", "proxy_log, proxy_get_property,"),
+            ("image", "on"),
         ]);
         let expected = Options {
             memory_limit: 1 << 30,
@@ -198,6 +227,7 @@ mod tests {
             body_buffer_size: 64 << 10,
             env: vec![("A".into(), "1".into())],
             capabilities: Some(vec!["proxy_log".into(), "proxy_get_property".into()]),
+            image: ImagePolicy::On,
         };
         assert_eq!(options.unwrap().over(&Options::default()), expected);
     }
@@ -219,6 +249,7 @@ mod tests {
             (&[("callback_timeout", "soon")], "\"soon\" is not a time"),
             (&[("callback_timeout", "0")], "write off for no timeout"),
             (&[("failure", "maybe")], "\"maybe\" is not a failure policy"),
+            (&[("image", "yes")], "\"yes\" is not a choice; write auto, on or off"),
             (&[("env", "A")], "write NAME=VALUE"),
             (&[("env", "=1")], "write NAME=VALUE"),
         ] {

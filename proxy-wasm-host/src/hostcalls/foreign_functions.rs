@@ -30,6 +30,7 @@ fn call_foreign_function<H: Host>(
             guest.check(address, 4)?;
         }
     }
+    guest.state().obstruct("it called a foreign function while it started");
     let (memory, state) = guest.split();
     let (name, arguments) = (bounded::name(&memory, name, Status::NotFound)?, memory.bytes(arguments)?);
     let (host, origin) = state.host_and_origin();

@@ -69,6 +69,7 @@ fn grpc_call<H: Host>(
     return_call_id: u32,
 ) -> Result {
     guest.check(return_call_id, 4)?;
+    guest.state().obstruct("it called a server while it started");
     let (memory, state) = guest.split();
     let (call, message) = (target.read(&memory)?, memory.bytes(message)?);
     let (host, origin) = state.host_and_origin();
@@ -79,6 +80,7 @@ fn grpc_call<H: Host>(
 
 fn grpc_stream<H: Host>(guest: &mut Guest<'_, H>, target: Target, return_stream_id: u32) -> Result {
     guest.check(return_stream_id, 4)?;
+    guest.state().obstruct("it called a server while it started");
     let (memory, state) = guest.split();
     let call = target.read(&memory)?;
     let (host, origin) = state.host_and_origin();

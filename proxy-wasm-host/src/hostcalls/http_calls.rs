@@ -30,6 +30,7 @@ fn http_call<H: Host>(
     return_call_id: u32,
 ) -> Result {
     guest.check(return_call_id, 4)?;
+    guest.state().obstruct("it called a server while it started");
     let (memory, state) = guest.split();
     let call = HttpCall {
         upstream: bounded::name(&memory, upstream, Status::BadArgument)?,

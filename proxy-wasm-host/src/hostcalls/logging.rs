@@ -2,6 +2,7 @@
 
 use crate::abi::LogLevel;
 use crate::host::Host;
+use crate::journal::Asked;
 use crate::limits;
 use crate::memory::{Guest, Result};
 use crate::wasm::memory::GuestBytes;
@@ -51,7 +52,10 @@ fn is_line_end(byte: &u8) -> bool {
 fn get_log_level<H: Host>(guest: &mut Guest<'_, H>, return_level: u32) -> Result {
     let (mut memory, state) = guest.split();
     let (host, stream) = state.host_and_stream();
-    Ok(memory.write_u32(return_level, host.log_level(stream) as u32)?)
+    let level = host.log_level(stream);
+    memory.write_u32(return_level, level as u32)?;
+    state.ask(|| Asked::LogLevel { level: level as i32 });
+    Ok(())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::abi::MetricType;
 use crate::host::Host;
+use crate::journal::Asked;
 use crate::memory::{Guest, Result};
 use crate::wasm::memory::GuestBytes;
 
@@ -17,22 +18,31 @@ fn define_metric<H: Host>(guest: &mut Guest<'_, H>, kind: i32, name: GuestBytes,
     let kind = MetricType::try_from(kind)?;
     guest.check(return_id, 4)?;
     let (memory, state) = guest.split();
-    let id = state.host.define_metric(kind, memory.bytes(name)?)?;
+    let name = memory.bytes(name)?;
+    let id = state.host.define_metric(kind, name)?;
+    state.ask(|| Asked::DefineMetric { kind: kind as i32, name: name.to_vec(), id });
     guest.write_u32(return_id, id)
 }
 
 fn get_metric<H: Host>(guest: &mut Guest<'_, H>, id: u32, return_value: u32) -> Result {
     guest.check(return_value, 8)?;
+    guest.state().obstruct("it read metrics while it started");
     let value = guest.state().host.metric(id)?;
     guest.write_u64(return_value, value)
 }
 
 fn record_metric<H: Host>(guest: &mut Guest<'_, H>, id: u32, value: u64) -> Result {
-    Ok(guest.state().host.record_metric(id, value)?)
+    let state = guest.state();
+    state.host.record_metric(id, value)?;
+    state.ask(|| Asked::RecordMetric { id, value });
+    Ok(())
 }
 
 fn increment_metric<H: Host>(guest: &mut Guest<'_, H>, id: u32, offset: i64) -> Result {
-    Ok(guest.state().host.increment_metric(id, offset)?)
+    let state = guest.state();
+    state.host.increment_metric(id, offset)?;
+    state.ask(|| Asked::IncrementMetric { id, offset });
+    Ok(())
 }
 
 #[cfg(test)]

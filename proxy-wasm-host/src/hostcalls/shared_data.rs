@@ -15,8 +15,12 @@ hostcalls! {
         );
 }
 
+/// Why there is no image.
+const SHARED_DATA: &str = "it used shared data while it started";
+
 fn get_shared_data<H: Host>(guest: &mut Guest<'_, H>, key: GuestBytes, out: ReturnBytes, return_cas: u32) -> Result {
     guest.check(return_cas, 4)?;
+    guest.state().obstruct(SHARED_DATA);
     let mut cas = 0;
     guest.give_copy(out, |value, memory, state| {
         let (key, vm_id) = (memory.bytes(key)?, state.plugin.vm_id.as_bytes());
@@ -27,6 +31,7 @@ fn get_shared_data<H: Host>(guest: &mut Guest<'_, H>, key: GuestBytes, out: Retu
 }
 
 fn set_shared_data<H: Host>(guest: &mut Guest<'_, H>, key: GuestBytes, value: GuestBytes, cas: u32) -> Result {
+    guest.state().obstruct(SHARED_DATA);
     let (memory, state) = guest.split();
     let (key, value) = (memory.bytes(key)?, memory.bytes(value)?);
     Ok(state.host.set_shared_data(state.plugin.vm_id.as_bytes(), key, value, cas)?)

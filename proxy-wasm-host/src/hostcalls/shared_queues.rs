@@ -1,6 +1,9 @@
 //! Spec v0.2.1, "Shared Queues".
 
+use std::sync::Arc;
+
 use crate::host::Host;
+use crate::journal::Asked;
 use crate::memory::{Guest, Result, ReturnBytes};
 use crate::wasm::memory::GuestBytes;
 
@@ -19,11 +22,16 @@ hostcalls! {
         => dequeue_shared_queue(queue, ReturnBytes { data, size });
 }
 
+/// Why there is no image.
+const QUEUES: &str = "it used the items of queues while it started";
+
 fn register_shared_queue<H: Host>(guest: &mut Guest<'_, H>, name: GuestBytes, return_id: u32) -> Result {
     guest.check(return_id, 4)?;
     let (memory, state) = guest.split();
     let plugin_context = state.contexts.origin().plugin_context;
-    let id = state.host.register_queue(plugin_context, state.plugin.vm_id.as_bytes(), memory.bytes(name)?)?;
+    let name = memory.bytes(name)?;
+    let id = state.host.register_queue(plugin_context, state.plugin.vm_id.as_bytes(), name)?;
+    state.ask(|| Asked::RegisterQueue { plugin_context, name: name.to_vec(), id });
     guest.write_u32(return_id, id)
 }
 
@@ -36,20 +44,30 @@ fn resolve_shared_queue<H: Host>(
 ) -> Result {
     guest.check(return_id, 4)?;
     let (memory, state) = guest.split();
+    let own = Arc::clone(&state.plugin);
     let vm_id = match memory.bytes(vm_id)? {
-        [] => state.plugin.vm_id.as_bytes(),
+        [] => own.vm_id.as_bytes(),
         named => named,
     };
-    let id = state.host.resolve_queue(vm_id, memory.bytes(name)?)?;
+    let name = memory.bytes(name)?;
+    let found = state.host.resolve_queue(vm_id, name);
+    match found {
+        Ok(id) => state.ask(|| Asked::ResolveQueue { vm_id: vm_id.to_vec(), name: name.to_vec(), id }),
+        // It may be there later.
+        Err(_) => state.obstruct(QUEUES),
+    }
+    let id = found?;
     guest.write_u32(return_id, id)
 }
 
 fn enqueue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, value: GuestBytes) -> Result {
     let (memory, state) = guest.split();
+    state.obstruct(QUEUES);
     Ok(state.host.enqueue(queue, memory.bytes(value)?)?)
 }
 
 fn dequeue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, out: ReturnBytes) -> Result {
+    guest.state().obstruct(QUEUES);
     guest.give_copy(out, |value, _, state| Ok(state.host.dequeue(queue, value)?))
 }
 

@@ -1,6 +1,7 @@
 //! Spec v0.2.1, "Timers".
 
 use crate::host::Host;
+use crate::journal::Asked;
 use crate::memory::{Guest, Result};
 
 hostcalls! {
@@ -10,8 +11,12 @@ hostcalls! {
 /// A timer belongs to a plugin context. Called in an HTTP context, it sets the timer of that
 /// context's plugin context.
 fn set_tick_period_milliseconds<H: Host>(guest: &mut Guest<'_, H>, period: u32) -> Result {
-    let (host, origin) = guest.state().host_and_origin();
-    Ok(host.set_tick_period(origin.plugin_context, period)?)
+    let state = guest.state();
+    let (host, origin) = state.host_and_origin();
+    let plugin_context = origin.plugin_context;
+    host.set_tick_period(plugin_context, period)?;
+    state.ask(|| Asked::TickPeriod { plugin_context, period });
+    Ok(())
 }
 
 #[cfg(test)]

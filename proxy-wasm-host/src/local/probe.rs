@@ -244,7 +244,7 @@ impl Probe {
         let context = ContextKey::Plugin(contexts.register(Arc::from(&b"conf"[..])));
         contexts.set_stage(context, Stage::Open);
         contexts.enter(context);
-        let mut store = Store::new(plugin.engine().wasmtime(), plugin.state(host.clone(), contexts));
+        let mut store = plugin.store(host.clone(), contexts);
         let instance = plugin.instance_pre().instantiate(&mut store).unwrap();
         let memory = instance.get_memory(&mut store, "memory").unwrap();
         let allocate = instance.get_typed_func(&mut store, "proxy_on_memory_allocate").ok().map(Arc::new);

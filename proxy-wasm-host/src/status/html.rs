@@ -124,13 +124,26 @@ fn row(page: &mut String, plugin: &Plugin) -> fmt::Result {
     )?;
     let requests = Count(plugin.http_contexts, "request");
     write!(page, "<td data-name=\"Contexts\">{}<small>{requests} now</small></td>", plugin.plugin_contexts)?;
-    number(page, "Starts", plugin.starts, false)?;
+    starts(page, plugin)?;
     number(page, "Failures", plugin.failures, true)?;
     match &plugin.all_workers {
         Some(totals) => row_of_all(page, totals)?,
         None => page.write_str("<td data-name=\"All workers\" colspan=\"6\">—</td>")?,
     }
     page.write_str("</tr>\n")
+}
+
+fn starts(page: &mut String, plugin: &Plugin) -> fmt::Result {
+    write!(page, "<td data-name=\"Starts\">{}", Grouped(plugin.starts))?;
+    match (plugin.image.bytes, &plugin.image.why_not) {
+        (Some(bytes), _) => {
+            let restores = Grouped(plugin.image.restores);
+            write!(page, "<small>{restores} restored, image of {}</small>", Size(bytes))?;
+        }
+        (None, Some(why_not)) => write!(page, "<small>no image: {}</small>", Text(why_not))?,
+        (None, None) => {}
+    }
+    page.write_str("</td>")
 }
 
 fn row_of_all(page: &mut String, totals: &Totals) -> fmt::Result {
@@ -226,7 +239,7 @@ impl Display for Grouped {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::Lua;
+    use crate::status::{Image, Lua};
 
     fn status(plugins: Vec<Plugin>) -> Status {
         Status {
@@ -256,6 +269,7 @@ mod tests {
             retry_in: None,
             starts: 1,
             failures: 0,
+            image: Image::default(),
             memory: 1 << 20,
             memory_limit: 256 << 20,
             host_memory: 0,
@@ -294,6 +308,16 @@ mod tests {
         assert!(page.contains("<span class=\"state bad\">failed</span><small>again in 4 s</small>"));
         assert!(page.contains("<td data-name=\"Failures\" class=\"bad\">3</td>"));
         assert!(page.contains(">1,002<small>2 caused, 1,000 collateral</small></td>"));
+    }
+
+    #[test]
+    fn an_image_is_told_or_why_there_is_none() {
+        let [mut kept, mut refused] = [plugin("kept"), plugin("refused")];
+        kept.image = Image { bytes: Some(32 << 20), why_not: None, restores: 3 };
+        refused.image.why_not = Some("<it> drew".into());
+        let page = page(&status(vec![kept, refused]), None);
+        assert!(page.contains("<td data-name=\"Starts\">1<small>3 restored, image of 32 MB</small></td>"));
+        assert!(page.contains("<small>no image: &lt;it&gt; drew</small>"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tracing::{error, info, warn};
 use wasmtime::Store;
 
 use super::VmStatus;
+use super::images::VmImages;
 use crate::abi::Action;
 use crate::backoff::{Backoff, Stopwatch};
 use crate::callbacks::Callback;
@@ -34,15 +35,17 @@ pub(super) const CONTINUE: i32 = Action::Continue as i32;
 /// The place for a plugin's running instance, with its contexts and the time of the next start.
 pub(super) struct InstanceSlot<H: Host> {
     pub plugin: Arc<Plugin<H>>,
-    make_host: Box<dyn Fn() -> H>,
-    instance: Option<Instance<H>>,
+    pub(super) make_host: Box<dyn Fn() -> H>,
+    pub(super) instance: Option<Instance<H>>,
     /// The contexts, while there is no instance to hold them.
-    idle: Contexts<H::Stream>,
+    pub(super) idle: Contexts<H::Stream>,
     /// Counts the instances. A context of an earlier instance is gone.
     generation: u32,
     backoff: Backoff,
     starts: u64,
-    failures: u64,
+    pub(super) restores: u64,
+    pub(super) failures: u64,
+    pub(super) images: Option<VmImages>,
     deadline: Deadline,
     told_of_pending: Told,
     told_of_cost: Told,
@@ -87,7 +90,9 @@ impl<H: Host> InstanceSlot<H> {
             generation: 0,
             backoff: Backoff::default(),
             starts: 0,
+            restores: 0,
             failures: 0,
+            images: None,
             deadline: Deadline::Each,
             told_of_pending: Told::default(),
             told_of_cost: Told::default(),
@@ -212,9 +217,14 @@ impl<H: Host> InstanceSlot<H> {
         let configuration = Arc::clone(self.contexts().configuration(plugin));
         self.backoff.configure(&configuration, Instant::now())?;
         self.start_instance()?;
+        // An instance that was restored may have this context already.
+        if self.contexts().stage(ContextKey::Plugin(plugin)) != Stage::Registered {
+            return self.start(plugin);
+        }
+        self.continue_journal();
         let watch = Stopwatch::start();
         let result = self.configure(plugin, &configuration);
-        self.backoff.took(watch.begun(), watch.took());
+        self.backoff.took(watch.took(), Instant::now());
         result
     }
 
@@ -251,10 +261,15 @@ impl<H: Host> InstanceSlot<H> {
             return Ok(());
         }
         self.plugin.choose_root_id();
+        // Restoring runs nothing of the plugin, and takes no time to speak of.
+        if self.restore() {
+            return Ok(());
+        }
+        self.backoff.start(Instant::now())?;
         let watch = Stopwatch::start();
-        self.backoff.start(watch.begun())?;
-        let started = Instance::start(&self.plugin, (self.make_host)(), &mut self.idle);
-        self.backoff.took(watch.begun(), watch.took());
+        let journal = self.wants_image();
+        let started = Instance::start(&self.plugin, (self.make_host)(), &mut self.idle, journal);
+        self.backoff.took(watch.took(), Instant::now());
         match started {
             Ok(mut instance) => {
                 instance.store.data_mut().host.instance_started();
@@ -266,6 +281,9 @@ impl<H: Host> InstanceSlot<H> {
                 self.report(function, 0, &failure);
                 self.failures += 1;
                 self.start_failed();
+                if let Some(images) = &mut self.images {
+                    images.forget_claim();
+                }
                 Err(failure)
             }
         }
@@ -326,6 +344,9 @@ impl<H: Host> InstanceSlot<H> {
     #[inline]
     fn register_http(&mut self, plugin: usize, stream: H::Stream) -> Result<Opened, Failure> {
         self.start(plugin)?;
+        if self.instance.as_ref().is_some_and(|instance| instance.is_fresh) {
+            self.leave_start();
+        }
         let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
         let state = instance.store.data_mut();
         let (index, id, parent) = state.contexts.open(plugin, stream);
@@ -363,6 +384,10 @@ impl<H: Host> InstanceSlot<H> {
 
     #[cold]
     fn finish_plugin(&mut self, index: usize) {
+        // An image would have a context that is ending.
+        if let Some(instance) = &mut self.instance {
+            instance.is_fresh = false;
+        }
         let key = ContextKey::Plugin(index);
         let contexts = self.contexts();
         let id = contexts.id(key);
@@ -531,6 +556,9 @@ impl<H: Host> InstanceSlot<H> {
         if let Some(instance) = self.instance.take() {
             self.idle = instance.into_contexts();
             self.idle.forget_instance();
+        }
+        if let Some(images) = &mut self.images {
+            images.forget_claim();
         }
         self.generation = self.generation.wrapping_add(1);
         self.failures += 1;

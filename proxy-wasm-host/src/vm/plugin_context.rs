@@ -68,6 +68,14 @@ impl<H: Host> PluginContext<H> {
         })
     }
 
+    /// Gives the context its id, as [`PluginContext::start`] does. If all contexts of a VM are
+    /// registered before one is started, the first start finds the image of them all.
+    pub fn register_now(&self) {
+        if let Ok(mut slot) = self.vm.slot.try_borrow_mut() {
+            self.register(&mut slot);
+        }
+    }
+
     /// Makes a context for a request; the caller opens it.
     pub fn http_context(self: &Rc<Self>) -> HttpContext<H> {
         HttpContext::new(Rc::clone(self))
@@ -237,6 +245,7 @@ impl<H: Host> PluginContext<H> {
             if slot.contexts().stage(own) != Stage::Open {
                 return Err(Failure::Gone);
             }
+            slot.leave_start();
             let request = http_context.and_then(|context| context.key(self, slot.generation()));
             slot.call(request.unwrap_or(own), callback, |instance| call(instance, id))
         })

@@ -3,6 +3,7 @@
 mod failures;
 mod guest;
 mod ids;
+mod images;
 mod joined;
 mod life;
 mod log;

@@ -31,6 +31,7 @@ use self::lock::Lock;
 use super::Engine;
 use super::compiler::Artifact;
 use super::module::Hash;
+use super::prepare;
 use crate::error::Error;
 
 /// A directory of compiled modules, with a folder for each user whose processes compile.
@@ -140,6 +141,7 @@ impl Cache {
 fn key(engine: &Engine, hash: &Hash) -> String {
     let mut key = KeyHasher(Sha256::new());
     key.write(hash.as_bytes());
+    key.write(prepare::VERSION);
     engine.wasmtime().precompile_compatibility_hash().hash(&mut key);
     let mut name = String::with_capacity(64);
     for byte in key.0.finalize() {

@@ -10,7 +10,7 @@
 //! | `child` | the child process: its start, what it gives up, its end |
 //! | `job` | the work that the child does |
 
-mod child;
+pub(super) mod child;
 mod job;
 
 use std::fs::File;
@@ -20,6 +20,7 @@ use std::time::Duration;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use self::child::{Child, End};
+use super::prepare::prepare;
 use super::{Engine, Error};
 use crate::error::single_spaced;
 use crate::limits::plugin::{COMPILE_MEMORY, COMPILE_TIME};
@@ -56,7 +57,10 @@ impl Compiler {
     /// started.
     pub(super) fn compile(&self, engine: &Engine, bytes: &[u8]) -> Result<Artifact, Error> {
         match self {
-            Self::Here => wasmtime::Module::new(engine.wasmtime(), bytes).map(Artifact::Module).map_err(Error::Compile),
+            Self::Here => {
+                let module = wasmtime::Module::new(engine.wasmtime(), prepare(bytes));
+                module.map(Artifact::Module).map_err(|error| Error::Compile(words_for(engine.wasmtime(), bytes, error)))
+            }
             Self::Child(limits) => in_child(engine, *limits, bytes).map(Artifact::File),
         }
     }
@@ -112,6 +116,13 @@ impl Artifact {
     }
 }
 
+/// Returns the error for a module as it is written: its offsets are not those of the module that
+/// was prepared.
+fn words_for(engine: &wasmtime::Engine, bytes: &[u8], error: wasmtime::Error) -> wasmtime::Error {
+    let own = wat::parse_bytes(bytes).map(|wasm| wasmtime::Module::validate(engine, &wasm));
+    own.ok().and_then(Result::err).unwrap_or(error)
+}
+
 fn in_child(engine: &Engine, limits: CompileLimits, bytes: &[u8]) -> Result<File, Error> {
     let no_child = |error: io::Error| Error::Compiler(format!("no process can be started for the compiler: {error}"));
     let file = memfd_create(c"proxy-wasm-artifact", MFdFlags::MFD_CLOEXEC).map_err(|error| no_child(error.into()))?;
@@ -130,7 +141,8 @@ fn in_child(engine: &Engine, limits: CompileLimits, bytes: &[u8]) -> Result<File
 /// The text that the child wrote before it ended unexpectedly: its own message, or that of Rust's
 /// library.
 fn why(end: End, said: &str, limits: CompileLimits) -> Error {
-    if said.contains("memory allocation of") {
+    // In the words of Rust's library, or of the C library.
+    if said.contains("memory allocation of") || said.contains("out of memory") {
         return Error::CompileMemory(limits.memory);
     }
     let how = match end {

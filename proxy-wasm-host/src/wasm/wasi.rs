@@ -45,12 +45,23 @@ pub struct Wasi {
     environment: Environment,
     stdout: LineBuffer,
     stderr: LineBuffer,
+    drew_random: bool,
 }
 
 impl Wasi {
     /// Makes the state of a guest that sees these variables and no others, and has no arguments.
     pub fn new(env: &[(String, String)]) -> Self {
-        Self { environment: Environment::new(env), stdout: LineBuffer::default(), stderr: LineBuffer::default() }
+        Self {
+            environment: Environment::new(env),
+            stdout: LineBuffer::default(),
+            stderr: LineBuffer::default(),
+            drew_random: false,
+        }
+    }
+
+    /// Whether the guest has asked for random numbers.
+    pub fn drew_random(&self) -> bool {
+        self.drew_random
     }
 }
 

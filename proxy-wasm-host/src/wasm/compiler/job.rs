@@ -8,6 +8,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use wasmtime::OutOfMemory;
 
 use crate::wasm::EngineConfig;
+use crate::wasm::compiler::words_for;
+use crate::wasm::prepare::prepare;
 
 /// The file holds the artifact.
 pub const DONE: i32 = 0;
@@ -33,7 +35,13 @@ fn compile(config: EngineConfig, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
     let mut config = config.wasmtime();
     config.parallel_compilation(pool.is_some());
     let engine = wasmtime::Engine::new(&config)?;
-    let compile = || engine.precompile_module(bytes);
+    let prepared = prepare(bytes);
+    let compile = || {
+        engine.precompile_module(&prepared).map_err(|error| match error.is::<OutOfMemory>() {
+            true => error,
+            false => words_for(&engine, bytes, error),
+        })
+    };
     match &pool {
         Some(pool) => pool.install(compile),
         None => compile(),

@@ -9,7 +9,10 @@ use crate::wasm::memory::{GuestBytes, LinearMemory};
 
 pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> wasmtime::Result<()> {
     linker.func_wrap(version.module, "random_get", |caller: Caller<'_, T>, address: u32, size: u32| {
-        answer(caller, |memory, _| fill(memory, address, size))
+        answer(caller, |memory, state| {
+            state.wasi().drew_random = true;
+            fill(memory, address, size)
+        })
     })?;
     Ok(())
 }

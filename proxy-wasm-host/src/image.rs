@@ -1,0 +1,221 @@
+//! An image of an instance that has started: its memory, its globals, its plugin contexts, and what
+//! it asked of the host. An instance that is restored from it has not run any of its code.
+//!
+//! The image's memory is in the file of [`images`](crate::wasm::images), which workers share.
+
+use std::io;
+use std::mem;
+use std::ops::Range;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wasmtime::{Memory, Store, V128, Val};
+
+use crate::abi::MetricType;
+use crate::context::Contexts;
+use crate::failure::Failure;
+use crate::host::Host;
+use crate::instance::{self, Exports, Instance, NotStarted};
+use crate::journal::{Asked, ImagedContext, Journal};
+use crate::plugin::Plugin;
+use crate::state::VmState;
+use crate::wasm::images::{Claim, ImageFile, extents, reason};
+use crate::wasm::prepare::Prepared;
+
+/// Bytes of a page of linear memory.
+const WASM_PAGE: usize = 64 << 10;
+
+/// Asks the host for the same again. Returns whether the guest would get the same answer.
+fn ask_again<H: Host>(asked: &Asked, state: &mut VmState<H>) -> bool {
+    let (host, vm_id) = (&mut state.host, state.plugin.vm_id.as_bytes());
+    match asked {
+        Asked::TickPeriod { plugin_context, period } => host.set_tick_period(*plugin_context, *period).is_ok(),
+        Asked::RegisterQueue { plugin_context, name, id } => {
+            host.register_queue(*plugin_context, vm_id, name) == Ok(*id)
+        }
+        Asked::ResolveQueue { vm_id, name, id } => host.resolve_queue(vm_id, name) == Ok(*id),
+        Asked::DefineMetric { kind, name, id } => {
+            MetricType::try_from(*kind).is_ok_and(|kind| host.define_metric(kind, name) == Ok(*id))
+        }
+        Asked::RecordMetric { id, value } => host.record_metric(*id, *value).is_ok(),
+        Asked::IncrementMetric { id, offset } => host.increment_metric(*id, *offset).is_ok(),
+        Asked::LogLevel { level } => host.log_level(None) as i32 == *level,
+    }
+}
+
+/// The value of a global.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Value {
+    I32(i32),
+    I64(i64),
+    F32(u32),
+    F64(u64),
+    V128(u64, u64),
+}
+
+impl Value {
+    fn of(value: &Val) -> Option<Self> {
+        Some(match value {
+            Val::I32(value) => Self::I32(*value),
+            Val::I64(value) => Self::I64(*value),
+            Val::F32(bits) => Self::F32(*bits),
+            Val::F64(bits) => Self::F64(*bits),
+            Val::V128(value) => Self::V128((value.as_u128() >> 64) as u64, value.as_u128() as u64),
+            _ => return None,
+        })
+    }
+
+    fn value(self) -> Val {
+        match self {
+            Self::I32(value) => Val::I32(value),
+            Self::I64(value) => Val::I64(value),
+            Self::F32(bits) => Val::F32(bits),
+            Self::F64(bits) => Val::F64(bits),
+            Self::V128(high, low) => Val::V128(V128::from(u128::from(high) << 64 | u128::from(low))),
+        }
+    }
+}
+
+/// All of an image but its memory.
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    globals: Vec<Value>,
+    contexts: Vec<ImagedContext>,
+    asked: Vec<Asked>,
+    extents: Vec<Range<usize>>,
+}
+
+/// An image, as this process knows it.
+#[derive(Debug)]
+pub(crate) struct Image {
+    /// Shared with the instances whose memory consists of its pages.
+    file: Rc<ImageFile>,
+    meta: Meta,
+}
+
+impl Image {
+    /// Reads an image that another process made. Returns `None` for one that cannot be of this
+    /// plugin.
+    pub fn read(file: ImageFile, exports: &Prepared) -> Option<Rc<Self>> {
+        let meta: Meta = serde_json::from_slice(&file.meta().ok()?).ok()?;
+        let size = file.memory_size();
+        let inside = |extent: &Range<usize>| extent.start <= extent.end && extent.end <= size;
+        let valid = meta.globals.len() == exports.globals.len() && meta.extents.iter().all(inside);
+        valid.then(|| Rc::new(Self { file: Rc::new(file), meta }))
+    }
+
+    /// Makes the image of an instance, which goes on with the image's memory.
+    ///
+    /// # Errors
+    /// Why there can be none, in words for an operator.
+    pub fn make<H: Host>(
+        instance: &mut Instance<H>,
+        exports: &Prepared,
+        contexts: Vec<ImagedContext>,
+        claim: Claim,
+    ) -> Result<Rc<Self>, String> {
+        let memory = instance.memory().ok_or("it has no memory")?;
+        let globals = exports.globals.iter().map(|global| {
+            let global = instance.handle.get_module_export(&mut instance.store, global)?.into_global()?;
+            Value::of(&global.get(&mut instance.store))
+        });
+        let globals = globals.collect::<Option<Vec<_>>>().ok_or("a global of it cannot be read")?;
+        let asked = instance.store.data_mut().journal.take().map(|journal| journal.asked()).unwrap_or_default();
+        let bytes = memory.data(&instance.store);
+        let meta = Meta { globals, contexts, asked, extents: extents(bytes, &exports.filled) };
+        let written = serde_json::to_vec(&meta).map_err(io::Error::from).and_then(|text| claim.fill(bytes, &text));
+        let file = written.map_err(|error| reason(&error))?;
+        let image = Rc::new(Self { file: Rc::new(file), meta });
+        // From now on this instance shares the image's pages, too. If it cannot, it keeps its own.
+        if image.map_over(&mut instance.store, memory).is_ok() {
+            instance.pages = Some(Rc::clone(&image.file));
+        }
+        Ok(image)
+    }
+
+    /// The journal of an instance that was restored, and asks for more.
+    pub fn journal(&self) -> Journal {
+        Journal::of(self.meta.asked.clone())
+    }
+
+    /// The plugin contexts in the image.
+    pub fn contexts(&self) -> &[ImagedContext] {
+        &self.meta.contexts
+    }
+
+    /// The bytes of memory that are kept.
+    pub fn size(&self) -> usize {
+        self.meta.extents.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    fn map_over<T>(&self, store: &mut Store<T>, memory: Memory) -> io::Result<()> {
+        self.file.map_over(store, memory, &self.meta.extents)
+    }
+
+    /// Makes an instance from the image. The contexts move into it; if it cannot be made, they stay
+    /// where they are.
+    pub fn restore<H: Host>(
+        &self,
+        plugin: &Plugin<H>,
+        host: H,
+        contexts: &mut Contexts<H::Stream>,
+    ) -> Result<Instance<H>, NotStarted> {
+        let mut store = plugin.store(host, mem::take(contexts));
+        match self.restore_in(plugin, &mut store) {
+            Ok(exports) => Ok(Instance::restored(store, exports, Rc::clone(&self.file))),
+            Err(failed) => {
+                *contexts = store.into_data().contexts;
+                Err(failed)
+            }
+        }
+    }
+
+    fn restore_in<H: Host>(&self, plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<Exports, NotStarted> {
+        let failed = |error: String| ("the image", Failure::Start(error.into()));
+        let exports = plugin.prepared();
+        let handle = plugin.instance_pre().instantiate(&mut *store).map_err(|error| failed(format!("{error:#}")))?;
+        let memory = handle.get_memory(&mut *store, "memory").ok_or_else(|| failed("it has no memory".into()))?;
+        let missing = self.file.memory_size().saturating_sub(memory.data_size(&*store));
+        memory.grow(&mut *store, (missing / WASM_PAGE) as u64).map_err(|error| failed(format!("{error:#}")))?;
+        self.map_over(store, memory).map_err(|error| failed(error.to_string()))?;
+        for (export, value) in exports.globals.iter().zip(&self.meta.globals) {
+            let global = handle.get_module_export(&mut *store, export).and_then(wasmtime::Extern::into_global);
+            let set = global.map(|global| global.set(&mut *store, value.value()));
+            if !matches!(set, Some(Ok(()))) {
+                return Err(failed("a global of it cannot be set".into()));
+            }
+        }
+        let found = instance::exports(plugin, handle, memory, store);
+        let state = store.data_mut();
+        state.host.instance_restored();
+        if let Some(asked) = self.meta.asked.iter().find(|asked| !ask_again(asked, state)) {
+            return Err(failed(format!("the host answers otherwise now: {asked:?}")));
+        }
+        found.on_restored(plugin, store)?;
+        Ok(found)
+    }
+}
+
+/// Everything that an image depends on, besides what the journal checks.
+pub(crate) fn key<H: Host>(plugin: &Plugin<H>, scope: &[u8], contexts: &[(u32, Arc<[u8]>)]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    let mut add = |bytes: &[u8]| {
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    let (identity, options) = (plugin.identity(), plugin.options());
+    add(env!("CARGO_PKG_VERSION").as_bytes());
+    add(scope);
+    add(plugin.module().hash().as_bytes());
+    add(identity.name.as_bytes());
+    add(identity.vm_id.as_bytes());
+    add(&identity.vm_configuration);
+    add(identity.root_id.as_str().as_bytes());
+    add(format!("{options:?}").as_bytes());
+    for (id, configuration) in contexts {
+        add(&id.to_le_bytes());
+        add(configuration);
+    }
+    *hasher.finalize().as_bytes()
+}

@@ -1,0 +1,237 @@
+//! Keeps the image of an instance that has started, and restores instances from it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use super::instance_slot::InstanceSlot;
+use crate::context::{ContextKey, Stage};
+use crate::failure::CallFailed;
+use crate::host::Host;
+use crate::image::{self, Image};
+use crate::journal::ImagedContext;
+use crate::limits::images::MEMORY;
+use crate::plugin::ImagePolicy;
+use crate::wasm::images::{Claim, Found, Images, Key};
+
+/// The images of a VM's instances.
+pub(super) struct VmImages {
+    images: Arc<Images>,
+    /// What images of this VM depend on besides the plugin: the embedder's own state.
+    scope: Vec<u8>,
+    /// The image that the next instance is restored from.
+    image: Option<Rc<Image>>,
+    /// The right to make the image of the instance that starts now.
+    claim: Option<Claim>,
+    /// How long to wait for another process that makes the image.
+    pub patience: Duration,
+    /// Why there is no image.
+    why: Option<String>,
+    /// Restoring failed once, so it is not tried again.
+    broken: bool,
+}
+
+/// The state of a VM's image, for status pages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageStatus {
+    /// The bytes of memory in the image; `None` if there is none.
+    pub bytes: Option<usize>,
+    /// Why there is no image.
+    pub why: Option<String>,
+    /// How many instances were restored.
+    pub restores: u64,
+}
+
+impl VmImages {
+    pub fn new(images: Arc<Images>, scope: Vec<u8>) -> Self {
+        Self { images, scope, image: None, claim: None, patience: Duration::ZERO, why: None, broken: false }
+    }
+
+    pub fn status(&self) -> ImageStatus {
+        ImageStatus { bytes: self.image.as_ref().map(|image| image.size()), why: self.why.clone(), restores: 0 }
+    }
+
+    /// Gives up the right to make an image of an instance that has failed.
+    pub fn forget_claim(&mut self) {
+        self.claim = None;
+    }
+}
+
+impl<H: Host> InstanceSlot<H> {
+    /// Whether images of this VM's instances may be made, as far as is known.
+    pub(super) fn wants_image(&self) -> bool {
+        self.images.as_ref().is_some_and(|images| !images.broken)
+            && self.plugin.options().image != ImagePolicy::Off
+            && self.plugin.prepared().obstacle.is_none()
+    }
+
+    /// Makes an instance from an image, if there is one for the plugin contexts that there are.
+    /// Otherwise prepares to make the image of an instance that starts now.
+    pub(super) fn restore(&mut self) -> bool {
+        if !self.wants_image() {
+            return false;
+        }
+        let Some(image) = self.find_image() else { return false };
+        let host = (self.make_host)();
+        match image.restore(&self.plugin, host, &mut self.idle) {
+            Ok(instance) => {
+                self.instance = Some(instance);
+                self.restores += 1;
+                for imaged in image.contexts() {
+                    let contexts = self.contexts();
+                    if let Some(index) = contexts.plugin_of(imaged.id) {
+                        let stage = if imaged.refused { Stage::Refused } else { Stage::Open };
+                        contexts.set_stage(ContextKey::Plugin(index), stage);
+                        info!("create plugin context {}", imaged.id);
+                    }
+                }
+                self.set_image(image);
+                true
+            }
+            Err((function, failure)) => {
+                let name = self.plugin.name();
+                if function == "the image" {
+                    info!("plugin \"{name}\" is not restored from its image, and starts: {failure}");
+                } else {
+                    error!("{}", CallFailed { plugin: name, function, context: 0, failure: &failure });
+                    self.failures += 1;
+                }
+                self.give_up(&failure.to_string());
+                false
+            }
+        }
+    }
+
+    fn find_image(&mut self) -> Option<Rc<Image>> {
+        let known = self.images.as_ref()?.image.clone().filter(|image| self.fits(image));
+        if known.is_some() {
+            return known;
+        }
+        let key = self.image_key();
+        let plugin = Arc::clone(&self.plugin);
+        let images = self.images.as_mut()?;
+        match images.images.wait_for(&key, images.patience) {
+            Found::Image(file) => Image::read(file, plugin.prepared()).filter(|image| self.fits(image)),
+            // Others wait for it, so only a process that makes the image at once takes the right now.
+            Found::Nothing if !images.patience.is_zero() => {
+                images.claim = images.images.claim(&key);
+                None
+            }
+            Found::Nothing | Found::Busy | Found::Refused => None,
+        }
+    }
+
+    /// Whether each plugin context of an image is one that there is, with that configuration.
+    fn fits(&self, image: &Image) -> bool {
+        image.contexts().iter().all(|imaged| {
+            let contexts = &self.idle;
+            contexts.plugin_of(imaged.id).is_some_and(|index| {
+                *imaged == ImagedContext::new(imaged.id, contexts.configuration(index), imaged.refused)
+            })
+        })
+    }
+
+    fn image_key(&mut self) -> Key {
+        let contexts = self.contexts().registered();
+        let scope = self.images.as_ref().map_or(&[][..], |images| &images.scope);
+        image::key(&self.plugin, scope, &contexts)
+    }
+
+    /// Makes the image of the running instance, if it has run nothing but its start. The instance
+    /// will run callbacks from now on.
+    #[cold]
+    pub(super) fn leave_start(&mut self) {
+        self.keep_image();
+        if let Some(instance) = &mut self.instance {
+            instance.is_fresh = false;
+            instance.store.data_mut().journal = None;
+        }
+    }
+
+    /// Makes the image of the running instance, if it has run nothing but its start.
+    pub(super) fn keep_image(&mut self) {
+        let is_fresh = self.instance.as_ref().is_some_and(|instance| instance.is_fresh);
+        if !is_fresh {
+            return;
+        }
+        if !self.wants_image() {
+            return self.say_why_not();
+        }
+        let contexts = self.contexts().imaged();
+        let known = self.images.as_ref().and_then(|images| images.image.as_ref());
+        if contexts.is_empty() || known.is_some_and(|image| image.contexts() == contexts) {
+            return;
+        }
+        let key = self.image_key();
+        let allows_random = self.plugin.options().image == ImagePolicy::On;
+        let (Some(images), Some(instance)) = (&mut self.images, &mut self.instance) else { return };
+        let claim = images.claim.take();
+        let is_too_large = instance.memory_size() > MEMORY;
+        let obstacle = is_too_large.then_some("its memory is larger than 256 MB");
+        if let Some(obstacle) = obstacle.or(instance.store.data().image_obstacle(allows_random)) {
+            if let Some(claim) = claim {
+                claim.refuse();
+            }
+            return self.explain(obstacle);
+        }
+        let claim = claim.filter(|claim| *claim.key() == key).or_else(|| images.images.claim(&key));
+        let Some(claim) = claim else {
+            return self.explain("another worker makes it, or there are too many images");
+        };
+        match Image::make(instance, self.plugin.prepared(), contexts, claim) {
+            Ok(image) => {
+                let (name, size) = (self.plugin.name(), image.size());
+                info!("plugin \"{name}\" is kept as an image of {size} bytes");
+                self.set_image(image);
+            }
+            Err(why) => self.explain(&why),
+        }
+    }
+
+    /// Lets an instance that was restored configure further plugin contexts, so that its next image
+    /// has them, too.
+    pub(super) fn continue_journal(&mut self) {
+        let (Some(images), Some(instance)) = (&self.images, &mut self.instance) else { return };
+        if let Some(image) = &images.image
+            && instance.is_fresh
+            && instance.store.data().journal.is_none()
+        {
+            instance.store.data_mut().journal = Some(Box::new(image.journal()));
+        }
+    }
+
+    fn set_image(&mut self, image: Rc<Image>) {
+        if let Some(images) = &mut self.images {
+            images.image = Some(image);
+            images.why = None;
+        }
+    }
+
+    /// Starts instances from now on: restoring one failed.
+    fn give_up(&mut self, why: &str) {
+        if let Some(images) = &mut self.images {
+            images.image = None;
+            images.broken = true;
+            images.why = Some(why.to_owned());
+        }
+    }
+
+    fn say_why_not(&mut self) {
+        if self.plugin.options().image != ImagePolicy::Off
+            && let Some(obstacle) = self.plugin.prepared().obstacle.clone()
+        {
+            self.explain(&obstacle);
+        }
+    }
+
+    /// Logs why there is no image, once for each reason.
+    fn explain(&mut self, why: &str) {
+        let Some(images) = &mut self.images else { return };
+        if images.why.as_deref() != Some(why) {
+            info!("plugin \"{}\" is not kept as an image: {why}", self.plugin.name());
+            images.why = Some(why.to_owned());
+        }
+    }
+}

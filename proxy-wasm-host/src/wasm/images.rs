@@ -1,0 +1,656 @@
+//! Images of instances that have started, in one file in memory that all workers share.
+//!
+//! The master makes the file before it forks, and workers inherit it. The file has regions. Each
+//! holds one image: the linear memory, and bytes that the caller adds, under a key. A worker maps
+//! the memory privately: pages that nobody writes are shared by all.
+//!
+//! Who may do what is decided by POSIX record locks on one byte per region, which the kernel
+//! releases when a process dies: nobody writes a region that another process has mapped, and a
+//! region whose writer died is free. So there is no state that a killed worker could leave wrong:
+//! without its writer's lock, a region that is being written counts as empty.
+//!
+//! A worker may run plugins that took it over, so what a region says of itself is checked. Its
+//! bytes are a guest's memory: they can do no more than that guest.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `mapping` | maps a region's memory over that of an instance |
+
+mod mapping;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, FcntlArg, SealFlag, fallocate, fcntl};
+use nix::libc;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit};
+use parking_lot::Mutex;
+
+use crate::limits::images::{EXTENTS, GAP, META, REGIONS};
+
+/// Bytes from one region to the next: room for all that 32 bits can address, and for what the caller adds.
+const REGION: u64 = 8 << 30;
+
+/// Where a region's memory begins.
+const MEMORY: u64 = 1 << 30;
+
+/// Bytes of one region's row in the table at the beginning of the file.
+const ROW: usize = 64;
+
+/// The bytes that are written, and left out where they are zero, at once.
+const PAGE: usize = 4096;
+
+/// Memory is mapped in pages of WebAssembly's, which are whole pages on every machine.
+const WASM_PAGE: usize = 64 << 10;
+
+/// Names an image: a hash of everything that it depends on.
+pub type Key = [u8; 32];
+
+/// A region's row in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    state: State,
+    key: Key,
+    meta: u32,
+    memory: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Empty = 0,
+    /// Whoever holds the lock for writing starts the instance, or writes its image.
+    Filling = 1,
+    Ready = 2,
+    /// There can be no image of this key.
+    Refused = 3,
+}
+
+/// The file of images.
+#[derive(Debug)]
+pub struct Images {
+    file: File,
+    /// How often this process uses each region. Locks are those of a process, and do not count.
+    used: Mutex<Used>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    process: u32,
+    regions: HashMap<usize, usize>,
+}
+
+/// What there is of a key.
+#[derive(Debug)]
+pub enum Found {
+    /// An image.
+    Image(ImageFile),
+    /// Another process starts an instance to make the image.
+    Busy,
+    /// Another process found that there can be no image.
+    Refused,
+    /// Nothing.
+    Nothing,
+}
+
+impl Images {
+    /// Makes the file, which takes no memory yet. Called in the process that will fork.
+    ///
+    /// # Errors
+    /// When the system has no such files, or limits their size.
+    pub fn new() -> io::Result<Arc<Self>> {
+        let size = REGION * (1 + REGIONS as u64);
+        let (limit, _) = getrlimit(Resource::RLIMIT_FSIZE)?;
+        if limit < size {
+            return Err(io::Error::other("the size of files is limited (ulimit -f)"));
+        }
+        let file = File::from(memfd_create(c"proxy-wasm-images", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
+        file.set_len(size)?;
+        // A file that shrinks would be a SIGBUS for everybody who has mapped it.
+        let seals = SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SEAL;
+        fcntl(&file, FcntlArg::F_ADD_SEALS(seals))?;
+        Ok(Arc::new(Self { file, used: Mutex::default() }))
+    }
+
+    /// Finds the image of a key.
+    pub fn find(self: &Arc<Self>, key: &Key) -> Found {
+        let Ok(rows) = self.rows() else { return Found::Nothing };
+        for (index, row) in rows.iter().enumerate().filter(|(_, row)| row.key == *key) {
+            match row.state {
+                State::Ready => {
+                    if let Some(image) = self.open(index, key) {
+                        return Found::Image(image);
+                    }
+                }
+                State::Refused => return Found::Refused,
+                State::Filling if !self.is_free(index) => return Found::Busy,
+                State::Filling | State::Empty => {}
+            }
+        }
+        Found::Nothing
+    }
+
+    /// As [`Images::find`]. If another process is about to make the image, waits for it, but no
+    /// longer than this.
+    pub fn wait_for(self: &Arc<Self>, key: &Key, patience: Duration) -> Found {
+        let begun = Instant::now();
+        loop {
+            match self.find(key) {
+                Found::Busy if begun.elapsed() < patience => std::thread::sleep(Duration::from_millis(1)),
+                found => return found,
+            }
+        }
+    }
+
+    /// Takes the right to make the image of a key. Returns `None` if another process has it, or if
+    /// there is no room.
+    pub fn claim(self: &Arc<Self>, key: &Key) -> Option<Claim> {
+        let rows = self.rows().ok()?;
+        if rows.iter().enumerate().any(|(index, row)| {
+            row.key == *key && matches!(row.state, State::Filling | State::Ready) && !self.is_free(index)
+        }) {
+            return None;
+        }
+        // A region that nobody has used is taken before one whose image nobody uses now.
+        let order = [State::Empty, State::Filling, State::Refused, State::Ready];
+        let used = self.used().regions.clone();
+        order.into_iter().find_map(|state| {
+            let mut candidates =
+                rows.iter().enumerate().filter(|(index, row)| row.state == state && !used.contains_key(index));
+            candidates.find_map(|(index, row)| {
+                self.lock(index, libc::F_WRLCK).ok()?;
+                // Another process may have been here before the lock.
+                if self.row(index).ok() != Some(*row) {
+                    let _ = self.lock(index, libc::F_UNLCK);
+                    return None;
+                }
+                self.used().regions.insert(index, 1);
+                let claim = Claim { images: Arc::clone(self), index, key: *key, held: true };
+                claim.begin().ok()?;
+                Some(claim)
+            })
+        })
+    }
+
+    /// Opens a region whose row says that it is ready.
+    fn open(self: &Arc<Self>, index: usize, key: &Key) -> Option<ImageFile> {
+        let mut image = self.hold(index)?;
+        let row = self.row(index).ok()?;
+        let valid = row.state == State::Ready && row.key == *key;
+        // It may have been given to another image before the lock was taken.
+        if !valid || row.meta as usize > META || row.memory > 1 << 32 {
+            return None;
+        }
+        (image.meta, image.memory) = (row.meta as usize, row.memory as usize);
+        Some(image)
+    }
+
+    /// Takes part in the use of a region by this process.
+    fn hold(self: &Arc<Self>, index: usize) -> Option<ImageFile> {
+        let mut used = self.used();
+        let count = used.regions.entry(index).or_default();
+        if *count == 0 && self.lock(index, libc::F_RDLCK).is_err() {
+            used.regions.remove(&index);
+            return None;
+        }
+        *count += 1;
+        drop(used);
+        Some(ImageFile { images: Arc::clone(self), index, meta: 0, memory: 0 })
+    }
+
+    /// The regions that this process uses. A child process begins without the locks of its parent.
+    fn used(&self) -> parking_lot::MutexGuard<'_, Used> {
+        let mut used = self.used.lock();
+        let process = std::process::id();
+        if used.process != process {
+            *used = Used { process, regions: HashMap::new() };
+        }
+        used
+    }
+
+    fn lock(&self, index: usize, kind: i32) -> nix::Result<()> {
+        fcntl(&self.file, FcntlArg::F_SETLK(&record(index, kind))).map(drop)
+    }
+
+    /// Whether no other process holds a region.
+    fn is_free(&self, index: usize) -> bool {
+        let mut record = record(index, libc::F_WRLCK);
+        let asked = fcntl(&self.file, FcntlArg::F_GETLK(&mut record));
+        asked.is_ok() && i32::from(record.l_type) == libc::F_UNLCK
+    }
+
+    fn rows(&self) -> io::Result<Vec<Row>> {
+        let mut table = vec![0; ROW * REGIONS];
+        self.file.read_exact_at(&mut table, 0)?;
+        Ok(table.as_chunks::<ROW>().0.iter().map(Row::read).collect())
+    }
+
+    fn row(&self, index: usize) -> io::Result<Row> {
+        let mut row = [0; ROW];
+        self.file.read_exact_at(&mut row, (index * ROW) as u64)?;
+        Ok(Row::read(&row))
+    }
+
+    fn write_row(&self, index: usize, row: &Row) -> io::Result<()> {
+        self.file.write_all_at(&row.bytes(), (index * ROW) as u64)
+    }
+}
+
+/// A lock of one region.
+fn record(index: usize, kind: i32) -> libc::flock {
+    libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: index as i64, l_len: 1, l_pid: 0 }
+}
+
+impl Row {
+    fn read(bytes: &[u8; ROW]) -> Self {
+        let (mut key, mut meta, mut memory) = ([0; 32], [0; 4], [0; 8]);
+        key.copy_from_slice(&bytes[8..40]);
+        meta.copy_from_slice(&bytes[4..8]);
+        memory.copy_from_slice(&bytes[40..48]);
+        let state = match bytes[0] {
+            1 => State::Filling,
+            2 => State::Ready,
+            3 => State::Refused,
+            _ => State::Empty,
+        };
+        Self { state, key, meta: u32::from_le_bytes(meta), memory: u64::from_le_bytes(memory) }
+    }
+
+    fn bytes(&self) -> [u8; ROW] {
+        let mut bytes = [0; ROW];
+        bytes[0] = self.state as u8;
+        bytes[4..8].copy_from_slice(&self.meta.to_le_bytes());
+        bytes[8..40].copy_from_slice(&self.key);
+        bytes[40..48].copy_from_slice(&self.memory.to_le_bytes());
+        bytes
+    }
+}
+
+fn start_of(index: usize) -> u64 {
+    REGION * (1 + index as u64)
+}
+
+/// The right to make an image. Dropping it gives it up.
+#[derive(Debug)]
+pub struct Claim {
+    images: Arc<Images>,
+    index: usize,
+    key: Key,
+    held: bool,
+}
+
+impl Claim {
+    /// The key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Empties the region.
+    fn begin(&self) -> io::Result<()> {
+        self.write_row(State::Filling, 0, 0)?;
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        fallocate(&self.images.file, flags, start_of(self.index).cast_signed(), REGION.cast_signed())?;
+        Ok(())
+    }
+
+    /// Writes the image: a memory, and the caller's own bytes.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn fill(mut self, memory: &[u8], meta: &[u8]) -> io::Result<ImageFile> {
+        if meta.len() > META {
+            return Err(io::Error::other("it asked too much of the host while it started"));
+        }
+        let (file, start) = (&self.images.file, start_of(self.index));
+        file.write_all_at(meta, start)?;
+        for run in runs(memory, PAGE, 0) {
+            file.write_all_at(&memory[run.clone()], start + MEMORY + run.start as u64)?;
+        }
+        self.write_row(State::Ready, meta.len() as u32, memory.len() as u64)?;
+        self.images.lock(self.index, libc::F_RDLCK)?;
+        // The region stays in use, now by the image.
+        self.held = false;
+        Ok(ImageFile { images: Arc::clone(&self.images), index: self.index, meta: meta.len(), memory: memory.len() })
+    }
+
+    /// Tells others that there can be no image.
+    pub fn refuse(mut self) {
+        // If that fails, others find out for themselves.
+        let _ = self.write_row(State::Refused, 0, 0);
+        self.release();
+    }
+
+    fn write_row(&self, state: State, meta: u32, memory: u64) -> io::Result<()> {
+        self.images.write_row(self.index, &Row { state, key: self.key, meta, memory })
+    }
+
+    fn release(&mut self) {
+        self.held = false;
+        self.images.used().regions.remove(&self.index);
+        let _ = self.images.lock(self.index, libc::F_UNLCK);
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if self.held {
+            let _ = self.images.write_row(self.index, &Row { state: State::Empty, key: [0; 32], meta: 0, memory: 0 });
+            self.release();
+        }
+    }
+}
+
+/// An image that no other process changes while this value exists.
+#[derive(Debug)]
+pub struct ImageFile {
+    images: Arc<Images>,
+    index: usize,
+    meta: usize,
+    memory: usize,
+}
+
+impl ImageFile {
+    /// The caller's bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn meta(&self) -> io::Result<Vec<u8>> {
+        let mut meta = vec![0; self.meta];
+        self.images.file.read_exact_at(&mut meta, start_of(self.index))?;
+        Ok(meta)
+    }
+
+    /// The size of the memory, in bytes.
+    pub fn memory_size(&self) -> usize {
+        self.memory
+    }
+
+    /// Maps the parts of the memory over that of an instance, which is as large.
+    ///
+    /// # Errors
+    /// When the process may map no more.
+    pub fn map_over<T>(
+        &self,
+        store: &mut wasmtime::Store<T>,
+        memory: wasmtime::Memory,
+        extents: &[Range<usize>],
+    ) -> io::Result<()> {
+        let file = self.images.file.as_fd();
+        extents.iter().try_for_each(|extent| {
+            let offset = start_of(self.index) + MEMORY + extent.start as u64;
+            mapping::map_over(store, memory, extent.clone(), file, offset)
+        })
+    }
+}
+
+impl Drop for ImageFile {
+    fn drop(&mut self) {
+        let mut used = self.images.used();
+        if let Some(count) = used.regions.get_mut(&self.index) {
+            *count -= 1;
+            if *count == 0 {
+                used.regions.remove(&self.index);
+                let _ = self.images.lock(self.index, libc::F_UNLCK);
+            }
+        }
+    }
+}
+
+/// The parts of an instance's memory that an image must replace: what is not zero, and what a fresh
+/// instance has `filled`. The others stay as wasmtime makes them, where a first access costs less.
+pub fn extents(memory: &[u8], filled: &[Range<usize>]) -> Vec<Range<usize>> {
+    let whole = |range: &Range<usize>| {
+        let end = range.end.next_multiple_of(WASM_PAGE).min(memory.len());
+        range.start / WASM_PAGE * WASM_PAGE..end
+    };
+    let mut parts = runs(memory, WASM_PAGE, GAP);
+    parts.extend(filled.iter().map(whole).filter(|part| !part.is_empty()));
+    parts.sort_by_key(|part| part.start);
+    let mut extents: Vec<Range<usize>> = Vec::new();
+    for part in parts {
+        let is_full = extents.len() >= EXTENTS;
+        match extents.last_mut() {
+            Some(last) if is_full || part.start <= last.end + GAP => last.end = last.end.max(part.end),
+            _ => extents.push(part),
+        }
+    }
+    extents
+}
+
+/// The runs of pages, of that size, that are not zero; runs with no more than `gap` bytes between
+/// them are one.
+fn runs(memory: &[u8], page_size: usize, gap: usize) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (index, page) in memory.chunks(page_size).enumerate() {
+        if page.iter().all(|byte| *byte == 0) {
+            continue;
+        }
+        let start = index * page_size;
+        let end = start + page.len();
+        match runs.last_mut() {
+            Some(last) if start - last.end <= gap => last.end = end,
+            _ => runs.push(start..end),
+        }
+    }
+    runs
+}
+
+/// Says why an image cannot be written, in an operator's words.
+pub fn reason(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::ENOSPC | Errno::ENOMEM) => "there is no memory for an image".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal, kill};
+    use wasmtime::{Memory, MemoryType, Store};
+
+    use super::*;
+    use crate::wasm::compiler::child::{Child, End};
+    use crate::wasm::{CompileLimits, Engine, EngineConfig};
+
+    const KEY: Key = [1; 32];
+    const OTHER: Key = [2; 32];
+
+    /// A memory of four pages, of which the second is zero.
+    fn memory() -> Vec<u8> {
+        let mut memory = vec![0; 4 * WASM_PAGE];
+        memory[7] = 7;
+        memory[2 * WASM_PAGE + 5000] = 8;
+        memory[4 * WASM_PAGE - 1] = 9;
+        memory
+    }
+
+    fn made(images: &Arc<Images>, key: &Key) -> ImageFile {
+        images.claim(key).unwrap().fill(&memory(), b"meta").unwrap()
+    }
+
+    /// Runs a function in another process that has the same file. Returns its code.
+    fn in_another_process(images: &Images, run: impl Fn(&Arc<Images>) -> i32) -> End {
+        start(images, run).wait(Duration::from_secs(60)).unwrap()
+    }
+
+    fn start(images: &Images, run: impl Fn(&Arc<Images>) -> i32) -> Child {
+        let run = |file: &mut File| Ok(run(&Arc::new(Images { file: file.try_clone()?, used: Mutex::default() })));
+        Child::start(&images.file, CompileLimits::default(), run).unwrap()
+    }
+
+    fn wait_until(what: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !what() {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn code(found: &Found) -> i32 {
+        match found {
+            Found::Image(_) => 10,
+            Found::Busy => 11,
+            Found::Refused => 12,
+            Found::Nothing => 13,
+        }
+    }
+
+    #[test]
+    fn an_image_is_found_by_its_key_in_every_process() {
+        let images = Images::new().unwrap();
+        assert!(matches!(images.find(&KEY), Found::Nothing));
+        let made = made(&images, &KEY);
+        assert_eq!((made.memory_size(), made.meta().unwrap()), (memory().len(), b"meta".to_vec()));
+        assert!(matches!(images.find(&KEY), Found::Image(_)) && matches!(images.find(&OTHER), Found::Nothing));
+        assert!(images.claim(&KEY).is_some(), "it may be made again, elsewhere");
+        let found = in_another_process(&images, |images| match images.find(&KEY) {
+            Found::Image(image) => i32::from(image.meta().unwrap() == b"meta"),
+            found => code(&found),
+        });
+        assert!(matches!(found, End::Code(1)));
+    }
+
+    #[test]
+    fn a_memory_is_mapped_privately() {
+        let images = Images::new().unwrap();
+        let image = made(&images, &KEY);
+        let engine = Engine::new(&EngineConfig::default()).unwrap();
+        let whole = extents(&memory(), &[]);
+        for _ in 0..2 {
+            let mut store = Store::new(engine.wasmtime(), ());
+            let mapped = Memory::new(&mut store, MemoryType::new(4, None)).unwrap();
+            image.map_over(&mut store, mapped, &whole).unwrap();
+            assert!(mapped.data(&store) == memory());
+            mapped.data_mut(&mut store)[7] = 1;
+            mapped.grow(&mut store, 1).unwrap();
+            assert_eq!((mapped.data(&store)[7], mapped.data(&store)[4 * WASM_PAGE]), (1, 0));
+        }
+        let mut store = Store::new(engine.wasmtime(), ());
+        let small = Memory::new(&mut store, MemoryType::new(3, None)).unwrap();
+        image.map_over(&mut store, small, &whole).unwrap_err();
+    }
+
+    #[test]
+    fn only_one_process_makes_an_image() {
+        let images = Images::new().unwrap();
+        let claim = images.claim(&KEY).unwrap();
+        let another = |images: &Arc<Images>| if images.claim(&KEY).is_none() { code(&images.find(&KEY)) } else { 1 };
+        assert!(matches!(in_another_process(&images, another), End::Code(11)), "it is busy");
+        let waiting = start(&images, |images| code(&images.wait_for(&KEY, Duration::from_secs(60))));
+        let image = claim.fill(&memory(), b"").unwrap();
+        assert!(matches!(waiting.wait(Duration::from_secs(60)).unwrap(), End::Code(10)), "it was waited for");
+        drop(image);
+        images.claim(&OTHER).unwrap().refuse();
+        let another = |images: &Arc<Images>| code(&images.find(&OTHER));
+        assert!(matches!(in_another_process(&images, another), End::Code(12)), "it was refused");
+    }
+
+    #[test]
+    fn a_claim_ends_with_its_process() {
+        let images = Images::new().unwrap();
+        let child = start(&images, |images| {
+            let _claim = images.claim(&KEY).unwrap();
+            loop {
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        });
+        wait_until(|| matches!(images.find(&KEY), Found::Busy));
+        kill(child.pid(), Signal::SIGKILL).unwrap();
+        wait_until(|| matches!(images.find(&KEY), Found::Nothing));
+        drop(made(&images, &KEY));
+        drop(child);
+    }
+
+    #[test]
+    fn two_images_are_made_at_once_in_one_process() {
+        let images = Images::new().unwrap();
+        let claims = [images.claim(&KEY).unwrap(), images.claim(&OTHER).unwrap()];
+        let made = claims.map(|claim| claim.fill(&memory(), &[1]).unwrap());
+        assert_ne!(made[0].index, made[1].index);
+        assert!([KEY, OTHER].iter().all(|key| matches!(images.find(key), Found::Image(_))));
+    }
+
+    #[test]
+    fn a_claim_that_is_given_up_leaves_nothing() {
+        let images = Images::new().unwrap();
+        drop(images.claim(&KEY).unwrap());
+        assert!(matches!(images.find(&KEY), Found::Nothing));
+        let too_much = vec![0; META + 1];
+        images.claim(&KEY).unwrap().fill(&memory(), &too_much).unwrap_err();
+        assert!(matches!(images.find(&KEY), Found::Nothing));
+    }
+
+    #[test]
+    fn what_is_in_use_is_not_given_away() {
+        let images = Images::new().unwrap();
+        let key = |number: usize| {
+            let mut key = [0; 32];
+            key[..8].copy_from_slice(&number.to_le_bytes());
+            key
+        };
+        let mut used: Vec<_> = (1..=REGIONS).map(|number| made(&images, &key(number))).collect();
+        assert!(images.claim(&KEY).is_none(), "all are in use");
+        let another = |images: &Arc<Images>| i32::from(images.claim(&KEY).is_some());
+        assert!(matches!(in_another_process(&images, another), End::Code(0)), "elsewhere, too");
+        drop(used.pop());
+        drop(made(&images, &KEY));
+        assert!(matches!(images.find(&KEY), Found::Image(_)));
+        assert!(matches!(images.find(&key(REGIONS)), Found::Nothing), "it gave way");
+        assert!(matches!(images.find(&key(1)), Found::Image(_)));
+    }
+
+    #[test]
+    fn a_row_that_lies_is_not_believed() {
+        let images = Images::new().unwrap();
+        for (meta, memory) in [(u32::MAX, 0), (0, 1 << 33)] {
+            images.write_row(0, &Row { state: State::Ready, key: KEY, meta, memory }).unwrap();
+            assert!(matches!(images.find(&KEY), Found::Nothing));
+        }
+    }
+
+    #[test]
+    fn nobody_shortens_the_file() {
+        let images = Images::new().unwrap();
+        images.file.set_len(0).unwrap_err();
+    }
+
+    #[test]
+    fn extents_cover_what_a_fresh_instance_has_and_what_is_not_zero() {
+        let extents = |memory: &[u8], filled: &[Range<usize>]| {
+            let pages = |extent: Range<usize>| (extent.start / WASM_PAGE, extent.end / WASM_PAGE);
+            extents(memory, filled).into_iter().map(pages).collect::<Vec<_>>()
+        };
+        assert_eq!(extents(&memory(), &[]), [(0, 4)]);
+        let mut large = vec![0; 64 * WASM_PAGE];
+        large[40 * WASM_PAGE] = 1;
+        let filled = [20 * WASM_PAGE + 5..20 * WASM_PAGE + 6, 63 * WASM_PAGE..usize::MAX - WASM_PAGE];
+        assert_eq!(extents(&large, &filled[..1]), [(20, 21), (40, 41)]);
+        assert_eq!(extents(&large, &filled), [(20, 21), (40, 41), (63, 64)]);
+        // From some number on, parts are mapped as one.
+        let mut scattered = vec![0; 20 * EXTENTS * WASM_PAGE];
+        for part in 0..2 * EXTENTS {
+            scattered[10 * part * WASM_PAGE] = 1;
+        }
+        let found = extents(&scattered, &[]);
+        assert_eq!((found.len(), found[EXTENTS - 1].1), (EXTENTS, 10 * (2 * EXTENTS - 1) + 1));
+    }
+
+    #[test]
+    fn a_process_that_has_ended_holds_nothing() {
+        let images = Images::new().unwrap();
+        let first = in_another_process(&images, |images| {
+            std::mem::forget(made(images, &KEY));
+            1
+        });
+        assert!(matches!(first, End::Code(_)));
+        assert!(images.is_free(0));
+        assert!(matches!(images.find(&KEY), Found::Image(_)), "and what it made stays");
+    }
+}

@@ -1,0 +1,176 @@
+# Images: an instance that has started and configured its contexts is kept, and the next instances are restored from it: after a trap,
+# in another worker, after a reload and after a worker was killed. Nothing of the plugin runs then.
+
+use lib '.';
+use t::ProxyWasm;
+use JSON::PP qw(decode_json);
+
+# The status of each worker that answers in some tries, by process.
+sub statuses {
+    my ($s, $name) = @_;
+    my %by_pid;
+    for (1 .. 200) {
+        my $status = decode_json($s->get('/status')->{body});
+        $by_pid{ $status->{pid} } = (grep { $_->{name} eq $name } @{ $status->{plugins} })[0];
+        last if keys %by_pid == $s->{conf}{workers};
+    }
+    return \%by_pid;
+}
+
+sub status { my ($s, $name) = @_; return (values %{ statuses($s, $name) })[0] }
+
+# How many instances were started, and how many restored, in all workers and since the first start.
+sub totals {
+    my ($s, $name) = @_;
+    my $all = status($s, $name)->{all_workers};
+    return "$all->{starts} started, $all->{restores} restored";
+}
+
+my $status = 'location = /status { wasm_status; }';
+
+for my $case ([rust => 'rust-headers', 'x-rust', 'auto'], [go => 'go-headers', 'x-go', 'on']) {
+    my ($name, $file, $mark, $image) = @$case;
+    subtest "a plugin in $name" => sub {
+        my $config = sub { "location /x { proxy_wasm $name '$_[0]'; proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/plain; }
+            location /y { proxy_wasm $name other; proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/plain; }
+            location = /plain { return 200 plain; } $status" };
+        my $s = start_nginx(
+            workers     => 3,
+            http_config => "wasm_plugin $name \$TEST_NGINX_PLUGINS/$file.wasm image=$image;",
+            config      => $config->('conf'),
+        );
+        my $serves = sub {
+            my ($conf, $when) = @_;
+            my %got;
+            for (1 .. 12) {
+                $got{ $s->get('/x')->{headers}{$mark} // 'nothing' }++;
+                $got{ $s->get('/y')->{headers}{$mark} // 'nothing' }++;
+            }
+            is_deeply \%got, { $conf => 12, other => 12 }, "$when serves by its configurations";
+        };
+        $serves->('conf', 'at first');
+        is totals($s, $name), '1 started, 2 restored', 'one worker has started it, the others restored it';
+        is grep({ $_->{image}{bytes} } values %{ statuses($s, $name) }), 3, 'each has the image';
+
+        is $s->get('/x', 'X-Panic' => 1)->{status}, 503, 'a panic';
+        $serves->('conf', 'afterwards');
+        is totals($s, $name), '1 started, 3 restored', 'from an instance that was restored';
+
+        my ($victim) = $s->worker_pids;
+        kill KILL => $victim;
+        ok $s->wait_for_workers(3), 'a worker was killed, and another one is there';
+        $serves->('conf', 'it');
+        is totals($s, $name), '1 started, 4 restored', 'and was restored';
+
+        ok $s->reload, 'a reload';
+        $serves->('conf', 'the new workers');
+        is totals($s, $name), '1 started, 7 restored', 'and have the image of the old ones';
+        $s->stop(allow => [qr/./]);
+    };
+}
+
+subtest 'what changes starts anew' => sub {
+    my $http   = sub { "wasm_plugin p \$TEST_NGINX_HTML_DIR/p.wasm phase=rewrite image=on $_[0];" };
+    my $config = sub {
+        my ($answer) = @_;
+        return qq(location = /x { proxy_wasm p '{"on_request_headers": [["send_local_response", 200, "$answer"]]}'; return 500; } $status);
+    };
+    my $plugins = $ENV{TEST_NGINX_PLUGINS};
+    my $read    = sub { open my $file, '<:raw', $_[0] or die "$_[0]: $!"; local $/; return <$file> };
+    my $s = start_nginx(
+        http_config => $http->(''),
+        config      => $config->('first'),
+        user_files  => [['p.wasm', $read->("$plugins/hostcalls.wasm")]],
+    );
+    my $is = sub {
+        my ($body, $totals, $when) = @_;
+        is $s->get('/x')->{body}, $body, "$when: it answers by its configuration";
+        is totals($s, 'p'), $totals, "$when: $totals";
+    };
+    $is->('first', '1 started, 0 restored', 'at first');
+    ok $s->reload, 'a reload';
+    $is->('first', '1 started, 1 restored', 'with nothing changed');
+    ok $s->reload(http_config => $http->('memory_limit=64m')), 'a reload';
+    $is->('first', '2 started, 1 restored', 'with another limit of memory');
+    ok $s->reload(config => $config->('second')), 'a reload';
+    $is->('second', '3 started, 1 restored', 'with another configuration');
+    open my $file, '>:raw', $s->html_dir . '/new.wasm' or die $!;
+    # A custom section more: another file, and the same code.
+    print {$file} $read->("$plugins/hostcalls.wasm"), "\0\3\1x0";
+    close $file;
+    rename $s->html_dir . '/new.wasm', $s->html_dir . '/p.wasm' or die $!;
+    ok $s->reload, 'a reload';
+    $is->('second', '4 started, 1 restored', 'with another file');
+    ok $s->reload, 'a reload';
+    $is->('second', '4 started, 2 restored', 'with nothing changed');
+    $s->stop;
+};
+
+subtest 'plugins of Lua' => sub {
+    my $s = start_nginx(
+        lua         => 1,
+        workers     => 2,
+        http_config => 'wasm_vm wasmtime;',
+        config      => <<"CONF",
+    location = /x {
+        access_by_lua_block {
+            local wasm = require("resty.proxy-wasm")
+            plugin = plugin or assert(wasm.load("rust", "\$TEST_NGINX_PLUGINS/rust-headers.wasm"))
+            context = context or assert(wasm.on_configure(plugin, "conf"))
+            if not wasm.on_http_request_headers(context) then return ngx.exit(503) end
+        }
+        header_filter_by_lua_block { require("resty.proxy-wasm").on_http_response_headers(context) }
+        proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/plain;
+    }
+    location = /plain { return 200 plain; }
+    $status
+CONF
+    );
+    my $serves = sub {
+        my %got;
+        $got{ $s->get('/x')->{headers}{'x-rust'} // 'nothing' }++ for 1 .. 40;
+        is_deeply \%got, { conf => 40 }, "$_[0]: they serve";
+    };
+    $serves->('at first');
+    is totals($s, 'rust'), '1 started, 1 restored', 'the second worker restores what the first has started';
+    is $s->get('/x', 'X-Panic' => 1)->{status}, 503, 'a panic';
+    $serves->('after a panic');
+    is totals($s, 'rust'), '1 started, 2 restored', 'restored';
+    ok $s->reload, 'a reload';
+    $serves->('after a reload');
+    is totals($s, 'rust'), '1 started, 4 restored', 'restored';
+    $s->stop(allow => [qr/panicked|asked for it/, qr/failed to call function/]);
+};
+
+# Contexts that tick, and take from a queue, go on with both.
+subtest 'ticks and queues' => sub {
+    my $s = start_nginx(
+        http_config => 'wasm_plugin p $TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite image=on;',
+        config      => <<"CONF",
+    location = /x {
+        proxy_wasm p '{
+            "on_configure": [["set_tick_period_milliseconds", 20], ["register_shared_queue", "q"]],
+            "on_tick": [["echo", "ticks"]],
+            "on_queue_ready": [["dequeue_shared_queue", "\${queue_id}"], ["echo", "takes \${last}"]],
+            "on_request_headers": [
+                {"if": ["request_header", "x-bad"], "then": [["trap"]]},
+                ["resolve_shared_queue", "p", "q"], ["enqueue_shared_queue", "\${last}", "item"]
+            ]
+        }';
+        return 200 ok;
+    }
+    $status
+CONF
+    );
+    ok $s->wait_for_log(qr/ticks/), 'it ticks';
+    is $s->get('/x', 'X-Bad' => 1)->{status}, 503, 'a trap';
+    $s->mark_log;
+    ok $s->wait_for_log(qr/ticks/), 'it ticks again';
+    is $s->get('/x')->{status}, 200, 'an item';
+    ok $s->wait_for_log(qr/takes item/), 'is taken';
+    my $all = status($s, 'p');
+    is_deeply [$all->{starts}, $all->{image}{restores}], [1, 1], 'of an instance that was restored';
+    $s->stop(allow => [qr/unreachable/]);
+};
+
+done_testing;
