@@ -110,7 +110,7 @@ subtest 'plugins of Lua' => sub {
     my $s = start_nginx(
         lua         => 1,
         workers     => 2,
-        http_config => 'wasm_vm wasmtime;',
+        http_config => 'wasm_vm wasmtime; wasm_image auto;',
         config      => <<"CONF",
     location = /x {
         access_by_lua_block {

@@ -1,5 +1,5 @@
-# wasm_image auto|on|off; in http, image= of a plugin: whether instances that have started are kept as images (auto). What cannot be kept
-# starts each time, and the status and the log say why.
+# wasm_image auto|on|off; in http, image= of a plugin: whether instances that have started are kept as images (off).
+# What cannot be kept starts each time, and the status and the log say why.
 
 use lib '.';
 use t::ProxyWasm;
@@ -34,7 +34,7 @@ my %modules = (
     'starts'   => [module('(func $s) (start $s)', ''),                                              undef],
 );
 
-my ($http, $locations, @files) = ('', '');
+my ($http, $locations, @files) = ("wasm_image auto;\n", '');
 for my $name (sort keys %cases) {
     push @files, ["$name.json", $cases{$name}[0]];
     $http      .= "wasm_plugin $name \$TEST_NGINX_PLUGINS/hostcalls.wasm image=on phase=rewrite;\n";
