@@ -58,7 +58,7 @@ for my $case ([rust => 'rust-headers', 'x-rust', 'auto'], [go => 'go-headers', '
 
         my ($victim) = $s->worker_pids;
         kill KILL => $victim;
-        ok $s->wait_for_workers(3), 'a worker was killed, and another one is there';
+        ok $s->wait_for_workers(3, [$victim]), 'a worker was killed, and another one is there';
         $serves->('conf', 'it');
         is totals($s, $name), '1 started, 4 restored', 'and was restored';
 
