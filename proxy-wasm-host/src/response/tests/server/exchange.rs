@@ -96,6 +96,7 @@ impl Plugins for Server {
         assert!(piece.bytes.iter().copied().eq(first..until), "slot {}: {piece:?}", slot.index);
         let is_new = until > seen || piece.last && !slot.end_seen.get();
         assert!(is_new || slot.by_lua, "slot {} has seen {piece:?}", slot.index);
+        assert!(!(piece.last && slot.end_seen.get()), "slot {} has seen the end", slot.index);
         slot.held_from.set(first);
         assert!(!slot.trailers_seen.get(), "a body behind its trailers");
         slot.seen.set(until);
