@@ -23,20 +23,14 @@ impl Properties for RequestStream {
         let request = self.request();
         let before = request.pool().mark();
         let value = property(request, path);
-        if value.is_none()
-            && let Some(kept) = self.ctx().properties.get(path.as_bytes())
-        {
-            return Ok(Some(Cow::Owned(kept)));
-        }
-        if request.pool().mark() == before {
-            return Ok(value);
-        }
         // nginx evaluates a variable anew each time, in the pool, unless the configuration names
-        // the variable.
-        let size = value.as_ref().map_or(0, |value| value.len());
-        // NotFound is the only status besides OK that makes no plugin panic.
-        self.ctx().allowance.take_read(self.slot().memory(), size).map_err(|_| Status::NotFound)?;
-        Ok(value)
+        // the variable. It takes some bytes for one that does not exist, too.
+        if request.pool().mark() != before {
+            let size = value.as_ref().map_or(0, |value| value.len());
+            // NotFound is the only status besides OK that makes no plugin panic.
+            self.ctx().allowance.take_read(self.slot().memory(), size).map_err(|_| Status::NotFound)?;
+        }
+        Ok(value.or_else(|| self.ctx().properties.get(path.as_bytes()).map(Cow::Owned)))
     }
 
     fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result {

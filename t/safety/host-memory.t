@@ -63,13 +63,19 @@ my $reader = <<'WAT';
     (i32.const 0)))
 WAT
 
+# The same of a property that a plugin set: nginx looks for a variable of its name first.
+(my $kept = $reader) =~ s/"connection"/"conn-quota"/;
+$kept =~ s/(  \(memory)/  (import "env" "proxy_set_property" (func \$set (param i32 i32 i32 i32) (result i32)))\n$1/;
+$kept =~ s/(\(loop)/(drop (call \$set (i32.const 0) (i32.const 10) (i32.const 0) (i32.const 1)))\n    $1/;
+
 my $zoo = open_zoo(
     plugins => {
         (map { $_ => { script => $scripts{$_}, options => LIMIT } } keys %scripts),
         reader => { file => 'reader.wat', options => 'host_memory=128k callback_timeout=60s' },
+        kept   => { file => 'kept.wat', options => 'host_memory=128k callback_timeout=60s' },
         held   => { script => $scripts{held}, options => LIMIT, content => 'proxy_buffering off; proxy_pass http://127.0.0.1:' . $called . '/large;' },
     },
-    user_files  => [['reader.wat', $reader], ['large', 'x' x 2_000_000]],
+    user_files  => [['reader.wat', $reader], ['kept.wat', $kept], ['large', 'x' x 2_000_000]],
     config      => 'location = /status { wasm_status; }',
     http_config => <<"CONF",
     server {
@@ -95,11 +101,14 @@ for my $name (sort keys %answers) {
     };
 }
 
-subtest 'variables' => sub {
-    is $zoo->get('/reader')->{status}, 200, 'are not found, past the limit';
-    ok $zoo->lines(qr/plugin "reader" is refused \d+ bytes past wasm_host_memory/), 'which is told';
-    is host_memory(), 0, 'all is given back';
-};
+for my $what (['variables', 'reader'], ['properties that were set', 'kept']) {
+    my ($name, $plugin) = @$what;
+    subtest $name => sub {
+        is $zoo->get("/$plugin")->{status}, 200, 'are not found, past the limit';
+        ok $zoo->lines(qr/plugin "$plugin" is refused \d+ bytes past wasm_host_memory/), 'which is told';
+        is host_memory(), 0, 'all is given back';
+    };
+}
 
 subtest 'a body that is held' => sub {
     my $got = eval { $zoo->get('/held') };
