@@ -18,7 +18,7 @@ use wasmtime::ModuleExport;
 use crate::limits::images::GAP;
 
 /// Changes with what is made of a module here.
-pub const VERSION: &[u8] = b"1";
+pub const VERSION: &[u8] = b"2";
 
 /// The beginning of the names of all exports that are added. A plugin's own exports of such names
 /// are left out.
@@ -187,13 +187,13 @@ impl Found {
     /// Notes the bytes that a segment fills. Where they lie is a constant, in all that compilers make.
     fn fill(&mut self, segment: &Data<'_>) -> wasmparser::Result<()> {
         let DataKind::Active { offset_expr, .. } = &segment.kind else { return Ok(()) };
-        let start = match offset_expr.get_operators_reader().read()? {
-            Operator::I32Const { value } => u64::from(value.cast_unsigned()),
-            _ => {
-                self.obstacle = Some("where its data lies is not a constant");
-                return Ok(());
-            }
+        // The whole expression: it may also compute with constants.
+        let mut offset = offset_expr.get_operators_reader();
+        let (Operator::I32Const { value }, Operator::End) = (offset.read()?, offset.read()?) else {
+            self.obstacle = Some("where its data lies is not a constant");
+            return Ok(());
         };
+        let start = u64::from(value.cast_unsigned());
         let end = start + segment.data.len() as u64;
         match self.filled.last_mut() {
             Some(last) if last.start <= start && start <= last.end + GAP as u64 => last.end = last.end.max(end),
@@ -295,6 +295,11 @@ mod tests {
             prepared(reference).obstacle.as_deref(),
             Some("it has a global that refers to a function or an object")
         );
+        let imported = r#"(import "env" "base" (global $base i32))"#;
+        for (import, offset) in [("", "i32.add (i32.const 0) (i32.const 200000)"), (imported, "global.get $base")] {
+            let data = format!(r#"(module {import} (memory (export "memory") 4) (data ({offset}) "secret"))"#);
+            assert_eq!(prepared(&data).obstacle.as_deref(), Some("where its data lies is not a constant"), "{offset}");
+        }
     }
 
     #[test]
