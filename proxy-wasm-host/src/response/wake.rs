@@ -33,6 +33,7 @@ pub fn wake<E: Exchange>(exchange: &E, timed_out: bool) {
         _ => {}
     }
     let was_held = response.holder().is_some();
+    let header_was_held = matches!(response.stage.get(), Stage::HeaderHeld(_));
     let continues = response.continues.take();
     let source_is_over = source_is_over(exchange);
     match woken(exchange, resumed, timed_out).and_then(|passed| hand_out(exchange, passed)) {
@@ -43,7 +44,11 @@ pub fn wake<E: Exchange>(exchange: &E, timed_out: bool) {
         // A plugin resumed at that moment. The others have their time from now on.
         exchange.start_clock();
     }
-    if response.holder().is_some() && !exchange.is_sending() {
+    // A plugin that has begun to hold pieces here waits for the rest of the body.
+    let waits_for_source = !matches!(response.stage.get(), Stage::HeaderHeld(_))
+        && exchange.waiting().is_empty()
+        && !source_has_ended(exchange);
+    if response.holder().is_some() && !exchange.is_sending() && !(header_was_held && waits_for_source) {
         exchange.wait_with_client();
     } else if was_held || continues {
         exchange.resume_writing();
