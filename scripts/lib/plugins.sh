@@ -1,6 +1,7 @@
 # Builds plugins, in the way of each language. Sourced.
 
 . "$root/scripts/lib/rust.sh"
+. "$root/scripts/lib/apt.sh"
 . "$root/scripts/lib/go.sh"
 . "$root/scripts/lib/c.sh"
 
@@ -20,8 +21,13 @@ build_rust() {
 
 # build_go FOLDER NAME
 build_go() {
-    (cd "$1" && GOOS=wasip1 GOARCH=wasm go build -trimpath -buildmode=c-shared -ldflags '-s -w' -o "$wasm/$2.wasm" .)
+    (cd "$1" && GOOS=wasip1 GOARCH=wasm go build -trimpath -tags "$(go_tags .)" -buildmode=c-shared -ldflags '-s -w' -o "$wasm/$2.wasm" .)
     keep "$wasm/$2.wasm" "$2"
+}
+
+# go_tags FOLDER: the build tags that its file `tags` has, one a line.
+go_tags() {
+    if [ -e "$1/tags" ]; then grep -v '^#' "$1/tags" | paste -sd ,; fi
 }
 
 # build_c FILE NAME
@@ -31,10 +37,11 @@ build_c() {
 }
 
 # build_example FOLDER: what is there of the languages. Whoever needs them all has required Go and clang before; a demonstration
-# shows the plugin in Rust.
+# shows the plugin in Rust, or the only one there is.
 build_example() {
     local name
     name=$(basename "$1")
+    if [ -e "$1/go/main.go" ] && [ ! -e "$1/rust/Cargo.toml" ]; then install_go; fi
     if [ -e "$1/rust/Cargo.toml" ]; then build_rust "$1/rust"; fi
     if [ -e "$1/go/main.go" ]; then
         if go_is_new_enough; then build_go "$1/go" "$name-go"; else warn "no Go $go_wanted: $name-go.wasm is not built"; fi

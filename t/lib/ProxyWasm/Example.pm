@@ -17,12 +17,17 @@ package ProxyWasm::Example;
 #
 #     name, conf
 #     request     [METHOD, PATH, body => …, headers => […]], if not GET /headers
-#     status      if not 200
+#     status      if not 200; undef if the connection is closed without a response
 #     body        a string, or a pattern
 #     headers     {lowercased name => value, or undef for none}
 #     log         a pattern of what must be in the error log, since the request or at the start; no other [error] line may be
 #     no_log      a pattern of what must not
 #     directives  more for the location, on the native path: APISIX has none
+#     only        the path that has the case: proxy_wasm or resty.proxy-wasm
+#
+# Each case has a location, and so a plugin context, of its own. With `shared => 1`, cases of one
+# configuration have one, for a plugin whose contexts are costly. `start_timeout` is the seconds that
+# nginx may take to start, where compiling the plugin takes long.
 
 use strict;
 use warnings;
@@ -44,28 +49,47 @@ sub test_example {
         my $file = "$ENV{TEST_NGINX_PLUGINS}/$plugin$SUFFIX{$language}.wasm";
         for my $path (sort keys %PATHS) {
             subtest "$plugin in $language, by $path" => sub {
-                _test($PATHS{$path}->($plugin, $file, @{ $o{cases} }), %o);
+                my @cases     = grep { ($_->{only} // $path) eq $path } @{ $o{cases} };
+                my @locations = _locations(\@cases, $o{shared});
+                _test($PATHS{$path}->($plugin, $file, @locations), %o, cases => \@cases);
             };
         }
     }
     done_testing;
 }
 
-# `way` declares the plugin in http{}, attaches it in the location of each case, and may need files.
+# The cases whose configurations the locations have. Sets each case's {location}.
+sub _locations {
+    my ($cases, $shared) = @_;
+    my (@locations, %seen);
+    for my $case (@$cases) {
+        my $key = $shared ? join "\0", $case->{conf}, $case->{directives} // '' : $case;
+        if (!defined $seen{$key}) {
+            $seen{$key} = @locations;
+            push @locations, $case;
+        }
+        $case->{location} = $seen{$key};
+    }
+    return @locations;
+}
+
+# `way` declares the plugin in http{}, attaches it in each location, and may need files.
 sub _test {
     my ($way, %o) = @_;
     my @cases     = @{ $o{cases} };
     my $upstream  = $o{proxy_pass} // 'http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/';
-    my $locations = join '', map { "location /$_/ {\n$way->{attach}[$_]\nproxy_pass $upstream;\n}\n" } keys @cases;
+    my @attach    = @{ $way->{attach} };
+    my $locations = join '', map { "location /$_/ {\n$attach[$_]\nproxy_pass $upstream;\n}\n" } keys @attach;
     my $server = start_nginx(
-        http_config => $way->{declare} . ($o{http_config} // upstream()),
-        config      => $locations,
-        user_files  => $way->{files},
+        http_config   => $way->{declare} . ($o{http_config} // upstream()),
+        config        => $locations,
+        user_files    => $way->{files},
+        start_timeout => $o{start_timeout},
     );
     # On the native path plugins are configured when a worker starts.
     my $start = $server->error_log;
     for my $i (keys @cases) {
-        subtest $cases[$i]{name} => sub { _try($server, "/$i", $cases[$i], $start) };
+        subtest $cases[$i]{name} => sub { _try($server, "/$cases[$i]{location}", $cases[$i], $start) };
     }
     $server->stop;
 }
@@ -115,7 +139,7 @@ sub _try {
     my ($method, $path, %request) = @{ $case->{request} // [GET => '/headers'] };
     $server->mark_log;
     my $response = $server->request($method, $prefix . $path, %request);
-    is $response->{status}, $case->{status} // 200, 'status';
+    is $response->{status}, exists $case->{status} ? $case->{status} : 200, 'status';
     like $response->{body}, $case->{body}, 'body' if ref $case->{body};
     is $response->{body}, $case->{body}, 'body' if defined $case->{body} && !ref $case->{body};
     is $response->{headers}{$_}, $case->{headers}{$_}, $_ for sort keys %{ $case->{headers} // {} };
