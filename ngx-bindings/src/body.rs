@@ -24,8 +24,9 @@ impl<'r> Request<'r> {
         let handler = unsafe { mem::transmute::<BodyHandler, ngx_http_client_body_handler_pt>(handler) };
         let rc = self.read_client_body(handler);
         if rc < sys::NGX_HTTP_SPECIAL_RESPONSE as ngx_int_t && rc != rc::ERROR {
-            // nginx has added one to the request's count: this takes it away.
-            self.finalize(rc::DONE);
+            // SAFETY: nginx has added one to the request's count. This takes it away, and frees
+            // nothing.
+            unsafe { self.finalize(rc::DONE) };
             return rc::DONE;
         }
         rc

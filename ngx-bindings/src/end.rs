@@ -26,20 +26,29 @@ enum Ended {
 
 impl Request<'_> {
     /// Cuts the request off: nothing more of its response is sent. The connection closes; in HTTP/2
-    /// the stream is reset. Call it only from an event of nginx's loop, because it may free the
-    /// request.
-    pub fn cut_off(self) {
+    /// the stream is reset. Call it only from an event of nginx's loop.
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    pub unsafe fn cut_off(self) {
         self.set_keepalive(false);
         let ended = self.end_upstream();
         if ended == Ended::Not || !self.header_sent() {
-            return self.close(ended);
+            // SAFETY: by this function's contract.
+            return unsafe { self.close(ended) };
         }
         self.refuse_output();
-        self.finalize_in_event(rc::ERROR);
+        // SAFETY: by this function's contract.
+        unsafe { self.finalize_in_event(rc::ERROR) }
     }
 
     /// Closes the request as `return 444` does, but without a `post_action`.
-    fn close(self, ended: Ended) {
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    unsafe fn close(self, ended: Ended) {
         if ended == Ended::Not {
             // Adds a user for this function: the cleanup may hand the request back, and must not
             // free it by that. nginx resets the count afterwards.
@@ -47,15 +56,20 @@ impl Request<'_> {
             main.set_count_bits(main.count_bits() + 1);
             self.set_error(false);
         }
-        self.finalize_in_event(rc::CLOSE);
+        // SAFETY: by this function's contract.
+        unsafe { self.finalize_in_event(rc::CLOSE) }
     }
 
     /// Ends the request with nginx's page for `status`, or the `error_page`, in place of a response
     /// whose header is not sent; always nginx's own while the client's body is being discarded.
     /// `source_is_over`: whoever made that response, if not an upstream,
-    /// does nothing more with the request. `module` keeps its context. Only from an event of
-    /// nginx's loop: the request may be gone after.
-    pub fn end_with_page<M, L, C>(self, module: HttpModule<M, L, C>, status: ngx_int_t, source_is_over: bool) {
+    /// does nothing more with the request. `module` keeps its context. Call it only from an event of
+    /// nginx's loop.
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    pub unsafe fn end_with_page<M, L, C>(self, module: HttpModule<M, L, C>, status: ngx_int_t, source_is_over: bool) {
         let ended = self.end_upstream();
         // nginx itself sends a response that whoever made it has handed over.
         let source_is_over = source_is_over || self.is_client_watched();
@@ -63,13 +77,16 @@ impl Request<'_> {
         if is_free && !self.is_in_file_io() {
             self.forget_response(module);
             self.skip_error_page_of_unread_body();
-            return self.finalize_in_event(status);
+            // SAFETY: by this function's contract.
+            return unsafe { self.finalize_in_event(status) };
         }
         let rc = self.replace_response(module, status);
         self.set_keepalive(false);
         match ended {
-            Ended::Not => self.close(ended),
-            Ended::Before | Ended::Now => self.finalize_in_event(rc),
+            // SAFETY: by this function's contract.
+            Ended::Not => unsafe { self.close(ended) },
+            // SAFETY: by this function's contract.
+            Ended::Before | Ended::Now => unsafe { self.finalize_in_event(rc) },
         }
     }
 
@@ -83,9 +100,12 @@ impl Request<'_> {
 
     /// Ends the upstream's part in a request whose client has been answered otherwise, so that the
     /// request need not live until the upstream ends, which may be never. Nothing is done if nginx
-    /// has to have the whole for its cache. Only from an event of nginx's loop: the request may be
-    /// gone after.
-    pub fn finish_answered(self) {
+    /// has to have the whole for its cache. Call it only from an event of nginx's loop.
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    pub unsafe fn finish_answered(self) {
         if self.is_cached() || self.is_in_file_io() {
             return;
         }
@@ -93,13 +113,19 @@ impl Request<'_> {
             // The connection may have become ready while nothing of the upstream's was to be sent:
             // no event would come any more for what waits.
             let rc = self.output(ptr::null_mut());
-            self.finalize_in_event(if rc == rc::ERROR { rc } else { rc::OK });
+            // SAFETY: by this function's contract.
+            unsafe { self.finalize_in_event(if rc == rc::ERROR { rc } else { rc::OK }) }
         }
     }
 
     /// As [`Self::finalize`], from an event of nginx's loop. Not while an upstream is active.
-    pub fn finalize_in_event(self, rc: ngx_int_t) {
-        self.as_event(|request| request.finalize(rc));
+    ///
+    /// # Safety
+    ///
+    /// The same as for [`Self::finalize`].
+    pub unsafe fn finalize_in_event(self, rc: ngx_int_t) {
+        // SAFETY: by this function's contract.
+        self.as_event(|request| unsafe { request.finalize(rc) });
     }
 
     /// Stops all output to the client: nginx's filters fail from now on.

@@ -17,8 +17,8 @@ use crate::{Log, Pool, modules};
 /// One request of nginx, for as long as nginx's call lasts. In memory it is nginx's pointer, so a
 /// handler of this module takes it in the pointer's place.
 ///
-/// Functions that may free the request say so: after them, nothing that came from the request may
-/// be used.
+/// Functions that may free the request are unsafe: after them, nothing that came from the request
+/// may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Request<'r>(pub(crate) Live<'r, ngx_http_request_t>);
@@ -76,8 +76,6 @@ functions! {
     fn core_run_phases(self) = ngx_http_core_run_phases;
     /// Discards the rest of the request's body.
     pub fn discard_body(self) -> ngx_int_t = ngx_http_discard_request_body;
-    /// Hands the request back to nginx with a result. nginx may free it.
-    pub fn finalize(self, rc: ngx_int_t) = ngx_http_finalize_request;
     /// Reads the whole body, and then calls the handler.
     pub(crate) fn read_client_body(self, handler: ngx_http_client_body_handler_pt) -> ngx_int_t
         = ngx_http_read_client_request_body;
@@ -374,24 +372,46 @@ impl<'r> Request<'r> {
         self.post_action_bit() != 0
     }
 
+    /// Hands the request back to nginx with a result.
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    pub unsafe fn finalize(self, rc: ngx_int_t) {
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { sys::ngx_http_finalize_request(self.as_ptr(), rc) }
+    }
+
     /// Continues the phases at the handler that suspended them. Call it only from an event of
-    /// nginx's loop, because it may free the request.
-    pub fn resume_phases(mut self) {
+    /// nginx's loop.
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    pub unsafe fn resume_phases(mut self) {
         self.raw_mut().read_event_handler = Some(sys::ngx_http_block_reading);
         self.raw_mut().write_event_handler = Some(sys::ngx_http_core_run_phases);
-        self.resume_writing();
+        // SAFETY: by this function's contract.
+        unsafe { self.resume_writing() }
     }
 
     /// Continues the phases inside an event of nginx's that runs posted requests itself.
-    pub fn run_phases(mut self) {
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    pub unsafe fn run_phases(mut self) {
         self.set_preserve_body_bit(1);
         self.raw_mut().write_event_handler = Some(sys::ngx_http_core_run_phases);
         self.core_run_phases();
     }
 
-    /// Makes nginx continue sending the response, from an event of its loop. It may free the
-    /// request.
-    pub fn resume_writing(self) {
+    /// Makes nginx continue sending the response, from an event of its loop.
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    pub unsafe fn resume_writing(self) {
         let handler = self.raw().write_event_handler;
         self.as_event(|request| {
             if let Some(handler) = handler {

@@ -151,15 +151,18 @@ impl RequestContext {
         match self.pause.request.next(found) {
             Next::Nothing => {}
             Next::Response => (self.wake_response)(self, timed_out),
-            Next::CutOff => self.request().cut_off(),
+            // SAFETY: nothing of the request is used afterwards.
+            Next::CutOff => unsafe { self.request().cut_off() },
             Next::TimeOut => {
                 self.pause.request.free();
                 self.request().unwatch_client();
-                self.request().finalize_in_event(rc::GATEWAY_TIME_OUT);
+                // SAFETY: as above.
+                unsafe { self.request().finalize_in_event(rc::GATEWAY_TIME_OUT) }
             }
             Next::Phases => {
                 self.pause.release_request();
-                self.request().resume_phases();
+                // SAFETY: as above.
+                unsafe { self.request().resume_phases() }
             }
         }
     }

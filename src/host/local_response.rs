@@ -63,7 +63,8 @@ impl Answer {
         if self.body.is_empty() && has_page(self.status) {
             // The status is not returned to nginx as the handler's result: under `satisfy any`,
             // nginx would treat a 401 or 403 as one access check of several.
-            request.finalize(self.status as ngx_int_t);
+            // SAFETY: the handler returns without a further look at the request.
+            unsafe { request.finalize(self.status as ngx_int_t) };
             return Ok(rc::DONE);
         }
         let rc = request.discard_body();
@@ -76,10 +77,13 @@ impl Answer {
         if rc != rc::OK || request.header_only() {
             // A positive result of a phase handler would make nginx send a page, but the header is
             // sent already.
-            request.finalize(rc);
+            // SAFETY: as above.
+            unsafe { request.finalize(rc) };
             return Ok(rc::DONE);
         }
-        request.finalize(request.send_body(&self.body)?);
+        let rc = request.send_body(&self.body)?;
+        // SAFETY: as above.
+        unsafe { request.finalize(rc) };
         Ok(rc::DONE)
     }
 

@@ -136,7 +136,8 @@ fn body_read(request: Request) {
     if let Some(ctx) = RequestContext::of(request) {
         ctx.body_read.set(true);
     }
-    request.run_phases();
+    // SAFETY: nothing of the request is used afterwards.
+    unsafe { request.run_phases() }
 }
 
 /// Runs `proxy_on_request_body` of each plugin of this phase that wants the body: once, with the

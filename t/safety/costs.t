@@ -6,7 +6,7 @@ use lib '.';
 use t::ProxyWasm;
 use ProxyWasm::Zoo 'open_zoo';
 
-use constant { RUNS => 10, RATIO => 5 };
+use constant { RUNS => 30, RATIO => 5 };
 
 # A deadline that a host function of that cost may exceed by as much, and no more.
 use constant { DEADLINE => 0.2, LATE => 2 };

@@ -29,14 +29,14 @@ pub(super) fn request_count(request: Request, dialect: Dialect) -> usize {
     fields.count() + PSEUDO_FIELDS.len() - usize::from(!authority)
 }
 
-/// Whether a field stands in the map.
+/// Whether a field stands in the map. Nearly always its name's length says so.
+#[inline]
 fn is_visible(name: &[u8], dialect: Dialect) -> bool {
-    let is_hidden = match name.len() {
-        4 => name.eq_ignore_ascii_case(b"host"),
-        10 | 17 => CONNECTION_FIELDS.iter().any(|hidden| hidden.eq_ignore_ascii_case(name)),
-        _ => false,
-    };
-    !is_hidden || dialect == Dialect::CModule
+    !matches!(name.len(), 4 | 10 | 17) || dialect == Dialect::CModule || !is_of_connection(name)
+}
+
+fn is_of_connection(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"host") || CONNECTION_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name))
 }
 
 /// Visits the whole map in its order. `scheme` is the one that plugins see.

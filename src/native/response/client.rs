@@ -166,7 +166,8 @@ impl Client for RequestContext {
     }
 
     fn end_with_page(&self, status: u32, source_is_over: bool) {
-        self.request().end_with_page(main_module(), status as ngx_int_t, source_is_over);
+        // SAFETY: the pipeline ends with this: the request may be gone.
+        unsafe { self.request().end_with_page(main_module(), status as ngx_int_t, source_is_over) }
     }
 
     fn refuse_output(&self) {
@@ -174,11 +175,13 @@ impl Client for RequestContext {
     }
 
     fn cut_off(&self) {
-        self.request().cut_off();
+        // SAFETY: the pipeline ends with this: the request may be gone.
+        unsafe { self.request().cut_off() }
     }
 
     fn finish_answered(&self) {
-        self.request().finish_answered();
+        // SAFETY: the pipeline ends with this: the request may be gone.
+        unsafe { self.request().finish_answered() }
     }
 }
 

@@ -42,7 +42,8 @@ impl Events for RequestContext {
     }
 
     fn resume_writing(&self) {
-        self.outlet().resume_writing();
+        // SAFETY: the pipeline ends with this: the request may be gone.
+        unsafe { self.outlet().resume_writing() }
     }
 
     fn log(&self, line: Arguments<'_>) {
