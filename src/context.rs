@@ -9,6 +9,7 @@ mod allowance;
 mod answer;
 mod body;
 mod failure;
+pub mod instances;
 mod kept_properties;
 pub mod live;
 mod lua_calls;
@@ -35,6 +36,7 @@ use proxy_wasm_host::{Callback, CallbackSet, Failure, HttpContext, PluginContext
 pub use self::allowance::Allowance;
 pub use self::answer::Answer;
 pub use self::body::Body;
+use self::instances::InstanceWait;
 pub use self::kept_properties::KeptProperties;
 pub use self::live::RequestHandle;
 pub use self::lua_calls::{Description as CallDescription, LuaCall, LuaCalls, Reply};
@@ -82,6 +84,8 @@ pub struct RequestContext {
     pub scheme: Cell<Option<&'static [u8]>>,
     /// Who holds the request or the response.
     pub pause: Pause,
+    /// Whether the request waits for an instance of its own.
+    instance: InstanceWait,
     /// How many bytes the plugins have used up of what may be kept for this request.
     pub allowance: Allowance,
     /// How far the response has come.
@@ -166,6 +170,7 @@ impl RequestContext {
                 properties: KeptProperties::default(),
                 scheme: Cell::default(),
                 pause: Pause::default(),
+                instance: InstanceWait::default(),
                 allowance: Allowance::default(),
                 response: Response::default(),
                 handle,
@@ -204,7 +209,7 @@ impl RequestContext {
         policy: Policy,
     ) -> Result<&Slot, Verdict> {
         let slot = self.add_slot(source, plugin, policy);
-        match slot.begin(|http| http.open(RequestStream::new(self, slot))) {
+        match slot.begin_new(|http| http.open(RequestStream::new(self, slot))) {
             Ok(()) => Ok(slot),
             Err(failure) => Err(self.without(slot, &failure)),
         }
@@ -221,7 +226,7 @@ impl RequestContext {
     ) -> (&Slot, Verdict) {
         let slot = self.add_slot(source, plugin, policy);
         self.running.set(true);
-        let received = slot.begin(|http| http.receive(RequestStream::new(self, slot), num_headers, end_of_stream));
+        let received = slot.begin_new(|http| http.receive(RequestStream::new(self, slot), num_headers, end_of_stream));
         self.running.set(false);
         let verdict = match received {
             Ok(action) => self.returned(action),
@@ -231,7 +236,8 @@ impl RequestContext {
     }
 
     fn add_slot(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: Policy) -> &Slot {
-        let slot = self.slots.push(source, plugin, policy);
+        let permit = policy.own_instances.map(|limit| self.permit(limit));
+        let slot = self.slots.push(source, plugin, policy, permit);
         if !slot.is_driven_by_lua() {
             self.callbacks.set(self.callbacks.get().union(plugin.plugin().callbacks()));
         }
@@ -346,6 +352,7 @@ impl RequestContext {
     fn finish_contexts(&self) {
         self.lua_thread.forget();
         self.pause.forget();
+        self.forget_instance();
         for slot in self.slots.iter() {
             slot.finish();
         }

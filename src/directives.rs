@@ -13,11 +13,12 @@ use proxy_wasm_host::config::{PluginDeclaration, config_yaml, units};
 use super::conf::{Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, io_reason};
 use super::guard::guard;
 use super::limits::LEAST_COMPILE_MEMORY;
+use super::limits::worker::MOST_INSTANCES;
 use super::pages;
 use super::worker::MainConf;
 
 /// The directives, in the order of docs/directives.md.
-pub static mut COMMANDS: [ngx_command_t; 31] = [
+pub static mut COMMANDS: [ngx_command_t; 33] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
@@ -34,6 +35,8 @@ pub static mut COMMANDS: [ngx_command_t; 31] = [
     main_directive(c"wasm_start_timeout", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_failure", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_image", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_isolation", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_instances", sys::NGX_CONF_TAKE1, cmd_wasm_instances),
     main_directive(c"wasm_body_buffer_size", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_env", sys::NGX_CONF_1MORE, cmd_wasm_env),
     main_directive(c"wasm_capabilities", sys::NGX_CONF_1MORE, cmd_wasm_capabilities),
@@ -258,6 +261,15 @@ extern "C" fn cmd_wasm_call_connections(cf: *mut ngx_conf_t, _: *mut ngx_command
     main_handler(cf, conf, |_, args, main| match text(args[0])?.parse() {
         Ok(0) => Err("calls need a connection".to_owned()),
         Ok(connections) => set_once(&mut main.call_connections, connections),
+        Err(_) => Err(format!("\"{}\" is not a number", args[0].escape_ascii())),
+    })
+}
+
+extern "C" fn cmd_wasm_instances(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| match text(args[0])?.parse() {
+        Ok(0) => Err("a request needs an instance".to_owned()),
+        Ok(instances) if instances <= MOST_INSTANCES => set_once(&mut main.instances, instances),
+        Ok(_) => Err(format!("a worker can have {MOST_INSTANCES} instances at most")),
         Err(_) => Err(format!("\"{}\" is not a number", args[0].escape_ascii())),
     })
 }

@@ -49,7 +49,11 @@ impl Host for NginxHost {
     type Stream = RequestStream;
 
     fn instance_starting(&mut self) {
-        self.counters.start(self.is_restart);
+        self.counters.start(self.is_restart && !self.of_request);
+    }
+
+    fn serve_request(&mut self) {
+        self.of_request = true;
     }
 
     fn instance_started(&mut self) {
@@ -94,7 +98,7 @@ impl Host for NginxHost {
         if let Some(memory_size) = memory_size
             && let Some(begin) = self.begin.take()
         {
-            self.counters.timed(begin, memory_size);
+            self.counters.timed(begin, (!self.of_request).then_some(memory_size));
         }
         if !returned {
             self.has_failed = true;
@@ -105,17 +109,25 @@ impl Host for NginxHost {
 
 impl Drop for NginxHost {
     fn drop(&mut self) {
+        // An instance of a request has neither ticks nor queues.
+        if !self.of_request {
+            self.end_for_worker();
+        }
+        if !self.is_up {
+            self.counters.failure();
+        }
+    }
+}
+
+impl NginxHost {
+    fn end_for_worker(&self) {
+        self.counters.forget_memory();
         let listeners = queue_events::forget(&self.plugin_contexts);
         if self.has_failed {
             // These PluginContexts are restarted here, because no request may come that would start
             // them.
             listeners.into_iter().for_each(|id| self.plugin_contexts.restart(id, 0));
             self.ticks.iter().for_each(|(id, ticks)| self.plugin_contexts.restart(*id, ticks.period));
-        }
-        if self.is_up {
-            self.counters.end();
-        } else {
-            self.counters.failure();
         }
     }
 }

@@ -42,6 +42,13 @@ pub mod worker {
     /// deadline.
     pub const TURN_TIME: Duration = Duration::from_millis(10);
 
+    /// The default of `wasm_instances`. Each reserves 4 GiB of address space, of which a process has
+    /// 128 TiB, and takes up to a dozen of the 65,530 mappings that Linux lets a process have.
+    pub const INSTANCES: usize = 512;
+
+    /// The most that `wasm_instances` can be.
+    pub const MOST_INSTANCES: usize = 2048;
+
     /// The default of `wasm_worker_memory`.
     pub const MEMORY: usize = 1 << 30;
 

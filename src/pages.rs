@@ -8,7 +8,7 @@ use proxy_wasm_host::VmContext;
 use proxy_wasm_host::shared::exposition;
 use proxy_wasm_host::status::{self, Image, Metrics, Plugin, SharedData, SharedQueue, Status, Zones};
 
-use super::context::NginxHost;
+use super::context::{NginxHost, instances};
 use super::guard::guard;
 use super::identity::{VERSION, WASMTIME_VERSION};
 use super::shared::{Stores, counters};
@@ -25,6 +25,7 @@ pub fn metrics(main: &MainConf) -> Option<String> {
 pub fn status(main: &MainConf) -> Status {
     let stores = main.shared.stores();
     let cache = main.runtime().and_then(|runtime| runtime.cache.as_ref());
+    let (request_instances, waiting_requests) = instances::count();
     Status {
         version: VERSION,
         wasmtime: WASMTIME_VERSION,
@@ -34,6 +35,8 @@ pub fn status(main: &MainConf) -> Status {
         calls: calls::under_way(),
         call_connections: connections::open(),
         host_memory: host_memory::of_worker(),
+        request_instances,
+        waiting_requests,
         plugins: vm::all().iter().map(|vm| plugin(vm, stores)).collect(),
         cache: cache.map(|cache| cache.directory().display().to_string()),
         zones: stores.map(zones),
@@ -51,6 +54,7 @@ fn plugin(vm: &VmContext<NginxHost>, stores: Option<&Stores>) -> Plugin {
         from_cache: plugin.module().from_cache(),
         running: status.running,
         retry_in: status.retry_in.map(|wait| wait.as_secs_f64()),
+        instances: status.instances,
         starts: status.starts,
         failures: status.failures,
         image: image(vm),

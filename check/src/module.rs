@@ -42,6 +42,7 @@ fn plugin(name: &str, root_id: RootId, module: &Module) -> Result<Arc<Plugin<Loc
         env: options.env,
         capabilities: options.capabilities,
         image: options.image,
+        isolation: options.isolation,
     };
     let identity = Identity {
         name: name.to_owned(),

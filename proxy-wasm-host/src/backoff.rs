@@ -132,7 +132,8 @@ fn processor_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
-fn unavailable(wait: Duration) -> Failure {
+/// The failure of what is not tried for a time.
+pub(crate) fn unavailable(wait: Duration) -> Failure {
     // Rounded up, so that a caller who waits this long does not come too early.
     let retry_in_ms = wait.as_nanos().div_ceil(1_000_000);
     Failure::Unavailable { retry_in_ms: u32::try_from(retry_in_ms).unwrap_or(u32::MAX) }

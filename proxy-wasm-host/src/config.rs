@@ -11,7 +11,7 @@ pub mod options;
 pub mod plugin;
 pub mod units;
 
-pub use options::{FailurePolicy, ImagePolicy, Options, Overrides};
+pub use options::{FailurePolicy, ImagePolicy, Isolation, Options, Overrides};
 pub use plugin::{Phase, PluginDeclaration};
 
 /// Why a value is refused, in words for the operator. The caller adds the place where it stands.

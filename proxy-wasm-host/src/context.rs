@@ -81,6 +81,17 @@ pub struct Contexts<S> {
     pending: usize,
     /// Contexts in [`Stage::Ended`].
     ended: Vec<ContextKey>,
+    /// The contexts are those of an instance that serves one request: that request's context, and
+    /// the plugin context that it belongs to.
+    of_request: bool,
+}
+
+/// The id of a request's context that lives in an instance of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LentId {
+    plugin: usize,
+    index: usize,
+    pub id: u32,
 }
 
 impl<S> Default for Contexts<S> {
@@ -95,6 +106,7 @@ impl<S> Default for Contexts<S> {
             effective: None,
             pending: 0,
             ended: Vec::new(),
+            of_request: false,
         }
     }
 }
@@ -126,7 +138,10 @@ impl<S> Contexts<S> {
             }
             Some(ContextKey::Plugin(index)) => {
                 let id = self.plugins[index].id;
-                Origin { plugin_context: id, context: id, stream: None }
+                // What an instance of a request asks for belongs to that request.
+                let stream =
+                    if self.of_request { self.http.first().and_then(|http| http.stream.as_ref()) } else { None };
+                Origin { plugin_context: id, context: id, stream }
             }
             // The start function runs outside every context.
             None => Origin { plugin_context: 0, context: 0, stream: None },
@@ -171,6 +186,39 @@ impl<S> Contexts<S> {
 
 /// The part that the VM uses.
 impl<S> Contexts<S> {
+    /// The contexts of an instance that serves one request: the plugin context of that id and
+    /// configuration, which the instance has not created yet. The request's context will have the
+    /// id `http`.
+    pub(crate) fn of_request(id: u32, configuration: Arc<[u8]>, http: u32) -> Self {
+        let mut contexts = Self { of_request: true, last_id: id.wrapping_sub(1), ..Self::default() };
+        contexts.register(configuration);
+        contexts.last_id = http.wrapping_sub(1);
+        contexts
+    }
+
+    /// Whether the contexts are those of an instance that serves one request.
+    #[inline]
+    pub(crate) fn is_of_request(&self) -> bool {
+        self.of_request
+    }
+
+    /// Whether there has been a request's context.
+    pub(crate) fn any_opened(&self) -> bool {
+        !self.http.is_empty()
+    }
+
+    /// Gives away the id of an HTTP context, for one that lives in an instance of its own.
+    pub(crate) fn lend(&mut self, plugin: usize) -> LentId {
+        let freed = self.plugins[plugin].free.pop();
+        let index = freed.unwrap_or_else(|| self.new_http_slot(plugin));
+        LentId { plugin, index, id: self.http[index].id }
+    }
+
+    /// Takes back an id that was given away.
+    pub(crate) fn take_back(&mut self, lent: LentId) {
+        self.plugins[lent.plugin].free.push(lent.index);
+    }
+
     /// Makes a plugin context that no instance has created yet.
     pub(crate) fn register(&mut self, configuration: Arc<[u8]>) -> usize {
         if let Some(index) = self.free_plugins.pop_front() {

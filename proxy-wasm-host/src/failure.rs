@@ -38,6 +38,9 @@ pub enum Failure {
     },
     /// The plugin was called from within one of its own calls.
     Reentrant,
+    /// The request was to have an instance for itself, and there are too many. An embedder that
+    /// bounds their number says so.
+    NoInstance,
 }
 
 /// The cause of a failure, in words.
@@ -67,7 +70,7 @@ impl Failure {
         match self {
             Self::Trap(_) | Self::Timeout | Self::Exit(_) | Self::Start(_) | Self::Refused(_) => true,
             Self::Gone | Self::Unavailable { .. } => true,
-            Self::BadAction(_) | Self::Reentrant => false,
+            Self::BadAction(_) | Self::Reentrant | Self::NoInstance => false,
         }
     }
 
@@ -108,6 +111,7 @@ impl fmt::Display for Failure {
                 let retry_in = Duration::from_millis((*retry_in_ms).into());
                 write!(f, "it is not tried for {retry_in:.1?}")
             }
+            Self::NoInstance => f.write_str("no instance was free for the request, see wasm_instances"),
             Self::Reentrant => f.write_str("it was called from within one of its own calls"),
         }
     }

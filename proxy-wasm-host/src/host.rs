@@ -34,6 +34,9 @@ pub trait Host:
     /// An instance is about to start. This method and the next ones are not of the spec: they let a
     /// host keep statistics.
     fn instance_starting(&mut self) {}
+    /// The instance is to serve one request. It is asked before the instance starts or is restored.
+    /// Ticks, queues and the calls of plugin contexts stay with the worker's instance.
+    fn serve_request(&mut self) {}
     /// The instance has started.
     fn instance_started(&mut self) {}
     /// The instance is there, restored from an image.
@@ -302,11 +305,12 @@ pub trait SharedData {
 
 /// Spec, "Shared Queues".
 pub trait SharedQueues {
-    /// Makes or opens a queue, and notifies `plugin_context` when it has items.
+    /// Makes or opens a queue, and notifies the plugin context `listener`, if there is one, when the
+    /// queue has items.
     ///
     /// # Errors
     /// `InternalFailure` where there is no room for a queue.
-    fn register_queue(&mut self, plugin_context: u32, vm_id: &[u8], name: &[u8]) -> Result<u32>;
+    fn register_queue(&mut self, listener: Option<u32>, vm_id: &[u8], name: &[u8]) -> Result<u32>;
     /// Finds a queue.
     ///
     /// # Errors

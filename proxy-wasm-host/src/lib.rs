@@ -75,7 +75,7 @@ pub use backoff::GrowingDelay;
 pub use callbacks::{Callback, CallbackSet};
 pub use failure::{Culprit, Failure};
 pub use joined::prepare;
-pub use plugin::{ImagePolicy, Plugin, PluginOptions};
+pub use plugin::{ImagePolicy, Isolation, Plugin, PluginOptions};
 pub use root_id::RootId;
 pub use state::{Dialect, HttpCallResponse, Identity};
 pub use trial::Verdict;

@@ -266,16 +266,16 @@ impl SharedData for LocalHost {
 }
 
 impl SharedQueues for LocalHost {
-    fn register_queue(&mut self, plugin_context: u32, vm_id: &[u8], name: &[u8]) -> Result<u32> {
+    fn register_queue(&mut self, listener: Option<u32>, vm_id: &[u8], name: &[u8]) -> Result<u32> {
         if let Ok(id) = self.resolve_queue(vm_id, name) {
-            self.worker().queue(id)?.consumers.push(plugin_context);
+            self.worker().queue(id)?.consumers.extend(listener);
             return Ok(id);
         }
         let mut worker = self.worker();
         worker.queues.push(LocalQueue {
             vm_id: vm_id.to_vec(),
             name: name.to_vec(),
-            consumers: vec![plugin_context],
+            consumers: listener.into_iter().collect(),
             items: VecDeque::new(),
         });
         Ok(index(worker.queues.len() - 1))

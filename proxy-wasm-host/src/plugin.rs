@@ -18,7 +18,7 @@ use super::host::Host;
 use super::hostcalls::{self, names};
 use super::state::{Identity, VmState};
 use super::trial::{Trial, Verdict};
-pub use crate::config::ImagePolicy;
+pub use crate::config::{ImagePolicy, Isolation};
 use crate::error::{Error, one_line};
 use crate::wasm::limits::Limits;
 use crate::wasm::prepare::Prepared;
@@ -52,6 +52,8 @@ pub struct PluginOptions {
     pub capabilities: Option<Vec<String>>,
     /// Whether instances that have started are kept as images.
     pub image: ImagePolicy,
+    /// Who shares an instance.
+    pub isolation: Isolation,
 }
 
 impl Default for PluginOptions {
@@ -64,6 +66,7 @@ impl Default for PluginOptions {
             env: Vec::new(),
             capabilities: None,
             image: ImagePolicy::Auto,
+            isolation: Isolation::Worker,
         }
     }
 }

@@ -62,6 +62,8 @@ pub struct VmState<H: Host> {
     pub(crate) wasi: Wasi,
     /// What the guest asked of the host, while it starts and may be imaged afterwards.
     pub(crate) journal: Option<Box<Journal>>,
+    /// How many calls an instance of a request believes to have made while it started.
+    unmade_calls: u32,
 }
 
 /// The guest's exports that host functions use.
@@ -123,6 +125,7 @@ impl<H: Host> VmState<H> {
             limits,
             wasi,
             journal: None,
+            unmade_calls: 0,
         }
     }
 
@@ -142,6 +145,24 @@ impl<H: Host> VmState<H> {
     /// The host, and who calls it.
     pub fn host_and_origin(&mut self) -> (&mut H, Origin<'_, H::Stream>) {
         (&mut self.host, self.contexts.origin())
+    }
+
+    /// Whether an instance starts that will serve one request. What it changes outside itself then
+    /// has no effect, because the worker's instance has made these changes when it started. The
+    /// guest is told that all went well.
+    pub(crate) fn is_rehearsal(&self) -> bool {
+        self.contexts.is_of_request() && !self.contexts.any_opened()
+    }
+
+    /// The id of a call that is not made, during a rehearsal.
+    pub(crate) fn unmade_call(&mut self) -> u32 {
+        self.unmade_calls += 1;
+        u32::MAX - self.unmade_calls
+    }
+
+    /// The plugin context that is told of a queue's items: none of an instance of a request.
+    pub(crate) fn listener(&self, plugin_context: u32) -> Option<u32> {
+        (!self.contexts.is_of_request()).then_some(plugin_context)
     }
 
     /// Notes what the guest asks of the host while it starts.

@@ -28,6 +28,10 @@ pub struct Status {
     pub call_connections: usize,
     /// Bytes that this worker keeps for its plugins outside their linear memory.
     pub host_memory: usize,
+    /// Instances that requests of this worker have for themselves now.
+    pub request_instances: usize,
+    /// Requests of this worker that wait for an instance.
+    pub waiting_requests: usize,
     /// The plugins of this worker.
     pub plugins: Vec<Plugin>,
     /// The folder of compiled modules, if there is one.
@@ -55,6 +59,8 @@ pub struct Plugin {
     pub running: bool,
     /// Seconds until the plugin is started again, after it failed.
     pub retry_in: Option<f64>,
+    /// How many instances the plugin has in this worker now.
+    pub instances: usize,
     /// How many instances were started in this worker.
     pub starts: u64,
     /// How many instances failed in this worker.

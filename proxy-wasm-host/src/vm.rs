@@ -1,9 +1,12 @@
 //! The contexts as a host uses them.
 //!
-//! A [`VmContext`] is one plugin in one worker, with at most one running instance of it. A
+//! A [`VmContext`] is one plugin in one worker, with one running instance of it at most. A
 //! [`PluginContext`] is one configuration of the plugin, and an [`HttpContext`] is one request that
 //! this configuration applies to. A context lives as long as its owner holds it, and keeps the
 //! context above it alive.
+//!
+//! Where a plugin's isolation is `request`, the instance of the VM has the PluginContexts, and each
+//! HttpContext lives in an instance of its own.
 //!
 //! An instance that fails is thrown away with every HttpContext in it: those return
 //! [`Failure::Gone`] from then on. The next request gets a fresh instance. PluginContexts outlive
@@ -16,11 +19,13 @@
 mod http_context;
 mod images;
 mod instance_slot;
+mod own_instance;
+mod place;
 mod plugin_context;
 #[cfg(test)]
 mod tests;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +37,8 @@ pub use images::ImageStatus;
 pub use plugin_context::PluginContext;
 
 use self::images::VmImages;
-use self::instance_slot::{Ending, InstanceSlot};
+use self::instance_slot::{Counts, Ending, InstanceSlot};
+use self::place::Place;
 use super::failure::{Culprit, Failure, Told};
 use super::host::Host;
 use super::plugin::Plugin;
@@ -41,10 +47,10 @@ use crate::wasm::images::Images;
 /// One plugin in one worker.
 pub struct VmContext<H: Host> {
     plugin: Arc<Plugin<H>>,
-    slot: RefCell<InstanceSlot<H>>,
-    /// Contexts that their owners dropped while the guest was running.
-    endings: RefCell<Vec<Ending>>,
-    any_endings: Cell<bool>,
+    /// The place of the instance that the worker's requests share, or, where each request has its
+    /// own, of the one that has the plugin contexts.
+    place: Place<H>,
+    counts: Rc<Counts>,
     told: Told,
     /// Who ended the last instance that failed. Shared with the slot, which is borrowed while the
     /// requests that lived there learn of it.
@@ -68,6 +74,8 @@ pub struct VmStatus {
     pub plugin_contexts: usize,
     /// The number of HttpContexts.
     pub http_contexts: usize,
+    /// The number of instances: the worker's, and those of single requests.
+    pub instances: usize,
 }
 
 impl<H: Host> VmContext<H> {
@@ -77,14 +85,9 @@ impl<H: Host> VmContext<H> {
     pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>) -> Rc<Self> {
         info!("loaded wasm plugin");
         let culprit = Rc::<Cell<_>>::default();
-        Rc::new(Self {
-            slot: RefCell::new(InstanceSlot::new(Arc::clone(&plugin), make_host, Rc::clone(&culprit))),
-            plugin,
-            endings: RefCell::default(),
-            any_endings: Cell::new(false),
-            told: Told::default(),
-            culprit,
-        })
+        let counts = Rc::<Counts>::default();
+        let slot = InstanceSlot::new(Arc::clone(&plugin), Rc::from(make_host), Rc::clone(&culprit), Rc::clone(&counts));
+        Rc::new(Self { place: Place::new(slot), plugin, counts, told: Told::default(), culprit })
     }
 
     /// The plugin.
@@ -95,7 +98,7 @@ impl<H: Host> VmContext<H> {
     /// Keeps instances that have started as images, and restores others from them. `scope` is what
     /// images depend on besides the plugin and its configurations.
     pub fn keep_images(&self, images: Arc<Images>, scope: Vec<u8>) {
-        if let Ok(mut slot) = self.slot.try_borrow_mut() {
+        if let Ok(mut slot) = self.place.slot.try_borrow_mut() {
             slot.images = Some(VmImages::new(images, scope));
         }
     }
@@ -103,7 +106,7 @@ impl<H: Host> VmContext<H> {
     /// How long a start waits for another process that makes the image. Only a process that serves
     /// nobody meanwhile should wait.
     pub fn wait_for_images(&self, patience: Duration) {
-        if let Ok(mut slot) = self.slot.try_borrow_mut()
+        if let Ok(mut slot) = self.place.slot.try_borrow_mut()
             && let Some(images) = &mut slot.images
         {
             images.patience = patience;
@@ -113,15 +116,15 @@ impl<H: Host> VmContext<H> {
     /// Makes the image now, of an instance whose plugin contexts have all been started. Otherwise
     /// it is made before the first request.
     pub fn keep_image(&self) {
-        if let Ok(mut slot) = self.slot.try_borrow_mut() {
+        if let Ok(mut slot) = self.place.slot.try_borrow_mut() {
             slot.keep_image();
         }
     }
 
     /// The state of the image; `None` if images are not kept, or while the guest is running.
     pub fn image_status(&self) -> Option<ImageStatus> {
-        let slot = self.slot.try_borrow().ok()?;
-        let restores = slot.restores;
+        let slot = self.place.slot.try_borrow().ok()?;
+        let restores = self.counts.restores.get();
         slot.images.as_ref().map(|images| ImageStatus { restores, ..images.status() })
     }
 
@@ -144,55 +147,28 @@ impl<H: Host> VmContext<H> {
 
     /// The state of the VM now; `None` while its guest is running.
     pub fn status(&self) -> Option<VmStatus> {
-        Some(self.slot.try_borrow_mut().ok()?.status())
+        Some(self.place.slot.try_borrow_mut().ok()?.status())
     }
 
     /// Runs a function that may call the guest, and then the work that became due meanwhile.
     #[inline]
     fn enter<R>(&self, run: impl FnOnce(&mut InstanceSlot<H>) -> Result<R, Failure>) -> Result<R, Failure> {
-        let mut slot = self.slot.try_borrow_mut().map_err(|_| Failure::Reentrant)?;
-        let result = run(&mut slot);
-        self.settle(&mut slot);
-        result
+        self.place.enter(run)
     }
 
     /// Ends a context that its owner dropped: now, or when the guest has returned.
     fn end(&self, ending: Ending) {
-        let Ok(mut slot) = self.slot.try_borrow_mut() else {
-            self.endings.borrow_mut().push(ending);
-            return self.any_endings.set(true);
-        };
-        slot.end(ending);
-        self.settle(&mut slot);
+        self.place.end(ending);
     }
 
-    /// Does the work that became due while the guest ran.
-    #[inline]
-    fn settle(&self, slot: &mut InstanceSlot<H>) {
-        if self.any_endings.get() || slot.any_ended() {
-            self.settle_all(slot);
-        }
-    }
-
-    #[cold]
-    fn settle_all(&self, slot: &mut InstanceSlot<H>) {
-        loop {
-            slot.delete_ended();
-            // The list is not borrowed while the guest runs, because the guest may add to it.
-            let ending = self.endings.borrow_mut().pop();
-            match ending {
-                Some(ending) => slot.end(ending),
-                None if slot.any_ended() => {}
-                None => break,
-            }
-        }
-        self.any_endings.set(false);
+    fn counts(&self) -> &Counts {
+        &self.counts
     }
 }
 
 impl<H: Host> Drop for VmContext<H> {
     fn drop(&mut self) {
-        self.slot.get_mut().end_all();
+        self.place.slot.get_mut().end_all();
         info!("unloaded wasm plugin");
     }
 }

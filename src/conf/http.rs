@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_wasm_host::config::{Options, Overrides, PluginDeclaration};
+use proxy_wasm_host::config::{Isolation, Options, Overrides, PluginDeclaration};
 use proxy_wasm_host::wasm::CompileLimits;
 
 use super::{Policy, ZoneSettings};
@@ -38,6 +38,8 @@ pub struct HttpConf {
     pub call_connections: Option<usize>,
     /// `wasm_worker_memory`.
     pub worker_memory: Option<usize>,
+    /// `wasm_instances`.
+    pub instances: Option<usize>,
     /// The sizes of the shared zones.
     pub zones: ZoneSettings,
 }
@@ -101,10 +103,12 @@ impl HttpConf {
     /// Returns the policy that these options give for a plugin's requests.
     pub fn policy(&self, plugin: &str, options: &Options) -> Policy {
         let worker_limit = self.worker_memory.unwrap_or(limits::worker::MEMORY);
+        let instances = self.instances.unwrap_or(limits::worker::INSTANCES);
         Policy {
             failure: options.failure,
             body_buffer_size: options.body_buffer_size,
             memory: HostMemory::of(plugin, options.host_memory, worker_limit),
+            own_instances: (options.isolation == Isolation::Request).then_some(instances),
         }
     }
 

@@ -64,6 +64,9 @@ pub struct Policy {
     pub body_buffer_size: usize,
     /// How many bytes a worker may keep for the plugin.
     pub memory: HostMemory,
+    /// How many instances the requests of a worker may have for themselves, if each request of the
+    /// plugin has its own.
+    pub own_instances: Option<usize>,
 }
 
 impl LocConf {
@@ -120,7 +123,7 @@ mod tests {
 
     fn line(index: usize, priority: i64, in_location: bool) -> Attached {
         let memory = HostMemory::of("merged", 0, 0);
-        let policy = Policy { failure: FailurePolicy::Closed, body_buffer_size: 0, memory };
+        let policy = Policy { failure: FailurePolicy::Closed, body_buffer_size: 0, memory, own_instances: None };
         Attached { index, phase: Phase::Access, policy, priority, in_location }
     }
 

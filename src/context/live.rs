@@ -10,7 +10,7 @@
 
 use std::cell::{Cell, RefCell, UnsafeCell};
 use std::mem::{self, ManuallyDrop, MaybeUninit};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use super::RequestContext;
 
@@ -39,6 +39,12 @@ struct Place {
 pub struct RequestHandle {
     place: &'static Place,
     serial: u64,
+}
+
+impl PartialEq for RequestHandle {
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.place, other.place) && self.serial == other.serial
+    }
 }
 
 impl RequestHandle {

@@ -34,7 +34,7 @@ pub struct NginxHost {
     /// How many bytes may be kept for calls made outside requests.
     pub memory: HostMemory,
     pub shared: Rc<Shared>,
-    pub counters: Counters,
+    pub counters: Rc<Counters>,
     /// When the running callback began, if the callback is timed.
     pub begin: Option<Instant>,
     /// When the instance began to start.
@@ -45,6 +45,8 @@ pub struct NginxHost {
     pub is_up: bool,
     /// Whether a callback did not return. The instance is then dropped.
     pub has_failed: bool,
+    /// Whether the instance serves one request.
+    pub of_request: bool,
 }
 
 impl NginxHost {
@@ -55,7 +57,7 @@ impl NginxHost {
         identity: &Identity,
         memory: HostMemory,
         shared: Rc<Shared>,
-        counters: Counters,
+        counters: Rc<Counters>,
         is_restart: bool,
     ) -> Self {
         Self {
@@ -73,6 +75,7 @@ impl NginxHost {
             is_restart,
             is_up: false,
             has_failed: false,
+            of_request: false,
         }
     }
 }

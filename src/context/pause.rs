@@ -66,6 +66,20 @@ impl RequestContext {
         self.request().watch_client();
     }
 
+    /// Keeps the request in its phase until there is an instance for it.
+    pub fn wait_for_instance(&self) {
+        self.queue_for_instance();
+        self.pause_request(self.slots.len());
+    }
+
+    /// As [`Self::wait_for_instance`], for a Lua thread that waits.
+    pub fn wait_for_instance_in_lua(&self) {
+        self.queue_for_instance();
+        if !self.pause.holds_request() {
+            self.hold_for_lua(self.slots.len());
+        }
+    }
+
     /// As [`Self::pause_request`], for a Lua thread that waits. The Lua module itself watches the
     /// client's connection.
     pub fn hold_for_lua(&self, slot: usize) {
@@ -139,6 +153,7 @@ impl RequestContext {
             let line = format_args!("plugin \"{name}\" held the request past wasm_pause_timeout");
             self.request().log().print(Level::Error, line);
         }
+        let timed_out = timed_out && !self.stop_instance_wait();
         if self.lua_thread.wake(timed_out) {
             return;
         }
@@ -161,10 +176,21 @@ impl RequestContext {
             }
             Next::Phases => {
                 self.pause.release_request();
+                self.stop_waiting();
                 // SAFETY: as above.
                 unsafe { self.request().resume_phases() }
             }
         }
+    }
+
+    /// Lets a request go on that has waited too long for an instance. Answers false if it does not
+    /// wait for one.
+    fn stop_instance_wait(&self) -> bool {
+        let waits = self.give_up_instance();
+        if waits && let Some(holder) = self.pause.request_holder() {
+            self.pause.request.resume(holder);
+        }
+        waits
     }
 }
 

@@ -20,6 +20,7 @@ pub use self::bodies::BodyOf;
 use self::readiness::Readiness;
 use self::rows::Rows;
 use super::NginxHost;
+use super::instances::Permit;
 use crate::calls::PendingCalls;
 use crate::conf::{BodyMode, Policy};
 use crate::host_memory::HostMemory;
@@ -42,6 +43,10 @@ pub struct Slot {
     http: HttpContext<NginxHost>,
     readiness: Readiness,
     bodies: Bodies,
+    /// The right to an instance of one's own, where each request has one.
+    permit: Cell<Option<Permit>>,
+    /// Whether there were too many instances for the request to have its own.
+    is_refused: bool,
     /// Whether the log says that another request ended the plugin's instance.
     told_of_end: Cell<bool>,
 }
@@ -84,10 +89,23 @@ impl Slot {
     /// Runs code that makes the context, perhaps with a first callback. After a failure the slot is
     /// not called any more.
     #[inline]
-    pub(super) fn begin<R>(
+    pub(super) fn begin_new<R>(
         &self,
         run: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>,
     ) -> Result<R, Failure> {
+        self.begin(|http| if self.is_refused { Err(Failure::NoInstance) } else { run(http) })
+    }
+
+    /// Whether the request has an instance of the plugin for itself.
+    pub(super) fn has_permit(&self) -> bool {
+        let permit = self.permit.take();
+        let has_permit = permit.is_some();
+        self.permit.set(permit);
+        has_permit
+    }
+
+    #[inline]
+    fn begin<R>(&self, run: impl FnOnce(&HttpContext<NginxHost>) -> Result<R, Failure>) -> Result<R, Failure> {
         let result = run(&self.http);
         self.readiness.end(result.is_ok());
         result
@@ -108,6 +126,7 @@ impl Slot {
         // Before the callbacks of the end, because they look at the slot.
         if self.readiness.finish() {
             self.http.finish();
+            drop(self.permit.take());
         }
     }
 
@@ -218,8 +237,17 @@ impl response::Slot for Slot {
 pub struct Slots(Rows<Slot>);
 
 impl Slots {
-    /// Adds a slot. Its context is not made yet.
-    pub fn push(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: Policy) -> &Slot {
+    /// Adds a slot. Its context is not made yet. `permit` is for a plugin of which each request has
+    /// its own instance: the right to one, or nothing where there are too many.
+    pub fn push(
+        &self,
+        source: Source,
+        plugin: &Rc<PluginContext<NginxHost>>,
+        policy: Policy,
+        permit: Option<Option<Permit>>,
+    ) -> &Slot {
+        let is_refused = matches!(permit, Some(None));
+        let permit = permit.flatten();
         self.0.push(|index| Slot {
             index,
             source,
@@ -228,6 +256,8 @@ impl Slots {
             http: plugin.http_context(),
             readiness: Readiness::default(),
             bodies: Bodies::default(),
+            permit: Cell::new(permit),
+            is_refused,
             told_of_end: Cell::new(false),
         })
     }

@@ -42,6 +42,10 @@ impl NginxHost {
     fn resolve(&self, origin: &Origin<'_, RequestStream>, host: &[u8]) -> Result<Vec<u8>> {
         let host = Some(host).filter(|host| (1..=HOST_NAME).contains(&host.len()));
         let host = host.and_then(|host| str::from_utf8(host).ok()).ok_or(Status::BadArgument)?.to_owned();
+        if self.of_request && origin.stream.is_none() {
+            // An instance of a request starts. The worker's instance has looked this up.
+            return Ok(self.client.next_id().to_le_bytes().into());
+        }
         let (caller, resolver) = (self.caller(origin)?, resolver(origin.stream));
         if resolver.is_none() {
             log(origin.stream, format_args!("no resolver defined to resolve {host}"));
@@ -72,7 +76,7 @@ fn tell(caller: &Caller, id: u32, host: &str, answer: std::result::Result<Vec<Ad
         Address::Unix(_) => None,
     };
     let lines: Vec<String> = addresses.iter().filter_map(ip).collect();
-    caller.call(|plugin, _| plugin.on_foreign_function(id, lines.join("\n").into()));
+    caller.call(|plugin, http| plugin.on_foreign_function(http, id, lines.join("\n").into()));
 }
 
 fn level_name(level: LogLevel) -> &'static str {

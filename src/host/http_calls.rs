@@ -60,6 +60,8 @@ impl NginxHost {
         }
         match origin.stream {
             Some(stream) => Ok(Caller::http(stream, calls)),
+            // Nobody would receive the outcome.
+            None if self.of_request => Err(Status::InternalFailure),
             None => Ok(Caller::plugin(
                 &self.plugin_contexts.get(origin.plugin_context).ok_or(Status::InternalFailure)?,
                 calls,

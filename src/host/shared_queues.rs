@@ -7,9 +7,11 @@ use super::queue_events;
 use crate::context::NginxHost;
 
 impl SharedQueues for NginxHost {
-    fn register_queue(&mut self, plugin_context: u32, vm_id: &[u8], name: &[u8]) -> Result<u32> {
+    fn register_queue(&mut self, listener: Option<u32>, vm_id: &[u8], name: &[u8]) -> Result<u32> {
         let queue = self.shared.get()?.queues.register(vm_id, name)?;
-        queue_events::register(&self.shared, queue, &self.plugin_contexts, plugin_context);
+        if let Some(plugin_context) = listener {
+            queue_events::register(&self.shared, queue, &self.plugin_contexts, plugin_context);
+        }
         Ok(queue)
     }
 

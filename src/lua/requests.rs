@@ -38,11 +38,13 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_request_headers(
     guard(Outcome::Error, || on_request(r, context, request_headers)) as c_int
 }
 
-fn request_headers(ctx: &RequestContext, plugin: &LuaPluginContext) -> Outcome {
+pub(super) fn request_headers(ctx: &RequestContext, plugin: &LuaPluginContext) -> Outcome {
     let request = ctx.request();
     let count = header_count(request, MapType::HttpRequestHeaders, Dialect::CModule);
     let (slot, outcome) = waiting::request_headers(ctx, plugin, count, !request.has_body());
-    if LocConf::of(request).request_body == Some(BodyMode::Always) && slot.has(Callback::OnRequestBody) {
+    if LocConf::of(request).request_body == Some(BodyMode::Always)
+        && slot.is_some_and(|slot| slot.has(Callback::OnRequestBody))
+    {
         // APISIX reads the body, and runs the callback, if the plugin has set this variable.
         let _ = request.set_variable(b"wasm_process_req_body", b"true");
     }
@@ -122,7 +124,7 @@ pub(super) fn on_http_outcome(
 
 /// Runs code that needs a request and a PluginContext of Lua's. The request may have no slot for it
 /// yet.
-fn on_request(
+pub(super) fn on_request(
     r: Option<Request>,
     plugin: &LuaPluginContext,
     run: impl FnOnce(&RequestContext, &LuaPluginContext) -> Outcome,

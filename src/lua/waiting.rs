@@ -14,26 +14,31 @@ use proxy_wasm_host::abi::Action;
 use proxy_wasm_host::{Failure, HttpContext};
 
 use super::LuaPluginContext;
-use super::requests::{Outcome, on_http_outcome};
+use super::requests::{self, Outcome};
 use crate::context::{NginxHost, Post, RequestContext, Slot, Verdict};
 use crate::guard::guard;
 
 /// Runs `proxy_on_request_headers` in a phase that can wait. It runs in the slot that the request
-/// has for a PluginContext of Lua's; the slot is made if needed. Returns the slot, and what Lua is
-/// to do next.
+/// has for a PluginContext of Lua's; the slot is made if needed, when there is an instance for it.
+/// Returns the slot, and what Lua is to do next.
 pub fn request_headers<'a>(
     ctx: &'a RequestContext,
     plugin: &LuaPluginContext,
     num_headers: u32,
     end_of_stream: bool,
-) -> (&'a Slot, Outcome) {
+) -> (Option<&'a Slot>, Outcome) {
     let source = plugin.source();
     if let Some(slot) = ctx.slots.find(source) {
-        return (slot, run(ctx, slot, |http| http.on_request_headers(num_headers, end_of_stream)));
+        return (Some(slot), run(ctx, slot, |http| http.on_request_headers(num_headers, end_of_stream)));
     }
+    if ctx.must_wait(plugin.policy) {
+        ctx.wait_for_instance_in_lua();
+        return (None, Outcome::Pause);
+    }
+    ctx.pause.release_request();
     ctx.lua_thread.calls.serve(ctx.slots.len());
     let (slot, verdict) = ctx.receive(source, &plugin.context, plugin.policy, (num_headers, end_of_stream));
-    (slot, settle(ctx, slot, verdict))
+    (Some(slot), settle(ctx, slot, verdict))
 }
 
 /// Runs a callback in a phase that can wait, and returns what Lua is to do next.
@@ -86,7 +91,12 @@ fn wait(r: Option<Request>, semaphore: *mut c_void, post: Option<Post>) {
 /// Answers what the thread is to do after it was woken.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn ngx_http_proxy_wasm_resumed(r: Option<Request<'_>>, context: &LuaPluginContext) -> c_int {
-    guard(Outcome::Error, || on_http_outcome(r, context, resumed)) as c_int
+    let run = |ctx: &RequestContext, plugin: &LuaPluginContext| match ctx.slots.find(plugin.source()) {
+        Some(slot) => resumed(ctx, slot),
+        // The thread waited for an instance.
+        None => requests::request_headers(ctx, plugin),
+    };
+    guard(Outcome::Error, || requests::on_request(r, context, run)) as c_int
 }
 
 fn resumed(ctx: &RequestContext, slot: &Slot) -> Outcome {

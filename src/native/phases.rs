@@ -65,6 +65,7 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     }
     // An answer may have come while the request was held.
     if let Some(answer) = ctx.take_answer() {
+        ctx.forget_instance();
         return phase_result(ctx, Verdict::Answer(answer));
     }
     if ctx.is_closed() {
@@ -99,6 +100,10 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
         let source = Source::Directive(attached.index);
         if !is_first && ctx.slots.find(source).is_some() {
             continue;
+        }
+        if ctx.must_wait(attached.policy) {
+            ctx.wait_for_instance();
+            return Verdict::Pause;
         }
         let plugin = MainConf::of(request).contexts().get(attached.index);
         // Fields are counted only for a plugin that has the callback.

@@ -60,7 +60,7 @@ const COLLATERAL: &str = "collateral";
 /// One of this many calls of the guest is timed. A call may run several callbacks in a row.
 const SAMPLE: u64 = 16;
 
-/// The counters of one plugin, for one instance of it.
+/// The counters of one plugin in this worker.
 pub struct Counters {
     requests: &'static AtomicU64,
     callbacks: &'static AtomicU64,
@@ -73,7 +73,7 @@ pub struct Counters {
     collateral: &'static AtomicU64,
     calls: &'static AtomicU64,
     memory: &'static AtomicU64,
-    /// How often this instance was called.
+    /// How often the guest was called.
     entered: Cell<u64>,
 }
 
@@ -122,7 +122,6 @@ impl Counters {
     /// Counts the failure of an instance.
     pub fn failure(&self) {
         add(self.failures, 1);
-        self.memory.store(0, Ordering::Relaxed);
     }
 
     /// Counts the requests that lived in an instance that failed.
@@ -131,8 +130,8 @@ impl Counters {
         add(self.collateral, collateral as u64);
     }
 
-    /// Notes the end of an instance.
-    pub fn end(&self) {
+    /// Notes the end of the worker's instance.
+    pub fn forget_memory(&self) {
         self.memory.store(0, Ordering::Relaxed);
     }
 
@@ -150,12 +149,14 @@ impl Counters {
         add(self.callbacks, count as u64);
     }
 
-    /// Adds the time of the timed callbacks, and notes the size of the memory.
+    /// Adds the time of the timed callbacks, and notes the size of the worker's instance's memory.
     #[cold]
-    pub fn timed(&self, begin: Instant, memory_size: usize) {
+    pub fn timed(&self, begin: Instant, memory_size: Option<usize>) {
         let nanoseconds = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
         add(self.guest_time, nanoseconds.saturating_mul(SAMPLE));
-        self.memory.store(memory_size as u64, Ordering::Relaxed);
+        if let Some(memory_size) = memory_size {
+            self.memory.store(memory_size as u64, Ordering::Relaxed);
+        }
     }
 }
 

@@ -112,6 +112,7 @@ impl Runtime {
             env: options.env.clone(),
             capabilities: options.capabilities.clone(),
             image: options.image,
+            isolation: options.isolation,
         };
         Plugin::new(&self.engine, &module, identity, options).map_err(|error| error.to_string())
     }

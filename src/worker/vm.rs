@@ -1,9 +1,10 @@
 //! One plugin in this process: its VM and its PluginContexts.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use ngx_bindings::cycle;
 use proxy_wasm_host::{Plugin, PluginContext, VmContext};
 
 use super::images;
@@ -38,8 +39,11 @@ impl Vm {
         let (client, shared, known) = (Rc::clone(client), Rc::clone(shared), Rc::clone(&plugin_contexts));
         let identity = Arc::clone(plugin.identity());
         let is_restart = Cell::new(false);
+        let in_worker = OnceCell::new();
         let make_host = Box::new(move || {
-            let counters = Counters::new(shared.stores(), &identity.name);
+            let look_up = || Rc::new(Counters::new(shared.stores(), &identity.name));
+            // The zone, and the worker's number, are known in a worker only.
+            let counters = if cycle::serves() { Rc::clone(in_worker.get_or_init(look_up)) } else { look_up() };
             let is_restart = is_restart.replace(true);
             let (client, shared) = (Rc::clone(&client), Rc::clone(&shared));
             NginxHost::new(client, Rc::clone(&known), &identity, memory, shared, counters, is_restart)

@@ -30,6 +30,16 @@ pub enum ImagePolicy {
     Off,
 }
 
+/// Who shares an instance of a plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// All requests of a worker.
+    #[default]
+    Worker,
+    /// Nobody: each request has an instance of its own.
+    Request,
+}
+
 /// The limits and the policy of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -51,6 +61,8 @@ pub struct Options {
     pub capabilities: Option<Vec<String>>,
     /// Whether instances that have started are kept as images.
     pub image: ImagePolicy,
+    /// Who shares an instance.
+    pub isolation: Isolation,
 }
 
 impl Default for Options {
@@ -65,6 +77,7 @@ impl Default for Options {
             env: Vec::new(),
             capabilities: None,
             image: ImagePolicy::default(),
+            isolation: Isolation::default(),
         }
     }
 }
@@ -84,6 +97,7 @@ pub struct Overrides {
     env: Vec<(String, String)>,
     capabilities: Option<Vec<String>>,
     image: Option<ImagePolicy>,
+    isolation: Option<Isolation>,
 }
 
 impl Overrides {
@@ -103,9 +117,10 @@ impl Overrides {
             "env" => add_variable(&mut self.env, value),
             "capabilities" => once(&mut self.capabilities, name, parse_list(value)),
             "image" => once(&mut self.image, name, parse_image(value)?),
+            "isolation" => once(&mut self.isolation, name, parse_isolation(value)?),
             _ => Err(Error::new(format!(
                 "has no option \"{name}\"; there are priority, phase, root_id, memory_limit, host_memory, callback_timeout, \
-                 start_timeout, failure, body_buffer_size, env, capabilities and image"
+                 start_timeout, failure, body_buffer_size, env, capabilities, image and isolation"
             ))),
         }
     }
@@ -124,6 +139,7 @@ impl Overrides {
             env: inherited.chain(&self.env).cloned().collect(),
             capabilities: self.capabilities.clone().or_else(|| above.capabilities.clone()),
             image: self.image.unwrap_or(above.image),
+            isolation: self.isolation.unwrap_or(above.isolation),
         }
     }
 
@@ -166,6 +182,14 @@ fn parse_image(value: &str) -> Result<ImagePolicy> {
         "on" => Ok(ImagePolicy::On),
         "off" => Ok(ImagePolicy::Off),
         _ => Err(Error::new(format!("\"{value}\" is not a choice; write auto, on or off"))),
+    }
+}
+
+fn parse_isolation(value: &str) -> Result<Isolation> {
+    match value {
+        "worker" => Ok(Isolation::Worker),
+        "request" => Ok(Isolation::Request),
+        _ => Err(Error::new(format!("\"{value}\" is not an isolation; write worker or request"))),
     }
 }
 
@@ -217,6 +241,7 @@ mod tests {
             ("env", "A=1"),
             ("capabilities", "proxy_log, proxy_get_property,"),
             ("image", "on"),
+            ("isolation", "request"),
         ]);
         let expected = Options {
             memory_limit: 1 << 30,
@@ -228,6 +253,7 @@ mod tests {
             env: vec![("A".into(), "1".into())],
             capabilities: Some(vec!["proxy_log".into(), "proxy_get_property".into()]),
             image: ImagePolicy::On,
+            isolation: Isolation::Request,
         };
         assert_eq!(options.unwrap().over(&Options::default()), expected);
     }
@@ -250,6 +276,7 @@ mod tests {
             (&[("callback_timeout", "0")], "write off for no timeout"),
             (&[("failure", "maybe")], "\"maybe\" is not a failure policy"),
             (&[("image", "yes")], "\"yes\" is not a choice; write auto, on or off"),
+            (&[("isolation", "thread")], "\"thread\" is not an isolation; write worker or request"),
             (&[("env", "A")], "write NAME=VALUE"),
             (&[("env", "=1")], "write NAME=VALUE"),
         ] {

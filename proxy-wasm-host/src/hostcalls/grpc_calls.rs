@@ -72,9 +72,14 @@ fn grpc_call<H: Host>(
     guest.state().obstruct("it called a server while it started");
     let (memory, state) = guest.split();
     let (call, message) = (target.read(&memory)?, memory.bytes(message)?);
-    let (host, origin) = state.host_and_origin();
-    let id = host.grpc_call(origin, call, message, timeout_ms)?;
-    host.call_started();
+    let id = if state.is_rehearsal() {
+        state.unmade_call()
+    } else {
+        let (host, origin) = state.host_and_origin();
+        let id = host.grpc_call(origin, call, message, timeout_ms)?;
+        host.call_started();
+        id
+    };
     guest.write_u32(return_call_id, id)
 }
 
@@ -83,13 +88,21 @@ fn grpc_stream<H: Host>(guest: &mut Guest<'_, H>, target: Target, return_stream_
     guest.state().obstruct("it called a server while it started");
     let (memory, state) = guest.split();
     let call = target.read(&memory)?;
-    let (host, origin) = state.host_and_origin();
-    let id = host.grpc_stream(origin, call)?;
-    host.call_started();
+    let id = if state.is_rehearsal() {
+        state.unmade_call()
+    } else {
+        let (host, origin) = state.host_and_origin();
+        let id = host.grpc_stream(origin, call)?;
+        host.call_started();
+        id
+    };
     guest.write_u32(return_stream_id, id)
 }
 
 fn grpc_send<H: Host>(guest: &mut Guest<'_, H>, id: u32, message: GuestBytes, end_of_stream: bool) -> Result {
+    if guest.state().is_rehearsal() {
+        return Ok(());
+    }
     let (memory, state) = guest.split();
     let message = memory.bytes(message)?;
     let (host, origin) = state.host_and_origin();
@@ -97,11 +110,17 @@ fn grpc_send<H: Host>(guest: &mut Guest<'_, H>, id: u32, message: GuestBytes, en
 }
 
 fn grpc_cancel<H: Host>(guest: &mut Guest<'_, H>, id: u32) -> Result {
+    if guest.state().is_rehearsal() {
+        return Ok(());
+    }
     let (host, origin) = guest.state().host_and_origin();
     Ok(host.grpc_cancel(origin, id)?)
 }
 
 fn grpc_close<H: Host>(guest: &mut Guest<'_, H>, id: u32) -> Result {
+    if guest.state().is_rehearsal() {
+        return Ok(());
+    }
     let (host, origin) = guest.state().host_and_origin();
     Ok(host.grpc_close(origin, id)?)
 }

@@ -41,9 +41,14 @@ fn http_call<H: Host>(
     };
     fields::check_all(call.headers)?;
     fields::check_all(call.trailers)?;
-    let (host, origin) = state.host_and_origin();
-    let id = host.http_call(origin, call)?;
-    host.call_started();
+    let id = if state.is_rehearsal() {
+        state.unmade_call()
+    } else {
+        let (host, origin) = state.host_and_origin();
+        let id = host.http_call(origin, call)?;
+        host.call_started();
+        id
+    };
     guest.write_u32(return_call_id, id)
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::abi::Status;
 use crate::host::Host;
 use crate::journal::Asked;
 use crate::memory::{Guest, Result, ReturnBytes};
@@ -30,7 +31,7 @@ fn register_shared_queue<H: Host>(guest: &mut Guest<'_, H>, name: GuestBytes, re
     let (memory, state) = guest.split();
     let plugin_context = state.contexts.origin().plugin_context;
     let name = memory.bytes(name)?;
-    let id = state.host.register_queue(plugin_context, state.plugin.vm_id.as_bytes(), name)?;
+    let id = state.host.register_queue(state.listener(plugin_context), state.plugin.vm_id.as_bytes(), name)?;
     state.ask(|| Asked::RegisterQueue { plugin_context, name: name.to_vec(), id });
     guest.write_u32(return_id, id)
 }
@@ -63,11 +64,15 @@ fn resolve_shared_queue<H: Host>(
 fn enqueue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, value: GuestBytes) -> Result {
     let (memory, state) = guest.split();
     state.obstruct(QUEUES);
-    Ok(state.host.enqueue(queue, memory.bytes(value)?)?)
+    let value = memory.bytes(value)?;
+    if state.is_rehearsal() { Ok(()) } else { Ok(state.host.enqueue(queue, value)?) }
 }
 
 fn dequeue_shared_queue<H: Host>(guest: &mut Guest<'_, H>, queue: u32, out: ReturnBytes) -> Result {
     guest.state().obstruct(QUEUES);
+    if guest.state().is_rehearsal() {
+        return Err(Status::Empty.into());
+    }
     guest.give_copy(out, |value, _, state| Ok(state.host.dequeue(queue, value)?))
 }
 

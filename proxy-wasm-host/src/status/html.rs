@@ -123,7 +123,11 @@ fn row(page: &mut String, plugin: &Plugin) -> fmt::Result {
         limit = Size(plugin.memory_limit),
     )?;
     let requests = Count(plugin.http_contexts, "request");
-    write!(page, "<td data-name=\"Contexts\">{}<small>{requests} now</small></td>", plugin.plugin_contexts)?;
+    write!(page, "<td data-name=\"Contexts\">{}<small>{requests} now", plugin.plugin_contexts)?;
+    if plugin.instances > 1 {
+        write!(page, ", {} instances", Grouped(plugin.instances as u64))?;
+    }
+    page.write_str("</small></td>")?;
     starts(page, plugin)?;
     number(page, "Failures", plugin.failures, true)?;
     match &plugin.all_workers {
@@ -251,6 +255,8 @@ mod tests {
             calls: 0,
             call_connections: 0,
             host_memory: 0,
+            request_instances: 0,
+            waiting_requests: 0,
             plugins,
             cache: None,
             zones: None,
@@ -267,6 +273,7 @@ mod tests {
             from_cache: true,
             running: true,
             retry_in: None,
+            instances: 1,
             starts: 1,
             failures: 0,
             image: Image::default(),

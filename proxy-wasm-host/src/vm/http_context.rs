@@ -1,17 +1,20 @@
 //! One request, and the callbacks of its phases.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ptr;
 use std::rc::Rc;
 
 use super::PluginContext;
 use super::instance_slot::{CONTINUE, Ending, InstanceSlot, Opened};
+use super::own_instance::OwnInstance;
+use super::place::Place;
 use crate::abi::Action;
 use crate::callbacks::Callback;
 use crate::context::ContextKey;
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::instance::Instance;
+use crate::plugin::Isolation;
 
 /// One request as one PluginContext sees it. Follows spec v0.2.1, "HTTP streams".
 ///
@@ -21,11 +24,14 @@ pub struct HttpContext<H: Host> {
     plugin: Rc<PluginContext<H>>,
     /// Set while the context is open.
     opened: Cell<Option<Opened>>,
+    /// The instance that the request has for itself, while the context is open; `None` where
+    /// requests share one.
+    own: RefCell<Option<OwnInstance<H>>>,
 }
 
 impl<H: Host> HttpContext<H> {
     pub(super) fn new(plugin: Rc<PluginContext<H>>) -> Self {
-        Self { plugin, opened: Cell::new(None) }
+        Self { plugin, opened: Cell::new(None), own: RefCell::new(None) }
     }
 
     /// The PluginContext that this context belongs to.
@@ -66,12 +72,31 @@ impl<H: Host> HttpContext<H> {
         &self,
         open: impl FnOnce(&mut InstanceSlot<H>, usize) -> Result<(Opened, R), Failure>,
     ) -> Result<R, Failure> {
+        if self.plugin.plugin().options().isolation == Isolation::Request {
+            return self.enter_own(open);
+        }
         self.plugin.vm().enter(|slot| {
             let (plugin, _) = self.plugin.register(slot);
             let (opened, result) = open(slot, plugin)?;
             self.opened.set(Some(opened));
             Ok(result)
         })
+    }
+
+    #[inline(never)]
+    fn enter_own<R>(
+        &self,
+        open: impl FnOnce(&mut InstanceSlot<H>, usize) -> Result<(Opened, R), Failure>,
+    ) -> Result<R, Failure> {
+        let (own, opened, result) = self.plugin.open_own(open)?;
+        *self.own.borrow_mut() = Some(own);
+        self.opened.set(Some(opened));
+        Ok(result)
+    }
+
+    /// The place of the request's own instance.
+    pub(super) fn own_place(&self) -> Option<Rc<Place<H>>> {
+        self.own.borrow().as_ref().map(|own| Rc::clone(&own.place))
     }
 
     /// `proxy_on_request_headers`.
@@ -143,8 +168,10 @@ impl<H: Host> HttpContext<H> {
     /// `proxy_on_done` returns false, the last two wait for the plugin's `proxy_done`; the plugin
     /// can no longer reach the request then. Dropping the context does the same.
     pub fn finish(&self) {
-        if let Some(opened) = self.opened.take() {
-            self.plugin.vm().end(Ending::Http(opened));
+        let Some(opened) = self.opened.take() else { return };
+        match self.own.take() {
+            Some(own) => own.end(opened),
+            None => self.plugin.vm().end(Ending::Http(opened)),
         }
     }
 
@@ -164,12 +191,16 @@ impl<H: Host> HttpContext<H> {
         if !self.plugin.plugin().has(callback) {
             return Ok(Action::Continue);
         }
-        let result = self.plugin.vm().enter(|slot| {
+        let run = |slot: &mut InstanceSlot<H>| {
             let opened = self.opened.get().filter(|opened| opened.generation == slot.generation());
             let Opened { index, id, .. } = opened.ok_or(Failure::Gone)?;
             slot.call(ContextKey::Http(index), callback, |instance| call(instance, id))
-        })?;
-        action(result)
+        };
+        let result = match self.own_place() {
+            Some(place) => place.enter(run),
+            None => self.plugin.vm().enter(run),
+        };
+        action(result?)
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::{error, info};
 
-use super::instance_slot::InstanceSlot;
+use super::instance_slot::{Counts, InstanceSlot};
 use crate::context::{ContextKey, Stage};
 use crate::failure::CallFailed;
 use crate::host::Host;
@@ -49,6 +49,16 @@ impl VmImages {
         Self { images, scope, image: None, claim: None, patience: Duration::ZERO, why: None, broken: false }
     }
 
+    /// What the instances of a plugin context's requests begin with.
+    pub fn for_request(&self) -> Self {
+        Self::new(Arc::clone(&self.images), self.scope.clone())
+    }
+
+    /// Whether instances are restored.
+    pub fn has_image(&self) -> bool {
+        self.image.is_some()
+    }
+
     pub fn status(&self) -> ImageStatus {
         ImageStatus { bytes: self.image.as_ref().map(|image| image.size()), why: self.why.clone(), restores: 0 }
     }
@@ -74,17 +84,17 @@ impl<H: Host> InstanceSlot<H> {
             return false;
         }
         let Some(image) = self.find_image() else { return false };
-        let host = (self.make_host)();
+        let host = self.host();
         match image.restore(&self.plugin, host, &mut self.idle) {
             Ok(instance) => {
                 self.instance = Some(instance);
-                self.restores += 1;
+                Counts::add(&self.counts.restores);
                 for imaged in image.contexts() {
                     let contexts = self.contexts();
                     if let Some(index) = contexts.plugin_of(imaged.id) {
                         let stage = if imaged.refused { Stage::Refused } else { Stage::Open };
                         contexts.set_stage(ContextKey::Plugin(index), stage);
-                        info!("create plugin context {}", imaged.id);
+                        self.tell_of_plugin_context(imaged.id);
                     }
                 }
                 self.set_image(image);
@@ -96,7 +106,7 @@ impl<H: Host> InstanceSlot<H> {
                     info!("plugin \"{name}\" is not restored from its image, and starts: {failure}");
                 } else {
                     error!("{}", CallFailed { plugin: name, function, context: 0, failure: &failure });
-                    self.failures += 1;
+                    Counts::add(&self.counts.failures);
                 }
                 self.give_up(&failure.to_string());
                 false
@@ -105,7 +115,9 @@ impl<H: Host> InstanceSlot<H> {
     }
 
     fn find_image(&mut self) -> Option<Rc<Image>> {
-        let known = self.images.as_ref()?.image.clone().filter(|image| self.fits(image));
+        let known = self.images.as_ref()?.image.clone();
+        // All instances of a plugin context's requests have this one configuration.
+        let known = known.filter(|image| self.idle.is_of_request() || self.fits(image));
         if known.is_some() {
             return known;
         }
@@ -147,6 +159,17 @@ impl<H: Host> InstanceSlot<H> {
         if let Some(instance) = &mut self.instance {
             instance.is_fresh = false;
             instance.store.data_mut().journal = None;
+        }
+    }
+
+    /// As [`Self::leave_start`], for the instance of a request. One that was restored has an image.
+    pub(super) fn leave_start_of_request(&mut self) {
+        if let Some(instance) = &mut self.instance
+            && instance.pages.is_some()
+        {
+            instance.is_fresh = false;
+        } else {
+            self.leave_start();
         }
     }
 

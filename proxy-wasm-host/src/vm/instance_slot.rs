@@ -15,7 +15,7 @@ use super::images::VmImages;
 use crate::abi::Action;
 use crate::backoff::{Backoff, Stopwatch};
 use crate::callbacks::Callback;
-use crate::context::{ContextKey, Contexts, Stage};
+use crate::context::{ContextKey, Contexts, LentId, Stage};
 use crate::failure::{CallFailed, Culprit, Failure, Told};
 use crate::host::{Blame, FailedContext, Host};
 use crate::instance::Instance;
@@ -35,21 +35,35 @@ pub(super) const CONTINUE: i32 = Action::Continue as i32;
 /// The place for a plugin's running instance, with its contexts and the time of the next start.
 pub(super) struct InstanceSlot<H: Host> {
     pub plugin: Arc<Plugin<H>>,
-    pub(super) make_host: Box<dyn Fn() -> H>,
+    make_host: Rc<dyn Fn() -> H>,
     pub(super) instance: Option<Instance<H>>,
     /// The contexts, while there is no instance to hold them.
     pub(super) idle: Contexts<H::Stream>,
     /// Counts the instances. A context of an earlier instance is gone.
     generation: u32,
     backoff: Backoff,
-    starts: u64,
-    pub(super) restores: u64,
-    pub(super) failures: u64,
+    pub(super) counts: Rc<Counts>,
     pub(super) images: Option<VmImages>,
     deadline: Deadline,
     told_of_pending: Told,
     told_of_cost: Told,
     culprit: Rc<Cell<Option<Culprit>>>,
+}
+
+/// What is counted of a VM's instances.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub starts: Cell<u64>,
+    pub restores: Cell<u64>,
+    pub failures: Cell<u64>,
+    /// The instances of single requests that there are now.
+    pub own: Cell<usize>,
+}
+
+impl Counts {
+    pub fn add(count: &Cell<u64>) {
+        count.set(count.get() + 1);
+    }
 }
 
 /// When the deadline of a call starts to run.
@@ -78,10 +92,17 @@ pub(super) struct Opened {
 pub(super) enum Ending {
     Plugin(usize),
     Http(Opened),
+    /// An HTTP context that had this id in an instance of its own.
+    Lent(LentId),
 }
 
 impl<H: Host> InstanceSlot<H> {
-    pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>, culprit: Rc<Cell<Option<Culprit>>>) -> Self {
+    pub fn new(
+        plugin: Arc<Plugin<H>>,
+        make_host: Rc<dyn Fn() -> H>,
+        culprit: Rc<Cell<Option<Culprit>>>,
+        counts: Rc<Counts>,
+    ) -> Self {
         Self {
             plugin,
             make_host,
@@ -89,15 +110,32 @@ impl<H: Host> InstanceSlot<H> {
             idle: Contexts::default(),
             generation: 0,
             backoff: Backoff::default(),
-            starts: 0,
-            restores: 0,
-            failures: 0,
+            counts,
             images: None,
             deadline: Deadline::Each,
             told_of_pending: Told::default(),
             told_of_cost: Told::default(),
             culprit,
         }
+    }
+
+    /// Makes a slot for the instance of one request, which has the plugin context of that id and
+    /// configuration. The request's context will have the id `http`.
+    pub fn of_request(&self, id: u32, configuration: Arc<[u8]>, http: u32) -> Self {
+        let (make_host, counts) = (Rc::clone(&self.make_host), Rc::clone(&self.counts));
+        // Nobody else lives in the instance, so nobody asks who ended it.
+        let mut slot = Self::new(Arc::clone(&self.plugin), make_host, Rc::default(), counts);
+        slot.idle = Contexts::of_request(id, configuration, http);
+        slot
+    }
+
+    /// Makes the host of an instance.
+    pub(super) fn host(&self) -> H {
+        let mut host = (self.make_host)();
+        if self.idle.is_of_request() {
+            host.serve_request();
+        }
+        host
     }
 
     #[inline]
@@ -118,11 +156,12 @@ impl<H: Host> InstanceSlot<H> {
         VmStatus {
             running: self.instance.is_some(),
             retry_in: self.backoff.wait(Instant::now()).filter(|_| self.instance.is_none()),
-            failures: self.failures,
-            starts: self.starts,
+            failures: self.counts.failures.get(),
+            starts: self.counts.starts.get(),
             memory_size: self.instance.as_ref().map_or(0, Instance::memory_size),
             plugin_contexts,
-            http_contexts,
+            http_contexts: http_contexts + self.counts.own.get(),
+            instances: usize::from(self.instance.is_some()) + self.counts.own.get(),
         }
     }
 
@@ -252,8 +291,15 @@ impl<H: Host> InstanceSlot<H> {
             return Err(Failure::Refused(Callback::OnConfigure));
         }
         self.backoff.configured(configuration);
-        info!("create plugin context {id}");
+        self.tell_of_plugin_context(id);
         Ok(())
+    }
+
+    /// Logs that a plugin context was created. An instance of a request creates one for each request.
+    pub(super) fn tell_of_plugin_context(&mut self, id: u32) {
+        if !self.contexts().is_of_request() {
+            info!("create plugin context {id}");
+        }
     }
 
     fn start_instance(&mut self) -> Result<(), Failure> {
@@ -268,18 +314,18 @@ impl<H: Host> InstanceSlot<H> {
         self.backoff.start(Instant::now())?;
         let watch = Stopwatch::start();
         let journal = self.wants_image();
-        let started = Instance::start(&self.plugin, (self.make_host)(), &mut self.idle, journal);
+        let started = Instance::start(&self.plugin, self.host(), &mut self.idle, journal);
         self.backoff.took(watch.took(), Instant::now());
         match started {
             Ok(mut instance) => {
                 instance.store.data_mut().host.instance_started();
                 self.instance = Some(instance);
-                self.starts += 1;
+                Counts::add(&self.counts.starts);
                 Ok(())
             }
             Err((function, failure)) => {
                 self.report(function, 0, &failure);
-                self.failures += 1;
+                Counts::add(&self.counts.failures);
                 self.start_failed();
                 if let Some(images) = &mut self.images {
                     images.forget_claim();
@@ -374,6 +420,7 @@ impl<H: Host> InstanceSlot<H> {
             // The context ended with its instance.
             Ending::Http(opened) if opened.generation != self.generation => {}
             Ending::Http(opened) => self.finish(ContextKey::Http(opened.index), opened.id),
+            Ending::Lent(lent) => self.contexts().take_back(lent),
             Ending::Plugin(index) => {
                 if self.contexts().retire(index) {
                     self.finish_plugin(index);
@@ -403,6 +450,8 @@ impl<H: Host> InstanceSlot<H> {
     fn finish(&mut self, key: ContextKey, id: u32) {
         let ended = self.call_joined(key, joined::END, |joined, store| joined.end(store, id), |end| end.callbacks());
         match ended.transpose().unwrap_or_else(|| self.done(key, id)) {
+            // Nothing will call `proxy_done`, because the instance ends.
+            Ok(End::NotDone) if self.contexts().is_of_request() => self.log_and_delete(key),
             Ok(End::NotDone) if self.contexts().suspend(key) => {}
             Ok(End::NotDone) => {
                 self.tell_of_pending();
@@ -561,7 +610,7 @@ impl<H: Host> InstanceSlot<H> {
             images.forget_claim();
         }
         self.generation = self.generation.wrapping_add(1);
-        self.failures += 1;
+        Counts::add(&self.counts.failures);
     }
 
     // One line per failure. The requests that come meanwhile do not log again.

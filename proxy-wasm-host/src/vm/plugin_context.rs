@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::instance_slot::{Ending, InstanceSlot};
+use super::own_instance::OwnInstances;
 use super::{HttpContext, VmContext};
 use crate::callbacks::Callback;
 use crate::context::{ContextKey, Stage};
@@ -28,11 +29,13 @@ pub struct PluginContext<H: Host> {
     configuration: Arc<[u8]>,
     /// The context's index and id among the VM's contexts, once it has been started.
     registered: Cell<Option<(usize, u32)>>,
+    /// For requests that have instances of their own.
+    own: OwnInstances,
 }
 
 impl<H: Host> PluginContext<H> {
     pub(super) fn new(vm: Rc<VmContext<H>>, plugin: Arc<Plugin<H>>, configuration: Arc<[u8]>) -> Self {
-        Self { vm, plugin, configuration, registered: Cell::new(None) }
+        Self { vm, plugin, configuration, registered: Cell::new(None), own: OwnInstances::default() }
     }
 
     /// The plugin.
@@ -43,6 +46,10 @@ impl<H: Host> PluginContext<H> {
     /// The VM that the context lives in.
     pub fn vm(&self) -> &Rc<VmContext<H>> {
         &self.vm
+    }
+
+    pub(super) fn own(&self) -> &OwnInstances {
+        &self.own
     }
 
     /// The configuration that `proxy_on_configure` reads.
@@ -71,7 +78,7 @@ impl<H: Host> PluginContext<H> {
     /// Gives the context its id, as [`PluginContext::start`] does. If all contexts of a VM are
     /// registered before one is started, the first start finds the image of them all.
     pub fn register_now(&self) {
-        if let Ok(mut slot) = self.vm.slot.try_borrow_mut() {
+        if let Ok(mut slot) = self.vm.place.slot.try_borrow_mut() {
             self.register(&mut slot);
         }
     }
@@ -206,10 +213,17 @@ impl<H: Host> PluginContext<H> {
     ///
     /// # Errors
     /// When the guest does not return, or the context is not started.
-    pub fn on_foreign_function(&self, function: u32, arguments: Vec<u8>) -> Result<(), Failure> {
+    pub fn on_foreign_function(
+        &self,
+        http_context: Option<&HttpContext<H>>,
+        function: u32,
+        arguments: Vec<u8>,
+    ) -> Result<(), Failure> {
         let size = count(arguments.len());
         let incoming = Incoming { foreign_arguments: Some(arguments), ..Incoming::default() };
-        self.deliver(Callback::OnForeignFunction, None, incoming, |instance, id| {
+        // In the instance where the function was called.
+        let http_context = http_context.filter(|http| http.own_place().is_some());
+        self.deliver(Callback::OnForeignFunction, http_context, incoming, |instance, id| {
             instance.callbacks.on_foreign_function.call(&mut instance.store, (id, function, size), ())
         })
     }
@@ -240,6 +254,14 @@ impl<H: Host> PluginContext<H> {
             return Ok(());
         }
         let Some((index, id)) = self.registered.get() else { return Err(Failure::Gone) };
+        if let Some(http) = http_context
+            && let Some(place) = http.own_place()
+        {
+            return place.enter(|slot| {
+                let request = http.key(self, slot.generation()).ok_or(Failure::Gone)?;
+                slot.call(request, callback, |instance| call(instance, id))
+            });
+        }
         self.vm.enter(|slot| {
             let own = ContextKey::Plugin(index);
             if slot.contexts().stage(own) != Stage::Open {

@@ -4,6 +4,7 @@ mod failures;
 mod guest;
 mod ids;
 mod images;
+mod isolation;
 mod joined;
 mod life;
 mod log;

@@ -51,6 +51,9 @@ sub preamble {
         if $SHARED_WASM_CACHE && !$block{no_module} && $text !~ /\bwasm_cache\b/
         && ($uses_lua || $text =~ $USES_WASM);
 
+    push @http, "wasm_isolation $ENV{TEST_NGINX_ISOLATION};"
+        if $ENV{TEST_NGINX_ISOLATION} && !$block{no_module} && $text !~ /\bwasm_isolation\b/ && ($uses_lua || $text =~ $USES_WASM);
+
     return (join('', map { "$_\n" } @main), join '', map { "$_\n" } @http);
 }
 

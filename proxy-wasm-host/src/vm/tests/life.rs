@@ -80,7 +80,7 @@ fn what_belongs_to_no_request_runs_in_the_plugin_context() {
     plugin.on_grpc_receive(None, 1, b"message".to_vec()).unwrap();
     plugin.on_grpc_receive_trailing_metadata(None, 1, PairsBuf::new()).unwrap();
     plugin.on_grpc_close(None, 1, 0, Vec::new()).unwrap();
-    plugin.on_foreign_function(1, b"arguments".to_vec()).unwrap();
+    plugin.on_foreign_function(None, 1, b"arguments".to_vec()).unwrap();
     let expected = [
         "proxy_on_tick 1",
         "proxy_on_queue_ready 1",

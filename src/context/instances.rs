@@ -1,0 +1,155 @@
+//! Bounds the instances that requests have for themselves (`wasm_instances`). A request that gets
+//! none waits for one, if it can; waiting requests are served in order.
+//!
+//! A request that has an instance already gets those of its other plugins at once: if it waited for
+//! requests that wait for it, none of them would go on.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use proxy_wasm_host::abi::StreamType;
+
+use super::{RequestContext, RequestHandle, Slot};
+use crate::conf::Policy;
+
+thread_local! {
+    /// Of this worker.
+    static INSTANCES: Instances = const { Instances { taken: Cell::new(0), waiting: RefCell::new(VecDeque::new()) } };
+}
+
+struct Instances {
+    taken: Cell<usize>,
+    waiting: RefCell<VecDeque<RequestHandle>>,
+}
+
+/// The numbers of instances that requests of this worker have for themselves, and of requests that
+/// wait for one.
+pub fn count() -> (usize, usize) {
+    INSTANCES.with(|instances| (instances.taken.get(), instances.waiting.borrow().len()))
+}
+
+/// The right to an instance of one's own, until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    /// `wasm_instances`.
+    limit: usize,
+}
+
+impl Permit {
+    fn take(limit: usize, is_free: bool) -> Option<Self> {
+        INSTANCES.with(|instances| {
+            let taken = instances.taken.get();
+            (is_free || taken < limit).then(|| {
+                instances.taken.set(taken + 1);
+                Self { limit }
+            })
+        })
+    }
+}
+
+impl Drop for Permit {
+    /// Passes the right on to the request that has waited longest.
+    fn drop(&mut self) {
+        // When a process exits, the numbers may be gone already.
+        let _ = INSTANCES.try_with(|instances| {
+            instances.taken.set(instances.taken.get() - 1);
+            let next = || instances.waiting.borrow_mut().pop_front();
+            while instances.taken.get() < self.limit
+                && let Some(waiting) = next()
+            {
+                if let Some(ctx) = waiting.get()
+                    && let Some(permit) = Self::take(self.limit, false)
+                {
+                    ctx.go_on_with(permit);
+                }
+            }
+        });
+    }
+}
+
+/// A request's wait for an instance.
+#[derive(Default)]
+pub struct InstanceWait(RefCell<State>);
+
+#[derive(Default)]
+enum State {
+    /// The request does not wait.
+    #[default]
+    No,
+    Waits,
+    /// It has waited, and goes on with an instance.
+    Granted(Permit),
+    /// It has waited too long.
+    TimedOut,
+}
+
+impl RequestContext {
+    /// Whether the request has to wait for an instance of a plugin of that policy, which it has not
+    /// met yet.
+    pub fn must_wait(&self, policy: Policy) -> bool {
+        let Some(limit) = policy.own_instances else { return false };
+        let (taken, waiting) = count();
+        match *self.instance.0.borrow() {
+            State::Waits => true,
+            State::Granted(_) | State::TimedOut => false,
+            State::No => (taken >= limit || waiting > 0) && !self.has_own_instance(),
+        }
+    }
+
+    /// Queues the request, once. The caller holds it.
+    pub(super) fn queue_for_instance(&self) {
+        if !matches!(self.instance.0.replace(State::Waits), State::Waits) {
+            INSTANCES.with(|instances| instances.waiting.borrow_mut().push_back(self.handle()));
+        }
+    }
+
+    /// Stops waiting, because it takes too long: the request meets its plugin without an instance.
+    /// Answers false if it does not wait.
+    pub(super) fn give_up_instance(&self) -> bool {
+        let waits = self.stop_waiting();
+        if waits {
+            self.instance.0.replace(State::TimedOut);
+        }
+        waits
+    }
+
+    /// Leaves the queue. Answers false if the request does not wait.
+    pub(super) fn stop_waiting(&self) -> bool {
+        let waits = matches!(*self.instance.0.borrow(), State::Waits);
+        if waits {
+            self.instance.0.replace(State::No);
+            INSTANCES.with(|instances| instances.waiting.borrow_mut().retain(|waiting| *waiting != self.handle()));
+        }
+        waits
+    }
+
+    /// The request needs no instance any more.
+    pub fn forget_instance(&self) {
+        if !self.stop_waiting() {
+            drop(self.instance.0.take());
+        }
+    }
+
+    /// Returns the right to an instance of a plugin of that policy; `None` if there are too many.
+    pub(super) fn permit(&self, limit: usize) -> Option<Permit> {
+        self.stop_waiting();
+        match self.instance.0.take() {
+            State::Granted(permit) => Some(permit),
+            State::TimedOut => None,
+            State::No | State::Waits => Permit::take(limit, self.has_own_instance()),
+        }
+    }
+
+    /// Goes on after waiting.
+    fn go_on_with(&self, permit: Permit) {
+        let before = self.instance.0.replace(State::Granted(permit));
+        drop(before);
+        if let Some(holder) = self.pause.request_holder() {
+            self.resume(holder, StreamType::HttpRequest);
+        }
+    }
+
+    fn has_own_instance(&self) -> bool {
+        self.slots.iter().any(Slot::has_permit)
+    }
+}
