@@ -3,9 +3,12 @@
 //! Spec v0.2.1, "Callbacks exposed by the Wasm module". All callbacks are optional. The callbacks
 //! of TCP streams are missing here: this host gives plugins HTTP streams only.
 
+use std::cell::OnceCell;
 use std::fmt;
 
-use wasmtime::{ExternType, FuncType, Instance, Module, Store, TypedFunc, ValType, WasmParams, WasmResults};
+use wasmtime::{
+    ExternType, FuncType, Instance, Module, ModuleExport, Store, TypedFunc, ValType, WasmParams, WasmResults,
+};
 
 use crate::error::Error;
 
@@ -39,12 +42,26 @@ macro_rules! callbacks {
             }
         }
 
-        /// The callbacks of an instance, looked up once, so that no call has to look up a name.
+        /// Where a module has its callbacks, so that no instance has to look up a name.
+        pub(crate) struct Places { $($field: Place,)* }
+
+        impl Places {
+            pub fn of(module: &Module) -> Self {
+                Self { $($field: Place::of(module, $name),)* }
+            }
+
+            /// The place of a callback.
+            pub fn get(&self, callback: Callback) -> Option<ModuleExport> {
+                match callback { $(Callback::$variant => self.$field.export,)* }
+            }
+        }
+
+        /// The callbacks of an instance.
         pub(crate) struct Callbacks { $(pub $field: $type,)* }
 
         impl Callbacks {
-            pub fn of<T>(instance: &Instance, store: &mut Store<T>) -> Self {
-                Self { $($field: <$type>::find(instance, store, $name),)* }
+            pub fn of(instance: Instance, places: &Places) -> Self {
+                Self { $($field: <$type>::at(instance, places.$field),)* }
             }
         }
     };
@@ -123,24 +140,55 @@ impl fmt::Display for Callback {
     }
 }
 
-/// One callback of an instance; `None` if the plugin does not export it.
-pub(crate) struct Export<P, R>(Option<TypedFunc<P, R>>);
+/// Where a module has a callback.
+#[derive(Clone, Copy)]
+struct Place {
+    /// `None` if the module does not export the callback.
+    export: Option<ModuleExport>,
+    /// The number of its parameters.
+    params: usize,
+}
+
+impl Place {
+    fn of(module: &Module, name: &str) -> Self {
+        let params = module.get_export(name).and_then(|export| export.func().map(|function| function.params().len()));
+        Self { export: module.get_export_index(name), params: params.unwrap_or_default() }
+    }
+}
+
+/// One callback of an instance. Its function is looked up when it is called first: of the callbacks
+/// of an instance that is restored for one request, most are never called.
+pub(crate) struct Export<P, R> {
+    instance: Instance,
+    place: Place,
+    function: OnceCell<TypedFunc<P, R>>,
+}
 
 impl<P: WasmParams + Arity, R: WasmResults + Arity> Export<P, R> {
     /// The accepted types, as numbers of parameters and results: all values are `i32`.
     const TYPES: &[(usize, usize)] = &[(P::ARITY, R::ARITY)];
 
-    fn find<T>(instance: &Instance, store: &mut Store<T>, name: &str) -> Self {
-        Self(instance.get_typed_func(store, name).ok())
+    fn at(instance: Instance, place: Place) -> Self {
+        Self { instance, place, function: OnceCell::new() }
     }
 
     /// Calls the callback; returns `missing` if the plugin does not have it.
     #[inline]
     pub fn call<T>(&self, store: &mut Store<T>, params: P, missing: R) -> wasmtime::Result<R> {
-        match &self.0 {
-            Some(function) => function.call(store, params),
+        if let Some(function) = self.function.get() {
+            return function.call(store, params);
+        }
+        match self.place.export {
+            Some(export) => self.find(store, &export)?.call(store, params),
             None => Ok(missing),
         }
+    }
+
+    /// The type was checked when the plugin was loaded ([`CallbackSet::of`]).
+    #[cold]
+    fn find<T>(&self, store: &mut Store<T>, export: &ModuleExport) -> wasmtime::Result<&TypedFunc<P, R>> {
+        let function = typed(&self.instance, store, export)?;
+        Ok(self.function.get_or_init(|| function))
     }
 }
 
@@ -154,10 +202,10 @@ pub(crate) enum HeadersExport {
 impl HeadersExport {
     const TYPES: &[(usize, usize)] = &[(3, 1), (2, 1)];
 
-    fn find<T>(instance: &Instance, store: &mut Store<T>, name: &str) -> Self {
-        match Export::find(instance, store, name) {
-            Export(None) => Self::WithoutEnd(Export::find(instance, store, name)),
-            found => Self::WithEnd(found),
+    fn at(instance: Instance, place: Place) -> Self {
+        match place.params {
+            2 => Self::WithoutEnd(Export::at(instance, place)),
+            _ => Self::WithEnd(Export::at(instance, place)),
         }
     }
 
@@ -168,6 +216,19 @@ impl HeadersExport {
             Self::WithoutEnd(export) => export.call(store, (params.0, params.1), missing),
         }
     }
+}
+
+/// The function of an instance at a place of its module.
+///
+/// # Errors
+/// When the function has another type.
+pub(crate) fn typed<P: WasmParams, R: WasmResults, T>(
+    instance: &Instance,
+    store: &mut Store<T>,
+    export: &ModuleExport,
+) -> wasmtime::Result<TypedFunc<P, R>> {
+    let function = instance.get_module_export(&mut *store, export).and_then(wasmtime::Extern::into_func);
+    function.ok_or_else(|| wasmtime::Error::msg("an export is not a function"))?.typed(&*store)
 }
 
 /// The number of WebAssembly values in a Rust parameter or result type.
@@ -197,6 +258,11 @@ fn check_type(name: &str, export: &ExternType, types: &[(usize, usize)]) -> Resu
     }
     let expected: Vec<_> = types.iter().map(|(params, results)| signature("i32", *params, *results)).collect();
     Err(Error::Plugin(format!("exports {name} with type {}, not {}", Signature(function), expected.join(" or "))))
+}
+
+/// Whether a module exports a function of that name, with so many parameters and results, all `i32`.
+pub(crate) fn is_function(module: &Module, name: &str, (params, results): (usize, usize)) -> bool {
+    module.get_export(name).is_some_and(|export| export.func().is_some_and(|ty| is_of(ty, params, results)))
 }
 
 fn is_of(function: &FuncType, params: usize, results: usize) -> bool {

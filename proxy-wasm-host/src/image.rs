@@ -3,6 +3,7 @@
 //!
 //! The image's memory is in the file of [`images`](crate::wasm::images), which workers share.
 
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem;
 use std::ops::Range;
@@ -94,9 +95,18 @@ pub(crate) struct Image {
     /// Shared with the instances whose memory consists of its pages.
     file: Rc<ImageFile>,
     meta: Meta,
+    /// For each plugin context, the configuration that was last found to be the one it has.
+    configurations: RefCell<Vec<Option<Arc<[u8]>>>>,
+    /// Whether this process has defined the metrics. They stay defined.
+    has_metrics: Cell<bool>,
 }
 
 impl Image {
+    fn new(file: ImageFile, meta: Meta) -> Rc<Self> {
+        let configurations = RefCell::new(vec![None; meta.contexts.len()]);
+        Rc::new(Self { file: Rc::new(file), meta, configurations, has_metrics: Cell::new(false) })
+    }
+
     /// Reads an image that another process made. Returns `None` for one that cannot be of this
     /// plugin.
     pub fn read(file: ImageFile, exports: &Prepared) -> Option<Rc<Self>> {
@@ -104,7 +114,7 @@ impl Image {
         let size = file.memory_size();
         let inside = |extent: &Range<usize>| extent.start <= extent.end && extent.end <= size;
         let valid = meta.globals.len() == exports.globals.len() && meta.extents.iter().all(inside);
-        valid.then(|| Rc::new(Self { file: Rc::new(file), meta }))
+        valid.then(|| Self::new(file, meta))
     }
 
     /// Makes the image of an instance, which goes on with the image's memory.
@@ -128,7 +138,7 @@ impl Image {
         let meta = Meta { globals, contexts, asked, extents: extents(bytes, &exports.filled) };
         let written = serde_json::to_vec(&meta).map_err(io::Error::from).and_then(|text| claim.fill(bytes, &text));
         let file = written.map_err(|error| reason(&error))?;
-        let image = Rc::new(Self { file: Rc::new(file), meta });
+        let image = Self::new(file, meta);
         // From now on this instance shares the image's pages, too. If it cannot, it keeps its own.
         if image.map_over(&mut instance.store, memory).is_ok() {
             instance.pages = Some(Rc::clone(&image.file));
@@ -144,6 +154,21 @@ impl Image {
     /// The plugin contexts in the image.
     pub fn contexts(&self) -> &[ImagedContext] {
         &self.meta.contexts
+    }
+
+    /// Whether each plugin context of the image is one that there is, with that configuration.
+    pub fn fits<S>(&self, contexts: &Contexts<S>) -> bool {
+        let mut configurations = self.configurations.borrow_mut();
+        self.meta.contexts.iter().zip(&mut *configurations).all(|(imaged, known)| {
+            let Some(index) = contexts.plugin_of(imaged.id) else { return false };
+            let configuration = contexts.configuration(index);
+            if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, configuration)) {
+                return true;
+            }
+            let fits = *imaged == ImagedContext::new(imaged.id, configuration, imaged.refused);
+            *known = fits.then(|| Arc::clone(configuration));
+            fits
+        })
     }
 
     /// The bytes of memory that are kept.
@@ -177,9 +202,11 @@ impl Image {
         let failed = |error: String| ("the image", Failure::Start(error.into()));
         let exports = plugin.prepared();
         let handle = plugin.instance_pre().instantiate(&mut *store).map_err(|error| failed(format!("{error:#}")))?;
-        let memory = handle.get_memory(&mut *store, "memory").ok_or_else(|| failed("it has no memory".into()))?;
+        let memory = plugin.places().memory(&handle, store).ok_or_else(|| failed("it has no memory".into()))?;
         let missing = self.file.memory_size().saturating_sub(memory.data_size(&*store));
-        memory.grow(&mut *store, (missing / WASM_PAGE) as u64).map_err(|error| failed(format!("{error:#}")))?;
+        if missing > 0 {
+            memory.grow(&mut *store, (missing / WASM_PAGE) as u64).map_err(|error| failed(format!("{error:#}")))?;
+        }
         self.map_over(store, memory).map_err(|error| failed(error.to_string()))?;
         for (export, value) in exports.globals.iter().zip(&self.meta.globals) {
             let global = handle.get_module_export(&mut *store, export).and_then(wasmtime::Extern::into_global);
@@ -191,9 +218,11 @@ impl Image {
         let found = instance::exports(plugin, handle, memory, store);
         let state = store.data_mut();
         state.host.instance_restored();
-        if let Some(asked) = self.meta.asked.iter().find(|asked| !ask_again(asked, state)) {
+        let mut again = self.meta.asked.iter().filter(|asked| !(self.has_metrics.get() && asked.is_definition()));
+        if let Some(asked) = again.find(|asked| !ask_again(asked, state)) {
             return Err(failed(format!("the host answers otherwise now: {asked:?}")));
         }
+        self.has_metrics.set(true);
         found.on_restored(plugin, store)?;
         Ok(found)
     }

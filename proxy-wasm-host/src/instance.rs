@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use wasmtime::{Memory, Store};
 
-use super::callbacks::Callbacks;
+use super::callbacks::{self, Callbacks};
 use super::context::{ContextKey, Contexts};
+use super::exports::ON_RESTORED;
 use super::failure::Failure;
 use super::host::Host;
 use super::joined::Joined;
@@ -21,6 +22,8 @@ pub(crate) struct Instance<H: Host> {
     pub handle: wasmtime::Instance,
     pub callbacks: Callbacks,
     pub joined: Option<Joined>,
+    /// After how many more requests the callbacks are joined; 0 if they are, or cannot be.
+    requests_until_joined: u32,
     /// `proxy_on_vm_start` has been called. It is called once, with the first plugin context.
     pub vm_started: bool,
     /// It has run nothing but its start, or was restored and has run nothing.
@@ -30,18 +33,18 @@ pub(crate) struct Instance<H: Host> {
     pub pages: Option<Rc<ImageFile>>,
 }
 
-/// What is looked up once in each instance.
+/// The functions of an instance that the host calls.
 pub(crate) struct Exports {
     handle: wasmtime::Instance,
     callbacks: Callbacks,
-    joined: Option<Joined>,
 }
+
+/// The requests of an instance that was restored, until its callbacks are joined. To join them costs
+/// about as much as this many requests gain by it, and many an instance is restored for one request.
+const REQUESTS_UNTIL_JOINED: u32 = 32;
 
 /// Why an instance did not start: the function that failed, and how it failed.
 pub(crate) type NotStarted = (&'static str, Failure);
-
-/// The function that a plugin may export to be called in each instance that is restored.
-const ON_RESTORED: &str = "proxy_wasm_on_restored";
 
 impl<H: Host> Instance<H> {
     /// Makes an instance and runs its start functions. The contexts move into the instance; if it
@@ -58,7 +61,11 @@ impl<H: Host> Instance<H> {
         let initialized = initialize(plugin, &mut store);
         wasi::flush(store.data_mut());
         match initialized {
-            Ok(exports) => Ok(Self { vm_started: false, ..Self::of(store, exports) }),
+            Ok(exports) => {
+                let mut instance = Self { vm_started: false, ..Self::of(store, exports) };
+                instance.join(plugin);
+                Ok(instance)
+            }
             Err(failed) => {
                 *contexts = store.into_data().contexts;
                 Err(failed)
@@ -69,11 +76,39 @@ impl<H: Host> Instance<H> {
     /// An instance that was restored from an image.
     pub fn restored(mut store: Store<VmState<H>>, exports: Exports, pages: Rc<ImageFile>) -> Self {
         wasi::flush(store.data_mut());
-        Self { pages: Some(pages), ..Self::of(store, exports) }
+        Self { pages: Some(pages), requests_until_joined: REQUESTS_UNTIL_JOINED, ..Self::of(store, exports) }
     }
 
-    fn of(store: Store<VmState<H>>, Exports { handle, callbacks, joined }: Exports) -> Self {
-        Self { store, handle, callbacks, joined, vm_started: true, is_fresh: true, pages: None }
+    fn of(store: Store<VmState<H>>, Exports { handle, callbacks }: Exports) -> Self {
+        Self {
+            store,
+            handle,
+            callbacks,
+            joined: None,
+            requests_until_joined: 0,
+            vm_started: true,
+            is_fresh: true,
+            pages: None,
+        }
+    }
+
+    /// Notes that a request comes.
+    #[inline]
+    pub fn stream_opens(&mut self, plugin: &Plugin<H>) {
+        if self.requests_until_joined > 0 {
+            self.requests_until_joined -= 1;
+            if self.requests_until_joined == 0 {
+                self.join(plugin);
+            }
+        }
+    }
+
+    /// Joins the callbacks, if they can be.
+    #[cold]
+    fn join(&mut self, plugin: &Plugin<H>) {
+        let places = &plugin.places().callbacks;
+        self.joined = Joined::beside(&self.handle, places, plugin.engine(), &mut self.store);
+        self.store.data_mut().apart = self.joined.as_ref().map(|joined| joined.apart);
     }
 
     /// The linear memory.
@@ -121,8 +156,7 @@ fn initialize<H: Host>(plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Res
     let instantiated = plugin.instance_pre().instantiate(&mut *store);
     let instance = instantiated.map_err(|error| (start::START_SECTION, Failure::start(&error, plugin.name())))?;
 
-    let export: Option<Memory> = instance.get_memory(&mut *store, "memory");
-    let Some(memory) = export else {
+    let Some(memory) = plugin.places().memory(&instance, store) else {
         return Err((start::START_SECTION, Failure::Start("it exports no memory".into())));
     };
     let exports = exports(plugin, instance, memory, store);
@@ -137,23 +171,18 @@ pub(crate) fn exports<H: Host>(
     memory: Memory,
     store: &mut Store<VmState<H>>,
 ) -> Exports {
-    let mut allocator = |name| handle.get_typed_func(&mut *store, name).ok().map(Arc::new);
-    let allocate = allocator("proxy_on_memory_allocate").or_else(|| allocator("malloc"));
+    let places = plugin.places();
+    let allocate = places.allocate.and_then(|export| callbacks::typed(&handle, store, &export).ok()).map(Arc::new);
     store.data_mut().guest = Some(GuestExports { memory, allocate });
-    let joined = Joined::beside(&handle, plugin.engine(), store);
-    store.data_mut().apart = joined.as_ref().map(|joined| joined.apart);
-    Exports { handle, callbacks: Callbacks::of(&handle, store), joined }
+    Exports { handle, callbacks: Callbacks::of(handle, &places.callbacks) }
 }
 
 impl Exports {
     /// Tells the guest that it was restored, if it wants to know: it can draw random numbers anew.
     pub fn on_restored<H: Host>(&self, plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<(), NotStarted> {
-        match self.handle.get_typed_func::<(), ()>(&mut *store, ON_RESTORED) {
-            Ok(function) => {
-                let result = function.call(&mut *store, ());
-                result.map_err(|error| (ON_RESTORED, Failure::of(&error, plugin.name())))
-            }
-            Err(_) => Ok(()),
-        }
+        let Some(export) = plugin.places().on_restored else { return Ok(()) };
+        let Ok(function) = callbacks::typed::<(), (), _>(&self.handle, store, &export) else { return Ok(()) };
+        let result = function.call(&mut *store, ());
+        result.map_err(|error| (ON_RESTORED, Failure::of(&error, plugin.name())))
     }
 }

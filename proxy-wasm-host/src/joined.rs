@@ -16,7 +16,7 @@
 
 use wasmtime::{Extern, FrameInfo, Global, Instance, Store, TypedFunc};
 
-use super::callbacks::Callback;
+use super::callbacks::{Callback, Places};
 use crate::error::Error;
 use crate::wasm::Engine;
 
@@ -81,9 +81,9 @@ pub fn prepare(engine: &Engine) -> Result<(), Error> {
 impl Joined {
     /// Makes an instance of the module for a plugin's instance; `None` if the plugin's callbacks do
     /// not fit.
-    pub fn beside<T>(plugin: &Instance, engine: &Engine, store: &mut Store<T>) -> Option<Self> {
-        let exports: Option<Vec<Extern>> =
-            CALLBACKS.iter().map(|callback| plugin.get_export(&mut *store, callback.name())).collect();
+    pub fn beside<T>(plugin: &Instance, places: &Places, engine: &Engine, store: &mut Store<T>) -> Option<Self> {
+        let export = |callback: &Callback| plugin.get_module_export(&mut *store, &places.get(*callback)?);
+        let exports: Option<Vec<Extern>> = CALLBACKS.iter().map(export).collect();
         let instance = Instance::new(&mut *store, engine.own_module(TEXT).ok()?, &exports?).ok()?;
         Some(Self {
             begin: instance.get_typed_func(&mut *store, "begin").ok()?,

@@ -20,6 +20,13 @@ pub(crate) enum Asked {
     LogLevel { level: i32 },
 }
 
+impl Asked {
+    /// Whether it defines a metric.
+    pub fn is_definition(&self) -> bool {
+        matches!(self, Self::DefineMetric { .. })
+    }
+}
+
 /// What an instance asked of the host since it began to start.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Journal {

@@ -32,7 +32,7 @@
 //! | `instance`, `state`, `memory` | a running instance, the data of its store, its memory |
 //! | `image`, `journal` | an instance that has started, kept to restore others from |
 //! | `context` | ids of contexts, and which context is effective |
-//! | `callbacks`, `joined` | `proxy_on_*`: names and types; those that are called together |
+//! | `callbacks`, `joined`, `exports` | `proxy_on_*`: names and types; those that are called together; where a module has them |
 //! | `hostcalls` | `proxy_*`: one file per chapter of the spec |
 //! | `root_id`, `trial` | the id by which two SDKs find a plugin's contexts, and how it is found |
 //! | `failure`, `backoff` | why a callback returned nothing; when the plugin is started again |
@@ -46,6 +46,7 @@ mod callbacks;
 pub mod config;
 mod context;
 pub mod error;
+mod exports;
 mod failure;
 pub mod host;
 mod hostcalls;

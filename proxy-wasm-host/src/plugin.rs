@@ -14,6 +14,7 @@ use wasmtime::{Caller, ExternType, FuncType, ImportType, InstancePre, Linker, St
 use super::abi::{AbiVersion, Status};
 use super::callbacks::{Callback, CallbackSet, Signature};
 use super::context::Contexts;
+use super::exports::ExportPlaces;
 use super::host::Host;
 use super::hostcalls::{self, names};
 use super::state::{Identity, VmState};
@@ -78,6 +79,7 @@ pub struct Plugin<H: Host> {
     engine: Engine,
     instance_pre: InstancePre<VmState<H>>,
     prepared: Prepared,
+    places: ExportPlaces,
     abi_version: AbiVersion,
     callbacks: CallbackSet,
     /// Found once, because every request asks.
@@ -122,6 +124,7 @@ impl<H: Host> Plugin<H> {
             engine: engine.clone(),
             instance_pre,
             prepared: Prepared::of(wasm),
+            places: ExportPlaces::of(wasm),
             abi_version,
             callbacks,
             may_change_bodies: wasm.imports().any(|import| import.name() == "proxy_set_buffer_bytes"),
@@ -233,6 +236,11 @@ impl<H: Host> Plugin<H> {
     /// What the module has for images of its instances.
     pub(crate) fn prepared(&self) -> &Prepared {
         &self.prepared
+    }
+
+    /// Where the module has what this host uses of its instances.
+    pub(crate) fn places(&self) -> &ExportPlaces {
+        &self.places
     }
 
     pub(crate) fn instance_pre(&self) -> &InstancePre<VmState<H>> {

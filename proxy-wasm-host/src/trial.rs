@@ -14,7 +14,7 @@ use std::fmt;
 use wasmtime::{Caller, Extern, ExternType, Linker, Memory, Module, Store, TypedFunc, Val};
 
 use super::abi::{Action, Status};
-use super::callbacks::Callbacks;
+use super::callbacks::{Callbacks, Places};
 use super::property::PropertyPath;
 use crate::wasm::limits::Limits;
 use crate::wasm::memory::{GuestBytes, LinearMemory, OutOfBounds};
@@ -91,7 +91,7 @@ fn run(module: &Module, store: &mut Store<State>) -> wasmtime::Result<Passes> {
     start::run(&instance, store).map_err(|(_, error)| error)?;
     store.data_mut().has_started = true;
 
-    let callbacks = Callbacks::of(&instance, store);
+    let callbacks = Callbacks::of(instance, &Places::of(module));
     callbacks.on_context_create.call(store, (ROOT, 0), ())?;
     let started = callbacks.on_vm_start.call(store, (ROOT, 0), TRUE)?;
     let configured = callbacks.on_configure.call(store, (ROOT, 0), TRUE)?;

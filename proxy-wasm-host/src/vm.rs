@@ -121,6 +121,14 @@ impl<H: Host> VmContext<H> {
         }
     }
 
+    /// Ends the running instance, and with it the HttpContexts in it. The next one is restored from
+    /// the image, or starts, when it is needed.
+    pub fn renew(&self) {
+        if let Ok(mut slot) = self.place.slot.try_borrow_mut() {
+            slot.renew();
+        }
+    }
+
     /// The state of the image; `None` if images are not kept, or while the guest is running.
     pub fn image_status(&self) -> Option<ImageStatus> {
         let slot = self.place.slot.try_borrow().ok()?;

@@ -11,7 +11,6 @@ use crate::context::{ContextKey, Stage};
 use crate::failure::CallFailed;
 use crate::host::Host;
 use crate::image::{self, Image};
-use crate::journal::ImagedContext;
 use crate::limits::images::MEMORY;
 use crate::plugin::ImagePolicy;
 use crate::wasm::images::{Claim, Found, Images, Key};
@@ -117,7 +116,7 @@ impl<H: Host> InstanceSlot<H> {
     fn find_image(&mut self) -> Option<Rc<Image>> {
         let known = self.images.as_ref()?.image.clone();
         // All instances of a plugin context's requests have this one configuration.
-        let known = known.filter(|image| self.idle.is_of_request() || self.fits(image));
+        let known = known.filter(|image| self.idle.is_of_request() || image.fits(&self.idle));
         if known.is_some() {
             return known;
         }
@@ -125,7 +124,7 @@ impl<H: Host> InstanceSlot<H> {
         let plugin = Arc::clone(&self.plugin);
         let images = self.images.as_mut()?;
         match images.images.wait_for(&key, images.patience) {
-            Found::Image(file) => Image::read(file, plugin.prepared()).filter(|image| self.fits(image)),
+            Found::Image(file) => Image::read(file, plugin.prepared()).filter(|image| image.fits(&self.idle)),
             // Others wait for it, so only a process that makes the image at once takes the right now.
             Found::Nothing if !images.patience.is_zero() => {
                 images.claim = images.images.claim(&key);
@@ -133,16 +132,6 @@ impl<H: Host> InstanceSlot<H> {
             }
             Found::Nothing | Found::Busy | Found::Refused => None,
         }
-    }
-
-    /// Whether each plugin context of an image is one that there is, with that configuration.
-    fn fits(&self, image: &Image) -> bool {
-        image.contexts().iter().all(|imaged| {
-            let contexts = &self.idle;
-            contexts.plugin_of(imaged.id).is_some_and(|index| {
-                *imaged == ImagedContext::new(imaged.id, contexts.configuration(index), imaged.refused)
-            })
-        })
     }
 
     fn image_key(&mut self) -> Key {

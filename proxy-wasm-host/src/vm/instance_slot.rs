@@ -394,6 +394,7 @@ impl<H: Host> InstanceSlot<H> {
             self.leave_start();
         }
         let Some(instance) = &mut self.instance else { return Err(Failure::Gone) };
+        instance.stream_opens(&self.plugin);
         let state = instance.store.data_mut();
         let (index, id, parent) = state.contexts.open(plugin, stream);
         state.host.stream_opened();
@@ -601,7 +602,14 @@ impl<H: Host> InstanceSlot<H> {
         }
     }
 
+    /// Drops an instance that has failed.
     fn drop_instance(&mut self) {
+        self.renew();
+        Counts::add(&self.counts.failures);
+    }
+
+    /// Drops the instance.
+    pub fn renew(&mut self) {
         if let Some(instance) = self.instance.take() {
             self.idle = instance.into_contexts();
             self.idle.forget_instance();
@@ -610,7 +618,6 @@ impl<H: Host> InstanceSlot<H> {
             images.forget_claim();
         }
         self.generation = self.generation.wrapping_add(1);
-        Counts::add(&self.counts.failures);
     }
 
     // One line per failure. The requests that come meanwhile do not log again.
