@@ -1,8 +1,9 @@
 //! Calls out: HTTP and gRPC calls of plugins, on nginx's event loop.
 //!
 //! Each call is a task. The request or the plugin instance that makes a call keeps its task in
-//! [`Calls`]; the call is cancelled when that request or instance goes away. The plugin learns the
-//! outcome from inside the task, so never before the guest has returned.
+//! [`Calls`]. A request that is over leaves its calls to the instance; they are cancelled when that
+//! goes away. The plugin learns the outcome from inside the task, so never before the guest has
+//! returned.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -34,4 +35,4 @@ pub use grpc::{BadGrpcCall, GrpcListener, NotSent, Outbox, OutgoingGrpc};
 pub use outgoing::{BadCall, Outgoing};
 pub use proxy_wasm_host::limits::calls::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use proxy_wasm_host::outgoing::Target;
-pub use under_way::{Calls, Kind, PendingCalls, under_way};
+pub use under_way::{Calls, Kind, PendingCalls, stop, under_way};

@@ -351,10 +351,22 @@ impl RequestContext {
 
     fn finish_contexts(&self) {
         self.lua_thread.forget();
+        self.cancel_calls_of_holders();
         self.pause.forget();
         self.forget_instance();
         for slot in self.slots.iter() {
             slot.finish();
+        }
+    }
+
+    /// Cancels the calls of plugins that hold the request or the response: the request ends while
+    /// it waits for their answers, because the client has left or the worker ends.
+    fn cancel_calls_of_holders(&self) {
+        for slot in self.slots.iter() {
+            let index = slot.index();
+            if self.pause.request_holder() == Some(index) || self.response.state.is_held_by(index) {
+                slot.cancel_calls();
+            }
         }
     }
 }

@@ -30,6 +30,7 @@ pub use properties::property;
 pub use trailers::trailer_count;
 
 use self::caller::Caller;
+use super::calls::Calls;
 use super::context::{NginxHost, RequestStream};
 
 /// Maps nginx's lack of memory to the status that a host function returns. This is the only such
@@ -54,6 +55,7 @@ impl Host for NginxHost {
 
     fn serve_request(&mut self) {
         self.of_request = true;
+        self.calls = Calls::of_own_instance();
     }
 
     fn instance_started(&mut self) {
@@ -142,4 +144,8 @@ impl Drop for RequestStream {
     }
 }
 
-impl Stream for RequestStream {}
+impl Stream for RequestStream {
+    fn leaves_calls(&self) -> bool {
+        self.leaves_calls()
+    }
+}

@@ -22,7 +22,7 @@ use super::guard::guard;
 use super::host::{property_variable, queue_events};
 use super::native::{filters, phases, unseen};
 use super::worker::{MainConf, announce, deadlines, images};
-use super::{directives, log, lua, task};
+use super::{calls, directives, log, lua, task};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: Some(preconfiguration),
@@ -252,6 +252,7 @@ fn stop(cycle: Cycle) {
         drop(main.take_contexts());
     }
     // Last, because nginx next looks for connections that were left open.
+    calls::stop();
     task::shut_down();
     queue_events::stop();
 }

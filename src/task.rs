@@ -13,7 +13,7 @@ mod timer;
 mod turn;
 
 pub use executor::{NginxExecutor, Task, spawn};
-pub use quit::Awaited;
+pub use quit::{Awaited, watch as watch_quit};
 pub use timer::{OnQuit, Sleep, timeout};
 pub use turn::Turn;
 

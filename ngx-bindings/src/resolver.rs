@@ -23,8 +23,6 @@ use crate::{Request, cycle, modules, rc, string};
 pub struct Resolver {
     resolver: NonNull<ngx_resolver_t>,
     timeout: ngx_msec_t,
-    /// Whether a worker that is told to quit does not wait for the answers.
-    is_cancelable: bool,
 }
 
 /// Why a name was not resolved.
@@ -53,20 +51,20 @@ impl std::error::Error for ResolveError {}
 impl Resolver {
     /// The resolver of the location that the request is in.
     pub fn of(request: Request) -> Option<Self> {
-        Self::from_conf(request.core_loc_conf(), false)
+        Self::from_conf(request.core_loc_conf())
     }
 
-    /// The resolver of `http`, for work without a request. A worker that is told to quit does not
-    /// wait for its answers.
+    /// The resolver of `http`, for work without a request.
     pub fn of_http() -> Option<Self> {
-        cycle::with_loc_conf(modules::http_core(), |conf| Self::from_conf(conf, true))
+        cycle::with_loc_conf(modules::http_core(), Self::from_conf)
     }
 
-    fn from_conf(conf: &ngx_http_core_loc_conf_t, is_cancelable: bool) -> Option<Self> {
-        Some(Self { resolver: NonNull::new(conf.resolver)?, timeout: conf.resolver_timeout, is_cancelable })
+    fn from_conf(conf: &ngx_http_core_loc_conf_t) -> Option<Self> {
+        Some(Self { resolver: NonNull::new(conf.resolver)?, timeout: conf.resolver_timeout })
     }
 
-    /// Resolves a name; the port of the addresses is 0.
+    /// Resolves a name; the port of the addresses is 0. A worker that is told to quit does not wait
+    /// for the answer.
     ///
     /// # Errors
     ///
@@ -89,7 +87,7 @@ impl Resolver {
         let raw = unsafe { ctx.as_mut() };
         raw.name = string::borrowed(question.name.as_bytes());
         raw.timeout = self.timeout;
-        raw.set_cancelable(self.is_cancelable.into());
+        raw.set_cancelable(1);
         raw.data = Rc::as_ptr(&question).cast_mut().cast();
         raw.handler = Some(on_answer);
         // SAFETY: the name and the query live as long as the context.

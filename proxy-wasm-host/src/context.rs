@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use super::abi::Status;
-use super::host::Origin;
+use super::host::{Origin, Stream};
 use super::journal::ImagedContext;
 use super::limits::PENDING_CONTEXTS;
 
@@ -61,6 +61,17 @@ struct HttpSlot<S> {
     plugin: usize,
     /// The request; `None` when it is over.
     stream: Option<S>,
+    /// Whether calls of the request go on without it, so that nobody else may get the id.
+    leaves_calls: bool,
+}
+
+impl<S: Stream> HttpSlot<S> {
+    /// Lets go of the request, which is over.
+    fn leave(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            self.leaves_calls = stream.leaves_calls();
+        }
+    }
 }
 
 /// Every context of a VM. It outlives the instance, so that a plugin context keeps its id when the
@@ -112,7 +123,7 @@ impl<S> Default for Contexts<S> {
 }
 
 /// The part that host functions use.
-impl<S> Contexts<S> {
+impl<S: Stream> Contexts<S> {
     /// The request of the effective context, if it is an HTTP context whose request still lives.
     pub fn effective_stream_mut(&mut self) -> Option<&mut S> {
         match self.effective? {
@@ -185,7 +196,7 @@ impl<S> Contexts<S> {
 }
 
 /// The part that the VM uses.
-impl<S> Contexts<S> {
+impl<S: Stream> Contexts<S> {
     /// The contexts of an instance that serves one request: the plugin context of that id and
     /// configuration, which the instance has not created yet. The request's context will have the
     /// id `http`.
@@ -259,7 +270,7 @@ impl<S> Contexts<S> {
     fn new_http_slot(&mut self, plugin: usize) -> usize {
         let index = self.vacant_http.pop().unwrap_or(self.http.len());
         let id = self.next_id(ContextKey::Http(index));
-        let slot = HttpSlot { id, stage: Stage::Free, plugin, stream: None };
+        let slot = HttpSlot { id, stage: Stage::Free, plugin, stream: None, leaves_calls: false };
         match self.http.get_mut(index) {
             Some(vacant) => *vacant = slot,
             None => self.http.push(slot),
@@ -305,7 +316,7 @@ impl<S> Contexts<S> {
         self.pending += 1;
         self.set_stage(key, Stage::Pending);
         if let ContextKey::Http(index) = key {
-            self.http[index].stream = None;
+            self.http[index].leave();
         }
         true
     }
@@ -315,13 +326,19 @@ impl<S> Contexts<S> {
     pub(crate) fn release_http(&mut self, index: usize) -> Option<usize> {
         let slot = &mut self.http[index];
         slot.stage = Stage::Free;
-        slot.stream = None;
+        slot.leave();
         info!("free http context {}", slot.id);
-        let plugin = slot.plugin;
+        let (id, plugin, leaves_calls) = (slot.id, slot.plugin, slot.leaves_calls);
         let owner = &mut self.plugins[plugin];
         owner.live -= 1;
-        owner.free.push(index);
-        (owner.retired && owner.live == 0).then_some(plugin)
+        let ended = (owner.retired && owner.live == 0).then_some(plugin);
+        if leaves_calls {
+            self.by_id.remove(&id);
+            self.vacant_http.push(index);
+        } else {
+            owner.free.push(index);
+        }
+        ended
     }
 
     /// Marks that the owner of a plugin context has dropped it. Returns true if it can end now,
@@ -363,6 +380,9 @@ impl<S> Contexts<S> {
         self.ended.clear();
         for index in 0..self.http.len() {
             if self.http[index].stage != Stage::Free {
+                // The calls of the instance are gone with it.
+                self.http[index].stream = None;
+                self.http[index].leaves_calls = false;
                 self.release_http(index);
             }
         }

@@ -77,7 +77,14 @@ pub enum FailedContext {
 }
 
 /// Everything that a plugin can do to one request.
-pub trait Stream: HeaderMaps + Buffers + Properties + LocalResponse + StreamControl + 'static {}
+pub trait Stream: HeaderMaps + Buffers + Properties + LocalResponse + StreamControl + 'static {
+    /// Whether calls that the request made go on when it is over. Their answers come to the plugin
+    /// context, and the plugin knows them by the id of the request's context; so that id is then not
+    /// given to another request.
+    fn leaves_calls(&self) -> bool {
+        false
+    }
+}
 
 /// Who calls: for functions whose result comes back to a context later.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,7 @@ use wasmtime::{Memory, Store, V128, Val};
 use crate::abi::MetricType;
 use crate::context::Contexts;
 use crate::failure::Failure;
-use crate::host::Host;
+use crate::host::{Host, Stream};
 use crate::instance::{self, Exports, Instance, NotStarted};
 use crate::journal::{Asked, ImagedContext, Journal};
 use crate::plugin::Plugin;
@@ -157,7 +157,7 @@ impl Image {
     }
 
     /// Whether each plugin context of the image is one that there is, with that configuration.
-    pub fn fits<S>(&self, contexts: &Contexts<S>) -> bool {
+    pub fn fits<S: Stream>(&self, contexts: &Contexts<S>) -> bool {
         let mut configurations = self.configurations.borrow_mut();
         self.meta.contexts.iter().zip(&mut *configurations).all(|(imaged, known)| {
             let Some(index) = contexts.plugin_of(imaged.id) else { return false };

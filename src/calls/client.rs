@@ -64,17 +64,12 @@ impl Client {
 
     /// Makes a call. The call's timeout covers everything, including the wait for a connection's
     /// place.
-    pub async fn call(
-        &self,
-        call: &Outgoing,
-        resolver: Option<Resolver>,
-        on_quit: OnQuit,
-    ) -> Result<HttpCallResponse, CallError> {
+    pub async fn call(&self, call: &Outgoing, resolver: Option<Resolver>) -> Result<HttpCallResponse, CallError> {
         let exchange = async {
             let _place = self.place_of(call.memory()).await;
             self.try_servers(call, resolver).await
         };
-        timeout(call.timeout, on_quit, exchange).await.unwrap_or(Err(CallError::Timeout))
+        timeout(call.timeout, OnQuit::Forget, exchange).await.unwrap_or(Err(CallError::Timeout))
     }
 
     /// The limit for the body of a response, or for one gRPC message, in bytes.

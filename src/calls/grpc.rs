@@ -54,9 +54,6 @@ pub enum BadGrpcCall {
 
 /// Receives what comes of a call, for the context that made it. `id` is the call's number.
 pub trait GrpcListener {
-    /// Whether a worker that is told to quit waits for the call.
-    fn on_quit(&self) -> OnQuit;
-
     /// Whether the call is still under way: neither over nor cancelled.
     fn listens(&self, id: u32) -> bool;
 
@@ -98,7 +95,7 @@ impl OutgoingGrpc {
 
     /// Makes a unary call, then tells the plugin its message or its failure.
     pub async fn call(self, client: Rc<Client>, listener: impl GrpcListener, id: u32) {
-        let exchange = timeout(self.timeout.unwrap_or(limits::DEFAULT_TIMEOUT), listener.on_quit(), async {
+        let exchange = timeout(self.timeout.unwrap_or(limits::DEFAULT_TIMEOUT), OnQuit::Forget, async {
             let mut message = None;
             let mut received = |received| {
                 message = Some(received);
@@ -137,7 +134,7 @@ impl OutgoingGrpc {
         received: &mut dyn FnMut(Vec<u8>) -> Result<(), Cancelled>,
     ) -> Result<Status, Cancelled> {
         let connecting = client.http2(&self.service, self.memory, self.resolver);
-        let connected = timeout(limits::DEFAULT_TIMEOUT, listener.on_quit(), connecting).await;
+        let connected = timeout(limits::DEFAULT_TIMEOUT, OnQuit::Forget, connecting).await;
         let connection = match connected.unwrap_or(Err(CallError::Timeout)) {
             Ok(connection) => connection,
             Err(error) => return Ok(Status::unavailable(&error)),

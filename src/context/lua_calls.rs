@@ -143,7 +143,7 @@ impl LuaCall {
             Some(Reply::Failed(reason)) => Err(CallError::Lua(reason)),
             Some(Reply::Declined) => {
                 drop(self.places.take());
-                client.call(&self.call, resolver, OnQuit::Wait).await
+                client.call(&self.call, resolver).await
             }
             None => Err(CallError::Timeout),
         }

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::time::Instant;
 
-use ngx_bindings::Request;
+use ngx_bindings::{Request, event};
 use proxy_wasm_host::authority::Written;
 use proxy_wasm_host::host::Result;
 use proxy_wasm_host::{Dialect, Identity};
@@ -17,7 +17,7 @@ use crate::calls::{Calls, Client};
 use crate::host_memory::HostMemory;
 use crate::shared::Shared;
 use crate::shared::counters::Counters;
-use crate::task::Task;
+use crate::task::{Task, watch_quit};
 
 /// The host side of one instance of a VM: what the guest can call, and what the instance has under
 /// way. All of it ends with the instance.
@@ -60,6 +60,9 @@ impl NginxHost {
         counters: Rc<Counters>,
         is_restart: bool,
     ) -> Self {
+        if event::is_looping() {
+            watch_quit();
+        }
         Self {
             client,
             plugin_contexts,
@@ -99,7 +102,7 @@ impl Ticks {
 pub struct RequestStream {
     handle: RequestHandle,
     slot: NonNull<Slot>,
-    /// The calls made for the request, which end with it. The list is made with the first call.
+    /// The calls made for the request. The list is made with the first call.
     calls: OnceCell<Calls>,
     /// What the plugin has written into the request's host.
     pub host_written: RefCell<Option<Written>>,
@@ -133,12 +136,19 @@ impl RequestStream {
         unsafe { self.slot.as_ref() }
     }
 
-    pub fn calls(&self) -> &Calls {
+    /// Returns the list of the request's calls. It leaves them to `instance` when the request is
+    /// over.
+    pub fn calls(&self, instance: &Calls) -> &Calls {
         self.calls.get_or_init(|| {
-            let calls = Calls::of_request();
+            let calls = Calls::of_request(instance);
             self.slot().set_calls(calls.pending());
             calls
         })
+    }
+
+    /// Whether calls of the request go on when it is over.
+    pub fn leaves_calls(&self) -> bool {
+        self.calls.get().is_some_and(Calls::any_outlives)
     }
 
     #[inline]

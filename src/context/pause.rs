@@ -152,6 +152,8 @@ impl RequestContext {
             let name = slot.plugin_name();
             let line = format_args!("plugin \"{name}\" held the request past wasm_pause_timeout");
             self.request().log().print(Level::Error, line);
+            // Nobody waits for their answers any more.
+            slot.cancel_calls();
         }
         let timed_out = timed_out && !self.stop_instance_wait();
         if self.lua_thread.wake(timed_out) {

@@ -72,7 +72,7 @@ impl Slot {
 
     /// The PluginContext that the slot's HttpContext belongs to.
     #[inline]
-    pub fn plugin_context(&self) -> &PluginContext<NginxHost> {
+    pub fn plugin_context(&self) -> &Rc<PluginContext<NginxHost>> {
         self.http.plugin_context()
     }
 
@@ -191,6 +191,13 @@ impl Slot {
     pub fn set_calls(&self, calls: PendingCalls) {
         // It is called once, so it cannot fail.
         let _ = self.calls.set(calls);
+    }
+
+    /// Cancels the calls that the plugin made.
+    pub fn cancel_calls(&self) {
+        if let Some(calls) = self.calls.get() {
+            calls.cancel_all();
+        }
     }
 
     /// Whether calls that the plugin made are under way.

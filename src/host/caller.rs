@@ -1,5 +1,5 @@
-//! Who receives a call's outcome: the context that made the call. A call is cancelled when the
-//! request or instance that made it goes away.
+//! Who receives a call's outcome: the context that made the call, or its PluginContext if the
+//! request is over by then. A call is cancelled when the instance that made it goes away.
 
 use std::fmt;
 use std::rc::{Rc, Weak};
@@ -11,41 +11,27 @@ use proxy_wasm_host::pairs::PairsBuf;
 use proxy_wasm_host::{Failure, HttpContext, PluginContext};
 
 use crate::calls::{Calls, GrpcListener, PendingCalls};
-use crate::context::{NginxHost, RequestHandle, RequestStream};
-use crate::task::OnQuit;
+use crate::context::{NginxHost, RequestContext, RequestHandle, RequestStream};
 
 /// The context that made a call.
 pub struct Caller {
-    context: Context,
+    plugin: Weak<PluginContext<NginxHost>>,
+    /// The HttpContext that made the call, as a slot of its request.
+    http: Option<(RequestHandle, usize)>,
     calls: PendingCalls,
-    on_quit: OnQuit,
-}
-
-enum Context {
-    /// An HttpContext, as a slot of its request.
-    Http(RequestHandle, usize),
-    /// A PluginContext.
-    Plugin(Weak<PluginContext<NginxHost>>),
 }
 
 impl Caller {
-    /// Makes the caller of a call that an HttpContext made.
-    pub fn http(stream: &RequestStream, calls: &Calls) -> Self {
-        Self::new(Context::Http(stream.handle(), stream.slot().index()), calls)
+    /// Makes the caller of a call that an HttpContext made. `outlived` says whether the PluginContext gets the outcome when the request is over.
+    pub fn http(stream: &RequestStream, calls: &Calls, outlived: bool) -> Self {
+        let slot = stream.slot();
+        let plugin = if outlived { Rc::downgrade(slot.plugin_context()) } else { Weak::new() };
+        Self { plugin, http: Some((stream.handle(), slot.index())), calls: calls.pending() }
     }
 
     /// Makes the caller of a call that a PluginContext made.
     pub fn plugin(plugin: &Rc<PluginContext<NginxHost>>, calls: &Calls) -> Self {
-        Self::new(Context::Plugin(Rc::downgrade(plugin)), calls)
-    }
-
-    fn new(context: Context, calls: &Calls) -> Self {
-        Self { context, calls: calls.pending(), on_quit: calls.on_quit() }
-    }
-
-    /// Whether a worker that is told to quit waits for the call.
-    pub fn on_quit(&self) -> OnQuit {
-        self.on_quit
+        Self { plugin: Rc::downgrade(plugin), http: None, calls: calls.pending() }
     }
 
     /// Marks a call as over.
@@ -56,13 +42,9 @@ impl Caller {
     /// Writes a line to the log of the request that made the call, if that is not over, or to the
     /// worker's log.
     pub fn log(&self, level: Level, line: fmt::Arguments<'_>) {
-        match &self.context {
-            Context::Http(request, _) => {
-                if let Some(ctx) = request.get() {
-                    ctx.request().log().print(level, line);
-                }
-            }
-            Context::Plugin(_) => {
+        match self.request() {
+            Some((ctx, _)) => ctx.request().log().print(level, line),
+            None => {
                 cycle::with_log(|log| log.print(level, line));
             }
         }
@@ -74,27 +56,22 @@ impl Caller {
         &self,
         callback: impl FnOnce(&PluginContext<NginxHost>, Option<&HttpContext<NginxHost>>) -> Result<(), Failure>,
     ) {
-        match &self.context {
-            Context::Http(request, slot) => {
-                if let Some(request) = request.get() {
-                    request.call_back(*slot, |http| callback(http.plugin_context(), Some(http)));
-                }
-            }
-            Context::Plugin(plugin) => {
-                if let Some(plugin) = plugin.upgrade() {
-                    // The failure was logged where it happened, and no request depends on it.
-                    let _ = callback(&plugin, None);
-                }
-            }
+        if let Some((request, slot)) = self.request() {
+            request.call_back(slot, |http| callback(http.plugin_context(), Some(http)));
+        } else if let Some(plugin) = self.plugin.upgrade() {
+            // The failure was logged where it happened, and no request depends on it.
+            let _ = callback(&plugin, None);
         }
+    }
+
+    /// Returns the request that made the call, and the slot, unless the request is over.
+    fn request(&self) -> Option<(&RequestContext, usize)> {
+        let (request, slot) = self.http.as_ref()?;
+        Some((request.get()?, *slot))
     }
 }
 
 impl GrpcListener for Caller {
-    fn on_quit(&self) -> OnQuit {
-        self.on_quit
-    }
-
     fn listens(&self, id: u32) -> bool {
         self.calls.holds(id)
     }

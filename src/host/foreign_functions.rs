@@ -20,7 +20,7 @@ use super::Caller;
 use super::http_calls::{log, resolver};
 use crate::calls::Kind;
 use crate::context::{NginxHost, RequestStream};
-use crate::task::spawn;
+use crate::task::{OnQuit, spawn};
 
 impl ForeignFunctions<RequestStream> for NginxHost {
     fn call_foreign_function(
@@ -52,7 +52,7 @@ impl NginxHost {
             return Err(Status::InternalFailure);
         }
         let id = self.client.next_id();
-        let task = spawn(caller.on_quit(), async move {
+        let task = spawn(OnQuit::Forget, async move {
             let answer = addresses(&host, resolver).await;
             tell(&caller, id, &host, answer);
         });

@@ -11,7 +11,7 @@ use super::http_calls::{log, resolver};
 use crate::calls::{BadGrpcCall, Kind, NotSent, Outbox, OutgoingGrpc};
 use crate::context::{NginxHost, RequestStream};
 use crate::host_memory::HostMemory;
-use crate::task::spawn;
+use crate::task::{OnQuit, spawn};
 
 impl GrpcCalls<RequestStream> for NginxHost {
     fn grpc_call(
@@ -36,7 +36,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
         outbox.end();
         let outgoing = outgoing(&origin, &call, memory, outbox, timeout)?;
         let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
-        let task = spawn(caller.on_quit(), outgoing.call(client, caller, id));
+        let task = spawn(OnQuit::Forget, outgoing.call(client, caller, id));
         self.calls_of(origin.stream).insert(id, Kind::Unary, task);
         Ok(id)
     }
@@ -47,7 +47,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
         let outbox = Outbox::new(memory);
         let outgoing = outgoing(&origin, &call, memory, outbox.clone(), None)?;
         let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
-        let task = spawn(caller.on_quit(), outgoing.stream(client, caller, id));
+        let task = spawn(OnQuit::Forget, outgoing.stream(client, caller, id));
         self.calls_of(origin.stream).insert(id, Kind::Stream(outbox), task);
         Ok(id)
     }
@@ -56,7 +56,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
         let outbox = match self.calls_of(origin.stream).kind(id) {
             Some(Kind::Stream(outbox)) => outbox,
             Some(Kind::Unary) => return Err(Status::BadArgument),
-            Some(Kind::Http) | None => return Err(Status::NotFound),
+            Some(Kind::Http | Kind::OfLua) | None => return Err(Status::NotFound),
         };
         outbox.send(message, self.client.response_limit()).map_err(Status::from)?;
         if end_of_stream {
@@ -73,7 +73,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
                 calls.cancel(id);
                 Ok(())
             }
-            Some(Kind::Http) | None => Err(Status::NotFound),
+            Some(Kind::Http | Kind::OfLua) | None => Err(Status::NotFound),
         }
     }
 
@@ -84,7 +84,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
         match calls.kind(id) {
             Some(Kind::Stream(outbox)) => outbox.end(),
             Some(Kind::Unary) => calls.cancel(id),
-            Some(Kind::Http) | None => return Err(Status::NotFound),
+            Some(Kind::Http | Kind::OfLua) | None => return Err(Status::NotFound),
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::log::with_log;
 use crate::calls::{BadCall, CallError, Calls, Client, Kind, MAX_CALLS, Outgoing};
 use crate::context::{LuaCall, NginxHost, RequestStream};
 use crate::host_memory::HostMemory;
-use crate::task::spawn;
+use crate::task::{OnQuit, spawn};
 
 impl HttpCalls<RequestStream> for NginxHost {
     fn http_call(&mut self, origin: Origin<'_, RequestStream>, call: HttpCall<'_>) -> Result<u32> {
@@ -31,14 +31,15 @@ impl HttpCalls<RequestStream> for NginxHost {
         let plugin = origin.plugin_context;
         let dialect = stream.map_or(self.dialect, |stream| stream.slot().dialect());
         let by_lua = stream.and_then(|stream| queue_for_lua(stream, id, &outgoing, &client));
-        let task = spawn(caller.on_quit(), async move {
+        let kind = if by_lua.is_some() { Kind::OfLua } else { Kind::Http };
+        let task = spawn(OnQuit::Forget, async move {
             let result = match by_lua {
                 Some(call) => call.response(&client, resolver).await,
-                None => client.call(&outgoing, resolver, caller.on_quit()).await,
+                None => client.call(&outgoing, resolver).await,
             };
             answer(&caller, id, plugin, dialect, &outgoing, result);
         });
-        self.calls_of(stream).insert(id, Kind::Http, task);
+        self.calls_of(stream).insert(id, kind, task);
         Ok(id)
     }
 }
@@ -59,7 +60,7 @@ impl NginxHost {
             return Err(Status::InternalFailure);
         }
         match origin.stream {
-            Some(stream) => Ok(Caller::http(stream, calls)),
+            Some(stream) => Ok(Caller::http(stream, calls, !self.of_request)),
             // Nobody would receive the outcome.
             None if self.of_request => Err(Status::InternalFailure),
             None => Ok(Caller::plugin(
@@ -77,7 +78,7 @@ impl NginxHost {
     /// Returns the list that keeps a new call: the request's if a request makes the call, or else
     /// this instance's.
     pub(super) fn calls_of<'a>(&'a self, stream: Option<&'a RequestStream>) -> &'a Calls {
-        stream.map_or(&self.calls, RequestStream::calls)
+        stream.map_or(&self.calls, |stream| stream.calls(&self.calls))
     }
 }
 

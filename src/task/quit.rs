@@ -1,8 +1,8 @@
-//! How long a worker that is told to quit waits for calls made outside requests: until they have
-//! ended, but not longer than [`limits::QUIT_TIME`] or nginx's `worker_shutdown_timeout`.
+//! How long a worker that is told to quit waits for calls that no request waits for: until they
+//! have ended, but not longer than [`limits::QUIT_TIME`] or nginx's `worker_shutdown_timeout`.
 //!
-//! Calls of requests are not counted here: the worker waits for the request, and the request's end
-//! cancels its calls.
+//! Calls of requests are counted when the request is over: before, the worker waits for the
+//! request.
 
 use std::cell::RefCell;
 
@@ -23,7 +23,7 @@ thread_local! {
 struct Quit {
     /// How many calls the worker waits for.
     awaited: usize,
-    /// Tells when the worker is told to quit. Made for the first awaited call.
+    /// Tells when the worker is told to quit.
     watch: Option<ShutdownWatch>,
     /// Runs from the moment the worker is told to quit. nginx continues while a timer exists that
     /// is not cancelable.
@@ -35,6 +35,12 @@ impl Quit {
         self.awaited = awaited;
         if let Some(timer) = &mut self.timer {
             timer.set_cancelable(awaited == 0);
+        }
+    }
+
+    fn extend(&mut self) {
+        if let Some(timer) = &mut self.timer {
+            timer.set_timer(limits::QUIT_TIME);
         }
     }
 
@@ -64,10 +70,20 @@ impl Awaited {
         QUIT.with_borrow_mut(|quit| quit.count(quit.awaited + 1));
         Self(())
     }
+
+    /// As [`Self::new`], for the call of a request that is over. If the worker has been told to quit,
+    /// it waits for this call as long as for one that was under way then.
+    pub fn of_request() -> Self {
+        let awaited = Self::new();
+        QUIT.with_borrow_mut(Quit::extend);
+        awaited
+    }
 }
 
-/// Makes the watch. If no connection is free for it, the worker waits for no call.
-fn watch() {
+/// Begins to watch for the worker's end. If no connection is free for that, the worker waits for no
+/// call. A plugin's instance does this when it starts: the first call may be one of a request that
+/// ends with the worker, when it is too late to watch.
+pub fn watch() {
     if QUIT.with_borrow(|quit| quit.watch.is_some()) || cycle::exiting() {
         return;
     }

@@ -49,6 +49,8 @@ for my $time (qw(first second)) {
     is "$got->{status} $got->{body}", '200 nowhere', "a request can make 10,000, the $time one as well";
 }
 ok $zoo->lines(qr/\[error\].*a plugin has 10000 calls under way, and may not have more/), 'which is told';
+ok $zoo->lines(qr/\[error\].*a plugin has 10000 calls under way of requests that are over; further ones are cancelled/),
+    'and so is that no more outlive their request';
 $zoo->is_unharmed('afterwards');
 
 $zoo->close;

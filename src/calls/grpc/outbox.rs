@@ -66,6 +66,11 @@ impl Outbox {
         Ok(())
     }
 
+    /// Whether the plugin has ended the stream.
+    pub fn has_ended(&self) -> bool {
+        self.0.borrow().ended
+    }
+
     /// Ends the stream: no further message follows.
     pub fn end(&self) {
         let mut queue = self.0.borrow_mut();
