@@ -173,4 +173,51 @@ CONF
     $s->stop(allow => [qr/unreachable/]);
 };
 
+# The memory that no two workers share, of all of them, in MB.
+sub private_memory {
+    my ($s) = @_;
+    my $total = 0;
+    for my $pid ($s->worker_pids) {
+        open my $in, '<', "/proc/$pid/smaps_rollup" or return;
+        while (<$in>) { $total += $1 / 1024 if /^Private_(?:Clean|Dirty):\s+(\d+) kB/ }
+    }
+    return $total;
+}
+
+# 24 MB that differ from page to page, written while the plugin starts.
+my $large = <<'WAT';
+(module (memory (export "memory") 400) (func (export "proxy_abi_version_0_2_1"))
+    (func (export "proxy_on_configure") (param i32 i32) (result i32) (local $at i32)
+        (loop $next
+            (i64.store (local.get $at) (i64.mul (i64.extend_i32_u (i32.add (local.get $at) (i32.const 1))) (i64.const 0x9e3779b97f4a7c15)))
+            (local.set $at (i32.add (local.get $at) (i32.const 8)))
+            (br_if $next (i32.lt_u (local.get $at) (i32.const 25165824))))
+        (i32.const 1))
+    (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+        (i64.store (i32.const 0) (i64.add (i64.load (i32.const 0)) (i64.const 1)))
+        (i32.const 0)))
+WAT
+
+subtest 'the memory of eight workers' => sub {
+    my $of = sub {
+        my ($workers, $options, $location) = @_;
+        my $s = start_nginx(
+            workers     => $workers,
+            http_config => $options ? "wasm_plugin p \$TEST_NGINX_HTML_DIR/p.wat phase=rewrite $options;" : '',
+            config      => $options ? 'location = /x { proxy_wasm p; return 200 ok; }' : 'location = /x { return 200 ok; }',
+            user_files  => [['p.wat', $large]],
+        );
+        is $s->get('/x')->{status}, 200, "$workers workers, " . ($options || 'without a plugin') for 1 .. 2 * $workers;
+        my $memory = private_memory($s);
+        $s->stop;
+        return $memory;
+    };
+    my $one = $of->(1, 'image=off');
+    plan skip_all => 'the system does not tell whose memory is whose' if !defined $one;
+    my $plugin = $one - $of->(1, '');
+    my $all    = $of->(8, 'image=auto') - $of->(8, '');
+    cmp_ok $plugin, '>', 20, sprintf 'a plugin takes %.0f MB in one worker', $plugin;
+    cmp_ok $all, '<=', 1.3 * $plugin, sprintf 'and %.1f MB of their own in eight', $all;
+};
+
 done_testing;

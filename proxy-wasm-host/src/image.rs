@@ -135,8 +135,12 @@ impl Image {
         let globals = globals.collect::<Option<Vec<_>>>().ok_or("a global of it cannot be read")?;
         let asked = instance.store.data_mut().journal.take().map(|journal| journal.asked()).unwrap_or_default();
         let bytes = memory.data(&instance.store);
-        let meta = Meta { globals, contexts, asked, extents: extents(bytes, &exports.filled) };
-        let written = serde_json::to_vec(&meta).map_err(io::Error::from).and_then(|text| claim.fill(bytes, &text));
+        // What an instance that was restored has not written since is still in its image.
+        let pages = instance.pages.as_ref().map_or(&[][..], |pages| pages.mapped());
+        let extents = extents(bytes, &[&exports.filled, pages].concat());
+        let meta = Meta { globals, contexts, asked, extents };
+        let written =
+            serde_json::to_vec(&meta).map_err(io::Error::from).and_then(|text| claim.fill(bytes, &meta.extents, &text));
         let file = written.map_err(|error| reason(&error))?;
         let image = Self::new(file, meta);
         // From now on this instance shares the image's pages, too. If it cannot, it keeps its own.

@@ -234,3 +234,13 @@ here
 --- must_die
 --- error_log
 large.wat starts with a table of 1000001 elements, but its limit is 1000000
+
+
+
+=== TEST 14: a wrong value is told with the option
+--- http_config
+    wasm_plugin p $TEST_NGINX_PLUGINS/hostcalls.wasm image=yes;
+--- config
+--- must_die
+--- error_log
+"yes" is not a value of image; write auto, on or off

@@ -181,7 +181,7 @@ fn parse_image(value: &str) -> Result<ImagePolicy> {
         "auto" => Ok(ImagePolicy::Auto),
         "on" => Ok(ImagePolicy::On),
         "off" => Ok(ImagePolicy::Off),
-        _ => Err(Error::new(format!("\"{value}\" is not a choice; write auto, on or off"))),
+        _ => Err(Error::new(format!("\"{value}\" is not a value of image; write auto, on or off"))),
     }
 }
 
@@ -275,7 +275,7 @@ mod tests {
             (&[("callback_timeout", "soon")], "\"soon\" is not a time"),
             (&[("callback_timeout", "0")], "write off for no timeout"),
             (&[("failure", "maybe")], "\"maybe\" is not a failure policy"),
-            (&[("image", "yes")], "\"yes\" is not a choice; write auto, on or off"),
+            (&[("image", "yes")], "\"yes\" is not a value of image; write auto, on or off"),
             (&[("isolation", "thread")], "\"thread\" is not an isolation; write worker or request"),
             (&[("env", "A")], "write NAME=VALUE"),
             (&[("env", "=1")], "write NAME=VALUE"),

@@ -15,12 +15,16 @@
 //! | file | what it is |
 //! |---|---|
 //! | `mapping` | maps a region's memory over that of an instance |
+//! | `pagemap` | which pages a process has touched |
 
 mod mapping;
+mod pagemap;
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
@@ -202,7 +206,7 @@ impl Images {
         }
         *count += 1;
         drop(used);
-        Some(ImageFile { images: Arc::clone(self), index, meta: 0, memory: 0 })
+        Some(ImageFile::new(self, index, 0, 0))
     }
 
     /// The regions that this process uses. A child process begins without the locks of its parent.
@@ -300,24 +304,24 @@ impl Claim {
         Ok(())
     }
 
-    /// Writes the image: a memory, and the caller's own bytes.
+    /// Writes the image: what is not zero in these parts of a memory, and the caller's own bytes.
     ///
     /// # Errors
     /// When there is no memory for it.
-    pub fn fill(mut self, memory: &[u8], meta: &[u8]) -> io::Result<ImageFile> {
+    pub fn fill(mut self, memory: &[u8], extents: &[Range<usize>], meta: &[u8]) -> io::Result<ImageFile> {
         if meta.len() > META {
             return Err(io::Error::other("it asked too much of the host while it started"));
         }
         let (file, start) = (&self.images.file, start_of(self.index));
         file.write_all_at(meta, start)?;
-        for run in runs(memory, PAGE, 0) {
+        for run in used(memory, extents, PAGE) {
             file.write_all_at(&memory[run.clone()], start + MEMORY + run.start as u64)?;
         }
         self.write_row(State::Ready, meta.len() as u32, memory.len() as u64)?;
         self.images.lock(self.index, libc::F_RDLCK)?;
         // The region stays in use, now by the image.
         self.held = false;
-        Ok(ImageFile { images: Arc::clone(&self.images), index: self.index, meta: meta.len(), memory: memory.len() })
+        Ok(ImageFile::new(&self.images, self.index, meta.len(), memory.len()))
     }
 
     /// Tells others that there can be no image.
@@ -354,9 +358,15 @@ pub struct ImageFile {
     index: usize,
     meta: usize,
     memory: usize,
+    /// The parts that are mapped.
+    mapped: OnceCell<Vec<Range<usize>>>,
 }
 
 impl ImageFile {
+    fn new(images: &Arc<Images>, index: usize, meta: usize, memory: usize) -> Self {
+        Self { images: Arc::clone(images), index, meta, memory, mapped: OnceCell::new() }
+    }
+
     /// The caller's bytes.
     ///
     /// # Errors
@@ -372,7 +382,13 @@ impl ImageFile {
         self.memory
     }
 
-    /// Maps the parts of the memory over that of an instance, which is as large.
+    /// The parts that have been mapped over instances' memories.
+    pub fn mapped(&self) -> &[Range<usize>] {
+        self.mapped.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Maps the parts of the memory over that of an instance, which is as large. The parts are the
+    /// same for all instances.
     ///
     /// # Errors
     /// When the process may map no more.
@@ -382,6 +398,7 @@ impl ImageFile {
         memory: wasmtime::Memory,
         extents: &[Range<usize>],
     ) -> io::Result<()> {
+        self.mapped.get_or_init(|| extents.to_vec());
         let file = self.images.file.as_fd();
         extents.iter().try_for_each(|extent| {
             let offset = start_of(self.index) + MEMORY + extent.start as u64;
@@ -405,41 +422,51 @@ impl Drop for ImageFile {
 
 /// The parts of an instance's memory that an image must replace: what is not zero, and what a fresh
 /// instance has `filled`. The others stay as wasmtime makes them, where a first access costs less.
+/// Nobody looks at pages that the instance has never touched: to read them would make them slower to
+/// write.
 pub fn extents(memory: &[u8], filled: &[Range<usize>]) -> Vec<Range<usize>> {
+    let touched = pagemap::private_pages(memory).unwrap_or_else(|_| iter::once(0..memory.len()).collect());
+    join(memory.len(), used(memory, &touched, WASM_PAGE), filled)
+}
+
+/// The runs of pages, of that size, that have been touched and are not zero.
+fn used(memory: &[u8], touched: &[Range<usize>], page_size: usize) -> Vec<Range<usize>> {
+    let mut used: Vec<Range<usize>> = Vec::new();
+    for range in touched {
+        let known = used.last().map_or(0, |last| last.end);
+        let (start, end) =
+            (range.start / page_size * page_size, range.end.next_multiple_of(page_size).min(memory.len()));
+        for start in (start.max(known)..end).step_by(page_size) {
+            let page = start..(start + page_size).min(memory.len());
+            if memory[page.clone()].iter().any(|byte| *byte != 0) {
+                match used.last_mut() {
+                    Some(last) if last.end == page.start => last.end = page.end,
+                    _ => used.push(page),
+                }
+            }
+        }
+    }
+    used
+}
+
+/// Joins parts of a memory of that size, in whole pages, to no more than [`EXTENTS`].
+fn join(size: usize, mut parts: Vec<Range<usize>>, filled: &[Range<usize>]) -> Vec<Range<usize>> {
     let whole = |range: &Range<usize>| {
-        let end = range.end.next_multiple_of(WASM_PAGE).min(memory.len());
+        let end = range.end.next_multiple_of(WASM_PAGE).min(size);
         range.start / WASM_PAGE * WASM_PAGE..end
     };
-    let mut parts = runs(memory, WASM_PAGE, GAP);
     parts.extend(filled.iter().map(whole).filter(|part| !part.is_empty()));
     parts.sort_by_key(|part| part.start);
     let mut extents: Vec<Range<usize>> = Vec::new();
     for part in parts {
+        let near = extents.last().is_some_and(|last| part.start <= last.end + GAP);
         let is_full = extents.len() >= EXTENTS;
         match extents.last_mut() {
-            Some(last) if is_full || part.start <= last.end + GAP => last.end = last.end.max(part.end),
+            Some(last) if near || is_full => last.end = last.end.max(part.end),
             _ => extents.push(part),
         }
     }
     extents
-}
-
-/// The runs of pages, of that size, that are not zero; runs with no more than `gap` bytes between
-/// them are one.
-fn runs(memory: &[u8], page_size: usize, gap: usize) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (index, page) in memory.chunks(page_size).enumerate() {
-        if page.iter().all(|byte| *byte == 0) {
-            continue;
-        }
-        let start = index * page_size;
-        let end = start + page.len();
-        match runs.last_mut() {
-            Some(last) if start - last.end <= gap => last.end = end,
-            _ => runs.push(start..end),
-        }
-    }
-    runs
 }
 
 /// Says why an image cannot be written, in an operator's words.
@@ -471,8 +498,12 @@ mod tests {
         memory
     }
 
+    fn whole() -> Vec<Range<usize>> {
+        iter::once(0..4 * WASM_PAGE).collect()
+    }
+
     fn made(images: &Arc<Images>, key: &Key) -> ImageFile {
-        images.claim(key).unwrap().fill(&memory(), b"meta").unwrap()
+        images.claim(key).unwrap().fill(&memory(), &whole(), b"meta").unwrap()
     }
 
     /// Runs a function in another process that has the same file. Returns its code.
@@ -522,11 +553,10 @@ mod tests {
         let images = Images::new().unwrap();
         let image = made(&images, &KEY);
         let engine = Engine::new(&EngineConfig::default()).unwrap();
-        let whole = extents(&memory(), &[]);
         for _ in 0..2 {
             let mut store = Store::new(engine.wasmtime(), ());
             let mapped = Memory::new(&mut store, MemoryType::new(4, None)).unwrap();
-            image.map_over(&mut store, mapped, &whole).unwrap();
+            image.map_over(&mut store, mapped, &whole()).unwrap();
             assert!(mapped.data(&store) == memory());
             mapped.data_mut(&mut store)[7] = 1;
             mapped.grow(&mut store, 1).unwrap();
@@ -534,7 +564,7 @@ mod tests {
         }
         let mut store = Store::new(engine.wasmtime(), ());
         let small = Memory::new(&mut store, MemoryType::new(3, None)).unwrap();
-        image.map_over(&mut store, small, &whole).unwrap_err();
+        image.map_over(&mut store, small, &whole()).unwrap_err();
     }
 
     #[test]
@@ -544,7 +574,7 @@ mod tests {
         let another = |images: &Arc<Images>| if images.claim(&KEY).is_none() { code(&images.find(&KEY)) } else { 1 };
         assert!(matches!(in_another_process(&images, another), End::Code(11)), "it is busy");
         let waiting = start(&images, |images| code(&images.wait_for(&KEY, Duration::from_secs(60))));
-        let image = claim.fill(&memory(), b"").unwrap();
+        let image = claim.fill(&memory(), &whole(), b"").unwrap();
         assert!(matches!(waiting.wait(Duration::from_secs(60)).unwrap(), End::Code(10)), "it was waited for");
         drop(image);
         images.claim(&OTHER).unwrap().refuse();
@@ -572,7 +602,7 @@ mod tests {
     fn two_images_are_made_at_once_in_one_process() {
         let images = Images::new().unwrap();
         let claims = [images.claim(&KEY).unwrap(), images.claim(&OTHER).unwrap()];
-        let made = claims.map(|claim| claim.fill(&memory(), &[1]).unwrap());
+        let made = claims.map(|claim| claim.fill(&memory(), &whole(), &[1]).unwrap());
         assert_ne!(made[0].index, made[1].index);
         assert!([KEY, OTHER].iter().all(|key| matches!(images.find(key), Found::Image(_))));
     }
@@ -583,7 +613,7 @@ mod tests {
         drop(images.claim(&KEY).unwrap());
         assert!(matches!(images.find(&KEY), Found::Nothing));
         let too_much = vec![0; META + 1];
-        images.claim(&KEY).unwrap().fill(&memory(), &too_much).unwrap_err();
+        images.claim(&KEY).unwrap().fill(&memory(), &whole(), &too_much).unwrap_err();
         assert!(matches!(images.find(&KEY), Found::Nothing));
     }
 
@@ -640,6 +670,22 @@ mod tests {
         }
         let found = extents(&scattered, &[]);
         assert_eq!((found.len(), found[EXTENTS - 1].1), (EXTENTS, 10 * (2 * EXTENTS - 1) + 1));
+    }
+
+    #[test]
+    fn pages_that_nobody_touched_are_not_looked_at() {
+        let engine = Engine::new(&EngineConfig::default()).unwrap();
+        let mut store = Store::new(engine.wasmtime(), ());
+        let memory = Memory::new(&mut store, MemoryType::new(64, None)).unwrap();
+        for page in [3, 40] {
+            memory.data_mut(&mut store)[page * WASM_PAGE + 5] = 1;
+        }
+        let touched = |store: &Store<()>| pagemap::private_pages(memory.data(store)).unwrap();
+        let before = touched(&store);
+        assert_eq!(before.iter().map(|pages| pages.start / WASM_PAGE).collect::<Vec<_>>(), [3, 40]);
+        assert_eq!(extents(memory.data(&store), &[]), [3 * WASM_PAGE..4 * WASM_PAGE, 40 * WASM_PAGE..41 * WASM_PAGE]);
+        let after: usize = touched(&store).iter().map(ExactSizeIterator::len).sum();
+        assert!(after <= 2 * WASM_PAGE);
     }
 
     #[test]

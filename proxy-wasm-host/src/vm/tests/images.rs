@@ -240,6 +240,24 @@ fn an_image_is_made_before_the_first_request_and_never_after() {
 }
 
 #[test]
+fn an_image_of_what_was_restored_has_what_the_first_one_had() {
+    let start =
+        "(if (i32.eq (global.get $configured) (i32.const 1)) (then (i32.store (i32.const 300000) (i32.const 7))))";
+    let restored = "(if (i32.ne (i32.load (i32.const 300000)) (i32.const 7)) (then unreachable))";
+    let images = Images::new().unwrap();
+    let worker = worker(&plugin(start, restored, ImagePolicy::Auto), &images);
+    let mut contexts = vec![started(&worker.vm, "a")];
+    for (configuration, times) in [("b", 2), ("c", 3)] {
+        contexts.push(started(&worker.vm, configuration));
+        assert!(is_configured(&request(&contexts[0]), times));
+        request(&contexts[0]).on_request_headers(0, true).unwrap_err();
+        assert!(contexts.iter().all(|context| context.start().is_ok()));
+        assert!(is_configured(&request(&contexts[0]), times));
+    }
+    assert_eq!((worker.restores(), worker.why()), (2, None));
+}
+
+#[test]
 fn a_context_that_has_ended_is_in_no_image_that_is_used() {
     let (images, plugin) = (Images::new().unwrap(), plugin("", "", ImagePolicy::Auto));
     let worker = worker(&plugin, &images);
