@@ -1,4 +1,4 @@
-//! Calls out: HTTP and gRPC calls of plugins, on nginx's event loop.
+//! Calls out: HTTP, gRPC and Redis calls of plugins, on nginx's event loop.
 //!
 //! Each call is a task. The request or the plugin instance that makes a call keeps its task in
 //! [`Calls`]. A request that is over leaves its calls to the instance; they are cancelled when that
@@ -12,6 +12,7 @@
 //! | `connect` | connects to a target: addresses, connection, TLS |
 //! | `client`, `pool`, `http2` | a worker's client and its connections |
 //! | `grpc` | gRPC over HTTP/2 |
+//! | `redis` | calls of Redis servers |
 //! | `under_way` | the calls of one request or instance |
 //! | `error` | why a call failed |
 //!
@@ -26,6 +27,7 @@ mod grpc;
 mod http2;
 mod outgoing;
 mod pool;
+mod redis;
 mod transport;
 mod under_way;
 
@@ -35,4 +37,5 @@ pub use grpc::{BadGrpcCall, GrpcListener, NotSent, Outbox, OutgoingGrpc};
 pub use outgoing::{BadCall, Outgoing};
 pub use proxy_wasm_host::limits::calls::{CALLS as MAX_CALLS, RESPONSE_BODY};
 pub use proxy_wasm_host::outgoing::Target;
+pub use redis::{BadRedisCall, Login, RedisCall, RedisServer};
 pub use under_way::{Calls, Kind, PendingCalls, stop, under_way};

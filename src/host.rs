@@ -13,6 +13,7 @@ mod metrics;
 mod properties;
 pub mod property_variable;
 pub mod queue_events;
+mod redis_calls;
 mod shared_data;
 mod shared_queues;
 mod streams;

@@ -103,6 +103,8 @@ abi_enum! {
         PluginConfiguration = 7,
         /// The arguments of a foreign function.
         ForeignFunctionArguments = 8,
+        /// The reply to a Redis call. It is not of the spec, but of Higress.
+        RedisReply = 9,
     }
 }
 

@@ -96,6 +96,8 @@ callbacks! {
     OnResponseTrailers on_response_trailers "proxy_on_response_trailers": Export<(u32, u32), i32>,
     /// "HTTP calls".
     OnHttpCallResponse on_http_call_response "proxy_on_http_call_response": Export<(u32, u32, u32, u32, u32), ()>,
+    /// Higress's Redis calls. It is not of the spec.
+    OnRedisCallResponse on_redis_call_response "proxy_on_redis_call_response": Export<(u32, u32, u32, u32), ()>,
     /// "gRPC calls": initial metadata.
     OnGrpcReceiveInitialMetadata on_grpc_receive_initial_metadata
         "proxy_on_grpc_receive_initial_metadata": Export<(u32, u32, u32), ()>,
@@ -246,6 +248,7 @@ arity! {
     i32 => 1,
     (u32, u32) => 2,
     (u32, u32, u32) => 3,
+    (u32, u32, u32, u32) => 4,
     (u32, u32, u32, u32, u32) => 5,
 }
 

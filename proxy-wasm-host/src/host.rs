@@ -22,6 +22,7 @@ pub trait Host:
     + Timers
     + HttpCalls<Self::Stream>
     + GrpcCalls<Self::Stream>
+    + RedisCalls<Self::Stream>
     + SharedData
     + SharedQueues
     + Metrics
@@ -294,6 +295,35 @@ pub trait GrpcCalls<S> {
     /// # Errors
     /// As [`Self::grpc_cancel`].
     fn grpc_close(&mut self, origin: Origin<'_, S>, id: u32) -> Result;
+}
+
+/// How a plugin uses a Redis server.
+#[derive(Clone, Copy, Debug)]
+pub struct RedisInit<'a> {
+    /// The server, as in [`RedisCalls::redis_call`], with parameters behind a `?`.
+    pub server: &'a [u8],
+    /// The user of the server's access control list; empty for its default user.
+    pub user: &'a [u8],
+    /// The password; empty for none.
+    pub password: &'a [u8],
+    /// The time of a call for connecting, sending and reading together.
+    pub timeout_ms: u32,
+}
+
+/// Redis calls: an extension of the ABI that Higress has.
+pub trait RedisCalls<S> {
+    /// Says how the plugin context uses a server from now on.
+    ///
+    /// # Errors
+    /// `BadArgument` for what is not a server; `InternalFailure` where there are too many.
+    fn redis_init(&mut self, origin: Origin<'_, S>, init: RedisInit<'_>) -> Result;
+    /// Sends a command, as bytes of Redis' protocol, and returns the call's id. The reply comes by
+    /// `proxy_on_redis_call_response`, never before the guest has returned.
+    ///
+    /// # Errors
+    /// `BadArgument` for what is not a server, or not one command; `InternalFailure` where no call
+    /// can be made now.
+    fn redis_call(&mut self, origin: Origin<'_, S>, server: &[u8], command: &[u8]) -> Result<u32>;
 }
 
 /// Spec, "Shared Key-Value Store".

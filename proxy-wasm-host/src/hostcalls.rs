@@ -1,6 +1,6 @@
 //! Host functions: what a plugin imports from `env`, with one file per chapter of the spec.
 //!
-//! Every import of ABI 0.1.0, 0.2.0 and 0.2.1 is defined, whatever version the plugin advertises:
+//! Every import of ABI 0.1.0, 0.2.0 and 0.2.1 is defined, and Higress's Redis calls, whatever version the plugin advertises:
 //! the versions use different names, but never give one name two meanings. A host function is a
 //! small safe function on a [`Guest`]. It takes its arguments already decoded, and only [`answer`]
 //! turns its result into the number that the guest gets.
@@ -50,6 +50,7 @@ mod logging;
 mod metrics;
 pub mod names;
 mod properties;
+mod redis_calls;
 mod shared_data;
 mod shared_queues;
 mod streams;
@@ -76,6 +77,7 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>, module: &Module) 
     logging::add_to_linker(linker)?;
     metrics::add_to_linker(linker)?;
     properties::add_to_linker(linker)?;
+    redis_calls::add_to_linker(linker)?;
     shared_data::add_to_linker(linker)?;
     shared_queues::add_to_linker(linker)?;
     streams::add_to_linker(linker)?;

@@ -177,6 +177,12 @@ pub mod calls {
     /// How long an idle connection is kept, in milliseconds. Most servers keep theirs for longer.
     pub const IDLE_TIME: u32 = 55_000;
 
+    /// The timeout of a Redis call that does not set one, in milliseconds: Higress's.
+    pub const REDIS_TIMEOUT: u32 = 1_000;
+
+    /// The most Redis servers that a plugin context may have said how to use.
+    pub const REDIS_SERVERS: usize = 64;
+
     /// Bytes counted for a call, in addition to the bytes that its plugin passed.
     pub const CALL: usize = 4 << 10;
 

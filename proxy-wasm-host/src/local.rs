@@ -21,8 +21,8 @@ pub use self::plugin::{engine, plugin, vm};
 pub use self::stream::{LocalRequest, LocalStream, SentResponse};
 use super::abi::{LogLevel, MetricType, Status};
 use super::host::{
-    Blame, Clocks, ForeignFunctions, GrpcCall, GrpcCalls, Host, HttpCall, HttpCalls, Logging, Metrics, Origin, Result,
-    SharedData, SharedQueues, Timers,
+    Blame, Clocks, ForeignFunctions, GrpcCall, GrpcCalls, Host, HttpCall, HttpCalls, Logging, Metrics, Origin,
+    RedisCalls, RedisInit, Result, SharedData, SharedQueues, Timers,
 };
 
 /// Bytes from a plugin.
@@ -45,6 +45,8 @@ pub struct LocalWorker {
     pub tick_periods: BTreeMap<u32, u32>,
     /// Calls, the oldest first; the index is the id.
     pub calls: Vec<LocalCall>,
+    /// User and password by Redis server.
+    pub redis_logins: BTreeMap<Bytes, (Bytes, Bytes)>,
     /// Values and CAS numbers by VM id and key.
     pub shared_data: BTreeMap<(Bytes, Bytes), (Bytes, u32)>,
     /// Queues; the index is the id.
@@ -112,6 +114,7 @@ impl Default for LocalWorker {
             now: 0,
             tick_periods: BTreeMap::new(),
             calls: Vec::new(),
+            redis_logins: BTreeMap::new(),
             shared_data: BTreeMap::new(),
             queues: Vec::new(),
             metrics: Vec::new(),
@@ -228,6 +231,24 @@ impl GrpcCalls<LocalStream> for LocalHost {
 
     fn grpc_close(&mut self, origin: Origin<'_, LocalStream>, id: u32) -> Result {
         self.grpc_cancel(origin, id)
+    }
+}
+
+impl RedisCalls<LocalStream> for LocalHost {
+    fn redis_init(&mut self, _: Origin<'_, LocalStream>, init: RedisInit<'_>) -> Result {
+        if init.server.is_empty() {
+            return Err(Status::BadArgument);
+        }
+        let (user, password) = (init.user.to_vec(), init.password.to_vec());
+        self.worker().redis_logins.insert(init.server.to_vec(), (user, password));
+        Ok(())
+    }
+
+    fn redis_call(&mut self, origin: Origin<'_, LocalStream>, server: &[u8], command: &[u8]) -> Result<u32> {
+        if server.is_empty() {
+            return Err(Status::BadArgument);
+        }
+        Ok(self.call(origin, server, b"", command))
     }
 }
 

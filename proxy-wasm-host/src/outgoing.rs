@@ -2,7 +2,7 @@
 //! and picks the next server.
 //!
 //! The embedder has the connections and the clock. [`target`] and [`service`] read where a call
-//! goes, [`metadata`] writes the head of a gRPC request and reads a response's fields, [`messages`]
+//! goes, [`redis`] reads commands and replies of Redis, [`metadata`] writes the head of a gRPC request and reads a response's fields, [`messages`]
 //! frames messages, [`status`] says how a gRPC call ended, and [`balancer`] picks a server of an
 //! `upstream` block. Nothing in this room waits.
 
@@ -10,6 +10,7 @@ pub mod balancer;
 pub mod messages;
 pub mod metadata;
 mod protobuf;
+pub mod redis;
 pub mod service;
 pub mod status;
 pub mod target;

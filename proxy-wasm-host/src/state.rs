@@ -86,6 +86,8 @@ pub struct Incoming {
     pub grpc_message: Option<Vec<u8>>,
     /// The arguments of a foreign function.
     pub foreign_arguments: Option<Vec<u8>>,
+    /// The reply to a Redis call.
+    pub redis_reply: Option<Vec<u8>>,
     /// The last status and its message, for `proxy_get_status`.
     pub status: Option<(u32, Vec<u8>)>,
 }

@@ -19,6 +19,9 @@ install_test_packages() {
     # Prometheus' own parser, for what wasm_metrics serves.
     apt_install python3-prometheus-client
 
+    # A server that plugins call.
+    apt_install redis-server
+
     # The fuzzer is C++. valgrind counts instructions for make bench, and looks for memory that is misused for make valgrind.
     apt_install g++ valgrind
 

@@ -1,4 +1,5 @@
-//! A worker's client: it makes HTTP calls over HTTP/1.1 and opens HTTP/2 connections for gRPC.
+//! A worker's client: it makes HTTP calls over HTTP/1.1, opens HTTP/2 connections for gRPC, and
+//! keeps those to Redis.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use super::error::CallError;
 use super::http2::{Http2, Http2Pool};
 use super::outgoing::Outgoing;
 use super::pool::{Http1, Key, Pool};
+use super::redis::{RedisConnection, RedisKey};
 use super::transport::Transport;
 use crate::connections::{self, Place};
 use crate::host_memory::HostMemory;
@@ -35,7 +37,8 @@ pub struct Client {
     /// `wasm_call_connections`, if it is set.
     connection_limit: Option<usize>,
     place_log: LogLimit,
-    pool: Rc<Pool>,
+    pool: Rc<Pool<Key, Http1>>,
+    pub(super) redis: Rc<Pool<RedisKey, RedisConnection>>,
     http2: Rc<Http2Pool>,
     /// Balancers by name of their `upstream` block.
     balancers: RefCell<HashMap<String, Rc<Balancer<Address>>>>,
@@ -51,6 +54,7 @@ impl Client {
             connection_limit,
             place_log: LogLimit::default(),
             pool: Rc::default(),
+            redis: Rc::default(),
             http2: Rc::default(),
             balancers: RefCell::default(),
             next_id: Cell::new(0),
@@ -116,7 +120,7 @@ impl Client {
         Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(service.target.to_string())))
     }
 
-    async fn candidates(
+    pub(super) async fn candidates(
         &self,
         target: &Target,
         port: u16,
@@ -155,7 +159,7 @@ impl Client {
         Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(call.target.to_string())))
     }
 
-    async fn connect(
+    pub(super) async fn connect(
         &self,
         tls_name: Option<&str>,
         address: &Address,
@@ -169,14 +173,19 @@ impl Client {
     /// Takes a place among the connections of all calls. An idle connection is closed to make room.
     async fn place(&self) -> Place {
         let (all, limit) = (connections::of_worker(), self.connection_limit());
-        if all.open() >= limit && !self.pool.close_one() && !self.http2.close_one() {
+        if all.open() >= limit && !self.close_one() {
             self.tell_wait(limit);
         }
         all.take(limit).await
     }
 
+    /// Closes an idle connection. Answers false if there is none.
+    fn close_one(&self) -> bool {
+        self.pool.close_one() || self.redis.close_one() || self.http2.close_one()
+    }
+
     /// Takes a place, for one call, among the connections that the plugin may have.
-    async fn place_of(&self, memory: HostMemory) -> Place {
+    pub(super) async fn place_of(&self, memory: HostMemory) -> Place {
         let (of_plugin, limit) = (memory.account().connections(), share(self.connection_limit()));
         if of_plugin.open() >= limit {
             self.tell_wait(limit);

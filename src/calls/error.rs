@@ -24,6 +24,10 @@ pub enum CallError {
     Tls(TlsError),
     /// The server does not speak HTTP/2, which gRPC needs.
     NoHttp2,
+    /// The connection to a Redis server broke, or there is none any more.
+    Broken(io::Error),
+    /// The server sent something that is not a reply of Redis.
+    NotRedis,
     /// The connection broke, or the server sent something that is not valid HTTP.
     Http(hyper::Error),
     /// Lua's HTTP library made the call; this is its error message.
@@ -60,9 +64,9 @@ impl CallError {
         match self {
             Self::Timeout => "timeout",
             Self::Resolve(..) => "resolver failure",
-            Self::Connect(_) | Self::NoLiveServers(_) | Self::Http(_) => "broken connection",
+            Self::Connect(_) | Self::Broken(_) | Self::NoLiveServers(_) | Self::Http(_) => "broken connection",
             Self::Tls(_) => "tls handshake failure",
-            Self::NoHttp2 | Self::TooLarge(_) => "reader failure",
+            Self::NoHttp2 | Self::NotRedis | Self::TooLarge(_) => "reader failure",
             Self::Lua(_) | Self::HostMemory => "unknown failure",
         }
     }
@@ -75,8 +79,9 @@ impl fmt::Display for CallError {
             Self::Resolve(host, error @ ResolveError::NoResolver) => write!(f, "{error} to resolve {host}"),
             Self::Resolve(host, error) => write!(f, "{host} could not be resolved ({error})"),
             Self::NoLiveServers(upstream) => write!(f, "no live servers in upstream \"{upstream}\""),
-            Self::Connect(error) => of_system(f, error),
+            Self::Connect(error) | Self::Broken(error) => of_system(f, error),
             Self::Tls(error) => error.fmt(f),
+            Self::NotRedis => f.write_str("the server does not speak the protocol of Redis"),
             Self::NoHttp2 => f.write_str("the server does not speak HTTP/2"),
             Self::Http(error) => of_http(f, error),
             Self::Lua(reason) => f.write_str(reason),

@@ -1,7 +1,8 @@
-//! HTTP/1.1 connections: how they are made and closed, and where they wait for the next call.
+//! Where connections wait for the next call, and HTTP/1.1 connections: how they are made and closed.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::rc::{Rc, Weak};
 
 use http::{Request, Response};
@@ -50,40 +51,71 @@ impl Http1 {
     }
 }
 
-/// The idle connections of this worker.
-#[derive(Default)]
-pub struct Pool {
-    idle: RefCell<HashMap<Key, Vec<Idle>>>,
+/// A connection that can serve one call after the other.
+pub trait Reusable {
+    /// Whether the next call can be made now, as far as is known: the server may be closing the
+    /// connection.
+    fn is_ready(&mut self) -> bool;
+
+    /// Whether no call can be made any more.
+    fn is_spent(&self) -> bool;
+}
+
+impl Reusable for Http1 {
+    fn is_ready(&mut self) -> bool {
+        self.sender.is_ready()
+    }
+
+    fn is_spent(&self) -> bool {
+        self.sender.is_closed()
+    }
+}
+
+/// The idle connections of this worker, of one protocol.
+pub struct Pool<K, C> {
+    idle: RefCell<HashMap<K, Vec<Idle<C>>>>,
     last_id: Cell<u64>,
 }
 
-struct Idle {
+struct Idle<C> {
     id: u64,
-    connection: Http1,
+    /// The connection, which the task holds: a worker that exits closes it with its tasks.
+    connection: Weak<Cell<Option<C>>>,
     _expiry: Task,
 }
 
-impl Pool {
+impl<K, C> Default for Pool<K, C> {
+    fn default() -> Self {
+        Self { idle: RefCell::default(), last_id: Cell::default() }
+    }
+}
+
+impl<K: Clone + Eq + Hash + 'static, C: Reusable + 'static> Pool<K, C> {
     /// Takes an idle connection: the one used last, because the server will keep it open the
     /// longest.
-    pub fn take(&self, key: &Key) -> Option<Http1> {
+    pub fn take(&self, key: &K) -> Option<C> {
         loop {
             let idle = self.idle.borrow_mut().get_mut(key)?.pop()?;
-            if idle.connection.sender.is_ready() {
-                return Some(idle.connection);
+            let connection = idle.connection.upgrade().and_then(|connection| connection.take());
+            if let Some(mut connection) = connection
+                && connection.is_ready()
+            {
+                return Some(connection);
             }
         }
     }
 
     /// Keeps a connection whose call is over, unless the server has closed it.
-    pub fn put(self: &Rc<Self>, key: Key, connection: Http1) {
-        if connection.sender.is_closed() {
+    pub fn put(self: &Rc<Self>, key: K, connection: C) {
+        if connection.is_spent() {
             return;
         }
         let id = self.last_id.get() + 1;
         self.last_id.set(id);
-        let expiry = spawn(OnQuit::Forget, expire(Rc::downgrade(self), key.clone(), id));
-        let idle = Idle { id, connection, _expiry: expiry };
+        let connection = Rc::new(Cell::new(Some(connection)));
+        let held = Rc::downgrade(&connection);
+        let expiry = spawn(OnQuit::Forget, expire(Rc::downgrade(self), key.clone(), id, connection));
+        let idle = Idle { id, connection: held, _expiry: expiry };
         let mut pool = self.idle.borrow_mut();
         let connections = pool.entry(key).or_default();
         connections.push(idle);
@@ -104,7 +136,7 @@ impl Pool {
         })
     }
 
-    fn remove(&self, key: &Key, id: u64) {
+    fn remove(&self, key: &K, id: u64) {
         let mut pool = self.idle.borrow_mut();
         let Some(connections) = pool.get_mut(key) else { return };
         let position = connections.iter().position(|idle| idle.id == id);
@@ -117,8 +149,14 @@ impl Pool {
     }
 }
 
-async fn expire(pool: Weak<Pool>, key: Key, id: u64) {
+async fn expire<K: Clone + Eq + Hash + 'static, C: Reusable + 'static>(
+    pool: Weak<Pool<K, C>>,
+    key: K,
+    id: u64,
+    connection: Rc<Cell<Option<C>>>,
+) {
     Sleep::new(limits::IDLE_TIME, OnQuit::Forget).await;
+    drop(connection);
     if let Some(pool) = pool.upgrade() {
         pool.remove(&key, id);
     }

@@ -4,16 +4,17 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ptr::NonNull;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Instant;
 
 use ngx_bindings::{Request, event};
 use proxy_wasm_host::authority::Written;
 use proxy_wasm_host::host::Result;
-use proxy_wasm_host::{Dialect, Identity};
+use proxy_wasm_host::limits::calls::REDIS_SERVERS;
+use proxy_wasm_host::{Dialect, Identity, PluginContext};
 
 use super::{PluginContexts, RequestContext, RequestHandle, Slot};
-use crate::calls::{Calls, Client};
+use crate::calls::{Calls, Client, RedisServer};
 use crate::host_memory::HostMemory;
 use crate::shared::Shared;
 use crate::shared::counters::Counters;
@@ -26,6 +27,7 @@ pub struct NginxHost {
     pub plugin_contexts: Rc<PluginContexts>,
     /// Calls that were made outside requests.
     pub calls: Calls,
+    pub redis: RedisServers,
     /// Ticks by id of the PluginContext.
     pub ticks: HashMap<u32, Ticks>,
     pub plugin: String,
@@ -67,6 +69,7 @@ impl NginxHost {
             client,
             plugin_contexts,
             calls: Calls::of_instance(),
+            redis: RedisServers::default(),
             ticks: HashMap::new(),
             plugin: identity.name.clone(),
             dialect: identity.dialect,
@@ -80,6 +83,50 @@ impl NginxHost {
             has_failed: false,
             of_request: false,
         }
+    }
+}
+
+/// How PluginContexts use their Redis servers: by the context's id, and the name that the plugin has
+/// for the server.
+#[derive(Default)]
+pub struct RedisServers(HashMap<(u32, Vec<u8>), Described>);
+
+/// A server, and the PluginContext that described it, whose id another one may have by now. The
+/// instance of a request, which serves one context, does not know it.
+struct Described {
+    context: Option<Weak<PluginContext<NginxHost>>>,
+    server: Rc<RedisServer>,
+}
+
+impl RedisServers {
+    /// Keeps a description. Answers false if the context has too many.
+    pub fn insert(
+        &mut self,
+        id: u32,
+        context: Option<&Rc<PluginContext<NginxHost>>>,
+        name: &[u8],
+        server: RedisServer,
+    ) -> bool {
+        self.0.retain(|_, described| described.is_valid());
+        let key = (id, name.to_vec());
+        let of_context = self.0.keys().filter(|(of, _)| *of == id).count();
+        if of_context >= REDIS_SERVERS && !self.0.contains_key(&key) {
+            return false;
+        }
+        self.0.insert(key, Described { context: context.map(Rc::downgrade), server: Rc::new(server) });
+        true
+    }
+
+    /// Returns the description of a server.
+    pub fn get(&self, id: u32, name: &[u8]) -> Option<Rc<RedisServer>> {
+        let described = self.0.get(&(id, name.to_vec()))?;
+        described.is_valid().then(|| Rc::clone(&described.server))
+    }
+}
+
+impl Described {
+    fn is_valid(&self) -> bool {
+        self.context.as_ref().is_none_or(|context| context.strong_count() > 0)
     }
 }
 

@@ -92,6 +92,7 @@ fn kept<H: Host>(state: &VmState<H>, buffer: BufferType) -> std::result::Result<
         BufferType::VmConfiguration => Some(&state.plugin.vm_configuration[..]),
         BufferType::PluginConfiguration => Some(state.contexts.plugin_configuration()),
         BufferType::ForeignFunctionArguments => incoming.foreign_arguments.as_deref(),
+        BufferType::RedisReply => incoming.redis_reply.as_deref(),
     };
     bytes.map(Some).ok_or(Status::NotFound)
 }
@@ -247,7 +248,7 @@ mod tests {
         assert_eq!(Probe::without_request().get("proxy_get_buffer_bytes", &[REQUEST_BODY, 0, 1]), Ok(Vec::new()));
         let of_a_call = BufferType::HttpCallResponseBody as u32;
         assert_eq!(probe.get("proxy_get_buffer_bytes", &[of_a_call, 0, 1]), Err(Status::NotFound));
-        assert_eq!(probe.get("proxy_get_buffer_bytes", &[9, 0, 1]), Err(Status::BadArgument));
+        assert_eq!(probe.get("proxy_get_buffer_bytes", &[10, 0, 1]), Err(Status::BadArgument));
     }
 
     #[test]

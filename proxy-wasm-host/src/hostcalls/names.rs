@@ -3,7 +3,7 @@
 
 use super::{
     buffers, clocks, contexts, foreign_functions, grpc_calls, headers, http_calls, local_response, logging, metrics,
-    properties, shared_data, shared_queues, streams, timers, toolchains,
+    properties, redis_calls, shared_data, shared_queues, streams, timers, toolchains,
 };
 
 /// Names imported from `env`: those of the ABI, by chapter, and those that compilers add.
@@ -19,6 +19,7 @@ const ENV: &[&[&str]] = &[
     logging::NAMES,
     metrics::NAMES,
     properties::NAMES,
+    redis_calls::NAMES,
     shared_data::NAMES,
     shared_queues::NAMES,
     streams::NAMES,

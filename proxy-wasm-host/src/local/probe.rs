@@ -43,6 +43,8 @@ pub const ABI: &[(&str, &str)] = &[
     ("proxy_clear_route_cache", ""),
     ("proxy_get_status", "ppp"),
     ("proxy_http_call", "smsmvp"),
+    ("proxy_redis_init", "sssv"),
+    ("proxy_redis_call", "ssp"),
     ("proxy_grpc_call", "sssmsvp"),
     ("proxy_grpc_stream", "sssmp"),
     ("proxy_grpc_send", "vsv"),

@@ -16,6 +16,10 @@ use crate::pairs::PairsBuf;
 use crate::plugin::Plugin;
 use crate::state::{HttpCallResponse, Incoming};
 
+/// The statuses of `proxy_on_redis_call_response`: Higress's `RedisStatus`.
+const REDIS_OK: u32 = 0;
+const REDIS_NETWORK_ERROR: u32 = 1;
+
 /// One configuration of a plugin. It ends when its last owner has dropped it and its last
 /// HttpContext is over.
 ///
@@ -135,6 +139,25 @@ impl<H: Host> PluginContext<H> {
         self.deliver(Callback::OnHttpCallResponse, http_context, incoming, |instance, id| {
             let callback = &instance.callbacks.on_http_call_response;
             callback.call(&mut instance.store, (id, call, headers, body, trailers), ())
+        })
+    }
+
+    /// `proxy_on_redis_call_response`, with the reply as it came; `None` if the call failed.
+    ///
+    /// # Errors
+    /// When the guest does not return, or the context is not started.
+    pub fn on_redis_call_response(
+        &self,
+        http_context: Option<&HttpContext<H>>,
+        call: u32,
+        reply: Option<Vec<u8>>,
+    ) -> Result<(), Failure> {
+        let status = if reply.is_some() { REDIS_OK } else { REDIS_NETWORK_ERROR };
+        let size = count(reply.as_ref().map_or(0, Vec::len));
+        let incoming = Incoming { redis_reply: reply, ..Incoming::default() };
+        self.deliver(Callback::OnRedisCallResponse, http_context, incoming, |instance, id| {
+            let callback = &instance.callbacks.on_redis_call_response;
+            callback.call(&mut instance.store, (id, call, status, size), ())
         })
     }
 

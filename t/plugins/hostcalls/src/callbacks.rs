@@ -49,6 +49,7 @@ callbacks! {
     on_response_body / proxy_on_response_body(body_size, end_of_stream) -> Action;
     on_response_trailers / proxy_on_response_trailers(num_trailers) -> Action;
     on_http_call_response / proxy_on_http_call_response(token, num_headers, body_size, num_trailers) -> Nothing;
+    on_redis_call_response / proxy_on_redis_call_response(token, status_code, reply_size) -> Nothing;
     on_grpc_receive_initial_metadata / proxy_on_grpc_receive_initial_metadata(token, num_elements) -> Nothing;
     on_grpc_receive / proxy_on_grpc_receive(token, message_size) -> Nothing;
     on_grpc_receive_trailing_metadata / proxy_on_grpc_receive_trailing_metadata(token, num_elements) -> Nothing;

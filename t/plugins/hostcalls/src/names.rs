@@ -10,6 +10,7 @@ pub const BUFFERS: &[&str] = &[
     "vm_configuration",
     "plugin_configuration",
     "foreign_arguments",
+    "redis_reply",
 ];
 
 pub const MAPS: &[&str] = &[

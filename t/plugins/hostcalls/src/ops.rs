@@ -20,6 +20,7 @@ mod logging;
 mod metrics;
 mod properties;
 mod raw;
+mod redis_calls;
 mod shared_data;
 mod shared_queues;
 mod status;
@@ -54,10 +55,14 @@ pub const COMMON: Chapter = &[
 
 pub const SINCE_0_2_0: Chapter = &[streams::SINCE_0_2_0];
 
+pub const ONLY_0_2_100: Chapter = &[redis_calls::ONLY_0_2_100];
+
 pub const ONLY_0_1_0: Chapter = &[configuration::ONLY_0_1_0, streams::ONLY_0_1_0];
 
 /// Every function of WASI, too: other hosts do not have them all.
 pub const RAW_SINCE_0_2_0: Chapter = &[raw::SINCE_0_2_0];
+
+pub const RAW_ONLY_0_2_100: Chapter = &[raw::ONLY_0_2_100];
 
 pub const RAW_ONLY_0_1_0: Chapter = &[raw::ONLY_0_1_0];
 

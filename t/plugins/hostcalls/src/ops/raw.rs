@@ -1,16 +1,21 @@
 //! Any host function with any numbers: wild addresses, unknown enumerators, sizes that lie.
 
 use super::{Op, Ops};
-use crate::abi::{common, only_0_1_0, since_0_2_0, wasi};
+use crate::abi::{common, only_0_1_0, only_0_2_100, since_0_2_0, wasi};
 use crate::args::{Args, parse};
 use crate::memory::{self, address};
 use crate::outcome::Outcome;
 
 pub const SINCE_0_2_0: Ops = &[("raw", raw_since_0_2_0 as Op)];
+pub const ONLY_0_2_100: Ops = &[("raw", raw_only_0_2_100 as Op)];
 pub const ONLY_0_1_0: Ops = &[("raw", raw_only_0_1_0 as Op)];
 
 fn raw_since_0_2_0(args: &Args, _: &super::Frame) -> Outcome {
     raw(args, since_0_2_0::raw)
+}
+
+fn raw_only_0_2_100(args: &Args, _: &super::Frame) -> Outcome {
+    raw(args, |function, numbers| only_0_2_100::raw(function, numbers).or_else(|| since_0_2_0::raw(function, numbers)))
 }
 
 fn raw_only_0_1_0(args: &Args, _: &super::Frame) -> Outcome {

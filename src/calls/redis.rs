@@ -1,0 +1,274 @@
+//! Calls of Redis servers. A connection serves one call at a time, and waits for the next one with
+//! its login and its database.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, ErrorKind};
+use std::rc::Rc;
+use std::task::{Context, Waker};
+
+use ngx_bindings::resolver::Resolver;
+use proxy_wasm_host::abi::Status;
+use proxy_wasm_host::limits::calls as limits;
+use proxy_wasm_host::outgoing::Target;
+use proxy_wasm_host::outgoing::redis::{ReplyEnd, Server, changes_connection, command, command_name};
+use proxy_wasm_host::outgoing::target::split_port;
+
+use super::Client;
+use super::connect::is_block;
+use super::error::CallError;
+use super::pool::{Key, Reusable};
+use super::transport::Transport;
+use crate::connections;
+use crate::host_memory::{Held, HostMemory};
+use crate::task::{OnQuit, timeout};
+
+/// Where Redis listens, if the plugin names no port.
+const PORT: u16 = 6379;
+
+/// How many bytes are read at once.
+const PIECE: usize = 16 << 10;
+
+/// How a connection begins.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Login {
+    /// The user; empty for the server's default user.
+    pub user: Vec<u8>,
+    /// The password; empty for none.
+    pub password: Vec<u8>,
+    /// The database's number.
+    pub database: u32,
+}
+
+/// A server, and how a plugin uses it.
+pub struct RedisServer {
+    /// The name that the plugin has for the server, for the log.
+    name: String,
+    target: Target,
+    tls_name: Option<String>,
+    login: Rc<Login>,
+    timeout: u32,
+}
+
+impl RedisServer {
+    /// Makes the description of a server; `None` if that is not one. The timeout is in milliseconds.
+    pub fn new(server: &Server<'_>, login: Login, timeout: u32) -> Option<Self> {
+        let target = Target::parse(server.target, is_block)?;
+        let tls_name = server.tls.then(|| tls_name(&target, server.target));
+        let name = server.name.escape_ascii().to_string();
+        Some(Self { name, target, tls_name, login: Rc::new(login), timeout })
+    }
+
+    /// The name that the plugin has for the server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+/// The name that the server's certificate must have: the one that the plugin has for the server.
+fn tls_name(target: &Target, text: &[u8]) -> String {
+    if let Target::Host(host, _) = target {
+        return host.clone();
+    }
+    let text = String::from_utf8_lossy(text);
+    let host = split_port(&text).map_or(&*text, |(host, _)| host);
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+/// A checked call.
+pub struct RedisCall {
+    server: Rc<RedisServer>,
+    command: Vec<u8>,
+    /// Whether the connection can serve another call afterwards.
+    keeps_connection: bool,
+    memory: HostMemory,
+    held: RefCell<Held>,
+}
+
+/// Why a call was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRedisCall {
+    /// The bytes are not one command.
+    Command,
+    /// The worker keeps too many bytes for the plugin already.
+    Memory(Status),
+}
+
+impl RedisCall {
+    /// Checks a call.
+    pub fn new(server: Rc<RedisServer>, command: &[u8], memory: HostMemory) -> Result<Self, BadRedisCall> {
+        let name = command_name(command).ok_or(BadRedisCall::Command)?;
+        let held = memory.take(command.len() + limits::CALL).map_err(BadRedisCall::Memory)?;
+        let keeps_connection = !changes_connection(name);
+        Ok(Self { server, command: command.to_vec(), keeps_connection, memory, held: RefCell::new(held) })
+    }
+
+    /// The server.
+    pub fn server(&self) -> &RedisServer {
+        &self.server
+    }
+
+    /// Counts bytes of the reply. They are kept until the plugin has received the reply.
+    fn keep(&self, bytes: usize) -> Result<(), CallError> {
+        self.held.borrow_mut().grow(bytes).map_err(|_| CallError::HostMemory)
+    }
+}
+
+impl Client {
+    /// Makes a Redis call and returns the reply as it came. The call's timeout covers everything,
+    /// including the wait for a connection's place.
+    pub async fn redis(&self, call: &RedisCall, resolver: Option<Resolver>) -> Result<Vec<u8>, CallError> {
+        let exchange = async {
+            let _place = self.place_of(call.memory).await;
+            self.try_redis_servers(call, resolver).await
+        };
+        timeout(call.server.timeout, OnQuit::Forget, exchange).await.unwrap_or(Err(CallError::Timeout))
+    }
+
+    /// Tries the servers in order. The next one is tried only if the connection to the one before
+    /// could not be made: a command that was sent may have had its effect.
+    async fn try_redis_servers(&self, call: &RedisCall, resolver: Option<Resolver>) -> Result<Vec<u8>, CallError> {
+        let server = &call.server;
+        let mut candidates = self.candidates(&server.target, PORT, resolver).await?;
+        let mut last_error = None;
+        while let Some(address) = candidates.next() {
+            let key = Key { address, tls_name: server.tls_name.clone() };
+            let key = RedisKey { key, login: Rc::clone(&server.login) };
+            if let Some(connection) = self.redis.take(&key) {
+                return self.ask(call, key, connection).await;
+            }
+            match self.connect(key.key.tls_name.as_deref(), &key.key.address, b"").await {
+                Ok(transport) => {
+                    candidates.report(true);
+                    let mut connection = RedisConnection::over(transport);
+                    return match connection.log_in(call).await? {
+                        Some(refusal) => Ok(refusal),
+                        None => self.ask(call, key, connection).await,
+                    };
+                }
+                Err(error) => {
+                    candidates.report(false);
+                    last_error = Some(error);
+                }
+            }
+        }
+        Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(server.target.to_string())))
+    }
+
+    async fn ask(
+        &self,
+        call: &RedisCall,
+        key: RedisKey,
+        mut connection: RedisConnection,
+    ) -> Result<Vec<u8>, CallError> {
+        let reply = connection.exchange(&call.command, self.response_limit(), &mut |bytes| call.keep(bytes)).await?;
+        if call.keeps_connection && !connections::of_worker().anybody_waits() {
+            self.redis.put(key, connection);
+        }
+        Ok(reply)
+    }
+}
+
+/// The key of a connection: calls with equal keys may share one.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RedisKey {
+    key: Key,
+    login: Rc<Login>,
+}
+
+/// A connection to a Redis server. Dropping it closes it, even in the middle of a reply.
+pub struct RedisConnection {
+    transport: Transport,
+    /// What came behind the last reply. It belongs to no call.
+    surplus: bool,
+}
+
+impl RedisConnection {
+    fn over(transport: Transport) -> Self {
+        Self { transport, surplus: false }
+    }
+
+    /// Sends login and database. Returns the server's refusal of the database, which is the reply to
+    /// the plugin's command. A refused login is left to the server, as in Higress: the command is
+    /// sent, and gets the reply that it gets then.
+    async fn log_in(&mut self, call: &RedisCall) -> Result<Option<Vec<u8>>, CallError> {
+        let Login { user, password, database } = &*call.server.login;
+        if !password.is_empty() {
+            let with_user = command(&[b"AUTH", user, password]);
+            let auth = if user.is_empty() { command(&[b"AUTH", password]) } else { with_user };
+            let reply = self.exchange(&auth, PIECE, &mut |_| Ok(())).await?;
+            if reply.starts_with(b"-") {
+                tracing::error!("redis server {} refuses the login: {}", call.server.name, first_line(&reply));
+            }
+        }
+        if *database == 0 {
+            return Ok(None);
+        }
+        let select = command(&[b"SELECT", database.to_string().as_bytes()]);
+        let reply = self.exchange(&select, PIECE, &mut |_| Ok(())).await?;
+        if !reply.starts_with(b"-") {
+            return Ok(None);
+        }
+        tracing::error!("redis server {} refuses database {database}: {}", call.server.name, first_line(&reply));
+        Ok(Some(reply))
+    }
+
+    /// Sends a command and reads its reply, of up to `limit` bytes.
+    async fn exchange(
+        &mut self,
+        command: &[u8],
+        limit: usize,
+        keep: &mut dyn FnMut(usize) -> Result<(), CallError>,
+    ) -> Result<Vec<u8>, CallError> {
+        let mut sent = 0;
+        while sent < command.len() {
+            let rest = &command[sent..];
+            sent += poll_fn(|cx| self.transport.connection.poll_write(cx, rest)).await.map_err(CallError::Broken)?;
+        }
+        let (mut reply, mut end) = (Vec::new(), ReplyEnd::default());
+        loop {
+            let received = self.receive(&mut reply).await.map_err(CallError::Broken)?;
+            if let Some(length) = end.find(&reply).map_err(|_| CallError::NotRedis)? {
+                self.surplus = length < reply.len();
+                reply.truncate(length);
+            } else if reply.len() <= limit {
+                keep(received)?;
+                continue;
+            }
+            if reply.len() > limit {
+                return Err(CallError::TooLarge(limit));
+            }
+            keep(received)?;
+            return Ok(reply);
+        }
+    }
+
+    /// Reads some bytes, and returns how many.
+    async fn receive(&mut self, into: &mut Vec<u8>) -> io::Result<usize> {
+        into.reserve(PIECE);
+        let read = poll_fn(|cx| self.transport.connection.poll_read(cx, into.spare_capacity_mut())).await?;
+        if read == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        // SAFETY: `poll_read` has written so many bytes behind those that were there.
+        unsafe { into.set_len(into.len() + read) };
+        Ok(read)
+    }
+}
+
+impl Reusable for RedisConnection {
+    /// A server says nothing between two calls, unless it closes the connection.
+    fn is_ready(&mut self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        self.transport.connection.poll_read(&mut Context::from_waker(Waker::noop()), &mut byte).is_pending()
+    }
+
+    fn is_spent(&self) -> bool {
+        self.surplus
+    }
+}
+
+fn first_line(reply: &[u8]) -> String {
+    let line = reply.split(|&byte| byte == b'\r').next().unwrap_or_default();
+    line[..line.len().min(200)].escape_ascii().to_string()
+}
