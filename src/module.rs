@@ -156,7 +156,10 @@ fn merge(cf: Conf, above: &LocConf, loc: &mut LocConf) {
 extern "C" fn preconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
     // SAFETY: nginx passes its parser.
     let cf = unsafe { Conf::from_nginx(cf) };
-    guard(rc::ERROR, || property_variable::declare(cf).map_or(rc::ERROR, |()| rc::OK))
+    guard(rc::ERROR, || {
+        cf.main_conf(MainConf::module()).variables_of_modules.set(cf.variable_count());
+        property_variable::declare(cf).map_or(rc::ERROR, |()| rc::OK)
+    })
 }
 
 extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
@@ -167,13 +170,20 @@ extern "C" fn postconfiguration(cf: *mut ngx_conf_t) -> ngx_int_t {
 
 fn register(cf: Conf) -> ngx_int_t {
     let main = cf.main_conf(MainConf::module());
-    // The one variable of nginx that differs each time that it is evaluated.
-    if main.said.enabled && cf.keep_variable(b"request_id").is_none() {
+    if main.said.enabled && keep_variables(cf, main).is_none() {
         return rc::ERROR;
     }
     slice::find(cf);
     unseen::look_through(cf, main);
     phases::register(cf, main)
+}
+
+/// Lets plugins read one value all through a request of the variables that could have another each
+/// time: `$request_id`, and those that the configuration declared by `map`, `split_clients`, `js_set`
+/// and the like. What nginx evaluates anew by design, it does for plugins, too.
+fn keep_variables(cf: Conf, main: &MainConf) -> Option<()> {
+    cf.keep_variable(b"request_id")?;
+    cf.keep_variables_after(main.variables_of_modules.get())
 }
 
 extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {

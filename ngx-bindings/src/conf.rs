@@ -6,12 +6,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr;
 
-use nginx_sys::{self as sys, ngx_conf_log_error, ngx_conf_t, ngx_cycle_t, ngx_http_conf_ctx_t, ngx_str_t, ngx_uint_t};
+use nginx_sys::{
+    self as sys, ngx_conf_log_error, ngx_conf_t, ngx_cycle_t, ngx_hash_key_t, ngx_http_conf_ctx_t, ngx_http_variable_t,
+    ngx_str_t, ngx_uint_t,
+};
 
 use crate::live::Live;
 use crate::log::Level;
 use crate::modules::HttpModule;
-use crate::{Log, Pool, array, globals, string, variables};
+use crate::{Log, Pool, array, globals, modules, string, variables};
 
 /// The result of a directive handler on success.
 pub const CONF_OK: *mut c_char = ptr::null_mut();
@@ -121,6 +124,34 @@ impl<'c> Conf<'c> {
         // that was declared by a prefix is the address of its name.
         unsafe { place.write(Some(handler)) };
         Some(())
+    }
+
+    /// The number of variables that there are so far.
+    pub fn variable_count(self) -> usize {
+        self.declared_variables().len()
+    }
+
+    /// Makes nginx keep the values of variables for the rest of a request once they were evaluated:
+    /// of those that were declared after the first `count`, unless a variable itself forbids it.
+    pub fn keep_variables_after(self, count: usize) -> Option<()> {
+        let declared: Vec<_> = self.declared_variables().get(count..)?.iter().map(|key| (key.key, key.value)).collect();
+        for (name, variable) in declared {
+            // SAFETY: the table is of variables, which the configuration's pool keeps.
+            let flags = unsafe { (*variable.cast::<ngx_http_variable_t>()).flags };
+            if flags as u32 & sys::NGX_HTTP_VAR_NOCACHEABLE == 0 {
+                self.keep_variable(name.as_bytes())?;
+            }
+        }
+        Some(())
+    }
+
+    /// The variables that modules and directives have declared, except those by a prefix. Another
+    /// declaration may move the table.
+    fn declared_variables(&self) -> &[ngx_hash_key_t] {
+        // SAFETY: nginx has the table while `http` is being read.
+        let table = unsafe { &*self.main_conf(modules::http_core()).variables_keys };
+        // SAFETY: its keys are an array in the configuration's pool.
+        unsafe { array::elements(&raw const table.keys) }
     }
 
     /// Makes nginx keep a variable's value for the rest of a request once it was evaluated, unless

@@ -1,51 +1,55 @@
 //! Properties that plugins set for each other and for nginx. They last as long as the request.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use crate::lazy_box::LazyBox;
 
 /// The properties of one request that are not variables of nginx.
 #[derive(Debug, Default)]
-pub struct KeptProperties(LazyBox<RefCell<Vec<Property>>>);
+pub struct KeptProperties(LazyBox<RefCell<Properties>>);
 
-#[derive(Debug)]
-struct Property {
-    path: Vec<u8>,
-    value: Vec<u8>,
+#[derive(Debug, Default)]
+struct Properties {
+    values: Vec<Vec<u8>>,
+    /// The place of a path's value.
+    by_path: HashMap<Vec<u8>, usize>,
+    /// The place of the value that nginx reads under a variable's name.
+    by_name: HashMap<Vec<u8>, usize>,
 }
 
 impl KeptProperties {
-    /// Sets the value of a path.
+    /// Sets the value of a path. A new path is kept twice.
     pub fn set(&self, path: &[u8], value: &[u8]) {
         let mut properties = self.0.make().borrow_mut();
-        match properties.iter_mut().find(|property| property.path == path) {
-            Some(property) => property.value = value.to_vec(),
-            None => properties.push(Property { path: path.to_vec(), value: value.to_vec() }),
+        let Properties { values, by_path, by_name } = &mut *properties;
+        if let Some(&place) = by_path.get(path) {
+            values[place] = value.to_vec();
+            return;
         }
+        by_path.insert(path.to_vec(), values.len());
+        by_name.entry(as_in_variable(path)).or_insert(values.len());
+        values.push(value.to_vec());
     }
 
     /// Returns the value of a path.
     pub fn get(&self, path: &[u8]) -> Option<Vec<u8>> {
-        self.find(|known| known == path)
+        let properties = self.0.get()?.borrow();
+        Some(properties.values[*properties.by_path.get(path)?].clone())
     }
 
     /// Returns the value of the path that this name stands for in `$wasm_property_NAME`. If several
     /// paths have the same name there, the first one that was set counts.
     pub fn by_variable(&self, name: &[u8]) -> Option<Vec<u8>> {
-        let as_in_variable = |bytes: &[u8]| bytes.iter().copied().map(in_variable).collect::<Vec<_>>();
-        let name = as_in_variable(name);
-        self.find(|path| as_in_variable(path) == name)
-    }
-
-    fn find(&self, is_it: impl Fn(&[u8]) -> bool) -> Option<Vec<u8>> {
         let properties = self.0.get()?.borrow();
-        properties.iter().find(|property| is_it(&property.path)).map(|property| property.value.clone())
+        Some(properties.values[*properties.by_name.get(&as_in_variable(name))?].clone())
     }
 }
 
-/// A byte of a path as it stands in a variable's name, which nginx reads without case.
-fn in_variable(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' }
+/// A path as it stands in a variable's name, which nginx reads without case.
+fn as_in_variable(path: &[u8]) -> Vec<u8> {
+    let in_variable = |&byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' };
+    path.iter().map(in_variable).collect()
 }
 
 #[cfg(test)]
@@ -71,5 +75,16 @@ mod tests {
         assert_eq!(properties.by_variable(b"wasm_tenant_id_7"), Some(b"1".to_vec()));
         assert_eq!(properties.by_variable(b"wasm_tenant_id_"), None);
         assert_eq!(properties.by_variable(b""), None);
+    }
+
+    #[test]
+    fn of_paths_with_one_name_the_first_counts() {
+        let properties = KeptProperties::default();
+        properties.set(b"a.b", b"1");
+        properties.set(b"a\0b", b"2");
+        assert_eq!(properties.by_variable(b"a_b"), Some(b"1".to_vec()));
+        properties.set(b"a.b", b"3");
+        assert_eq!(properties.by_variable(b"A_B"), Some(b"3".to_vec()));
+        assert_eq!(properties.get(b"a\0b"), Some(b"2".to_vec()));
     }
 }

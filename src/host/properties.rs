@@ -78,6 +78,8 @@ impl RequestStream {
     /// Keeps a property for the plugins of the request.
     fn keep(&self, path: PropertyPath<'_>, value: &[u8]) -> Result {
         self.allow(path.as_bytes(), value)?;
+        // The name that the path has in variables.
+        self.allow(path.as_bytes(), b"")?;
         self.ctx().properties.set(path.as_bytes(), value);
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! nginx's main configuration of this module: the settings of `http`, and what was made of them.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use ngx_bindings::modules::{HttpModule, StoredLocation};
@@ -27,6 +27,8 @@ pub struct MainConf {
     pub installation: Installation,
     /// The locations that have plugins.
     pub locations: RefCell<Vec<StoredLocation>>,
+    /// The number of variables that nginx's modules had declared before directives were read.
+    pub variables_of_modules: Cell<usize>,
     made: Option<Made>,
     client: OnceCell<Rc<Client>>,
     contexts: OnceCell<Contexts>,

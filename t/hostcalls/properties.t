@@ -211,3 +211,69 @@ get_property body_bytes_sent -> OK 5
 GET /t
 --- error_log eval
 [qr/raw proxy_get_property .* -> INVALID_MEMORY_ACCESS/, "echo NOT_FOUND -> OK"]
+
+
+
+=== TEST 12: what the configuration declares has one value all through a request, also if nginx uses it nowhere
+--- http_config
+    split_clients "$msec$request_time$bytes_sent" $part { 50% a; * b; }
+    map $arg_x $mapped { default "by default"; b "of b"; }
+    map $arg_x $anew { volatile; default "by default"; b "of b"; }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                {"op": "get_property", "args": ["request_id"], "as": "id", "quiet": true},
+                {"op": "get_property", "args": ["part"], "as": "part", "quiet": true},
+                ["get_property", "mapped"], ["get_property", "anew"],
+                ["set_property", "args", "x=b"],
+                ["get_property", "mapped"], ["get_property", "anew"]
+            ],
+            "on_log": [
+                {"if": ["eq", "${id}", ""], "then": [["log", "error", "no id"]]},
+                {"op": "get_property", "args": ["request_id"], "as": "id2", "quiet": true},
+                {"if": ["eq", "${id}", "${id2}"], "then": [["echo", "one id"]]},
+                {"op": "get_property", "args": ["request", "id"], "as": "id3", "quiet": true},
+                {"if": ["eq", "${id}", "${id3}"], "then": [["echo", "as the attribute"]]},
+                {"op": "get_property", "args": ["part"], "as": "part2", "quiet": true},
+                {"if": ["eq", "${part}", "${part2}"], "then": [["echo", "one part"]]}
+            ]
+        }';
+        return 200 "hello";
+    }
+--- request
+GET /t
+--- grep_error_log eval: qr/(?:get_property|echo) .*? -> OK(?: (?!while)[^, ]+)*/
+--- grep_error_log_out
+get_property mapped -> OK by default
+get_property anew -> OK by default
+get_property mapped -> OK by default
+get_property anew -> OK of b
+echo one id -> OK one id
+echo as the attribute -> OK as the attribute
+echo one part -> OK one part
+--- no_error_log
+[error]
+
+
+
+=== TEST 13: what nginx evaluates anew is read anew
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["get_property", "bytes_sent"], ["get_property", "args"], ["set_property", "args", "a=b"], ["get_property", "args"]],
+            "on_log": [{"op": "get_property", "args": ["bytes_sent"], "as": "sent", "quiet": true},
+                {"if": ["not", ["eq", "${sent}", "0"]], "then": [["echo", "some bytes"]]}, ["get_property", "status"]]
+        }';
+        return 204;
+    }
+--- request
+GET /t?c
+--- error_code: 204
+--- grep_error_log eval: qr/(?:get_property|echo) .*? -> OK(?: (?!while)[^, ]+)*/
+--- grep_error_log_out
+get_property bytes_sent -> OK 0
+get_property args -> OK c
+get_property args -> OK a=b
+echo some bytes -> OK some bytes
+get_property status -> OK 204

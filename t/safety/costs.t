@@ -122,6 +122,7 @@ my %cost = (
     'proxy_remove_header_map_value, fields'   => [3000, sub { fields($REQUEST, shift), call("proxy_remove_header_map_value($REQUEST, 0, 6)") }, 'proxy_on_request_headers'],
     'proxy_get_property, bytes'    => [250, sub { my $n = shift; fill($n, 'a'), again(5000, call("proxy_get_property($TEXT, $n, $SLOT, 80)")) }],
     'proxy_set_property, bytes'    => [30_000, sub { my $n = shift; again(100, call("proxy_set_property(48, 10, $TEXT, $n)")) }],
+    'proxy_set_property, properties' => [3000, sub { my $n = shift; again($n, "(call \$number (i32.const 0) $i)", call('proxy_set_property(0, 6, 0, 6)'), call("proxy_get_property(0, 6, $SLOT, 80)")) }],
     'proxy_set_buffer_bytes, bytes' => [50_000, sub { my $n = shift; call("proxy_set_buffer_bytes(0, 0, -1, $TEXT, $n)"), again(500, call("proxy_set_buffer_bytes(0, 1, 1, $TEXT, 2)")) }, 'proxy_on_request_body'],
     'proxy_get_buffer_bytes, bytes' => [50_000, sub { my $n = shift; call("proxy_set_buffer_bytes(0, 0, -1, $TEXT, $n)"), again(500, call("proxy_get_buffer_bytes(0, 0, -1, $SLOT, 80)")) }, 'proxy_on_request_body'],
     'proxy_http_call, fields'      => [1500, sub { map_of(shift, 'x-name'), again(3, call("proxy_http_call(16, 11, $MAP, (local.get \$size), 0, 0, 0, 0, 1, $SLOT)")) }],
