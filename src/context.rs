@@ -64,6 +64,8 @@ pub struct RequestContext {
     callbacks: Cell<CallbackSet>,
     /// The answer that a callback wants sent, until nginx sends it.
     answer: RefCell<Option<Box<Answer>>>,
+    /// Why the first answer was given, in its plugin's words.
+    answer_details: LazyBox<RefCell<Vec<u8>>>,
     /// Whether a plugin closed the stream.
     closed: Cell<bool>,
     /// Whether a callback of the request runs. What it leaves to do is done when it has returned.
@@ -160,6 +162,7 @@ impl RequestContext {
                 slots: Slots::default(),
                 callbacks: Cell::default(),
                 answer: RefCell::default(),
+                answer_details: LazyBox::default(),
                 closed: Cell::default(),
                 running: Cell::default(),
                 request_body: RefCell::default(),
@@ -311,6 +314,16 @@ impl RequestContext {
     /// Sets the answer that a plugin wants sent. The first answer stays.
     pub fn set_answer(&self, answer: Box<Answer>) {
         self.answer.borrow_mut().get_or_insert(answer);
+    }
+
+    /// Keeps why a plugin answers.
+    pub fn set_answer_details(&self, details: &[u8]) {
+        self.answer_details.make().replace(details.to_vec());
+    }
+
+    /// Why a plugin answered, if one did and said why.
+    pub fn answer_details(&self) -> Option<Vec<u8>> {
+        self.answer_details.get().map(|details| details.borrow().clone())
     }
 
     /// Closes the stream as soon as the guest has returned.

@@ -18,7 +18,7 @@ use super::pages;
 use super::worker::MainConf;
 
 /// The directives, in the order of docs/directives.md.
-pub static mut COMMANDS: [ngx_command_t; 33] = [
+pub static mut COMMANDS: [ngx_command_t; 34] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
@@ -39,6 +39,7 @@ pub static mut COMMANDS: [ngx_command_t; 33] = [
     main_directive(c"wasm_instances", sys::NGX_CONF_TAKE1, cmd_wasm_instances),
     main_directive(c"wasm_body_buffer_size", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_env", sys::NGX_CONF_1MORE, cmd_wasm_env),
+    main_directive(c"wasm_node", sys::NGX_CONF_1MORE, cmd_wasm_node),
     main_directive(c"wasm_capabilities", sys::NGX_CONF_1MORE, cmd_wasm_capabilities),
     location_directive(c"wasm_pause_timeout", sys::NGX_CONF_TAKE1, cmd_wasm_pause_timeout),
     main_directive(c"wasm_ssl_trusted_certificate", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_trusted_certificate),
@@ -156,6 +157,18 @@ extern "C" fn cmd_option(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut 
 extern "C" fn cmd_wasm_env(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
     main_handler(cf, conf, |_, args, main| {
         args.iter().try_for_each(|variable| set_option(main, "env", text(variable)?))
+    })
+}
+
+extern "C" fn cmd_wasm_node(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |_, args, main| {
+        args.iter().try_for_each(|field| {
+            let field = text(field)?;
+            let set = field.split_once('=').is_some_and(|(name, value)| main.node.set(name, value));
+            set.then_some(()).ok_or_else(|| {
+                format!("\"{field}\" is not a field of a node; write id=, cluster=, region=, zone=, sub_zone= or metadata.NAME=")
+            })
+        })
     })
 }
 

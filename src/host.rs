@@ -16,6 +16,7 @@ pub mod queue_events;
 mod redis_calls;
 mod shared_data;
 mod shared_queues;
+mod signatures;
 mod streams;
 mod timers;
 mod trailers;

@@ -183,6 +183,7 @@ fn register(cf: Conf) -> ngx_int_t {
 /// and the like. What nginx evaluates anew by design, it does for plugins, too.
 fn keep_variables(cf: Conf, main: &MainConf) -> Option<()> {
     cf.keep_variable(b"request_id")?;
+    main.proxy_host.set(cf.index_if_declared(b"proxy_host"));
     cf.keep_variables_after(main.variables_of_modules.get())
 }
 

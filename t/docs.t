@@ -59,6 +59,38 @@ same('host functions', [
 same('callbacks', [source('proxy-wasm-host/src/callbacks.rs') =~ /"(proxy_on_\w+)":/g],
     [grep { !/^proxy_on_(?:new_connection|downstream_|upstream_)/ } documented('docs/proxy-wasm.md', 'callback')]);
 
+# The attributes that plugins read as properties. What is behind `xds` has its older name beside it, and values by name are of maps.
+sub attributes {
+    my ($file, %prefix) = @_;
+    my ($source, @names) = source("src/host/properties/$file.rs");
+    for my $function (sort keys %prefix) {
+        my ($body) = $source =~ /^pub fn $function\b.*?\{\n(.*?)^\}/ms or die "$file.rs: there is no $function";
+        push @names, map { "$prefix{$function}$_" } map { /b"(\w+)"/g } $body =~ /^ +((?:b"\w+"(?: \| )?)+) =>/mg;
+    }
+    return @names;
+}
+my $maps = source('src/host/properties.rs');
+my %attribute = map { $_ => 1 } (
+    attributes('request', of_request => 'request.'), attributes('response', of_response => 'response.'),
+    attributes('connection', of_connection => 'connection.', of_certificates => 'connection.', of_source => 'source.', of_destination => 'destination.'),
+    attributes('upstream', of_upstream => 'upstream.'), attributes('connection', of_certificates => 'upstream.'),
+    attributes('xds', of_xds => 'xds.', of_one_segment => ''),
+    map { s/\\0/./r } $maps =~ /^ +b"(\w+\\0\w+)" =>/mg,
+);
+my (%documented_attribute, $is_of_attributes);
+for (split /\n/, slurp('docs/proxy-wasm.md')) {
+    $is_of_attributes = /^\| path \| type \|/ || $is_of_attributes && /^\|/;
+    next if !$is_of_attributes;
+    my ($names) = /^\| (.*?) \|/ or next;
+    $documented_attribute{$_} = 1 for grep { !/[A-Z]/ && !/^(?:xds\.)?node/ } $names =~ /`([\w.]+)`/g;
+}
+same('attributes', [keys %attribute], [keys %documented_attribute]);
+
+# The foreign functions: those of any host, and those of nginx.
+my @foreign = map { source($_) =~ /^ +b"(\w+)"(?: if [^=]*)? =>/mg } qw(proxy-wasm-host/src/hostcalls/foreign_functions.rs src/host/foreign_functions.rs);
+same('foreign functions', \@foreign, [grep { !/^wasm_|^plugin_/ } map { /^\| `(\w+)` \|/ ? $1 : () }
+    split /\n/, slurp('docs/proxy-wasm.md') =~ s/.*^## Foreign functions\n//msr =~ s/^## .*//msr]);
+
 # The text that the README's picture is drawn from: make lint compares the two.
 my %callback = map { $_ => 1 } documented('docs/proxy-wasm.md', 'callback');
 my @drawn    = slurp('docs/images/phases.txt') =~ /\b(proxy_on_\w+)/g;

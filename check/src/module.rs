@@ -50,6 +50,7 @@ fn plugin(name: &str, root_id: RootId, module: &Module) -> Result<Arc<Plugin<Loc
         dialect: Dialect::Envoy,
         vm_id: name.to_owned(),
         vm_configuration: Vec::new(),
+        node: Default::default(),
     };
     Plugin::new(local::engine(), module, identity, options)
 }

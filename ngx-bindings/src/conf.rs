@@ -14,6 +14,7 @@ use nginx_sys::{
 use crate::live::Live;
 use crate::log::Level;
 use crate::modules::HttpModule;
+use crate::variables::VariableIndex;
 use crate::{Log, Pool, array, globals, modules, string, variables};
 
 /// The result of a directive handler on success.
@@ -50,6 +51,11 @@ impl<'c> Conf<'c> {
     pub(crate) fn cycle(self) -> &'c ngx_cycle_t {
         // SAFETY: a parser has a cycle.
         unsafe { &*self.raw().cycle }
+    }
+
+    /// The machine's name.
+    pub fn hostname(self) -> &'c [u8] {
+        self.cycle().hostname.as_bytes()
     }
 
     /// The directive's name and its arguments.
@@ -157,11 +163,21 @@ impl<'c> Conf<'c> {
     /// Makes nginx keep a variable's value for the rest of a request once it was evaluated, unless
     /// the variable itself forbids it. nginx does so for the variables that a configuration names.
     pub fn keep_variable(self, name: &[u8]) -> Option<()> {
+        self.index_variable(name).map(drop)
+    }
+
+    /// Does the same as [`Self::keep_variable`] for a variable that is there, and returns its index.
+    pub fn index_if_declared(self, name: &[u8]) -> Option<VariableIndex> {
+        let is_declared = self.declared_variables().iter().any(|key| key.key.as_bytes() == name);
+        if is_declared { self.index_variable(name) } else { None }
+    }
+
+    fn index_variable(self, name: &[u8]) -> Option<VariableIndex> {
         let mut name = self.pool().copy(name).ok()?;
         // SAFETY: `cf` is valid while `http` is being read; the name lives in the configuration's
         // pool.
         let index = unsafe { sys::ngx_http_get_variable_index(self.as_ptr(), &raw mut name) };
-        (index != crate::rc::ERROR).then_some(())
+        (index != crate::rc::ERROR).then_some(VariableIndex(index as ngx_uint_t))
     }
 
     /// Returns whether the configuration is only tested (`nginx -t`).

@@ -61,6 +61,7 @@
 mod array;
 pub mod body;
 mod body_file;
+pub mod certificate;
 pub mod chain;
 pub mod channel;
 pub mod client;
@@ -90,6 +91,7 @@ mod request_bits;
 pub mod resolver;
 pub mod shm;
 pub mod shutdown;
+pub mod signature;
 pub mod slice;
 pub mod ssl;
 pub mod string;

@@ -264,6 +264,11 @@ impl<'r> Request<'r> {
         result
     }
 
+    /// The location's name as the configuration has it, or its regular expression.
+    pub fn location_name(self) -> &'r [u8] {
+        self.core_loc_conf().name.as_bytes()
+    }
+
     /// Returns whether nginx has, or had, an upstream for the request.
     pub fn has_upstream(self) -> bool {
         !self.raw().upstream.is_null()

@@ -2,7 +2,9 @@
 
 use std::ffi::c_uint;
 
-use nginx_sys::{self as sys, ngx_http_variable_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t, u_char};
+use nginx_sys::{
+    self as sys, ngx_http_variable_t, ngx_http_variable_value_t, ngx_int_t, ngx_str_t, ngx_uint_t, u_char,
+};
 
 use crate::live::zeroed;
 use crate::{Request, hash, string};
@@ -49,7 +51,33 @@ pub enum SetError {
     Alloc,
 }
 
+/// The place of a variable among those that every request of a configuration has a value for.
+#[derive(Clone, Copy, Debug)]
+pub struct VariableIndex(pub(crate) ngx_uint_t);
+
 impl<'r> Request<'r> {
+    /// The value of a variable that some modules do not let be found by its name.
+    ///
+    /// # Safety
+    ///
+    /// The index is of the configuration that the request has.
+    pub unsafe fn indexed_variable(self, index: VariableIndex) -> Option<&'r [u8]> {
+        // SAFETY: the request is valid, and has a variable at that index.
+        let value = unsafe { sys::ngx_http_get_flushed_variable(self.as_ptr(), index.0) };
+        // SAFETY: null, or a value in the request's array of values.
+        let value = unsafe { value.as_ref() }?;
+        Self::bytes_of(value)
+    }
+
+    fn bytes_of(value: &ngx_http_variable_value_t) -> Option<&'r [u8]> {
+        if ngx_bindings_variable_has_value(value) == 0 {
+            return None;
+        }
+        let len = ngx_bindings_variable_len(value) as usize;
+        // SAFETY: a value's bytes live in the request's pool or longer.
+        Some(unsafe { string::bytes(ngx_str_t { len, data: value.data }) })
+    }
+
     /// The value of a variable; `None` if there is no such variable, or it has no value now.
     pub fn variable(self, name: &[u8]) -> Option<&'r [u8]> {
         let mut small = [0; 64];
@@ -60,12 +88,7 @@ impl<'r> Request<'r> {
         let value = unsafe { sys::ngx_http_get_variable(self.as_ptr(), &raw mut key, hash as _) };
         // SAFETY: null, or a value in the request's pool or in its array of values.
         let value = unsafe { value.as_ref() }?;
-        if ngx_bindings_variable_has_value(value) == 0 {
-            return None;
-        }
-        let len = ngx_bindings_variable_len(value) as usize;
-        // SAFETY: a value's bytes live in the request's pool or longer.
-        Some(unsafe { string::bytes(ngx_str_t { len, data: value.data }) })
+        Self::bytes_of(value)
     }
 
     /// Sets a variable that the configuration, or a module, has declared changeable.

@@ -7,6 +7,7 @@
 //! make sense.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::abi::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
 use super::pairs::Pairs;
@@ -27,6 +28,7 @@ pub trait Host:
     + SharedQueues
     + Metrics
     + ForeignFunctions<Self::Stream>
+    + Signatures
     + 'static
 {
     /// One HTTP request and its response.
@@ -338,6 +340,23 @@ pub trait SharedData {
     /// # Errors
     /// `CasMismatch` where the value has another number; `InternalFailure` where there is no room.
     fn set_shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &[u8], cas: u32) -> Result;
+    /// As [`Self::set_shared_data`], for a value that expires.
+    ///
+    /// # Errors
+    /// As [`Self::set_shared_data`].
+    fn set_expiring_shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &[u8], cas: u32, ttl: Duration) -> Result;
+    /// Deletes a key and its value.
+    ///
+    /// # Errors
+    /// `NotFound` for a key that has no value.
+    fn delete_shared_data(&mut self, vm_id: &[u8], key: &[u8]) -> Result;
+    /// Calls `key` for some of the keys that begin with a prefix, from a cursor on, which is 0 at the
+    /// beginning. Returns the next cursor; 0 at the end.
+    ///
+    /// # Errors
+    /// `InternalFailure` where there is no store.
+    fn shared_data_keys(&mut self, vm_id: &[u8], prefix: &[u8], cursor: u64, key: &mut dyn FnMut(&[u8]))
+    -> Result<u64>;
 }
 
 /// Spec, "Shared Queues".
@@ -397,4 +416,61 @@ pub trait ForeignFunctions<S> {
     /// # Errors
     /// `NotFound` where there is no such function; `BadArgument` for arguments that it cannot take.
     fn call_foreign_function(&mut self, origin: Origin<'_, S>, name: &[u8], arguments: &[u8]) -> Result<Vec<u8>>;
+}
+
+/// A function that a signature's text is hashed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    /// SHA-1.
+    Sha1,
+    /// SHA-224.
+    Sha224,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Hash {
+    /// The function of a name, such as `sha256`, in any case.
+    pub fn of_name(name: &str) -> Option<Self> {
+        match &*name.to_ascii_lowercase() {
+            "sha1" => Some(Self::Sha1),
+            "sha224" => Some(Self::Sha224),
+            "sha256" => Some(Self::Sha256),
+            "sha384" => Some(Self::Sha384),
+            "sha512" => Some(Self::Sha512),
+            _ => None,
+        }
+    }
+}
+
+/// A key that a plugin brings: a public one as SubjectPublicKeyInfo, a private one as PKCS #8.
+#[derive(Clone, Copy, Debug)]
+pub enum Key<'a> {
+    /// Its bytes.
+    Der(&'a [u8]),
+    /// Its text.
+    Pem(&'a [u8]),
+}
+
+/// Signatures by RSA (PKCS #1) and ECDSA. A host without them keeps the defaults.
+pub trait Signatures {
+    /// Returns whether a signature is right. It is not if there is no such hash.
+    ///
+    /// # Errors
+    /// `BadArgument` for a key that cannot be read.
+    fn verify_signature(&self, _hash: Option<Hash>, _key: Key<'_>, _signature: &[u8], _text: &[u8]) -> Result<bool> {
+        Err(Status::NotFound)
+    }
+
+    /// Signs a text; `None` if that fails, or there is no such hash.
+    ///
+    /// # Errors
+    /// `BadArgument` for a key that cannot be read.
+    fn sign(&self, _hash: Option<Hash>, _key: Key<'_>, _text: &[u8]) -> Result<Option<Vec<u8>>> {
+        Err(Status::NotFound)
+    }
 }

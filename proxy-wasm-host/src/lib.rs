@@ -57,6 +57,7 @@ mod journal;
 pub mod limits;
 pub mod local;
 mod memory;
+pub mod node;
 pub mod outgoing;
 pub mod pairs;
 mod plugin;

@@ -27,6 +27,24 @@ pub const LOG_BYTES: usize = 64 << 10;
 /// Lines that one call writes to the log.
 pub const LOG_LINES: usize = 256;
 
+/// Properties that plugins declare in one instance.
+pub const DECLARED_PROPERTIES: usize = 1024;
+
+/// What foreign functions take and give. A call may take some tens of milliseconds.
+pub mod foreign_functions {
+    /// Bytes that `compress` takes.
+    pub const COMPRESS: usize = 1 << 20;
+
+    /// Bytes that `uncompress` gives.
+    pub const UNCOMPRESSED: usize = 16 << 20;
+
+    /// Bytes of a key. The largest keys of RSA that are in use, of 8,192 bits, have less.
+    pub const KEY: usize = 8 << 10;
+
+    /// Bytes that are signed or verified, with the signature.
+    pub const SIGNED: usize = 16 << 20;
+}
+
 /// Keys, names and queues of the shared zones.
 pub mod shared {
     /// The longest key or name, in bytes.
@@ -34,6 +52,12 @@ pub mod shared {
 
     /// The most queues that there can be.
     pub const QUEUES: usize = 1024;
+
+    /// Chains of the hash table that one call looks through for keys, while it holds the zone's lock.
+    pub const CHAINS: usize = 4096;
+
+    /// Bytes of keys that one such call reads, or little more.
+    pub const KEYS: usize = 128 << 10;
 }
 
 /// Calls to WASI.

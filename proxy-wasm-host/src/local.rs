@@ -12,6 +12,7 @@ mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -22,7 +23,7 @@ pub use self::stream::{LocalRequest, LocalStream, SentResponse};
 use super::abi::{LogLevel, MetricType, Status};
 use super::host::{
     Blame, Clocks, ForeignFunctions, GrpcCall, GrpcCalls, Host, HttpCall, HttpCalls, Logging, Metrics, Origin,
-    RedisCalls, RedisInit, Result, SharedData, SharedQueues, Timers,
+    RedisCalls, RedisInit, Result, SharedData, SharedQueues, Signatures, Timers,
 };
 
 /// Bytes from a plugin.
@@ -284,7 +285,26 @@ impl SharedData for LocalHost {
         *entry = (value.to_vec(), entry.1 + 1);
         Ok(())
     }
+
+    /// Values of this host do not expire.
+    fn set_expiring_shared_data(&mut self, vm_id: &[u8], key: &[u8], value: &[u8], cas: u32, _: Duration) -> Result {
+        self.set_shared_data(vm_id, key, value, cas)
+    }
+
+    fn delete_shared_data(&mut self, vm_id: &[u8], key: &[u8]) -> Result {
+        let removed = self.worker().shared_data.remove(&(vm_id.to_vec(), key.to_vec()));
+        removed.map(drop).ok_or(Status::NotFound)
+    }
+
+    fn shared_data_keys(&mut self, vm_id: &[u8], prefix: &[u8], _: u64, key: &mut dyn FnMut(&[u8])) -> Result<u64> {
+        let mut keys: Vec<_> = self.worker().shared_data.keys().cloned().collect();
+        keys.sort();
+        keys.iter().filter(|(id, name)| id == vm_id && name.starts_with(prefix)).for_each(|(_, name)| key(name));
+        Ok(0)
+    }
 }
+
+impl Signatures for LocalHost {}
 
 impl SharedQueues for LocalHost {
     fn register_queue(&mut self, listener: Option<u32>, vm_id: &[u8], name: &[u8]) -> Result<u32> {

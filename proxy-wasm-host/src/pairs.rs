@@ -140,6 +140,12 @@ impl PairsBuf {
         Pairs { lengths: &self.lengths, text: &self.text }
     }
 
+    /// The serialized map.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let count = (self.lengths.len() as u32).to_le_bytes();
+        [&count[..], self.lengths.as_flattened(), &self.text].concat()
+    }
+
     /// Names and values, in order.
     pub fn iter(&self) -> Iter<'_> {
         self.as_pairs().iter()

@@ -1,6 +1,7 @@
 //! The data in the store of one running instance: the host, the contexts, and what the running
 //! callback may read.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmtime::{Global, Memory, TypedFunc};
@@ -9,6 +10,7 @@ use super::abi::{AbiVersion, Status};
 use super::context::Contexts;
 use super::host::{Host, Origin};
 use super::journal::{Asked, Journal};
+use super::node::Node;
 use super::pairs::PairsBuf;
 use super::root_id::RootId;
 use crate::wasm::limits::Limits;
@@ -37,6 +39,8 @@ pub struct Identity {
     pub vm_id: String,
     /// The configuration that `proxy_on_vm_start` reads.
     pub vm_configuration: Vec<u8>,
+    /// The node that the host says it is.
+    pub node: Arc<Node>,
 }
 
 /// The data of the store of one instance.
@@ -58,6 +62,8 @@ pub struct VmState<H: Host> {
     /// A buffer for values on their way from the host into the guest. It is kept, so that it keeps
     /// its capacity.
     pub(crate) scratch: Vec<u8>,
+    /// Whether properties that plugin contexts have declared are read-only.
+    pub(crate) declared_properties: HashMap<(u32, Vec<u8>), bool>,
     pub(crate) limits: Limits,
     pub(crate) wasi: Wasi,
     /// What the guest asked of the host, while it starts and may be imaged afterwards.
@@ -124,6 +130,7 @@ impl<H: Host> VmState<H> {
             guest: None,
             apart: None,
             scratch: Vec::new(),
+            declared_properties: HashMap::new(),
             limits,
             wasi,
             journal: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_wasm_host::config::{Isolation, Options, Overrides, PluginDeclaration};
+use proxy_wasm_host::node::Node;
 use proxy_wasm_host::wasm::CompileLimits;
 
 use super::{Policy, ZoneSettings};
@@ -42,6 +43,8 @@ pub struct HttpConf {
     pub instances: Option<usize>,
     /// The sizes of the shared zones.
     pub zones: ZoneSettings,
+    /// `wasm_node`.
+    pub node: Node,
 }
 
 /// `wasm_ssl_trusted_certificate`, `wasm_ssl_verify`, `wasm_ssl_verify_depth`.

@@ -16,7 +16,7 @@ use ngx_bindings::log::Level;
 use proxy_wasm_host::Dialect;
 use proxy_wasm_host::abi::{MapType, Status};
 use proxy_wasm_host::host::{HeaderMaps, Result};
-use proxy_wasm_host::pairs::Pairs;
+use proxy_wasm_host::pairs::{Pairs, PairsBuf};
 
 use self::request::{each_request_field, is_single, request_count};
 use self::response::{add_response, each_response_field, remove_response, response_count, set_response, status_of};
@@ -32,6 +32,46 @@ pub fn header_count(request: Request, map: MapType, dialect: Dialect) -> u32 {
     let count =
         if map == MapType::HttpRequestHeaders { request_count(request, dialect) } else { response_count(request) };
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+/// The values of a request field, joined by commas.
+pub fn joined_request_field<'r>(request: Request<'r>, name: &[u8]) -> Option<Cow<'r, [u8]>> {
+    joined(request.headers_in().iter(), name).or_else(|| request_field(request, name).map(Cow::Borrowed))
+}
+
+/// The values of a response field, joined by commas.
+pub fn joined_response_field<'r>(request: Request<'r>, name: &[u8]) -> Option<Cow<'r, [u8]>> {
+    joined(request.headers_out().iter(), name).or_else(|| response_field(request, name))
+}
+
+/// The values of a trailer of the response, joined by commas.
+pub fn joined_trailer<'r>(request: Request<'r>, name: &[u8]) -> Option<Cow<'r, [u8]>> {
+    joined(request.trailers_out().iter(), name)
+}
+
+fn joined<'r>(fields: impl Iterator<Item = Field<'r>>, name: &[u8]) -> Option<Cow<'r, [u8]>> {
+    let mut values = fields.filter(|field| field.is(name)).map(Field::value);
+    let mut joined = Cow::Borrowed(values.next()?);
+    for value in values {
+        joined.to_mut().push(b',');
+        joined.to_mut().extend_from_slice(value);
+    }
+    Some(joined)
+}
+
+/// A whole map as plugins see it, in the ABI's format for maps. A map that is not available is
+/// empty.
+pub fn serialized(stream: &RequestStream, map: MapType) -> Vec<u8> {
+    let mut pairs = PairsBuf::new();
+    let _ = stream.for_each_header(map, &mut |name, value| pairs.push(name, value));
+    pairs.to_bytes()
+}
+
+/// The bytes of all names and values of a map.
+pub fn text_size(stream: &RequestStream, map: MapType) -> i64 {
+    let mut size = 0;
+    let _ = stream.for_each_header(map, &mut |name, value| size += name.len() + value.len());
+    size as i64
 }
 
 impl HeaderMaps for RequestStream {

@@ -20,12 +20,15 @@ impl LocalResponse for RequestStream {
             return Err(Status::BadArgument);
         }
         // Counted until the request ends, because nginx sends a copy of these bytes.
-        let size = response.body.len() + response.headers.size();
+        let size = response.body.len() + response.headers.size() + response.details.len();
         self.ctx().allowance.hold(self.slot().memory(), size)?;
         if !response.details.is_empty() {
             let details = response.details.escape_ascii();
             let line = format_args!("local response {}, details: {details}", response.status);
             self.request().log().print(ngx_bindings::log::Level::Info, line);
+        }
+        if !response.details.is_empty() && !self.ctx().has_answer() {
+            self.ctx().set_answer_details(response.details);
         }
         self.ctx().set_answer(Box::new(Answer::new(self.request(), response)));
         self.ctx().after_callback();

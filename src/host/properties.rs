@@ -1,6 +1,15 @@
 //! Spec, "Properties". A path of one segment is an nginx variable. The well-known paths are Envoy's
 //! attributes, in their types: strings as bytes, integers as 8 bytes and booleans as 1,
 //! little-endian; times and durations are integers of nanoseconds.
+//!
+//! `t/docs.t` compares the names in these files with the tables of `docs/proxy-wasm.md`.
+
+mod connection;
+mod request;
+mod response;
+mod upstream;
+mod value;
+mod xds;
 
 use std::borrow::Cow;
 
@@ -8,15 +17,19 @@ use ngx_bindings::Request;
 use ngx_bindings::log::Level;
 use ngx_bindings::variables::SetError;
 use proxy_wasm_host::Dialect;
-use proxy_wasm_host::abi::Status;
+use proxy_wasm_host::abi::{MapType, Status};
 use proxy_wasm_host::host::{Properties, Result};
 use proxy_wasm_host::property::PropertyPath;
 
-use super::headers::{request_field, response_field};
+use self::connection::{of_connection, of_destination, of_source};
+use self::request::of_request;
+use self::response::of_response;
+use self::upstream::of_upstream;
+pub use self::value::Value;
+use self::value::{int, variable};
+use self::xds::{of_one_segment, of_xds};
+use super::headers::{joined_request_field, joined_response_field, joined_trailer, serialized, text_size};
 use crate::context::{BodyOf, RequestStream};
-
-/// The value of a property, if the property exists.
-pub type Value<'a> = Option<Cow<'a, [u8]>>;
 
 impl Properties for RequestStream {
     fn property(&mut self, path: PropertyPath<'_>) -> Result<Value<'_>> {
@@ -30,13 +43,13 @@ impl Properties for RequestStream {
             // NotFound is the only status besides OK that makes no plugin panic.
             self.ctx().allowance.take_read(self.slot().memory(), size).map_err(|_| Status::NotFound)?;
         }
-        Ok(value.or_else(|| self.ctx().properties.get(path.as_bytes()).map(Cow::Owned)))
+        Ok(value.or_else(|| self.of_stream(path)))
     }
 
     fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result {
         let request = self.request();
         let is_kept = self.slot().dialect() == Dialect::Envoy;
-        let Some(name) = path.single() else {
+        let Some(name) = variable_name(path) else {
             return if is_kept { self.keep(path, value) } else { Err(Status::NotFound) };
         };
         let asked = match name {
@@ -75,6 +88,23 @@ impl Properties for RequestStream {
 }
 
 impl RequestStream {
+    /// What only the plugin's own view of the request has: whole maps, and what plugins have set.
+    fn of_stream(&self, path: PropertyPath<'_>) -> Value<'_> {
+        let map = |map| Some(Cow::Owned(serialized(self, map)));
+        let size = |map| int(text_size(self, map));
+        match path.as_bytes() {
+            b"request\0headers" => map(MapType::HttpRequestHeaders),
+            b"request\0headers_bytes" => size(MapType::HttpRequestHeaders),
+            b"response\0headers" => map(MapType::HttpResponseHeaders),
+            b"response\0headers_bytes" => size(MapType::HttpResponseHeaders),
+            b"response\0trailers" => map(MapType::HttpResponseTrailers),
+            path => {
+                let kept = |path: &[u8]| self.ctx().properties.get(path).map(Cow::Owned);
+                kept(path).or_else(|| kept(path.strip_prefix(b"filter_state\0wasm.")?))
+            }
+        }
+    }
+
     /// Keeps a property for the plugins of the request.
     fn keep(&self, path: PropertyPath<'_>, value: &[u8]) -> Result {
         self.allow(path.as_bytes(), value)?;
@@ -85,10 +115,15 @@ impl RequestStream {
     }
 }
 
+/// The variable that a path stands for: `NAME`, or Kong's `ngx.NAME`.
+fn variable_name<'a>(path: PropertyPath<'a>) -> Option<&'a [u8]> {
+    path.single().or_else(|| PropertyPath::new(path.as_bytes().strip_prefix(b"ngx\0")?).single())
+}
+
 /// Returns a property of a request, as any plugin sees it.
 pub fn property<'r>(request: Request<'r>, path: PropertyPath<'_>) -> Value<'r> {
     if let Some(name) = path.single() {
-        return variable(request, name);
+        return variable(request, name).or_else(|| of_one_segment(request, name));
     }
     let mut segments = path.segments();
     let (first, second, third) = (segments.next(), segments.next(), segments.next());
@@ -97,107 +132,16 @@ pub fn property<'r>(request: Request<'r>, path: PropertyPath<'_>) -> Value<'r> {
     }
     match (first.unwrap_or_default(), second.unwrap_or_default(), third) {
         (b"request", name, None) => of_request(request, name),
-        (b"request", b"headers", Some(name)) => request_field(request, name).map(Cow::Borrowed),
+        (b"request", b"headers", Some(name)) => joined_request_field(request, name),
         (b"response", name, None) => of_response(request, name),
-        (b"response", b"headers", Some(name)) => response_field(request, name),
-        (b"source", b"address", None) => address(request, b"remote_addr", b"remote_port"),
-        (b"source", b"port", None) => integer(request, b"remote_port"),
-        (b"destination", b"address", None) => address(request, b"server_addr", b"server_port"),
-        (b"destination", b"port", None) => integer(request, b"server_port"),
+        (b"response", b"headers", Some(name)) => joined_response_field(request, name),
+        (b"response", b"trailers", Some(name)) => joined_trailer(request, name),
+        (b"source", name, None) => of_source(request, name),
+        (b"destination", name, None) => of_destination(request, name),
         (b"connection", name, None) => of_connection(request, name),
         (b"upstream", name, None) => of_upstream(request, name),
+        (b"xds", name, None) => of_xds(request, name),
+        (b"ngx", name, None) => variable(request, name),
         _ => None,
-    }
-}
-
-fn of_request<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
-    let bytes = |value: &'r [u8]| Some(Cow::Borrowed(value));
-    match name {
-        b"path" => bytes(request.unparsed_uri()),
-        b"url_path" => bytes(request.unparsed_uri().split(|&c| c == b'?').next()?),
-        b"query" => bytes(request.args()),
-        b"host" => request_field(request, b":authority").map(Cow::Borrowed),
-        b"scheme" => bytes(request.scheme()),
-        b"method" => bytes(request.method()),
-        b"referer" => request_field(request, b"referer").map(Cow::Borrowed),
-        b"useragent" => request_field(request, b"user-agent").map(Cow::Borrowed),
-        b"id" => variable(request, b"request_id"),
-        b"protocol" => variable(request, b"server_protocol"),
-        b"time" => nanoseconds(request, b"msec")
-            .zip(nanoseconds(request, b"request_time"))
-            .and_then(|(now, took)| int(now - took)),
-        b"duration" => nanoseconds(request, b"request_time").and_then(int),
-        b"size" => int(variable(request, b"content_length").as_deref().and_then(parse).unwrap_or(0)),
-        b"total_size" => integer(request, b"request_length"),
-        _ => None,
-    }
-}
-
-fn of_response<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
-    match name {
-        b"code" => integer(request, b"status").filter(|_| request.status() != 0),
-        b"size" => integer(request, b"body_bytes_sent"),
-        b"total_size" => integer(request, b"bytes_sent"),
-        b"grpc_status" => response_field(request, b"grpc-status").as_deref().and_then(parse).and_then(int),
-        b"backend_latency" => nanoseconds(request, b"upstream_response_time").and_then(int),
-        _ => None,
-    }
-}
-
-fn of_connection<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
-    match name {
-        b"id" => integer(request, b"connection"),
-        b"mtls" => {
-            Some(Cow::Owned(vec![u8::from(variable(request, b"ssl_client_verify").as_deref() == Some(b"SUCCESS"))]))
-        }
-        b"requested_server_name" => variable(request, b"ssl_server_name"),
-        b"tls_version" => variable(request, b"ssl_protocol"),
-        b"subject_peer_certificate" => variable(request, b"ssl_client_s_dn"),
-        _ => None,
-    }
-}
-
-/// Read through variables only, because nginx and OpenResty of one version lay out their upstream
-/// structures differently.
-fn of_upstream<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
-    match name {
-        b"address" => variable(request, b"upstream_addr"),
-        b"port" => variable(request, b"upstream_addr")?.rsplit(|&c| c == b':').next().and_then(parse).and_then(int),
-        _ => None,
-    }
-}
-
-fn variable<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
-    request.variable(name).map(Cow::Borrowed)
-}
-
-fn integer<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
-    parse(request.variable(name)?).and_then(int)
-}
-
-fn int(value: i64) -> Value<'static> {
-    Some(Cow::Owned(value.to_le_bytes().to_vec()))
-}
-
-fn parse(text: &[u8]) -> Option<i64> {
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-/// Reads one of nginx's times, which are seconds with three decimals.
-fn nanoseconds(request: Request, name: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(request.variable(name)?).ok()?;
-    let (seconds, milliseconds) = text.split_once('.')?;
-    Some((seconds.parse::<i64>().ok()? * 1_000 + milliseconds.parse::<i64>().ok()?) * 1_000_000)
-}
-
-fn address<'r>(request: Request<'r>, host: &[u8], port: &[u8]) -> Value<'r> {
-    let host = request.variable(host)?;
-    match request.variable(port) {
-        // An IPv6 address stands in brackets, as in a URI.
-        Some(port) if host.contains(&b':') && !host.starts_with(b"unix:") => {
-            Some(Cow::Owned([b"[", host, b"]:", port].concat()))
-        }
-        Some(port) if !port.is_empty() => Some(Cow::Owned([host, b":", port].concat())),
-        _ => Some(Cow::Borrowed(host)),
     }
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use ngx_bindings::modules::{HttpModule, StoredLocation};
 use ngx_bindings::ssl::{Tls, Verify};
+use ngx_bindings::variables::VariableIndex;
 use ngx_bindings::{Conf, Request};
 use proxy_wasm_host::config::Phase;
 
@@ -27,6 +28,8 @@ pub struct MainConf {
     pub installation: Installation,
     /// The locations that have plugins.
     pub locations: RefCell<Vec<StoredLocation>>,
+    /// `$proxy_host`, which nginx does not find by its name.
+    pub proxy_host: Cell<Option<VariableIndex>>,
     /// The number of variables that nginx's modules had declared before directives were read.
     pub variables_of_modules: Cell<usize>,
     made: Option<Made>,
@@ -58,6 +61,13 @@ impl MainConf {
     #[inline]
     pub fn of(request: Request<'_>) -> &Self {
         request.main_conf(Self::module())
+    }
+
+    /// Returns the host that `proxy_pass` of the request names, once it has begun.
+    pub fn proxy_host(request: Request<'_>) -> Option<&[u8]> {
+        let index = Self::of(request).proxy_host.get()?;
+        // SAFETY: nginx gave the index while it read this configuration.
+        unsafe { request.indexed_variable(index) }
     }
 
     /// Reads, checks and compiles the declared plugins. nginx calls this when it has read all of

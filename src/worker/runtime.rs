@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use ngx_bindings::Conf;
 use proxy_wasm_host::config::{Options, Phase};
+use proxy_wasm_host::node::Node;
 use proxy_wasm_host::wasm::{Cache, Compiler, Engine, EngineConfig, Module};
 use proxy_wasm_host::{Dialect, Identity, Plugin, PluginOptions, RootId};
 
@@ -24,6 +25,7 @@ pub struct Runtime {
     pub options: Options,
     /// Plugins that were loaded and are not counted yet.
     pub loads: Loads,
+    node: Arc<Node>,
 }
 
 /// A declared plugin that was read, checked and compiled.
@@ -50,6 +52,7 @@ impl Runtime {
             cache: open_cache(&said.cache, cf),
             options: said.options(),
             loads: Loads::new(),
+            node: Arc::new(node(said, cf)),
         })
     }
 
@@ -104,6 +107,7 @@ impl Runtime {
             dialect,
             vm_id: name.to_owned(),
             vm_configuration: Vec::new(),
+            node: Arc::clone(&self.node),
         };
         let options = PluginOptions {
             memory_limit: options.memory_limit,
@@ -116,6 +120,16 @@ impl Runtime {
         };
         Plugin::new(&self.engine, &module, identity, options).map_err(|error| error.to_string())
     }
+}
+
+/// The node that the operator set; its id is the machine's name, unless another was set.
+fn node(said: &HttpConf, cf: Conf) -> Node {
+    let mut node = said.node.clone();
+    if node.id.is_empty() {
+        node.id = String::from_utf8_lossy(cf.hostname()).into_owned();
+    }
+    node.user_agent_name = "nginx".to_owned();
+    node
 }
 
 fn open_cache(setting: &CacheSetting, cf: Conf) -> Option<Cache> {

@@ -22,6 +22,7 @@ my %reason = (
     hidden    => '`connection` and `transfer-encoding` of a request are found by name',
     reasons   => 'The body of a failed call has this host\'s words',
     call      => 'A call without `:method`, `:path` or `:authority` gets their defaults',
+    key       => 'A key that cannot be read is BAD_ARGUMENT',
     variables => 'A property that a plugin sets is read under the path that it was set by',
 );
 
@@ -91,6 +92,20 @@ my @cases = (
     ['a property of an attribute\'s name', request_headers => ['["set_property", "request", "path", "/x"]', '["get_property", "request", "path"]']],
     ['a property of several segments', request_headers => ['["set_property", "a", "b", "c"]', '["get_property", "a", "b"]'],
         differs => { 'get_property a b' => 'variables' }],
+    ['attributes before there is a response', request_headers => [map { qq(["get_property", $_]) } split ' ', q("request","protocol" "request","headers","x-twice"
+        "response","code" "response","code_details" "response","flags" "response","grpc_status" "response","trailers" "connection","requested_server_name"
+        "connection","tls_version" "connection","uri_san_peer_certificate" "connection","sha256_peer_certificate_digest" "upstream","address" "upstream","local_address"
+        "upstream","request_attempt_count" "upstream","transport_failure_reason" "upstream","cx_pool_ready_duration" "xds","filter_chain_name"
+        "xds","listener_direction" "xds","route_metadata" "xds","listener_metadata" "metadata" "xds","node","cluster" "xds","none")],
+        headers => ['X-Twice' => 1, 'X-Twice' => 2]],
+    ['attributes of a response', request_headers => ['["set_property", "tenant", "a"]'], response_headers => [map { qq(["get_property", $_]) } split ' ', q("response","code"
+        "response","code_details" "response","flags" "response","grpc_status" "response","trailers" "upstream","address" "upstream","port"
+        "upstream","request_attempt_count" "upstream","transport_failure_reason" "upstream","num_endpoints" "upstream","tls_version" "xds","cluster_name"
+        "filter_state","wasm.tenant" "filter_state","tenant")]],
+    ['foreign functions', request_headers => [map { qq(["call_foreign_function", $_]) } '"uncompress", "hello"',
+        '"uncompress", {"hex": "789ccb48cdc9c957c84090003a2e067d"}', '"declare_property", {"hex": "0a0161"}', '"declare_property", {"hex": "0a0161"}',
+        '"set_envoy_filter_state", "x"', '"sign", ""', '"verify_signature", ""', '"verify_signature", "x"', '"verify_signature", {"hex": "120161"}',
+        '"clear_route_cache"', '"none"'], differs => { 'call_foreign_function verify_signature \\x12' => 'key' }],
     ['metrics of one name', request_headers => ['["define_metric", "counter", "m"]', '["define_metric", "gauge", "m"]', '["set", "gauge", "${last}"]',
         '["increment_metric", "${gauge}", -1]', '["get_metric", "${gauge}"]']],
 );

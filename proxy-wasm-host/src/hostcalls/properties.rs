@@ -24,7 +24,19 @@ fn get_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, out: Return
         let path = property_path(&memory, path)?;
         match own_property(&state.plugin, path) {
             Some(own) => value.extend_from_slice(own),
-            None => value.extend_from_slice(&state.stream()?.property(path)?.ok_or(Status::NotFound)?),
+            None => {
+                let of_request = match state.contexts.effective_stream_mut() {
+                    Some(stream) => stream.property(path)?,
+                    None => None,
+                };
+                if let Some(found) = of_request {
+                    value.extend_from_slice(&found);
+                    return Ok(());
+                }
+                value.extend_from_slice(&state.plugin.node.property(path).ok_or(Status::NotFound)?);
+                // A reload may set another node.
+                state.obstruct("it read properties of the node while it started");
+            }
         }
         Ok(())
     })
@@ -34,6 +46,13 @@ fn set_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, value: Gues
     let (memory, state) = guest.split();
     let path = property_path(&memory, path)?;
     let value = memory.bytes(value)?;
+    if !state.declared_properties.is_empty() {
+        let key = (state.contexts.origin().plugin_context, path.as_bytes().to_vec());
+        let is_read_only = state.declared_properties.get(&key) == Some(&true);
+        if is_read_only && state.stream()?.property(path)?.is_some() {
+            return Err(Status::BadArgument.into());
+        }
+    }
     Ok(state.stream()?.set_property(path, value)?)
 }
 

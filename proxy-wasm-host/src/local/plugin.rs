@@ -34,6 +34,7 @@ pub fn plugin(module: &[u8], options: PluginOptions) -> Result<Arc<Plugin<LocalH
         dialect: Dialect::Envoy,
         vm_id: "vm".into(),
         vm_configuration: b"vm conf".to_vec(),
+        node: Default::default(),
     };
     Plugin::new(&ENGINE, &Module::load(&ENGINE, None, module)?, identity, options)
 }

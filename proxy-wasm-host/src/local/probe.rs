@@ -201,6 +201,7 @@ pub fn link(wat: &str) -> Result<Arc<Plugin<LocalHost>>, String> {
         dialect: Dialect::Envoy,
         vm_id: "vm".into(),
         vm_configuration: b"vm conf".to_vec(),
+        node: Default::default(),
     };
     Plugin::new(&engine, &module, identity, PluginOptions::default()).map_err(|error| error.to_string())
 }

@@ -8,6 +8,10 @@ mod order;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
 use self::order::Order;
 use super::Error;
 use super::hash::{hash, seed};
@@ -17,7 +21,7 @@ use super::zone::{Entered, Lock, ROOT, Zone};
 use crate::limits::shared as limits;
 
 /// "wasmdat" and the version of the layout below.
-const FORMAT: u64 = 0x7761_736d_6461_7401;
+const FORMAT: u64 = 0x7761_736d_6461_7402;
 
 /// Where the structure keeps its parts.
 mod root {
@@ -28,7 +32,9 @@ mod root {
     pub const CAS: usize = ROOT + 1;
     pub const ITEMS: usize = ROOT + 2;
     pub const EVICTIONS: usize = ROOT + 3;
-    pub const ORDER: usize = ROOT + 4;
+    /// No value expires before this time; 0 if none expires at all.
+    pub const EARLIEST: usize = ROOT + 4;
+    pub const ORDER: usize = ROOT + 5;
     pub const HEAP: usize = ORDER + super::order::ORDER_ROOT;
     pub const TABLE: usize = HEAP + HEAP_ROOT;
 }
@@ -45,8 +51,10 @@ mod node {
     pub const CAS: usize = 4;
     /// The three words of the order of use.
     pub const ORDER: usize = 5;
+    /// When the value expires, by the store's clock; 0 for never.
+    pub const EXPIRY: usize = 8;
     /// The scope, the key and the value, each starting at a new word.
-    pub const BYTES: usize = 8;
+    pub const BYTES: usize = 9;
 }
 
 /// The zone has one chain for this many of its words.
@@ -77,6 +85,13 @@ pub struct SharedData<L> {
     heap: Heap,
     order: Order,
     chains: usize,
+    /// Milliseconds, which all processes of the machine count alike.
+    clock: fn() -> u64,
+}
+
+fn monotonic() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC)
+        .map_or(0, |now| now.tv_sec() as u64 * 1_000 + now.tv_nsec() as u64 / 1_000_000)
 }
 
 impl<L: Lock> SharedData<L> {
@@ -89,6 +104,7 @@ impl<L: Lock> SharedData<L> {
             heap: Heap::new(memory, root::HEAP, root::TABLE + chains),
             order: Order::new(memory, root::ORDER, node::ORDER),
             chains,
+            clock: monotonic,
         };
         if store.heap.largest() < node::BYTES {
             return None;
@@ -110,6 +126,10 @@ impl<L: Lock> SharedData<L> {
         }
         let zone = self.enter();
         let (_, node) = self.find(self.hash(scope, key), scope, key).ok_or(Error::NotFound)?;
+        if self.has_expired(node) {
+            self.remove(node);
+            return Err(Error::NotFound);
+        }
         self.order.touch(node);
         let start = node::BYTES + words_of(scope.len()) + words_of(key.len());
         zone.read(node + start, zone.load(node + node::VALUE) as usize, value);
@@ -126,6 +146,22 @@ impl<L: Lock> SharedData<L> {
     /// # Errors
     /// When another number is expected, or the value finds no room.
     pub fn set(&self, scope: &[u8], key: &[u8], value: &[u8], cas: u32, eviction: Eviction) -> Result<(), Error> {
+        self.set_with_ttl(scope, key, value, cas, eviction, None)
+    }
+
+    /// As [`Self::set`], for a value that expires after a time, if it is given.
+    ///
+    /// # Errors
+    /// As [`Self::set`].
+    pub fn set_with_ttl(
+        &self,
+        scope: &[u8],
+        key: &[u8],
+        value: &[u8],
+        cas: u32,
+        eviction: Eviction,
+        ttl: Option<Duration>,
+    ) -> Result<(), Error> {
         let words = node::BYTES + words_of(scope.len()) + words_of(key.len()) + words_of(value.len());
         if key.len() > limits::NAME || scope.len() > limits::NAME || words > self.heap.largest() {
             return Err(Error::TooLarge);
@@ -133,7 +169,8 @@ impl<L: Lock> SharedData<L> {
         let zone = self.enter();
         let hash = self.hash(scope, key);
         let present = self.find(hash, scope, key);
-        if cas != 0 && present.is_some_and(|(_, node)| zone.load(node + node::CAS) != u64::from(cas)) {
+        let differs = |node: usize| zone.load(node + node::CAS) != u64::from(cas) && !self.has_expired(node);
+        if cas != 0 && present.is_some_and(|(_, node)| differs(node)) {
             return Err(Error::CasMismatch);
         }
         let node = self.allocate(words, eviction)?;
@@ -148,6 +185,7 @@ impl<L: Lock> SharedData<L> {
         zone.store(node + node::NAME, pack(scope.len(), key.len()));
         zone.store(node + node::VALUE, value.len() as u64);
         zone.store(node + node::CAS, self.next_cas());
+        zone.store(node + node::EXPIRY, ttl.map_or(0, |ttl| self.expiry(ttl)));
         let key_at = zone.write(node + node::BYTES, scope);
         let value_at = zone.write(key_at, key);
         zone.write(value_at, value);
@@ -164,6 +202,48 @@ impl<L: Lock> SharedData<L> {
             None => zone.store(root::ITEMS, zone.load(root::ITEMS) + 1),
         }
         Ok(())
+    }
+
+    /// Deletes a key.
+    ///
+    /// # Errors
+    /// When there is no such key.
+    pub fn delete(&self, scope: &[u8], key: &[u8]) -> Result<(), Error> {
+        if key.len() > limits::NAME {
+            return Err(Error::NotFound);
+        }
+        let _zone = self.enter();
+        let (_, node) = self.find(self.hash(scope, key), scope, key).ok_or(Error::NotFound)?;
+        let had_expired = self.has_expired(node);
+        self.remove(node);
+        if had_expired { Err(Error::NotFound) } else { Ok(()) }
+    }
+
+    /// Calls `each` for keys of a scope that begin with a prefix: those in some chains from `cursor`
+    /// on. Returns the next cursor; 0 at the end. A key that is there all the time is listed once.
+    pub fn keys(&self, scope: &[u8], prefix: &[u8], cursor: u64, each: &mut dyn FnMut(&[u8])) -> u64 {
+        let zone = self.enter();
+        let first = usize::try_from(cursor).unwrap_or(usize::MAX).min(self.chains);
+        let end = self.chains.min(first.saturating_add(limits::CHAINS));
+        let (mut key, mut read) = (Vec::new(), 0);
+        for chain in first..end {
+            if read > limits::KEYS {
+                return chain as u64;
+            }
+            for (_, node) in self.nodes(root::TABLE + chain) {
+                let (scope_len, key_len) = unpack(zone.load(node + node::NAME));
+                if scope_len != scope.len() || !zone.holds(node + node::BYTES, scope) || self.has_expired(node) {
+                    continue;
+                }
+                key.clear();
+                zone.read(node + node::BYTES + words_of(scope_len), key_len, &mut key);
+                read += key_len + node::BYTES;
+                if key.starts_with(prefix) {
+                    each(&key);
+                }
+            }
+        }
+        if end == self.chains { 0 } else { end as u64 }
     }
 
     /// How full the store is, at some moment during the call.
@@ -212,9 +292,51 @@ impl<L: Lock> SharedData<L> {
         })
     }
 
+    fn has_expired(&self, node: usize) -> bool {
+        let expiry = self.zone.memory().load(node + node::EXPIRY);
+        expiry != 0 && expiry <= (self.clock)()
+    }
+
+    /// When a value expires that is set now. Notes that there is such a value.
+    fn expiry(&self, ttl: Duration) -> u64 {
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let expiry = (self.clock)().saturating_add(ttl);
+        let memory = self.zone.memory();
+        let earliest = memory.load(root::EARLIEST);
+        if earliest == 0 || expiry < earliest {
+            memory.store(root::EARLIEST, expiry);
+        }
+        expiry
+    }
+
+    /// Removes what has expired, if there may be such values. Returns whether there may have been.
+    fn sweep(&self) -> bool {
+        let memory = self.zone.memory();
+        let earliest = memory.load(root::EARLIEST);
+        if earliest == 0 || earliest > (self.clock)() {
+            return false;
+        }
+        let mut next = 0;
+        for chain in 0..self.chains {
+            let expiring = self.nodes(root::TABLE + chain).filter(|&(_, node)| memory.load(node + node::EXPIRY) != 0);
+            for node in expiring.map(|(_, node)| node).collect::<Vec<_>>() {
+                match memory.load(node + node::EXPIRY) {
+                    _ if self.has_expired(node) => self.remove(node),
+                    expiry if next == 0 || expiry < next => next = expiry,
+                    _ => {}
+                }
+            }
+        }
+        memory.store(root::EARLIEST, next);
+        true
+    }
+
     /// Allocates a block for a node, and evicts others if that is allowed.
     fn allocate(&self, words: usize, eviction: Eviction) -> Result<usize, Error> {
         let mut block = self.heap.allocate(words);
+        if block.is_none() && self.sweep() {
+            block = self.heap.allocate(words);
+        }
         loop {
             if let Some(block) = block {
                 return Ok(block);
@@ -223,9 +345,15 @@ impl<L: Lock> SharedData<L> {
                 Eviction::None => None,
                 Eviction::LeastRecentlyUsed => self.order.oldest(),
             };
-            self.remove(oldest.ok_or(Error::Full)?);
+            self.evict(oldest.ok_or(Error::Full)?);
             block = self.heap.allocate_what_was_freed(words);
         }
+    }
+
+    fn evict(&self, node: usize) {
+        self.remove(node);
+        let memory = self.zone.memory();
+        memory.store(root::EVICTIONS, memory.load(root::EVICTIONS) + 1);
     }
 
     fn remove(&self, node: usize) {
@@ -237,7 +365,6 @@ impl<L: Lock> SharedData<L> {
         self.order.remove(node);
         self.heap.free(node);
         memory.store(root::ITEMS, memory.load(root::ITEMS).saturating_sub(1));
-        memory.store(root::EVICTIONS, memory.load(root::EVICTIONS) + 1);
     }
 
     /// The next CAS number. It is never 0, because 0 means "whatever the number is".

@@ -1,6 +1,8 @@
 //! Tests what the store keeps, what it evicts, and that a death at any store does no harm.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::super::memory::{fuse, leaked};
 use super::super::zone::tests::TestLock;
@@ -198,4 +200,101 @@ fn threads_that_die_and_threads_that_count_agree() {
         threads.spawn(kill);
     });
     assert_eq!(get(&open(), "n").unwrap(), 1500u64.to_le_bytes());
+}
+
+thread_local! {
+    static NOW: Cell<u64> = const { Cell::new(1_000) };
+}
+
+/// A store with a clock that stands.
+fn timed(words: usize) -> SharedData<TestLock> {
+    NOW.set(1_000);
+    SharedData { clock: || NOW.get(), ..store(words) }
+}
+
+fn set_for(store: &SharedData<TestLock>, key: &str, value: &[u8], ttl: u64, eviction: Eviction) -> Result<(), Error> {
+    store.set_with_ttl(b"vm", key.as_bytes(), value, 0, eviction, Some(Duration::from_millis(ttl)))
+}
+
+#[test]
+fn a_value_expires() {
+    let store = timed(4096);
+    set_for(&store, "a", b"1", 10, LRU).unwrap();
+    set(&store, "b", b"2").unwrap();
+    let cas = store.get(b"vm", b"a", &mut Vec::new()).unwrap();
+    NOW.set(1_009);
+    assert_eq!(get(&store, "a").unwrap(), b"1");
+    NOW.set(1_010);
+    assert_eq!(keys(&store, b""), [b"b"]);
+    store.set(b"vm", b"a", b"2", cas + 7, LRU).expect("there is no value to compare with");
+    NOW.set(u64::MAX);
+    assert_eq!(get(&store, "a").unwrap(), b"2", "a value that was set without a time stays");
+    set_for(&store, "a", b"3", u64::MAX, LRU).unwrap();
+    assert_eq!(get(&store, "a"), None);
+    assert_eq!((store.status().items, store.status().evictions), (1, 0));
+}
+
+#[test]
+fn what_has_expired_makes_room_before_anything_is_evicted() {
+    let store = timed(4096);
+    set_for(&store, "last", b"x", 1_000, Eviction::None).unwrap();
+    let put = |n: u32, ttl: u64| set_for(&store, &n.to_string(), &[7; 100], ttl, Eviction::None);
+    let held = (0..).take_while(|&n| put(n, 10 + u64::from(n)).is_ok()).count() as u32;
+    assert!(held > 20, "{held}");
+    NOW.set(1_010 + u64::from(held) / 2);
+    let again = (held..).take_while(|&n| put(n, 1_000).is_ok()).count() as u32;
+    assert!(again >= held / 2, "{again} of {held}");
+    assert_eq!(get(&store, "0"), None);
+    assert_eq!(get(&store, "last").unwrap(), b"x");
+    assert_eq!(store.status().evictions, 0);
+}
+
+#[test]
+fn a_key_is_deleted() {
+    let store = timed(4096);
+    set(&store, "a", b"1").unwrap();
+    assert_eq!(store.delete(b"vm", b"a"), Ok(()));
+    assert_eq!(store.delete(b"vm", b"a"), Err(Error::NotFound));
+    assert_eq!(store.delete(b"vm", &[b'a'; limits::NAME + 1]), Err(Error::NotFound));
+    set_for(&store, "a", b"1", 1, LRU).unwrap();
+    NOW.set(1_001);
+    assert_eq!(store.delete(b"vm", b"a"), Err(Error::NotFound));
+    assert_eq!((store.status().items, store.status().evictions), (0, 0));
+}
+
+fn keys(store: &SharedData<TestLock>, prefix: &[u8]) -> Vec<Vec<u8>> {
+    let (mut found, mut cursor, mut calls) = (Vec::new(), 0, 0);
+    loop {
+        cursor = store.keys(b"vm", prefix, cursor, &mut |key| found.push(key.to_vec()));
+        calls += 1;
+        if cursor == 0 {
+            found.sort();
+            return found;
+        }
+        assert!(calls < 1_000);
+    }
+}
+
+#[test]
+fn keys_are_listed_by_their_prefix() {
+    let store = timed(1 << 18);
+    for n in 0..2_000 {
+        set(&store, &format!("{}-{n}", if n % 2 == 0 { "even" } else { "odd" }), b"").unwrap();
+    }
+    store.set(b"other", b"even-x", b"", 0, LRU).unwrap();
+    assert_eq!(keys(&store, b"even-").len(), 1_000);
+    assert_eq!(keys(&store, b"").len(), 2_000);
+    assert_eq!(keys(&store, b"none"), Vec::<Vec<u8>>::new());
+    assert_eq!(store.keys(b"vm", b"", u64::MAX, &mut |_| unreachable!()), 0);
+}
+
+#[test]
+fn one_call_reads_a_bounded_part() {
+    let store = timed(1 << 20);
+    let key = |n: usize| [&n.to_le_bytes()[..], &[b'k'; 16 << 10]].concat();
+    (0..100).for_each(|n| store.set(b"vm", &key(n), b"", 0, LRU).unwrap());
+    let mut read = 0;
+    assert_ne!(store.keys(b"vm", b"", 0, &mut |key| read += key.len()), 0);
+    assert!(read < limits::KEYS + (3 * (16 << 10)), "{read}");
+    assert_eq!(keys(&store, b"").len(), 100);
 }
