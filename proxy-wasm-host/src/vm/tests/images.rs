@@ -20,6 +20,14 @@ const GUEST: &str = r#"(module
     (import "env" "proxy_define_metric" (func $metric (param i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_increment_metric" (func $increment (param i32 i64) (result i32)))
     (import "env" "proxy_get_log_level" (func $level (param i32) (result i32)))
+    (import "env" "proxy_resolve_shared_queue" (func $resolve (param i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
+    (import "env" "proxy_dequeue_shared_queue" (func $dequeue (param i32 i32 i32) (result i32)))
+    (import "env" "proxy_get_metric" (func $get_metric (param i32 i32) (result i32)))
+    (import "env" "proxy_http_call"
+        (func $http_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_set_shared_data" (func $set_data (param i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_get_shared_data" (func $data (param i32 i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
     (memory (export "memory") 1)
@@ -208,13 +216,34 @@ fn a_large_memory_is_not_looked_through() {
 
 #[test]
 fn what_others_may_change_is_not_imaged() {
-    let start = "(drop (call $data (i32.const 16) (i32.const 4) (i32.const 80) (i32.const 84) (i32.const 88)))";
     let images = Images::new().unwrap();
-    let plugin = plugin(start, "", ImagePolicy::On);
-    for _ in 0..2 {
-        let worker = worker(&plugin, &images);
-        drop(worker.start(&["a"]));
-        assert_eq!((worker.why().as_deref(), worker.restores()), (Some("it used shared data while it started"), 0));
+    for (start, why) in [
+        ("$data (i32.const 16) (i32.const 4) (i32.const 80) (i32.const 84) (i32.const 88)", "it used shared data"),
+        ("$set_data (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4) (i32.const 0)", "it used shared data"),
+        ("$get_metric (i32.const 1) (i32.const 80)", "it read metrics"),
+        ("$enqueue (i32.const 1) (i32.const 16) (i32.const 4)", "it used the items of queues"),
+        ("$dequeue (i32.const 1) (i32.const 80) (i32.const 84)", "it used the items of queues"),
+        (
+            "$resolve (i32.const 16) (i32.const 0) (i32.const 16) (i32.const 4) (i32.const 80)",
+            "it used the items of queues",
+        ),
+        (
+            "$foreign (i32.const 16) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 80) (i32.const 84)",
+            "it called a foreign function",
+        ),
+        (
+            "$http_call (i32.const 16) (i32.const 4) (i32.const 96) (i32.const 4) (i32.const 0) (i32.const 0)
+                (i32.const 96) (i32.const 4) (i32.const 9) (i32.const 80)",
+            "it called a server",
+        ),
+    ] {
+        let plugin = plugin(&format!("(drop (call {start}))"), "", ImagePolicy::On);
+        let why = format!("{why} while it started");
+        for _ in 0..2 {
+            let worker = worker(&plugin, &images);
+            drop(worker.start(&["a"]));
+            assert_eq!((worker.why(), worker.restores()), (Some(why.clone()), 0), "{start}");
+        }
     }
 }
 
