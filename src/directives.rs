@@ -8,7 +8,7 @@ use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
 use ngx_bindings::module::{content_directive, location_directive, main_directive};
 use ngx_bindings::phase;
 use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
-use proxy_wasm_host::config::{PluginDeclaration, config_yaml, units};
+use proxy_wasm_host::config::{PluginDeclaration, VmConfig, config_yaml, units};
 
 use super::conf::{Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, io_reason};
 use super::guard::guard;
@@ -128,7 +128,12 @@ extern "C" fn cmd_wasm_config(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: 
 
 fn declare(cf: Conf, main: &mut HttpConf, plugin: PluginDeclaration, directive: &'static str) -> Handled {
     let path = cf.full_path(plugin.file.as_bytes()).ok_or("out of memory")?;
-    main.declared.push(Declared { plugin, path, directive, place: cf.place() });
+    let vm_configuration = match &plugin.vm_config {
+        None => Vec::new(),
+        Some(VmConfig::Text(text)) => text.clone().into_bytes(),
+        Some(VmConfig::File(path)) => read_file(cf, path.as_bytes())?,
+    };
+    main.declared.push(Declared { plugin, path, vm_configuration, directive, place: cf.place() });
     Ok(())
 }
 
@@ -305,6 +310,12 @@ extern "C" fn cmd_proxy_wasm(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *
     location_handler(cf, conf, attach)
 }
 
+/// Reads a file with a configuration.
+fn read_file(cf: Conf, path: &[u8]) -> Result<Vec<u8>, String> {
+    let path = cf.full_path(path).ok_or("out of memory")?;
+    std::fs::read(&path).map_err(|error| format!("{} cannot be read: {}", path.display(), io_reason(&error)))
+}
+
 /// `proxy_wasm NAME [CONF | conf_file=PATH];` or `proxy_wasm off;`.
 fn attach(cf: Conf, args: &[&[u8]], main: &mut HttpConf, loc: &mut LocConf) -> Handled {
     let (name, configuration) = match *args {
@@ -314,11 +325,7 @@ fn attach(cf: Conf, args: &[&[u8]], main: &mut HttpConf, loc: &mut LocConf) -> H
         }
         [name] => (name, Vec::new()),
         [name, conf] => match conf.strip_prefix(b"conf_file=") {
-            Some(path) => {
-                let path = cf.full_path(path).ok_or("out of memory")?;
-                let read = std::fs::read(&path);
-                (name, read.map_err(|error| format!("{} cannot be read: {}", path.display(), io_reason(&error)))?)
-            }
+            Some(path) => (name, read_file(cf, path)?),
             None => (name, conf.to_vec()),
         },
         _ => return Err("takes a name and a configuration".to_owned()),

@@ -12,7 +12,7 @@ pub mod plugin;
 pub mod units;
 
 pub use options::{FailurePolicy, ImagePolicy, Isolation, Options, Overrides};
-pub use plugin::{Phase, PluginDeclaration};
+pub use plugin::{Phase, PluginDeclaration, VmConfig};
 
 /// Why a value is refused, in words for the operator. The caller adds the place where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

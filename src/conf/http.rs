@@ -71,6 +71,8 @@ pub enum CacheSetting {
 pub struct Declared {
     pub plugin: PluginDeclaration,
     pub path: PathBuf,
+    /// The configuration that `proxy_on_vm_start` reads.
+    pub vm_configuration: Vec<u8>,
     /// The name of the directive, for error messages.
     pub directive: &'static str,
     pub place: String,
@@ -170,7 +172,13 @@ mod tests {
 
     fn declared(name: &str, line: usize) -> Declared {
         let plugin = PluginDeclaration::parse(&[name.as_bytes(), b"x.wasm"]).unwrap();
-        Declared { plugin, path: PathBuf::new(), directive: "wasm_plugin", place: format!(" in c:{line}") }
+        Declared {
+            plugin,
+            path: PathBuf::new(),
+            vm_configuration: Vec::new(),
+            directive: "wasm_plugin",
+            place: format!(" in c:{line}"),
+        }
     }
 
     fn attachment(name: &str) -> Attachment {

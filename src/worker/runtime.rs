@@ -66,7 +66,7 @@ impl Runtime {
         let options = declared.plugin.overrides.over(&self.options);
         let root_id = declared.plugin.root_id.as_deref();
         let plugin = self
-            .load(name, &declared.path, Dialect::Envoy, root_id, &options)
+            .load(name, &declared.path, Dialect::Envoy, root_id, &declared.vm_configuration, &options)
             .map_err(|error| declared.fault(&format!("\"{name}\" at {} {error}", declared.path.display())))?;
         Ok(DeclaredPlugin {
             plugin,
@@ -87,6 +87,7 @@ impl Runtime {
         path: &Path,
         dialect: Dialect,
         root_id: Option<&str>,
+        vm_configuration: &[u8],
         options: &Options,
     ) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
@@ -106,7 +107,7 @@ impl Runtime {
             root_id: root_id.map_or_else(|| RootId::to_find(name, &bytes), |id| RootId::given(id, &bytes)),
             dialect,
             vm_id: name.to_owned(),
-            vm_configuration: Vec::new(),
+            vm_configuration: vm_configuration.to_vec(),
             node: Arc::clone(&self.node),
         };
         let options = PluginOptions {

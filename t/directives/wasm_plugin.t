@@ -244,3 +244,45 @@ large.wat starts with a table of 1000001 elements, but its limit is 1000000
 --- must_die
 --- error_log
 "yes" is not a value of image; write auto, on or off
+
+
+
+=== TEST 15: vm_config is what proxy_on_vm_start and all later callbacks read
+--- http_config
+    wasm_plugin configured $TEST_NGINX_PLUGINS/hostcalls.wasm 'vm_config={"on_vm_start": [["get_buffer_bytes", "vm_configuration"]]}';
+--- config
+    location /t {
+        proxy_wasm configured '{"on_request_headers": [["get_buffer_bytes", "vm_configuration"], ["send_local_response", 200, "${last}"]]}';
+    }
+--- request
+GET /t
+--- response_body chomp
+{"on_vm_start": [["get_buffer_bytes", "vm_configuration"]]}
+
+
+
+=== TEST 16: vm_config_file is a file with it
+--- user_files
+>>> vm.conf
+of the VM
+--- http_config
+    wasm_plugin configured $TEST_NGINX_PLUGINS/hostcalls.wasm vm_config_file=html/vm.conf;
+--- config
+    location /t {
+        proxy_wasm configured '{"on_request_headers": [["get_buffer_bytes", "vm_configuration"], ["send_local_response", 200, "${last}"]]}';
+    }
+--- request
+GET /t
+--- response_body
+of the VM
+
+
+
+=== TEST 17: a file that is not there
+--- check_config
+--- http_config
+    wasm_plugin configured $TEST_NGINX_PLUGINS/hostcalls.wasm vm_config_file=html/missing.conf;
+--- config
+--- must_die
+--- error_log eval
+qr{"wasm_plugin": .*/html/missing.conf cannot be read: No such file or directory in .*nginx.conf:\d+}

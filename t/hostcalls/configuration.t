@@ -89,7 +89,7 @@ qr/set_buffer_bytes plugin_configuration x -> (?!OK)\w+/
 
 
 
-=== TEST 6: the VM has none
+=== TEST 6: the VM has none, if none is written
 --- config
     location /t {
         proxy_wasm hostcalls '{"on_configure": [["get_buffer_bytes", "vm_configuration"]]}';

@@ -64,7 +64,15 @@ impl Entry {
             Some(phase) => Phase::parse(&phase)
                 .map_err(|reason| Error::new(format!("plugin {number} (\"{name}\"): http_request_phase {reason}")))?,
         };
-        Ok(PluginDeclaration { name, file, priority, phase, root_id: None, overrides: Overrides::default() })
+        Ok(PluginDeclaration {
+            name,
+            file,
+            priority,
+            phase,
+            root_id: None,
+            vm_config: None,
+            overrides: Overrides::default(),
+        })
     }
 }
 

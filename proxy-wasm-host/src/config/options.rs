@@ -119,7 +119,7 @@ impl Overrides {
             "image" => once(&mut self.image, name, parse_image(value)?),
             "isolation" => once(&mut self.isolation, name, parse_isolation(value)?),
             _ => Err(Error::new(format!(
-                "has no option \"{name}\"; there are priority, phase, root_id, memory_limit, host_memory, callback_timeout, \
+                "has no option \"{name}\"; there are priority, phase, root_id, vm_config, vm_config_file, memory_limit, host_memory, callback_timeout, \
                  start_timeout, failure, body_buffer_size, env, capabilities, image and isolation"
             ))),
         }

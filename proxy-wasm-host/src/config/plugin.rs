@@ -1,5 +1,6 @@
 //! The declaration of one plugin:
-//! `wasm_plugin NAME FILE [priority=N] [phase=access|rewrite] [root_id=ID] [option=value…];`.
+//! `wasm_plugin NAME FILE [priority=N] [phase=access|rewrite] [root_id=ID]
+//! [vm_config=TEXT|vm_config_file=PATH] [option=value…];`.
 
 use super::{Error, Overrides, Result};
 
@@ -27,6 +28,15 @@ impl Phase {
     }
 }
 
+/// The configuration that `proxy_on_vm_start` reads, as the operator wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VmConfig {
+    /// The configuration itself.
+    Text(String),
+    /// The file that has it; a relative path starts at nginx's prefix.
+    File(String),
+}
+
 /// A plugin that the operator declared; its file has not been read yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginDeclaration {
@@ -40,6 +50,8 @@ pub struct PluginDeclaration {
     pub phase: Phase,
     /// The plugin's root id; `None` to find it.
     pub root_id: Option<String>,
+    /// The configuration of the plugin's VM, if it has one.
+    pub vm_config: Option<VmConfig>,
     /// The options that this plugin sets differently from `http`.
     pub overrides: Overrides,
 }
@@ -60,7 +72,8 @@ impl PluginDeclaration {
             return Err(Error::new(format!("\"{name}\" has an empty file name")));
         }
 
-        let (mut priority, mut phase, mut root_id, mut overrides) = (None, None, None, Overrides::default());
+        let (mut priority, mut phase, mut root_id, mut vm_config) = (None, None, None, None);
+        let mut overrides = Overrides::default();
         for argument in arguments {
             let argument = argument?;
             let (option, value) = argument
@@ -70,6 +83,9 @@ impl PluginDeclaration {
                 "priority" if priority.is_none() => priority = Some(parse_priority(value)?),
                 "phase" if phase.is_none() => phase = Some(Phase::parse(value)?),
                 "root_id" if root_id.is_none() => root_id = Some(value.to_owned()),
+                "vm_config" if vm_config.is_none() => vm_config = Some(VmConfig::Text(value.to_owned())),
+                "vm_config_file" if vm_config.is_none() => vm_config = Some(VmConfig::File(value.to_owned())),
+                "vm_config" | "vm_config_file" => return Err(Error::new("sets the configuration of its VM twice")),
                 "priority" | "phase" | "root_id" => return Err(Error::new(format!("sets \"{option}\" twice"))),
                 _ => overrides.set(option, value)?,
             }
@@ -80,6 +96,7 @@ impl PluginDeclaration {
             priority: priority.unwrap_or_default(),
             phase: phase.unwrap_or_default(),
             root_id,
+            vm_config,
             overrides,
         })
     }
@@ -117,6 +134,8 @@ mod tests {
         let plugin = parse("auth a.wasm failure=open phase=rewrite env=A=b priority=-7 memory_limit=1m").unwrap();
         assert_eq!((plugin.priority, plugin.phase), (-7, Phase::Rewrite));
         assert_eq!(parse("auth a.wasm root_id=a=b").unwrap().root_id.as_deref(), Some("a=b"));
+        assert_eq!(parse("auth a.wasm vm_config=a=b").unwrap().vm_config, Some(VmConfig::Text("a=b".into())));
+        assert_eq!(parse("auth a.wasm vm_config_file=c").unwrap().vm_config, Some(VmConfig::File("c".into())));
         assert_eq!(parse("auth a.wasm root_id=").unwrap().root_id.as_deref(), Some(""));
         let options = plugin.overrides.over(&Options::default());
         assert_eq!((options.failure, options.memory_limit), (FailurePolicy::Open, 1 << 20));
@@ -134,6 +153,7 @@ mod tests {
             ("auth a.wasm priority=99999999999999999999", "is not a priority"),
             ("auth a.wasm priority=1 priority=2", "sets \"priority\" twice"),
             ("auth a.wasm root_id= root_id=a", "sets \"root_id\" twice"),
+            ("auth a.wasm vm_config=a vm_config_file=b", "sets the configuration of its VM twice"),
             ("auth a.wasm phase=log", "\"log\" is not a phase"),
         ] {
             let error = parse(line).unwrap_err().to_string();
