@@ -137,6 +137,14 @@ impl RequestContext {
         Some(unsafe { request.set_module_ctx(Self::module(), found) })
     }
 
+    /// Whether a context of the same client's request is wanted: this one, that of the request
+    /// itself, or of any subrequest. Called while nginx runs the request, whose pool keeps them all.
+    fn any_of_client(&self, wanted: impl Fn(&Self) -> bool) -> bool {
+        // SAFETY: what `create` registered with `destroy` is a `RequestContext`.
+        let is_wanted = |ctx: NonNull<c_void>| wanted(unsafe { ctx.cast::<Self>().as_ref() });
+        self.request().pool().find_on_destroy(destroy, is_wanted).is_some()
+    }
+
     /// Returns the context of a request, and makes it if there is none yet.
     #[inline]
     pub fn of_or_new(request: Request<'_>, wake_response: WakeResponse) -> Result<&Self, AllocError> {

@@ -1,8 +1,9 @@
 //! Bounds the instances that requests have for themselves (`wasm_instances`). A request that gets
 //! none waits for one, if it can; waiting requests are served in order.
 //!
-//! A request that has an instance already gets those of its other plugins at once: if it waited for
-//! requests that wait for it, none of them would go on.
+//! A request that has an instance already gets those of its other plugins and of its subrequests at
+//! once: if it waited for requests that wait for it, none of them would go on. A subrequest's
+//! instance ends with the request, as the subrequest's pool does.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -36,10 +37,11 @@ pub struct Permit {
 }
 
 impl Permit {
-    fn take(limit: usize, is_free: bool) -> Option<Self> {
+    /// Takes a right; `may_exceed` says whether there may be more of them than the limit.
+    fn take(limit: usize, may_exceed: impl FnOnce() -> bool) -> Option<Self> {
         INSTANCES.with(|instances| {
             let taken = instances.taken.get();
-            (is_free || taken < limit).then(|| {
+            (taken < limit || may_exceed()).then(|| {
                 instances.taken.set(taken + 1);
                 Self { limit }
             })
@@ -58,7 +60,7 @@ impl Drop for Permit {
                 && let Some(waiting) = next()
             {
                 if let Some(ctx) = waiting.get()
-                    && let Some(permit) = Self::take(self.limit, false)
+                    && let Some(permit) = Self::take(self.limit, || false)
                 {
                     ctx.go_on_with(permit);
                 }
@@ -134,10 +136,25 @@ impl RequestContext {
     pub(super) fn permit(&self, limit: usize) -> Option<Permit> {
         self.stop_waiting();
         match self.instance.0.take() {
-            State::Granted(permit) => Some(permit),
+            State::Granted(permit) => {
+                self.let_subrequests_go_on(limit);
+                Some(permit)
+            }
             State::TimedOut => None,
-            State::No | State::Waits => Permit::take(limit, self.has_own_instance()),
+            State::No | State::Waits => Permit::take(limit, || self.has_own_instance()),
         }
+    }
+
+    /// The request has an instance now, so no other part of it waits any more.
+    fn let_subrequests_go_on(&self, limit: usize) {
+        self.any_of_client(|other| {
+            if other.stop_waiting()
+                && let Some(permit) = Permit::take(limit, || true)
+            {
+                other.go_on_with(permit);
+            }
+            false
+        });
     }
 
     /// Goes on after waiting.
@@ -149,7 +166,10 @@ impl RequestContext {
         }
     }
 
+    /// Whether the client's request has an instance, or one of its subrequests has.
     fn has_own_instance(&self) -> bool {
-        self.slots.iter().any(Slot::has_permit)
+        self.any_of_client(|ctx| {
+            matches!(*ctx.instance.0.borrow(), State::Granted(_)) || ctx.slots.iter().any(Slot::has_permit)
+        })
     }
 }

@@ -185,6 +185,59 @@ subtest 'a request with two plugins does not wait for itself' => sub {
     $s->stop(allow => [qr/client prematurely/]);
 };
 
+# Lua runs in subrequests; their instances end with the client's request, so waiting for one of these would be waiting for oneself.
+subtest 'a request does not wait for its subrequests, nor they for it' => sub {
+    my $s = start_nginx(
+        lua         => 1,
+        http_config => "wasm_vm wasmtime; wasm_isolation request; wasm_instances 1; wasm_pause_timeout 20s;
+            wasm_plugin p $plugins/hostcalls.wasm phase=rewrite;
+            init_worker_by_lua_block {
+                local wasm = require('resty.proxy-wasm')
+                local plugin, context
+                package.loaded.guarded = function()
+                    plugin = plugin or assert(wasm.load('p', '$plugins/hostcalls.wasm'))
+                    context = context or assert(wasm.on_configure(plugin, io.open('\$TEST_NGINX_HTML_DIR/conf'):read('*a')))
+                    if not wasm.on_http_request_headers(context) then return ngx.exit(503) end
+                end
+            }",
+        config => "location = /lua { access_by_lua_block { require('guarded')() }
+                content_by_lua_block { local r = ngx.location.capture('/sub'); ngx.print('lua ', r.status, r.body) } }
+            location = /native { proxy_wasm p conf_file=html/conf;
+                content_by_lua_block { local r = ngx.location.capture('/sub'); ngx.print('native ', r.status, r.body) } }
+            location = /several { content_by_lua_block {
+                local a, b = ngx.location.capture_multi({{'/sub'}, {'/sub'}}); ngx.print('several ', a.status, a.body, b.status, b.body) } }
+            location = /auth { proxy_wasm p conf_file=html/conf; auth_request /sub; content_by_lua_block { ngx.print('let in') } }
+            location = /mirror { access_by_lua_block { require('guarded')() } mirror /mirrored; content_by_lua_block { ngx.print('mirror') } }
+            location = /mirrored { rewrite_by_lua_block { require('guarded')() } content_by_lua_block { ngx.log(ngx.WARN, 'mirrored') } }
+            location = /sub { rewrite_by_lua_block { require('guarded')() } content_by_lua_block { ngx.print('sub') } }
+            location = /x { access_by_lua_block { require('guarded')() } content_by_lua_block { ngx.print('x') } }
+            location = /status { wasm_status; }",
+        user_files => [['conf', $script]],
+    );
+    my %bodies = (
+        lua => 'lua 200sub', native => 'native 200sub', several => 'several 200sub200sub', auth => 'let in', mirror => 'mirror',
+    );
+    for my $path (sort keys %bodies) {
+        my $r = $s->get("/$path", 'X-At-Once' => 1);
+        is "$r->{status} $r->{body}", "200 $bodies{$path}", $path;
+    }
+    ok $s->wait_for_log(qr/\[warn\] .*mirrored/), 'the mirrored subrequest has met the plugin';
+    has($s, 0, 0);
+
+    my $first = ask($s, 'only');
+    my ($call, $name) = call();
+    # Clients that left before have calls, too.
+    ($call, $name) = call() while $name ne 'only';
+    my $client = $s->connect;
+    $client->send_request('GET', '/several', headers => ['X-At-Once' => 1], close => 1);
+    has($s, 1, 2);
+    answer($call, 'first');
+    is $first->read_response->{body}, 'first', 'a request has the only instance';
+    is $client->read_response->{body}, $bodies{several}, 'and two subrequests that wait for it go on together';
+    has($s, 0, 0);
+    $s->stop(allow => [qr/mirrored/]);
+};
+
 for my $case ([0, 'a request needs an instance'], [2049, 'a worker can have 2048 instances at most'], ['many', '"many" is not a number']) {
     my ($value, $reason) = @$case;
     my $s = start_nginx(http_config => "wasm_instances $value;", must_die => 1);
