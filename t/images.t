@@ -4,6 +4,7 @@
 use lib '.';
 use t::ProxyWasm;
 use JSON::PP qw(decode_json);
+use ProxyWasm::Settings ();
 
 # The status of each worker that answers in some tries, by process.
 sub statuses {
@@ -218,6 +219,33 @@ subtest 'the memory of eight workers' => sub {
     my $all    = $of->(8, 'image=auto') - $of->(8, '');
     cmp_ok $plugin, '>', 20, sprintf 'a plugin takes %.0f MB in one worker', $plugin;
     cmp_ok $all, '<=', 1.3 * $plugin, sprintf 'and %.1f MB of their own in eight', $all;
+};
+
+# A worker that has no addresses left for a moment, as when requests have very many instances, restores again when it has some.
+subtest 'no addresses for a moment' => sub {
+    my $s = start_nginx(
+        http_config => "wasm_plugin p \$TEST_NGINX_PLUGINS/rust-headers.wasm phase=rewrite isolation=request image=on;",
+        config      => "location = /x { proxy_wasm p conf; return 200 ok; } $status",
+    );
+    my ($worker) = $s->worker_pids;
+    my $next = sub {
+        $s->get('/x', 'X-Panic' => 1);
+        return $s->get('/x')->{status};
+    };
+    is $next->(), 200, 'at first it serves';
+    open my $file, '<', "/proc/$worker/status" or die "no worker: $!\n";
+    my ($size) = join('', <$file>) =~ /^VmSize:\s+(\d+) kB/m;
+    # Less than the 4 GiB that a memory reserves.
+    is system('prlimit', '--pid', $worker, '--as=' . (($size << 10) + (1 << 30)) . ':unlimited'), 0, 'addresses become few';
+    $next->();
+    ok $s->wait_for_log(qr/plugin "p" is not restored from its image, and starts: /), 'it cannot be restored';
+    is system('prlimit', '--pid', $worker, '--as=unlimited:unlimited'), 0, 'there are enough again';
+    my $before   = status($s, 'p')->{image}{restores};
+    my $deadline = time + 30 * $ProxyWasm::Settings::Patience;
+    $next->() while status($s, 'p')->{image}{restores} == $before && time < $deadline;
+    cmp_ok status($s, 'p')->{image}{restores}, '>', $before, 'and it is restored again';
+    is $next->(), 200, 'it serves';
+    $s->stop(allow => [qr/./]);
 };
 
 done_testing;

@@ -17,7 +17,7 @@ use crate::abi::MetricType;
 use crate::context::Contexts;
 use crate::failure::Failure;
 use crate::host::{Host, Stream};
-use crate::instance::{self, Exports, Instance, NotStarted};
+use crate::instance::{self, Exports, Instance};
 use crate::journal::{Asked, ImagedContext, Journal};
 use crate::plugin::Plugin;
 use crate::state::VmState;
@@ -87,6 +87,16 @@ struct Meta {
     contexts: Vec<ImagedContext>,
     asked: Vec<Asked>,
     extents: Vec<Range<usize>>,
+}
+
+/// Why an instance was not restored.
+pub(crate) enum NotRestored {
+    /// The process has no addresses or mappings left for it; it may have some later.
+    Lack(String),
+    /// The image is not of what there is now.
+    Stale(String),
+    /// This function of the guest failed.
+    Guest(&'static str, Failure),
 }
 
 /// An image, as this process knows it.
@@ -191,7 +201,7 @@ impl Image {
         plugin: &Plugin<H>,
         host: H,
         contexts: &mut Contexts<H::Stream>,
-    ) -> Result<Instance<H>, NotStarted> {
+    ) -> Result<Instance<H>, NotRestored> {
         let mut store = plugin.store(host, mem::take(contexts));
         match self.restore_in(plugin, &mut store) {
             Ok(exports) => Ok(Instance::restored(store, exports, Rc::clone(&self.file))),
@@ -202,21 +212,22 @@ impl Image {
         }
     }
 
-    fn restore_in<H: Host>(&self, plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<Exports, NotStarted> {
-        let failed = |error: String| ("the image", Failure::Start(error.into()));
+    fn restore_in<H: Host>(&self, plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<Exports, NotRestored> {
+        let lack = |error: wasmtime::Error| NotRestored::Lack(format!("{error:#}"));
+        let stale = |why: &str| NotRestored::Stale(why.to_owned());
         let exports = plugin.prepared();
-        let handle = plugin.instance_pre().instantiate(&mut *store).map_err(|error| failed(format!("{error:#}")))?;
-        let memory = plugin.places().memory(&handle, store).ok_or_else(|| failed("it has no memory".into()))?;
+        let handle = plugin.instance_pre().instantiate(&mut *store).map_err(lack)?;
+        let memory = plugin.places().memory(&handle, store).ok_or_else(|| stale("it has no memory"))?;
         let missing = self.file.memory_size().saturating_sub(memory.data_size(&*store));
         if missing > 0 {
-            memory.grow(&mut *store, (missing / WASM_PAGE) as u64).map_err(|error| failed(format!("{error:#}")))?;
+            memory.grow(&mut *store, (missing / WASM_PAGE) as u64).map_err(lack)?;
         }
-        self.map_over(store, memory).map_err(|error| failed(error.to_string()))?;
+        self.map_over(store, memory).map_err(|error| NotRestored::Lack(error.to_string()))?;
         for (export, value) in exports.globals.iter().zip(&self.meta.globals) {
             let global = handle.get_module_export(&mut *store, export).and_then(wasmtime::Extern::into_global);
             let set = global.map(|global| global.set(&mut *store, value.value()));
             if !matches!(set, Some(Ok(()))) {
-                return Err(failed("a global of it cannot be set".into()));
+                return Err(stale("a global of it cannot be set"));
             }
         }
         let found = instance::exports(plugin, handle, memory, store);
@@ -224,10 +235,10 @@ impl Image {
         state.host.instance_restored();
         let mut again = self.meta.asked.iter().filter(|asked| !(self.has_metrics.get() && asked.is_definition()));
         if let Some(asked) = again.find(|asked| !ask_again(asked, state)) {
-            return Err(failed(format!("the host answers otherwise now: {asked:?}")));
+            return Err(stale(&format!("the host answers otherwise now: {asked:?}")));
         }
         self.has_metrics.set(true);
-        found.on_restored(plugin, store)?;
+        found.on_restored(plugin, store).map_err(|(function, failure)| NotRestored::Guest(function, failure))?;
         Ok(found)
     }
 }

@@ -2,15 +2,16 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
 use super::instance_slot::{Counts, InstanceSlot};
+use crate::backoff::GrowingDelay;
 use crate::context::{ContextKey, Stage};
 use crate::failure::CallFailed;
 use crate::host::Host;
-use crate::image::{self, Image};
+use crate::image::{self, Image, NotRestored};
 use crate::limits::images::MEMORY;
 use crate::plugin::ImagePolicy;
 use crate::wasm::images::{Claim, Found, Images, Key};
@@ -28,8 +29,10 @@ pub(super) struct VmImages {
     pub patience: Duration,
     /// Why there is no image.
     why: Option<String>,
-    /// Restoring failed once, so it is not tried again.
+    /// Restoring failed for good, so it is not tried again.
     broken: bool,
+    /// For restoring that fails for want of addresses or mappings. The image stays.
+    lack: GrowingDelay,
 }
 
 /// The state of a VM's image, for status pages.
@@ -45,7 +48,16 @@ pub struct ImageStatus {
 
 impl VmImages {
     pub fn new(images: Arc<Images>, scope: Vec<u8>) -> Self {
-        Self { images, scope, image: None, claim: None, patience: Duration::ZERO, why: None, broken: false }
+        Self {
+            images,
+            scope,
+            image: None,
+            claim: None,
+            patience: Duration::ZERO,
+            why: None,
+            broken: false,
+            lack: GrowingDelay::default(),
+        }
     }
 
     /// What the instances of a plugin context's requests begin with.
@@ -62,6 +74,10 @@ impl VmImages {
         ImageStatus { bytes: self.image.as_ref().map(|image| image.size()), why: self.why.clone(), restores: 0 }
     }
 
+    fn may_be_used(&self) -> bool {
+        !self.broken && self.lack.wait(Instant::now()).is_none()
+    }
+
     /// Gives up the right to make an image of an instance that has failed.
     pub fn forget_claim(&mut self) {
         self.claim = None;
@@ -71,7 +87,7 @@ impl VmImages {
 impl<H: Host> InstanceSlot<H> {
     /// Whether images of this VM's instances may be made, as far as is known.
     pub(super) fn wants_image(&self) -> bool {
-        self.images.as_ref().is_some_and(|images| !images.broken)
+        self.images.as_ref().is_some_and(VmImages::may_be_used)
             && self.plugin.options().image != ImagePolicy::Off
             && self.plugin.prepared().obstacle.is_none()
     }
@@ -99,18 +115,32 @@ impl<H: Host> InstanceSlot<H> {
                 self.set_image(image);
                 true
             }
-            Err((function, failure)) => {
-                let name = self.plugin.name();
-                if function == "the image" {
-                    info!("plugin \"{name}\" is not restored from its image, and starts: {failure}");
-                } else {
-                    error!("{}", CallFailed { plugin: name, function, context: 0, failure: &failure });
-                    Counts::add(&self.counts.failures);
+            Err(NotRestored::Lack(why)) => {
+                self.say_it_starts(&why);
+                if let Some(images) = &mut self.images {
+                    images.lack.failed(Instant::now());
+                    images.image = Some(image);
+                    images.why = Some(why);
                 }
+                false
+            }
+            Err(NotRestored::Stale(why)) => {
+                self.say_it_starts(&why);
+                self.give_up(&why);
+                false
+            }
+            Err(NotRestored::Guest(function, failure)) => {
+                let name = self.plugin.name();
+                error!("{}", CallFailed { plugin: name, function, context: 0, failure: &failure });
+                Counts::add(&self.counts.failures);
                 self.give_up(&failure.to_string());
                 false
             }
         }
+    }
+
+    fn say_it_starts(&self, why: &str) {
+        info!("plugin \"{}\" is not restored from its image, and starts: {why}", self.plugin.name());
     }
 
     fn find_image(&mut self) -> Option<Rc<Image>> {
@@ -218,10 +248,11 @@ impl<H: Host> InstanceSlot<H> {
         if let Some(images) = &mut self.images {
             images.image = Some(image);
             images.why = None;
+            images.lack = GrowingDelay::default();
         }
     }
 
-    /// Starts instances from now on: restoring one failed.
+    /// Starts instances from now on: no other can be restored.
     fn give_up(&mut self, why: &str) {
         if let Some(images) = &mut self.images {
             images.image = None;
