@@ -133,6 +133,10 @@ pub mod images {
     /// Bytes of an instance's memory. All of it is looked through for what is not zero.
     pub const MEMORY: usize = 256 << 20;
 
+    /// Bytes of memory of the images that nobody uses, together: those of configurations that are
+    /// gone, or that wait for a worker.
+    pub const UNUSED: u64 = 256 << 20;
+
     /// Bytes of what is kept of an instance besides its memory.
     pub const META: usize = 1 << 20;
 

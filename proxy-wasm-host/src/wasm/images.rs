@@ -38,7 +38,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::resource::{Resource, getrlimit};
 use parking_lot::Mutex;
 
-use crate::limits::images::{EXTENTS, GAP, META, REGIONS};
+use crate::limits::images::{EXTENTS, GAP, META, REGIONS, UNUSED};
 
 /// Bytes from one region to the next: room for all that 32 bits can address, and for what the caller adds.
 const REGION: u64 = 8 << 30;
@@ -65,6 +65,8 @@ struct Row {
     key: Key,
     meta: u32,
     memory: u64,
+    /// Grows from image to image.
+    turn: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +164,9 @@ impl Images {
         }) {
             return None;
         }
+        self.let_go(&rows);
+        let rows = self.rows().ok()?;
+        let turn = rows.iter().map(|row| row.turn).max()?.wrapping_add(1);
         // A region that nobody has used is taken before one whose image nobody uses now.
         let order = [State::Empty, State::Filling, State::Refused, State::Ready];
         let used = self.used().regions.clone();
@@ -176,11 +181,46 @@ impl Images {
                     return None;
                 }
                 self.used().regions.insert(index, 1);
-                let claim = Claim { images: Arc::clone(self), index, key: *key, held: true };
+                let claim = Claim { images: Arc::clone(self), index, key: *key, turn, held: true };
                 claim.begin().ok()?;
                 Some(claim)
             })
         })
+    }
+
+    /// Frees the memory of images that nobody uses, the oldest first, until those that are left are
+    /// no larger than [`UNUSED`] together. They wait for a worker or a configuration to come back.
+    fn let_go(&self, rows: &[Row]) {
+        let used = self.used().regions.clone();
+        let is_unused =
+            |index: usize, row: &Row| row.state == State::Ready && !used.contains_key(&index) && self.is_free(index);
+        let mut unused: Vec<_> = rows.iter().enumerate().filter(|(index, row)| is_unused(*index, row)).collect();
+        unused.sort_by_key(|(_, row)| std::cmp::Reverse(row.turn));
+        let mut size = 0_u64;
+        for (index, row) in unused {
+            size = size.saturating_add(row.memory);
+            if size > UNUSED {
+                self.free(index, row);
+            }
+        }
+    }
+
+    /// Frees the memory of a region that nobody uses.
+    fn free(&self, index: usize, row: &Row) {
+        if self.lock(index, libc::F_WRLCK).is_err() {
+            return;
+        }
+        // As in `claim`.
+        if self.row(index).ok() == Some(*row) && self.write_row(index, &Row::EMPTY).is_ok() {
+            // Otherwise its memory is freed when the region is used again.
+            let _ = self.punch(index);
+        }
+        let _ = self.lock(index, libc::F_UNLCK);
+    }
+
+    fn punch(&self, index: usize) -> io::Result<()> {
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        Ok(fallocate(&self.file, flags, start_of(index).cast_signed(), REGION.cast_signed())?)
     }
 
     /// Opens a region whose row says that it is ready.
@@ -253,18 +293,22 @@ fn record(index: usize, kind: i32) -> libc::flock {
 }
 
 impl Row {
+    const EMPTY: Self = Self { state: State::Empty, key: [0; 32], meta: 0, memory: 0, turn: 0 };
+
     fn read(bytes: &[u8; ROW]) -> Self {
-        let (mut key, mut meta, mut memory) = ([0; 32], [0; 4], [0; 8]);
+        let (mut key, mut meta, mut memory, mut turn) = ([0; 32], [0; 4], [0; 8], [0; 8]);
         key.copy_from_slice(&bytes[8..40]);
         meta.copy_from_slice(&bytes[4..8]);
         memory.copy_from_slice(&bytes[40..48]);
+        turn.copy_from_slice(&bytes[48..56]);
         let state = match bytes[0] {
             1 => State::Filling,
             2 => State::Ready,
             3 => State::Refused,
             _ => State::Empty,
         };
-        Self { state, key, meta: u32::from_le_bytes(meta), memory: u64::from_le_bytes(memory) }
+        let (meta, memory) = (u32::from_le_bytes(meta), u64::from_le_bytes(memory));
+        Self { state, key, meta, memory, turn: u64::from_le_bytes(turn) }
     }
 
     fn bytes(&self) -> [u8; ROW] {
@@ -273,6 +317,7 @@ impl Row {
         bytes[4..8].copy_from_slice(&self.meta.to_le_bytes());
         bytes[8..40].copy_from_slice(&self.key);
         bytes[40..48].copy_from_slice(&self.memory.to_le_bytes());
+        bytes[48..56].copy_from_slice(&self.turn.to_le_bytes());
         bytes
     }
 }
@@ -287,6 +332,7 @@ pub struct Claim {
     images: Arc<Images>,
     index: usize,
     key: Key,
+    turn: u64,
     held: bool,
 }
 
@@ -299,9 +345,7 @@ impl Claim {
     /// Empties the region.
     fn begin(&self) -> io::Result<()> {
         self.write_row(State::Filling, 0, 0)?;
-        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-        fallocate(&self.images.file, flags, start_of(self.index).cast_signed(), REGION.cast_signed())?;
-        Ok(())
+        self.images.punch(self.index)
     }
 
     /// Writes the image: what is not zero in these parts of a memory, and the caller's own bytes.
@@ -332,7 +376,7 @@ impl Claim {
     }
 
     fn write_row(&self, state: State, meta: u32, memory: u64) -> io::Result<()> {
-        self.images.write_row(self.index, &Row { state, key: self.key, meta, memory })
+        self.images.write_row(self.index, &Row { state, key: self.key, meta, memory, turn: self.turn })
     }
 
     fn release(&mut self) {
@@ -345,7 +389,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if self.held {
-            let _ = self.images.write_row(self.index, &Row { state: State::Empty, key: [0; 32], meta: 0, memory: 0 });
+            let _ = self.images.write_row(self.index, &Row::EMPTY);
             self.release();
         }
     }
@@ -637,10 +681,26 @@ mod tests {
     }
 
     #[test]
+    fn of_images_that_nobody_uses_the_oldest_go() {
+        let images = Images::new().unwrap();
+        let large = vec![0; (UNUSED / 2) as usize];
+        let make = |number: u8| drop(images.claim(&[number; 32]).unwrap().fill(&large, &[], b"meta").unwrap());
+        let there = |number: u8| matches!(images.find(&[number; 32]), Found::Image(_));
+        (1..=4).for_each(make);
+        assert_eq!([1, 2, 3, 4].map(there), [false, true, true, true]);
+        let Found::Image(used) = images.find(&[2; 32]) else { panic!("it is not there") };
+        (5..=6).for_each(make);
+        assert_eq!([2, 3, 4, 5, 6].map(there), [true, false, true, true, true], "one that is used stays");
+        drop(used);
+        make(7);
+        assert_eq!([2, 4, 5, 6, 7].map(there), [false, false, true, true, true]);
+    }
+
+    #[test]
     fn a_row_that_lies_is_not_believed() {
         let images = Images::new().unwrap();
         for (meta, memory) in [(u32::MAX, 0), (0, 1 << 33)] {
-            images.write_row(0, &Row { state: State::Ready, key: KEY, meta, memory }).unwrap();
+            images.write_row(0, &Row { state: State::Ready, key: KEY, meta, memory, turn: 1 }).unwrap();
             assert!(matches!(images.find(&KEY), Found::Nothing));
         }
     }
