@@ -233,6 +233,8 @@ subtest 'no addresses for a moment' => sub {
         return $s->get('/x')->{status};
     };
     is $next->(), 200, 'at first it serves';
+    # Then the request's instance is gone.
+    ok $s->wait_until_asleep($worker), 'the worker rests';
     open my $file, '<', "/proc/$worker/status" or die "no worker: $!\n";
     my ($size) = join('', <$file>) =~ /^VmSize:\s+(\d+) kB/m;
     # Less than the 4 GiB that a memory reserves.

@@ -153,13 +153,17 @@ impl<H: Host> InstanceSlot<H> {
         let key = self.image_key();
         let plugin = Arc::clone(&self.plugin);
         let images = self.images.as_mut()?;
-        match images.images.wait_for(&key, images.patience) {
-            Found::Image(file) => Image::read(file, plugin.prepared()).filter(|image| image.fits(&self.idle)),
+        let found = match images.images.wait_for(&key, images.patience) {
             // Others wait for it, so only a process that makes the image at once takes the right now.
             Found::Nothing if !images.patience.is_zero() => {
                 images.claim = images.images.claim(&key);
-                None
+                // Another process has taken it meanwhile.
+                if images.claim.is_none() { images.images.wait_for(&key, images.patience) } else { Found::Nothing }
             }
+            found => found,
+        };
+        match found {
+            Found::Image(file) => Image::read(file, plugin.prepared()).filter(|image| image.fits(&self.idle)),
             Found::Nothing | Found::Busy | Found::Refused => None,
         }
     }

@@ -52,6 +52,9 @@ const ROW: usize = 64;
 /// The bytes that are written, and left out where they are zero, at once.
 const PAGE: usize = 4096;
 
+/// How often to try to be alone.
+const ATTEMPTS: usize = 50;
+
 /// Memory is mapped in pages of WebAssembly's, which are whole pages on every machine.
 const WASM_PAGE: usize = 64 << 10;
 
@@ -158,6 +161,7 @@ impl Images {
     /// Takes the right to make the image of a key. Returns `None` if another process has it, or if
     /// there is no room.
     pub fn claim(self: &Arc<Self>, key: &Key) -> Option<Claim> {
+        let _alone = self.alone()?;
         let rows = self.rows().ok()?;
         if rows.iter().enumerate().any(|(index, row)| {
             row.key == *key && matches!(row.state, State::Filling | State::Ready) && !self.is_free(index)
@@ -259,6 +263,18 @@ impl Images {
         used
     }
 
+    /// Lets one process at a time take a right, so that no two take it for one key. It takes
+    /// microseconds, so a process that waits longer than milliseconds goes without.
+    fn alone(&self) -> Option<Alone<'_>> {
+        let taken = (0..ATTEMPTS).any(|attempt| {
+            if attempt > 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            self.lock(REGIONS, libc::F_WRLCK).is_ok()
+        });
+        taken.then(|| Alone(self))
+    }
+
     fn lock(&self, index: usize, kind: i32) -> nix::Result<()> {
         fcntl(&self.file, FcntlArg::F_SETLK(&record(index, kind))).map(drop)
     }
@@ -284,6 +300,16 @@ impl Images {
 
     fn write_row(&self, index: usize, row: &Row) -> io::Result<()> {
         self.file.write_all_at(&row.bytes(), (index * ROW) as u64)
+    }
+}
+
+/// The lock behind those of the regions, until it is dropped.
+struct Alone<'a>(&'a Images);
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        // It ends with the process at the latest.
+        let _ = self.0.lock(REGIONS, libc::F_UNLCK);
     }
 }
 
