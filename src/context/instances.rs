@@ -88,8 +88,12 @@ enum State {
 impl RequestContext {
     /// Whether the request has to wait for an instance of a plugin of that policy, which it has not
     /// met yet.
+    #[inline]
     pub fn must_wait(&self, policy: Policy) -> bool {
-        let Some(limit) = policy.own_instances else { return false };
+        policy.own_instances.is_some_and(|limit| self.must_wait_for(limit))
+    }
+
+    fn must_wait_for(&self, limit: usize) -> bool {
         let (taken, waiting) = count();
         match *self.instance.0.borrow() {
             State::Waits => true,
@@ -126,8 +130,9 @@ impl RequestContext {
     }
 
     /// The request needs no instance any more.
+    #[inline]
     pub fn forget_instance(&self) {
-        if !self.stop_waiting() {
+        if !matches!(*self.instance.0.borrow(), State::No) && !self.stop_waiting() {
             drop(self.instance.0.take());
         }
     }

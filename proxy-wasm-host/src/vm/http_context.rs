@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::PluginContext;
 use super::instance_slot::{CONTINUE, Ending, InstanceSlot, Opened};
-use super::own_instance::OwnInstance;
+use super::own_instance::{OWN, OwnInstance};
 use super::place::Place;
 use crate::abi::Action;
 use crate::callbacks::Callback;
@@ -26,7 +26,7 @@ pub struct HttpContext<H: Host> {
     opened: Cell<Option<Opened>>,
     /// The instance that the request has for itself, while the context is open; `None` where
     /// requests share one.
-    own: RefCell<Option<OwnInstance<H>>>,
+    own: RefCell<Option<Box<OwnInstance<H>>>>,
 }
 
 impl<H: Host> HttpContext<H> {
@@ -50,7 +50,10 @@ impl<H: Host> HttpContext<H> {
     /// # Errors
     /// Those of [`PluginContext::start`]; and when the guest does not return.
     pub fn open(&self, stream: H::Stream) -> Result<(), Failure> {
-        self.enter_new(|slot, plugin| Ok((slot.open(plugin, stream)?, ())))
+        if self.isolates() {
+            return self.enter_own(|slot| Ok((slot.open(OWN, stream)?, ())));
+        }
+        self.enter_shared(|slot, plugin| Ok((slot.open(plugin, stream)?, ())))
     }
 
     /// Does the same as [`HttpContext::open`] and then [`HttpContext::on_request_headers`]. Nearly
@@ -60,21 +63,29 @@ impl<H: Host> HttpContext<H> {
     /// Those of both.
     #[inline]
     pub fn receive(&self, stream: H::Stream, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
-        action(
-            self.enter_new(|slot, plugin| {
-                slot.open_with_request_headers(plugin, stream, (num_headers, end_of_stream))
-            })?,
-        )
+        if self.isolates() {
+            return self.receive_own(stream, (num_headers, end_of_stream));
+        }
+        action(self.enter_shared(|slot, plugin| {
+            slot.open_with_request_headers(plugin, stream, (num_headers, end_of_stream))
+        })?)
+    }
+
+    /// A function of its own, so that requests that share an instance do not pay for it.
+    #[inline(never)]
+    fn receive_own(&self, stream: H::Stream, headers: (u32, bool)) -> Result<Action, Failure> {
+        action(self.enter_own(|slot| slot.open_with_request_headers(OWN, stream, headers))?)
+    }
+
+    fn isolates(&self) -> bool {
+        self.plugin.plugin().options().isolation == Isolation::Request
     }
 
     #[inline]
-    fn enter_new<R>(
+    fn enter_shared<R>(
         &self,
         open: impl FnOnce(&mut InstanceSlot<H>, usize) -> Result<(Opened, R), Failure>,
     ) -> Result<R, Failure> {
-        if self.plugin.plugin().options().isolation == Isolation::Request {
-            return self.enter_own(open);
-        }
         self.plugin.vm().enter(|slot| {
             let (plugin, _) = self.plugin.register(slot);
             let (opened, result) = open(slot, plugin)?;
@@ -83,13 +94,12 @@ impl<H: Host> HttpContext<H> {
         })
     }
 
-    #[inline(never)]
     fn enter_own<R>(
         &self,
-        open: impl FnOnce(&mut InstanceSlot<H>, usize) -> Result<(Opened, R), Failure>,
+        open: impl FnOnce(&mut InstanceSlot<H>) -> Result<(Opened, R), Failure>,
     ) -> Result<R, Failure> {
         let (own, opened, result) = self.plugin.open_own(open)?;
-        *self.own.borrow_mut() = Some(own);
+        *self.own.borrow_mut() = Some(Box::new(own));
         self.opened.set(Some(opened));
         Ok(result)
     }
@@ -191,16 +201,33 @@ impl<H: Host> HttpContext<H> {
         if !self.plugin.plugin().has(callback) {
             return Ok(Action::Continue);
         }
-        let run = |slot: &mut InstanceSlot<H>| {
-            let opened = self.opened.get().filter(|opened| opened.generation == slot.generation());
-            let Opened { index, id, .. } = opened.ok_or(Failure::Gone)?;
-            slot.call(ContextKey::Http(index), callback, |instance| call(instance, id))
-        };
-        let result = match self.own_place() {
-            Some(place) => place.enter(run),
-            None => self.plugin.vm().enter(run),
-        };
-        action(result?)
+        action(match self.own_place() {
+            None => self.plugin.vm().enter(|slot| self.call_in(slot, callback, call))?,
+            Some(place) => self.call_own(&place, callback, call)?,
+        })
+    }
+
+    /// A function of its own, as [`HttpContext::receive_own`] is.
+    #[inline(never)]
+    fn call_own(
+        &self,
+        place: &Place<H>,
+        callback: Callback,
+        call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<i32>,
+    ) -> Result<i32, Failure> {
+        place.enter(|slot| self.call_in(slot, callback, call))
+    }
+
+    #[inline(always)]
+    fn call_in(
+        &self,
+        slot: &mut InstanceSlot<H>,
+        callback: Callback,
+        call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<i32>,
+    ) -> Result<i32, Failure> {
+        let opened = self.opened.get().filter(|opened| opened.generation == slot.generation());
+        let Opened { index, id, .. } = opened.ok_or(Failure::Gone)?;
+        slot.call(ContextKey::Http(index), callback, |instance| call(instance, id))
     }
 }
 

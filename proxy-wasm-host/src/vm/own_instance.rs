@@ -20,6 +20,9 @@ use crate::context::LentId;
 use crate::failure::Failure;
 use crate::host::Host;
 
+/// The index of the plugin context in such an instance.
+pub(super) const OWN: usize = 0;
+
 /// The instance of one request.
 pub(super) struct OwnInstance<H: Host> {
     vm: Rc<VmContext<H>>,
@@ -68,21 +71,21 @@ impl<H: Host> PluginContext<H> {
     /// not return.
     pub(super) fn open_own<R>(
         &self,
-        open: impl FnOnce(&mut InstanceSlot<H>, usize) -> Result<(Opened, R), Failure>,
+        open: impl FnOnce(&mut InstanceSlot<H>) -> Result<(Opened, R), Failure>,
     ) -> Result<(OwnInstance<H>, Opened, R), Failure> {
         let (slot, lent) = self.vm().place.enter(|root| self.own_slot(root))?;
         let counts = self.vm().counts();
         counts.own.set(counts.own.get() + 1);
         let own = OwnInstance { vm: Rc::clone(self.vm()), place: Rc::new(Place::new(slot)), lent };
         let started = own.place.enter(|slot| {
-            let started = slot.start(0);
+            let started = slot.start(OWN);
             self.keep_images(slot, started.is_ok());
             started
         });
         self.note(&started);
         started?;
         // The place is kept alive by `own`, even if the request ends meanwhile.
-        let (opened, result) = own.place.enter(|slot| open(slot, 0))?;
+        let (opened, result) = own.place.enter(open)?;
         Ok((own, opened, result))
     }
 

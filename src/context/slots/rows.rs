@@ -1,5 +1,6 @@
 //! A list whose items never move, so that one can be added while others are in use.
 
+use std::array;
 use std::cell::{Cell, OnceCell};
 
 /// Items that cost no allocation: enough for one or two global rules and the plugins of a route.
@@ -27,7 +28,8 @@ impl<T> Default for Rows<T> {
 impl<T> Default for Row<T> {
     #[inline]
     fn default() -> Self {
-        Self { items: [const { OnceCell::new() }; ROW], next: OnceCell::new() }
+        // A constant would be copied with all its bytes, of which hardly one counts.
+        Self { items: array::from_fn(|_| OnceCell::new()), next: OnceCell::new() }
     }
 }
 

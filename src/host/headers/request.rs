@@ -32,11 +32,13 @@ pub(super) fn request_count(request: Request, dialect: Dialect) -> usize {
 /// Whether a field stands in the map. Nearly always its name's length says so.
 #[inline]
 fn is_visible(name: &[u8], dialect: Dialect) -> bool {
-    !matches!(name.len(), 4 | 10 | 17) || dialect == Dialect::CModule || !is_of_connection(name)
-}
-
-fn is_of_connection(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"host") || CONNECTION_FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name))
+    let hidden: &[u8] = match name.len() {
+        4 => b"host",
+        10 => CONNECTION_FIELDS[0],
+        17 => CONNECTION_FIELDS[1],
+        _ => return true,
+    };
+    dialect == Dialect::CModule || !hidden.eq_ignore_ascii_case(name)
 }
 
 /// Visits the whole map in its order. `scheme` is the one that plugins see.
