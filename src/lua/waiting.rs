@@ -10,6 +10,7 @@
 use std::ffi::{c_int, c_void};
 
 use ngx_bindings::Request;
+use ngx_bindings::log::Level;
 use proxy_wasm_host::abi::Action;
 use proxy_wasm_host::{Failure, HttpContext};
 
@@ -32,6 +33,9 @@ pub fn request_headers<'a>(
         return (Some(slot), run(ctx, slot, |http| http.on_request_headers(num_headers, end_of_stream)));
     }
     if ctx.must_wait(plugin.policy) {
+        if another_waits(ctx, plugin.context.plugin().name()) {
+            return (None, Outcome::Error);
+        }
         ctx.wait_for_instance_in_lua();
         return (None, Outcome::Pause);
     }
@@ -70,10 +74,24 @@ fn settle(ctx: &RequestContext, slot: &Slot, verdict: Verdict) -> Outcome {
 }
 
 fn hold(ctx: &RequestContext, slot: &Slot, for_calls: bool) -> Outcome {
+    if another_waits(ctx, slot.plugin_name()) {
+        return Outcome::Error;
+    }
     ctx.lua_thread.for_calls.set(for_calls);
     ctx.lua_thread.timed_out.set(false);
     ctx.hold_for_lua(slot.index());
     Outcome::Pause
+}
+
+/// Whether another thread of the request waits. Only one can be woken: a second one would wait for
+/// good.
+fn another_waits(ctx: &RequestContext, plugin: &str) -> bool {
+    let waits = ctx.lua_thread.any();
+    if waits {
+        let line = format_args!("plugin \"{plugin}\" cannot hold the request: another Lua thread of it waits already");
+        ctx.request().log().print(Level::Error, line);
+    }
+    waits
 }
 
 /// Notes the semaphore that the running thread is about to wait on, and the function that posts it.

@@ -144,3 +144,26 @@ held the request past wasm_pause_timeout
 nilfailed to run proxy_on_http_call_response
 --- error_log
 failed to call function
+
+
+
+=== TEST 8: of two threads of a request that wait at once, the second is told that it cannot
+--- config
+    location /t {
+        content_by_lua_block {
+            local ctx = {}
+            for i = 1, 2 do
+                ctx[i] = configured("hostcalls", [=[{"on_request_headers": [
+                    ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":path", "/called"], [":authority", "a"]]],
+                    ["return", "pause"]]}]=] .. string.rep(" ", i))
+            end
+            local first, second = ngx.thread.spawn(wasm.on_http_request_headers, ctx[1]), ngx.thread.spawn(wasm.on_http_request_headers, ctx[2])
+            ngx.say(select(2, ngx.thread.wait(first)))
+            ngx.say(select(2, ngx.thread.wait(second)))
+        }
+    }
+--- response_body
+true
+nilfailed to run proxy_on_http_request_headers
+--- error_log
+plugin "hostcalls" cannot hold the request: another Lua thread of it waits already
