@@ -25,6 +25,9 @@ use super::{Engine, Error};
 use crate::error::single_spaced;
 use crate::limits::plugin::{COMPILE_MEMORY, COMPILE_TIME};
 
+/// How an artifact begins, which is an ELF file.
+const ARTIFACT: &[u8] = b"\x7fELF";
+
 /// The limits for compiling one module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
@@ -152,12 +155,12 @@ fn why(end: End, said: &str, limits: CompileLimits) -> Error {
     Error::Compiler(if said.is_empty() { how } else { format!("{how}: {}", single_spaced(said)) })
 }
 
-/// The text in the file.
+/// The text in the file; empty if a child that was ended had begun to write an artifact there.
 fn said(file: &mut File) -> String {
     let mut text = Vec::new();
     // A short text from a child that has ended. If it cannot be read, the error has no text.
     let _ = file.rewind().and_then(|()| file.take(1 << 16).read_to_end(&mut text));
-    String::from_utf8_lossy(&text).into_owned()
+    if text.starts_with(ARTIFACT) { String::new() } else { String::from_utf8_lossy(&text).into_owned() }
 }
 
 #[cfg(test)]
@@ -260,6 +263,38 @@ mod tests {
         let child = Child::start(&file, limits, |_| panic!("a defect")).unwrap();
         let error = why(child.wait(limits.time).unwrap(), &said(&mut file), limits);
         assert!(error.to_string().contains("a defect"), "{error}");
+    }
+
+    /// The error of a child that does the job.
+    fn error_of(job: impl FnOnce(&mut File) -> io::Result<i32>) -> String {
+        let mut file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
+        let limits = CompileLimits::default();
+        let end = Child::start(&file, limits, job).unwrap().wait(limits.time).unwrap();
+        why(end, &said(&mut file), limits).to_string()
+    }
+
+    #[test]
+    fn an_artifact_that_does_not_fit_is_an_error_with_its_reason() {
+        let config = engine().config();
+        let error = error_of(|file| {
+            nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_FSIZE, 1000, 1000)?;
+            job::run(config, b"(module (func))", file)
+        });
+        assert!(
+            error.ends_with("the compiler failed: its result cannot be written: File too large (os error 27)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_part_of_an_artifact_is_not_taken_for_words() {
+        let artifact = engine().wasmtime().precompile_module(b"(module (func))").unwrap();
+        let error = error_of(|file| {
+            io::Write::write_all(file, &artifact[..artifact.len() / 2])?;
+            nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL)?;
+            Ok(job::DONE)
+        });
+        assert!(error.ends_with("the compiler was ended by SIGKILL"), "{error}");
     }
 
     #[test]

@@ -225,14 +225,17 @@ fn become_child(file: &File, held: &OwnedFd, limits: CompileLimits, parent: Pid)
     Ok(file)
 }
 
-/// Resets the signals to their default actions. Ignored are SIGPIPE and the signals that do not end
-/// nginx's own processes; SIGABRT gets a handler.
+/// Resets the signals to their default actions. Ignored are SIGPIPE and SIGXFSZ, whose causes are
+/// errors of `write`, and the signals that do not end nginx's own processes; SIGABRT gets a handler.
 fn reset_signals() -> io::Result<()> {
     for signal in Signal::iterator() {
         let handler = match signal {
-            Signal::SIGHUP | Signal::SIGUSR1 | Signal::SIGUSR2 | Signal::SIGWINCH | Signal::SIGPIPE => {
-                SigHandler::SigIgn
-            }
+            Signal::SIGHUP
+            | Signal::SIGUSR1
+            | Signal::SIGUSR2
+            | Signal::SIGWINCH
+            | Signal::SIGPIPE
+            | Signal::SIGXFSZ => SigHandler::SigIgn,
             Signal::SIGABRT => SigHandler::Handler(on_abort),
             Signal::SIGKILL | Signal::SIGSTOP => continue,
             _ => SigHandler::SigDfl,

@@ -54,9 +54,17 @@ fn threads() -> Option<ThreadPool> {
     if count > 1 { ThreadPoolBuilder::new().num_threads(count).build().ok() } else { None }
 }
 
-/// Writes the bytes in place of the text from standard error.
+/// Writes the bytes in place of the text from standard error. If they do not fit, the file is empty
+/// again, for the reason.
 fn write(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    empty(file)?;
+    file.write_all(bytes).or_else(|error| {
+        empty(file)?;
+        Err(io::Error::other(format!("its result cannot be written: {error}")))
+    })
+}
+
+fn empty(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(bytes)
+    file.rewind()
 }
