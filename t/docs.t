@@ -164,8 +164,23 @@ sub missing {
         grep { m{^(?:[\w-]+/)*[\w-]+\.(?:rs|t|p[lm]|c|lua|go|py)$} || (m{^(\w+)/[\w/]+\w$} && $room{$1}) } @_;
 }
 
+# The rows of a document's tables that have more or fewer cells than the table's head, as a `|` in a cell makes.
+sub uneven {
+    my ($text) = @_;
+    my ($head, @uneven);
+    for (split /\n/, $text =~ s/^```.*?^```$//gmsr) {
+        if (!/^\|/) { undef $head; next }
+        my $cells = () = /(?<!\\)\|/g;
+        $head //= $cells;
+        push @uneven, $_ if $cells != $head;
+    }
+    return @uneven;
+}
+
 for my $document (documents()) {
     my $text = slurp($document);
+    is join("\n", uneven($text)), '', "$document: all rows of a table have its cells";
+
     my $here = dirname($document);
     my @dead;
     for my $link ($text =~ /\]\(([^)\s]+)\)/g) {
