@@ -664,3 +664,28 @@ content
 /from-a-body
 --- no_error_log
 [error]
+
+
+
+=== TEST 28: an upstream block that has the name of a service of Higress
+--- http_config
+    upstream "outbound|80||name.svc" {
+        server 127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+    }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "outbound|80||name.svc", [[":authority", "a.test"], [":path", "/p"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["send_local_response", 200, "${last}"]
+            ]
+        }';
+    }
+--- response_body chomp
+GET a.test /p
+--- no_error_log
+[error]
