@@ -17,6 +17,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use self::child::{Child, End};
@@ -128,7 +129,8 @@ fn words_for(engine: &wasmtime::Engine, bytes: &[u8], error: wasmtime::Error) ->
 
 fn in_child(engine: &Engine, limits: CompileLimits, bytes: &[u8]) -> Result<File, Error> {
     let no_child = |error: io::Error| Error::Compiler(format!("no process can be started for the compiler: {error}"));
-    let file = memfd_create(c"proxy-wasm-artifact", MFdFlags::MFD_CLOEXEC).map_err(|error| no_child(error.into()))?;
+    let no_file = |error: Errno| Error::Compiler(format!("no file in memory can be made: {}", io::Error::from(error)));
+    let file = memfd_create(c"proxy-wasm-artifact", MFdFlags::MFD_CLOEXEC).map_err(no_file)?;
     let mut file = File::from(file);
     let config = engine.config();
     let child = Child::start(&file, limits, |file| job::run(config, bytes, file)).map_err(no_child)?;
@@ -284,6 +286,18 @@ mod tests {
             error.ends_with("the compiler failed: its result cannot be written: File too large (os error 27)"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn no_file_for_the_artifact_is_an_error_with_its_reason() {
+        let engine = engine();
+        let error = error_of(|file| {
+            nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, 0, 0)?;
+            let error = in_child(&engine, CompileLimits::default(), b"(module)").unwrap_err();
+            io::Write::write_all(file, error.to_string().as_bytes())?;
+            Ok(job::REFUSED)
+        });
+        assert!(error.ends_with("no file in memory can be made: Too many open files (os error 24)"), "{error}");
     }
 
     #[test]
