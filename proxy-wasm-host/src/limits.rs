@@ -32,6 +32,12 @@ pub const DECLARED_PROPERTIES: usize = 1024;
 
 /// What foreign functions take and give. A call may take some tens of milliseconds.
 pub mod foreign_functions {
+    use std::time::Duration;
+
+    /// Time on the processor that `compress` or `uncompress` may take: several times what the
+    /// largest usual argument takes.
+    pub const TIME: Duration = Duration::from_millis(250);
+
     /// Bytes that `compress` takes.
     pub const COMPRESS: usize = 1 << 20;
 
