@@ -6,6 +6,7 @@ use std::ptr::{self, NonNull};
 use nginx_sys::{self as sys, BIO, GENERAL_NAMES, SSL, X509, ngx_connection_t, ngx_str_t};
 
 use crate::live::Live;
+use crate::ssl::forget_errors;
 use crate::{Request, string};
 
 // Defined in ssl_bits.c.
@@ -20,7 +21,9 @@ pub struct Certificate(NonNull<X509>);
 impl Drop for Certificate {
     fn drop(&mut self) {
         // SAFETY: a reference of this handle's own.
-        unsafe { sys::X509_free(self.0.as_ptr()) }
+        unsafe { sys::X509_free(self.0.as_ptr()) };
+        // What the other end made of its certificate may not be what OpenSSL expects.
+        forget_errors();
     }
 }
 

@@ -13,6 +13,13 @@ use crate::connection::{Connection, on_handshake};
 use crate::live::zeroed;
 use crate::{Conf, rc, string};
 
+/// Empties OpenSSL's queue of errors. nginx takes what is in it for an error of the connection that it
+/// serves next: it logs an alert, and may close that connection.
+pub(crate) fn forget_errors() {
+    // SAFETY: the queue is the thread's.
+    unsafe { sys::ERR_clear_error() }
+}
+
 /// The trusted certificates and the settings for TLS: an `SSL_CTX`.
 pub struct Tls {
     ssl: ngx_ssl_t,
@@ -80,6 +87,7 @@ impl Tls {
         let Some(file) = verify.trusted else {
             // SAFETY: `ngx_ssl_create` made the context.
             unsafe { sys::SSL_CTX_set_default_verify_paths(self.ssl.ctx) };
+            forget_errors();
             return Some(());
         };
         let mut file = cf.pool().copy_terminated(file).ok()?;
@@ -101,7 +109,9 @@ impl Tls {
     ///
     /// When the handshake fails, or the server's certificate is not valid for that name.
     pub async fn handshake(&self, connection: &mut Connection, name: &str, protocols: &[u8]) -> Result<(), TlsError> {
-        self.prepare(connection, name, protocols).ok_or(TlsError::Handshake)?;
+        let prepared = self.prepare(connection, name, protocols);
+        forget_errors();
+        prepared.ok_or(TlsError::Handshake)?;
         let mut started = false;
         poll_fn(|cx| poll_handshake(connection, &mut started, cx)).await?;
         connection.take_back_events();
@@ -186,9 +196,10 @@ fn expect_name(ssl: *mut SSL, name: &str) -> Option<()> {
             let c_name = CString::new(name).ok()?;
             let (command, kind) = (sys::SSL_CTRL_SET_TLSEXT_HOSTNAME, sys::TLSEXT_NAMETYPE_host_name);
             // SAFETY: OpenSSL copies the name.
-            unsafe { sys::SSL_ctrl(ssl, command as _, kind as _, c_name.as_ptr().cast_mut().cast()) };
+            let asked = unsafe { sys::SSL_ctrl(ssl, command as _, kind as _, c_name.as_ptr().cast_mut().cast()) };
             // SAFETY: as above.
-            unsafe { sys::X509_VERIFY_PARAM_set1_host(wanted, c_name.as_ptr(), name.len()) }
+            let expected = unsafe { sys::X509_VERIFY_PARAM_set1_host(wanted, c_name.as_ptr(), name.len()) };
+            if asked == 1 { expected } else { 0 }
         }
     };
     (done == 1).then_some(())
