@@ -1,18 +1,20 @@
-//! Signatures by OpenSSL, with keys that are not trusted: of RSA and of elliptic curves, and of a size
-//! that takes no long time.
+//! Signatures by OpenSSL, with keys that are not trusted: of RSA and of elliptic curves, and with
+//! numbers that take no long time.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::ptr::{self, NonNull};
 
 use nginx_sys::{self as sys, BIO, EVP_MD, EVP_MD_CTX, EVP_PKEY, pem_password_cb};
 
-/// The largest keys. To sign with one of RSA of that size takes some tens of milliseconds.
+use crate::ssl::forget_errors;
+
+/// The largest keys. To sign with one of RSA of that size takes some tens of milliseconds, if its
+/// other numbers have the sizes that they should have.
 const BITS: c_int = 8192;
 
 // Defined in ssl_bits.c.
 unsafe extern "C" {
-    fn ngx_bindings_pkey_is_rsa_or_ec(key: *const EVP_PKEY) -> c_int;
-    fn ngx_bindings_pkey_bits(key: *const EVP_PKEY) -> c_int;
+    fn ngx_bindings_pkey_fits(key: *mut EVP_PKEY, bits: c_int) -> c_int;
 }
 
 /// A key that signatures are verified by.
@@ -40,10 +42,8 @@ impl PKey {
         forget_errors();
         let key = Self(NonNull::new(key)?);
         // SAFETY: the key is valid.
-        let is_known = unsafe { ngx_bindings_pkey_is_rsa_or_ec(key.0.as_ptr()) } == 1;
-        // SAFETY: as above.
-        let bits = unsafe { ngx_bindings_pkey_bits(key.0.as_ptr()) };
-        (is_known && (1..=BITS).contains(&bits)).then_some(key)
+        let fits = unsafe { ngx_bindings_pkey_fits(key.0.as_ptr(), BITS) } == 1;
+        fits.then_some(key)
     }
 
     fn read_pem(
@@ -65,12 +65,6 @@ impl PKey {
 /// decrypting takes.
 extern "C" fn no_password(_: *mut c_char, _: c_int, _: c_int, _: *mut c_void) -> c_int {
     -1
-}
-
-/// nginx looks at OpenSSL's queue of errors after its own calls.
-fn forget_errors() {
-    // SAFETY: the queue is the thread's.
-    unsafe { sys::ERR_clear_error() }
 }
 
 impl PublicKey {

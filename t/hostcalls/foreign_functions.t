@@ -31,6 +31,57 @@ sub message {
     return hex_of($message);
 }
 
+# Keys of the right form whose numbers are not those of a key.
+sub der {
+    my ($tag, $content) = (shift, join '', @_);
+    my $length = pack('N', length $content) =~ s/^\0+(?=.)//sr;
+    $length = chr(0x80 | length $length) . $length if length $content > 127;
+    return chr($tag) . $length . $content;
+}
+
+sub children {
+    my ($bytes, @children) = @_;
+    while ($bytes =~ s/^(.)(.)//s) {
+        my ($tag, $length) = (ord $1, ord $2);
+        $length = unpack 'N', substr "\0\0\0\0" . substr($bytes, 0, $length & 0x7f, ''), -4 if $length > 127;
+        push @children, substr $bytes, 0, $length, '';
+    }
+    return @children;
+}
+sh("openssl pkcs8 -topk8 -nocrypt -in $dir/signer.key -outform DER -out $dir/pkcs8.der");
+my (undef, undef, $pkcs1) = children(children(slurp("$dir/pkcs8.der")));
+my @numbers   = children(children($pkcs1));                          # version, n, e, d, p, q, d mod p - 1, d mod q - 1, 1/q mod p
+my $algorithm = der(0x30, pack('H*', '06092a864886f70d0101010500'));
+sub private_key {
+    my ($which, $number, @more) = @_;
+    my @all = @numbers;
+    $all[$which] = $number;
+    return der(0x30, der(2, "\0"), $algorithm, der(4, der(0x30, map({ der(2, $_) } @all), @more)));
+}
+sub public_key { return der(0x30, $algorithm, der(3, "\0", der(0x30, map { der(2, $_) } @_))) }
+
+# The largest numbers that a key of 8 KiB has room for, nearly: to compute with them takes seconds.
+my $huge = "\x7f" . "\xff" x 2500;
+my @no_private_keys = (
+    (map { private_key($_, $huge) } 2 .. 8),
+    (map { private_key($_, "\0") } 1 .. 8),
+    private_key(1, substr($numbers[1], 0, -1) . "\x02"),                  # not a product of the factors, and even
+    private_key(4, $numbers[5]),
+    private_key(2, "\x03" . "\xff" x 4),                                  # an exponent of 34 bits
+    private_key(0, "\1", der(0x30, der(0x30, map { der(2, $_) } $huge, $huge, $huge))),    # a third factor
+    # A curve of the key's own, of 16 bits; a key of a known curve that is larger than its order.
+    pack('H*', '3047020100303706072a8648ce3d0201302c020101300e06072a8648ce3d0101020300fff1300804020001040200230405040000586302030100e10201010409'
+        . '300702010104020005'),
+    der(0x30, der(2, "\0"), der(0x30, pack 'H*', '06072a8648ce3d020106082a8648ce3d030107'), der(4, der(0x30, der(2, "\1"), der(4, "\xff" x 32)))),
+);
+my @no_public_keys = (
+    (map { public_key($numbers[1], $_) } "\0", "\1\0\0", $numbers[4], "\x03" . "\xff" x 4, $huge),
+    (map { public_key($_, "\1\0\1") } "\0", "\x7f" . "\xff" x 1024, "\0" . "\xff" x 1025, substr($numbers[1], 0, -1) . "\2"),
+    pack('H*', '3040303706072a8648ce3d0201302c020101300e06072a8648ce3d0101020300fff1300804020001040200230405040000586302030100e102010103060004000058630'
+        =~ s/0$//r),
+);
+sh("openssl pkcs8 -topk8 -in $dir/signer.key -outform DER -passout pass:x -out $dir/encrypted.der");
+
 # A function with its argument; and what its line says of the result.
 my @calls = (
     ['compress', '"hello hello hello"' => qr/OK x/],
@@ -59,6 +110,11 @@ my @calls = (
     ['sign', message(1 => 'md5', 2 => $der, 3 => 'hello') => qr/OK .*md5 is not supported/],
     ['sign', message(1 => 'sha256', 4 => $encrypted, 3 => 'a') => qr/BAD_ARGUMENT/],
     ['sign', message(1 => 'sha256', 4 => $pem, 3 => 'a') => qr/BAD_ARGUMENT/],
+    ['sign', message(1 => 'sha256', 2 => slurp("$dir/encrypted.der"), 3 => 'a') => qr/BAD_ARGUMENT/],
+    ['sign', message(1 => 'sha256', 2 => private_key(0, $numbers[0]), 3 => 'a') => qr/OK \\x08\\x01\\x12/],
+    (map { ['sign', message(1 => 'sha256', 2 => $_, 3 => 'a') => qr/BAD_ARGUMENT/] } @no_private_keys),
+    ['verify_signature', message(1 => 'sha256', 2 => public_key(@numbers[1, 2]), 3 => $signature, 4 => 'hello') => qr/OK \\x08\\x01(?: |$)/],
+    (map { ['verify_signature', message(1 => 'sha256', 2 => $_, 3 => 'a') => qr/BAD_ARGUMENT/] } @no_public_keys),
     # 60 s to live, a CAS number, the key's length.
     ['shared_data_set_with_ttl', hex_of(pack('Q<L<L<', 60_000, 0, 1) . 'kv') => qr/OK/],
     ['shared_data_set_with_ttl', hex_of(pack('Q<L<L<', 60_000, 99, 1) . 'kv') => qr/CAS_MISMATCH/],
