@@ -59,8 +59,16 @@ pub mod shared {
     /// The most queues that there can be.
     pub const QUEUES: usize = 1024;
 
-    /// Chains of the hash table that one call looks through for keys, while it holds the zone's lock.
+    /// Chains of the hash table that one call looks through, while it holds the zone's lock: for keys,
+    /// or for values that have expired when there is no room for a new one.
     pub const CHAINS: usize = 4096;
+
+    /// Chains that are looked through for expired values before it is seen whether there is room now.
+    pub const CHAINS_AT_ONCE: usize = 64;
+
+    /// Chains that are looked through for expired values with each value that is set, if any has
+    /// expired.
+    pub const CHAINS_WITH_EACH_VALUE: usize = 4;
 
     /// Bytes of keys that one such call reads, or little more.
     pub const KEYS: usize = 128 << 10;

@@ -21,7 +21,7 @@ use super::zone::{Entered, Lock, ROOT, Zone};
 use crate::limits::shared as limits;
 
 /// "wasmdat" and the version of the layout below.
-const FORMAT: u64 = 0x7761_736d_6461_7402;
+const FORMAT: u64 = 0x7761_736d_6461_7403;
 
 /// Where the structure keeps its parts.
 mod root {
@@ -34,7 +34,11 @@ mod root {
     pub const EVICTIONS: usize = ROOT + 3;
     /// No value expires before this time; 0 if none expires at all.
     pub const EARLIEST: usize = ROOT + 4;
-    pub const ORDER: usize = ROOT + 5;
+    /// The round that looks through the zone for expired values: the chain where it goes on, and what
+    /// is to become `EARLIEST` when it is over.
+    pub const SWEEP: usize = ROOT + 5;
+    pub const NEXT_EARLIEST: usize = ROOT + 6;
+    pub const ORDER: usize = ROOT + 7;
     pub const HEAP: usize = ORDER + super::order::ORDER_ROOT;
     pub const TABLE: usize = HEAP + HEAP_ROOT;
 }
@@ -301,42 +305,71 @@ impl<L: Lock> SharedData<L> {
     fn expiry(&self, ttl: Duration) -> u64 {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         let expiry = (self.clock)().saturating_add(ttl);
-        let memory = self.zone.memory();
-        let earliest = memory.load(root::EARLIEST);
-        if earliest == 0 || expiry < earliest {
-            memory.store(root::EARLIEST, expiry);
-        }
+        self.note_expiry(root::EARLIEST, expiry);
+        // The round may have passed the value's chain.
+        self.note_expiry(root::NEXT_EARLIEST, expiry);
         expiry
     }
 
-    /// Removes what has expired, if there may be such values. Returns whether there may have been.
-    fn sweep(&self) -> bool {
+    fn note_expiry(&self, word: usize, expiry: u64) {
+        let memory = self.zone.memory();
+        let earliest = memory.load(word);
+        if earliest == 0 || expiry < earliest {
+            memory.store(word, expiry);
+        }
+    }
+
+    /// Removes what has expired from the next chains of the round. Returns how many chains it looked
+    /// through: none if nothing can have expired.
+    fn sweep(&self, most: usize) -> usize {
         let memory = self.zone.memory();
         let earliest = memory.load(root::EARLIEST);
         if earliest == 0 || earliest > (self.clock)() {
-            return false;
+            return 0;
         }
-        let mut next = 0;
-        for chain in 0..self.chains {
-            let expiring = self.nodes(root::TABLE + chain).filter(|&(_, node)| memory.load(node + node::EXPIRY) != 0);
-            for node in expiring.map(|(_, node)| node).collect::<Vec<_>>() {
+        let first = usize::try_from(memory.load(root::SWEEP)).unwrap_or(0) & (self.chains - 1);
+        let end = self.chains.min(first + most);
+        for chain in first..end {
+            let mut link = root::TABLE + chain;
+            while let node @ 1.. = memory.index(link) {
                 match memory.load(node + node::EXPIRY) {
+                    0 => link = node + node::NEXT,
                     _ if self.has_expired(node) => self.remove(node),
-                    expiry if next == 0 || expiry < next => next = expiry,
-                    _ => {}
+                    expiry => {
+                        self.note_expiry(root::NEXT_EARLIEST, expiry);
+                        link = node + node::NEXT;
+                    }
                 }
             }
         }
-        memory.store(root::EARLIEST, next);
-        true
+        memory.store(root::SWEEP, (end & (self.chains - 1)) as u64);
+        if end == self.chains {
+            memory.store(root::EARLIEST, memory.load(root::NEXT_EARLIEST));
+            memory.store(root::NEXT_EARLIEST, 0);
+        }
+        end - first
+    }
+
+    /// Looks for expired values until a block is free, or through a part of the zone.
+    fn allocate_from_expired(&self, words: usize) -> Option<usize> {
+        let mut looked = 0;
+        while looked < limits::CHAINS {
+            looked += match self.sweep(limits::CHAINS_AT_ONCE) {
+                0 => break,
+                chains => chains,
+            };
+            if let Some(block) = self.heap.allocate_what_was_freed(words) {
+                return Some(block);
+            }
+        }
+        if looked == 0 { None } else { self.heap.allocate(words) }
     }
 
     /// Allocates a block for a node, and evicts others if that is allowed.
     fn allocate(&self, words: usize, eviction: Eviction) -> Result<usize, Error> {
-        let mut block = self.heap.allocate(words);
-        if block.is_none() && self.sweep() {
-            block = self.heap.allocate(words);
-        }
+        // So that few expired values are left when the zone is full.
+        self.sweep(limits::CHAINS_WITH_EACH_VALUE);
+        let mut block = self.heap.allocate(words).or_else(|| self.allocate_from_expired(words));
         loop {
             if let Some(block) = block {
                 return Ok(block);

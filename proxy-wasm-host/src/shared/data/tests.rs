@@ -249,6 +249,51 @@ fn what_has_expired_makes_room_before_anything_is_evicted() {
     assert_eq!(store.status().evictions, 0);
 }
 
+/// Fills a store with values that expire, lets all of them expire, and returns how many there were.
+fn expired(store: &SharedData<TestLock>) -> u64 {
+    let put = |n: u32| set_for(store, &n.to_string(), &[7; 8], 10, Eviction::None);
+    let held = (0..).take_while(|&n| put(n).is_ok()).count() as u64;
+    NOW.set(1_010);
+    held
+}
+
+#[test]
+fn a_value_is_set_without_a_look_through_the_whole_zone() {
+    let store = timed(1 << 18);
+    let held = expired(&store);
+    let mut left = held;
+    for n in 0..200 {
+        store.set(b"vm", format!("new{n}").as_bytes(), &[7; 8], 0, Eviction::None).unwrap();
+        let removed = left - store.status().items + 1;
+        assert!(removed < held / 20, "{removed} of {held} with one value");
+        left = store.status().items;
+    }
+    assert!(left < held, "{left} of {held}");
+}
+
+#[test]
+fn a_value_that_needs_much_room_finds_it_part_by_part() {
+    let store = timed(1 << 18);
+    expired(&store);
+    let value = vec![7; 1 << 20];
+    let tries = (1..).take_while(|_| store.set(b"vm", b"large", &value, 0, Eviction::None).is_err()).count();
+    assert!((1..=store.chains / limits::CHAINS).contains(&tries), "{tries}");
+    assert_eq!(get(&store, "large").unwrap(), value);
+}
+
+#[test]
+fn a_value_that_is_set_behind_the_round_is_found_by_the_next_one() {
+    let store = timed(4096);
+    expired(&store);
+    // A round is under way.
+    set_for(&store, "first", b"1", 5, Eviction::None).unwrap();
+    for n in 0..2 * store.chains {
+        NOW.set(1_020 + n as u64);
+        set_for(&store, "other", b"2", 1_000_000, Eviction::None).unwrap();
+    }
+    assert_eq!(store.status().items, 1);
+}
+
 #[test]
 fn a_key_is_deleted() {
     let store = timed(4096);
