@@ -6,6 +6,7 @@ use lib '.';
 use t::ProxyWasm;
 use IO::Socket::INET;
 use JSON::PP qw(decode_json);
+use ProxyWasm::Redis qw(command);
 
 my $plugins = $ENV{TEST_NGINX_PLUGINS};
 
@@ -250,6 +251,40 @@ E
             $s->stop;
         };
     }
+
+    subtest "$path: what a start sets and deletes of shared data, and asks of Redis" => sub {
+        my $listener = backend();
+        my $redis    = '127.0.0.1:' . $listener->sockport;
+        my $hex      = sub { '{"hex": "' . unpack('H*', $_[0]) . '"}' };
+        my ($set, $ping) = map { $hex->($_) } pack('Q<L<L<', 60_000, 0, 3) . 'setstart', command('PING');
+        my $conf = one_line(<<"E");
+{
+    "on_configure": [
+        ["call_foreign_function", "shared_data_set_with_ttl", $set],
+        ["call_foreign_function", "shared_data_delete", "deleted"],
+        ["redis_init", "$redis", "", "", 60000],
+        ["redis_call", "$redis", $ping],
+        ["echo", "configured: \${status}"]
+    ],
+    "on_request_headers": [
+        {"op": "get_shared_data", "args": ["set"], "as": "set"},
+        {"op": "get_shared_data", "args": ["deleted"], "as": "deleted"},
+        ["set_shared_data", "set", "\${set} again"],
+        ["set_shared_data", "deleted", "there"],
+        ["send_local_response", 200, "\${set}, \${deleted}"], ["return", "pause"]
+    ]
+}
+E
+        my $s   = serve($path, conf => $conf, file => 'hostcalls-0-2-100');
+        my @got = map { $s->get('/x')->{body} } 1 .. 3;
+        is_deeply \@got, ['start, NOT_FOUND', 'start again, there', 'start again again, there'], 'each is done once' or diag explain \@got;
+        is scalar(() = $s->error_log =~ /echo configured: OK -> OK/g), 4, 'every start is told that it went well';
+        sysread $listener->accept, my $asked, 4096;
+        is $asked, command('PING'), 'the worker asks Redis';
+        $listener->blocking(0);
+        is $listener->accept, undef, 'and no request does so again';
+        $s->stop(allow => [qr/redis call failed/]);
+    };
 
     subtest "$path: with isolation=worker requests find what others left" => sub {
         my $s   = serve($path, conf => $remembers, options => 'wasm_isolation worker;');

@@ -54,9 +54,14 @@ fn redis_call<H: Host>(
     let (memory, state) = guest.split();
     let server = bounded::name(&memory, server, Status::BadArgument)?;
     let command = memory.bytes(command)?;
-    let (host, origin) = state.host_and_origin();
-    let id = host.redis_call(origin, server, command)?;
-    host.call_started();
+    let id = if state.is_rehearsal() {
+        state.unmade_call()
+    } else {
+        let (host, origin) = state.host_and_origin();
+        let id = host.redis_call(origin, server, command)?;
+        host.call_started();
+        id
+    };
     guest.write_u32(return_call_id, id)
 }
 

@@ -9,6 +9,9 @@ use crate::state::VmState;
 
 /// Argument: the key.
 pub fn delete<H: Host>(state: &mut VmState<H>, key: &[u8]) -> Result<Vec<u8>> {
+    if state.is_rehearsal() {
+        return Ok(Vec::new());
+    }
     state.host.delete_shared_data(state.plugin.vm_id.as_bytes(), key)?;
     Ok(Vec::new())
 }
@@ -44,6 +47,9 @@ pub fn set_with_ttl<H: Host>(state: &mut VmState<H>, arguments: &[u8]) -> Result
         Some((Duration::from_millis(ttl), u32::from_le_bytes(*cas), key, value))
     };
     let (ttl, cas, key, value) = parse().ok_or(Status::BadArgument)?;
+    if state.is_rehearsal() {
+        return Ok(Vec::new());
+    }
     state.host.set_expiring_shared_data(state.plugin.vm_id.as_bytes(), key, value, cas, ttl)?;
     Ok(Vec::new())
 }
