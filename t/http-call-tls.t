@@ -18,7 +18,7 @@ sub script {
     return <<"SCRIPT";
 {"on_request_headers": [
     ["http_call", "$host", [[":scheme", "https"], [":authority", "$authority"], [":path", "/p"]]],
-    ["return", "pause"]],
+    {"if": ["eq", "\${status}", "OK"], "then": [["return", "pause"]], "else": [["send_local_response", 500, "\${status}"]]}],
  "on_http_call_response": [
     ["get_buffer_bytes", "call_response_body"],
     ["send_local_response", 200, "\${last}"]]}
@@ -50,6 +50,8 @@ my %options = (
     http_config => "wasm_plugin hostcalls \$TEST_NGINX_PLUGINS/hostcalls.wasm;\n$servers",
     config      => location('/good', "127.0.0.1:$port", 'good.test')
         . location('/address', "127.0.0.1:$port", '127.0.0.1')
+        . location('/long', "127.0.0.1:$port", 'abc.' x 64 . 'org')
+        . location('/long-label', "127.0.0.1:$port", 'a' x 64 . '.org')
         . location('/expired', "127.0.0.1:$port", 'expired.test')
         . location('/mismatch', "127.0.0.1:$port", 'other.test')
         . location('/cleartext', "127.0.0.1:\$TEST_NGINX_SERVER_PORT", 'good.test'),
@@ -66,6 +68,11 @@ subtest 'certificates are checked by a file of trusted ones' => sub {
     ok $s->wait_for_log(qr/http call failed: certificate verify failed: certificate has expired/), 'is told';
     like $s->get('/cleartext')->{body}, qr/headers: TLS handshake failed/, 'a server without TLS';
     ok $s->wait_for_log(qr/http call failed: TLS handshake failed/), 'is told';
+    for my $path (qw(long long-label)) {
+        $s->mark_log;
+        is $s->get("/$path")->{body}, 'BAD_ARGUMENT', "$path: is refused";
+        like $s->error_log, qr/http call gets invalid header: :authority/, "$path: no server can be asked for by such a name";
+    }
     # nginx says it as crit where its OpenSSL, from 3.5 on, has a reason that nginx does not know.
     $s->stop(allow => [qr/\[crit\].* SSL_do_handshake\(\) failed .*record layer failure/]);
 };

@@ -74,6 +74,7 @@ my %scripts = (
     inline    => sending($redis, "PING\r\n"),
     two       => sending($redis, command('PING') . command('PING')),
     nowhere   => sending('a b', command('PING')),
+    long      => sending('abc.' x 64 . 'org', command('PING')),
     badbase   => sending($redis, command('PING'), "$redis?db=x", '', '', 1),
     tick      => <<"SCRIPT",
 {"on_configure": [["set_tick_period_milliseconds", 20]],
@@ -137,6 +138,7 @@ logs(untrusted => '1 0 ', 'redis call failed: .*certificate', 'a certificate of 
 logs(inline  => 'BAD_ARGUMENT', 'redis call gets what is not one command, server: ', 'what is not a command');
 logs(two     => 'BAD_ARGUMENT', 'redis call gets what is not one command, server: ', 'two commands');
 logs(nowhere => 'BAD_ARGUMENT', 'redis call gets invalid host: a b',                 'what is not a server');
+logs(long    => 'BAD_ARGUMENT', 'redis call gets invalid host: (?:abc\.)+org',      'a longer name than any server has');
 
 # What each connection was used for shows in the server's own count.
 sub connections { return $open->ask('INFO', 'stats') =~ /^total_connections_received:(\d+)/m ? $1 : die 'no count' }

@@ -25,6 +25,9 @@ pub struct Resolver {
     timeout: ngx_msec_t,
 }
 
+/// The longest name, with a dot at its end.
+const LONGEST: usize = 254;
+
 /// Why a name was not resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResolveError {
@@ -70,6 +73,10 @@ impl Resolver {
     ///
     /// When the query could not be made.
     pub fn resolve(self, name: &str) -> Result<Resolving, ResolveError> {
+        // nginx keeps the length in 16 bits.
+        if name.len() > LONGEST {
+            return Err(ResolveError::Failed("the name is too long".to_owned()));
+        }
         // SAFETY: the resolver lives as long as the configuration.
         let ctx = unsafe { sys::ngx_resolve_start(self.resolver.as_ptr(), std::ptr::null_mut()) };
         // `NGX_NO_RESOLVER`: a location without the directive has an empty resolver.

@@ -14,8 +14,12 @@ pub const PROPERTY_PATH: usize = 1 << 10;
 /// one request.
 pub const MAP: usize = 16 << 20;
 
-/// Bytes of a host name that is to be resolved (RFC 1035, 2.3.4).
-pub const HOST_NAME: usize = 255;
+/// Bytes of a host name as it is written: the 255 of RFC 1035, 2.3.4, have a length before the first
+/// label, and an empty label at the end.
+pub const HOST_NAME: usize = 253;
+
+/// Bytes of a label of a host name.
+pub const HOST_LABEL: usize = 63;
 
 /// Contexts of a plugin that wait for its `proxy_done`, in one worker. Each costs the host some
 /// hundred bytes, though its request is over.

@@ -9,7 +9,7 @@ use hyper::body::Bytes;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::HttpCall;
 use proxy_wasm_host::limits::calls as limits;
-use proxy_wasm_host::outgoing::target::{Target, split_port};
+use proxy_wasm_host::outgoing::target::{Target, has_host_length, split_port};
 use proxy_wasm_host::pairs::Pairs;
 
 use super::body::CallBody;
@@ -100,8 +100,12 @@ impl Outgoing {
         for name in trailers.keys() {
             headers.try_append(header::TRAILER, name.clone().into()).map_err(|_| bad("trailer"))?;
         }
+        let tls_name = tls.then(|| tls_name(&target, authority));
+        if tls_name.as_deref().is_some_and(|name| !has_host_length(name)) {
+            return Err(bad(":authority"));
+        }
         Ok(Self {
-            tls_name: tls.then(|| tls_name(&target, authority)),
+            tls_name,
             uri: format!("{}://{}{path}", if tls { "https" } else { "http" }, call.upstream.escape_ascii()),
             target,
             timeout,

@@ -14,7 +14,7 @@ use ngx_bindings::log::Level;
 use ngx_bindings::resolver::{ResolveError, Resolver};
 use proxy_wasm_host::abi::{LogLevel, Status};
 use proxy_wasm_host::host::{ForeignFunctions, Logging, Origin, Result};
-use proxy_wasm_host::limits::HOST_NAME;
+use proxy_wasm_host::outgoing::target::has_host_length;
 
 use super::Caller;
 use super::http_calls::{log, resolver};
@@ -40,8 +40,8 @@ impl ForeignFunctions<RequestStream> for NginxHost {
 
 impl NginxHost {
     fn resolve(&self, origin: &Origin<'_, RequestStream>, host: &[u8]) -> Result<Vec<u8>> {
-        let host = Some(host).filter(|host| (1..=HOST_NAME).contains(&host.len()));
-        let host = host.and_then(|host| str::from_utf8(host).ok()).ok_or(Status::BadArgument)?.to_owned();
+        let host = str::from_utf8(host).ok().filter(|host| has_host_length(host));
+        let host = host.ok_or(Status::BadArgument)?.to_owned();
         if self.of_request && origin.stream.is_none() {
             // An instance of a request starts. The worker's instance has looked this up.
             return Ok(self.client.next_id().to_le_bytes().into());

@@ -92,6 +92,7 @@ my @calls = (
     ['set_global_max_requests_per_io_cycle', hex_of(pack 'Q<', 20) => qr/OK/],
     ['set_global_max_requests_per_io_cycle', '"20"' => qr/BAD_ARGUMENT/],
     ['clear_route_cache', '""' => qr/OK/],
+    (map { ['resolve', qq("$_") => qr/BAD_ARGUMENT/] } '', 'a' x 254, 'a' x 64, 'a' x 65_536, 'a..b'),
     ['none', '""' => qr/NOT_FOUND/],
     ['set_envoy_filter_state', message(1 => 'my.key', 2 => 'value') => qr/OK/],
     ['set_envoy_filter_state', '"x"' => qr/BAD_ARGUMENT/],

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::limits::{HOST_LABEL, HOST_NAME};
+
 /// The target of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -76,7 +78,14 @@ pub fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
 }
 
 fn is_host_name(host: &str) -> bool {
-    !host.is_empty() && host.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_'))
+    has_host_length(host) && host.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b'_'))
+}
+
+/// Whether a host's name may have this length, and each of its labels: nginx's resolver keeps lengths
+/// in 16 bits, and TLS has no longer names of servers, either.
+pub fn has_host_length(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.len() <= HOST_NAME && host.split('.').all(|label| (1..=HOST_LABEL).contains(&label.len()))
 }
 
 #[cfg(test)]
@@ -110,6 +119,28 @@ mod tests {
             assert_eq!(parse(text), None, "{text}");
         }
         assert_eq!(Target::parse(b"\xff", |_| false), None);
+    }
+
+    #[test]
+    fn a_name_that_no_host_can_have_is_none() {
+        let (label, name) = ("a".repeat(63), "abc.".repeat(63));
+        for text in [&label, &format!("{label}.{label}."), &format!("{name}a"), &format!("{name}a.:80")] {
+            assert!(matches!(parse(text), Some(Target::Host(..))), "{text}");
+        }
+        for text in [
+            &format!("{label}a"),
+            &format!("{label}a.org"),
+            &format!("{name}ab"),
+            &format!("{name}ab:80"),
+            &"a".repeat(65_536),
+            &"a.".repeat(32_768),
+            "a..b",
+            ".a",
+            ".",
+            "a..",
+        ] {
+            assert_eq!(parse(text), None, "{text}");
+        }
     }
 
     #[test]
