@@ -229,6 +229,10 @@ pub mod calls {
     /// The most Redis servers that a plugin context may have said how to use.
     pub const REDIS_SERVERS: usize = 64;
 
+    /// Bytes counted for what a plugin context has said of a Redis server, in addition to the bytes
+    /// that it passed.
+    pub const REDIS_SERVER: usize = 256;
+
     /// Bytes counted for a call, in addition to the bytes that its plugin passed.
     pub const CALL: usize = 4 << 10;
 

@@ -95,7 +95,7 @@ impl<K: Clone + Eq + Hash + 'static, C: Reusable + 'static> Pool<K, C> {
     /// longest.
     pub fn take(&self, key: &K) -> Option<C> {
         loop {
-            let idle = self.idle.borrow_mut().get_mut(key)?.pop()?;
+            let idle = self.pop(key)?;
             let connection = idle.connection.upgrade().and_then(|connection| connection.take());
             if let Some(mut connection) = connection
                 && connection.is_ready()
@@ -103,6 +103,17 @@ impl<K: Clone + Eq + Hash + 'static, C: Reusable + 'static> Pool<K, C> {
                 return Some(connection);
             }
         }
+    }
+
+    /// Keys without connections are not kept: plugins can make as many as they like.
+    fn pop(&self, key: &K) -> Option<Idle<C>> {
+        let mut pool = self.idle.borrow_mut();
+        let connections = pool.get_mut(key)?;
+        let idle = connections.pop();
+        if connections.is_empty() {
+            pool.remove(key);
+        }
+        idle
     }
 
     /// Keeps a connection whose call is over, unless the server has closed it.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use ngx_bindings::resolver::Resolver;
 use proxy_wasm_host::abi::Status;
@@ -179,13 +179,15 @@ pub struct RedisKey {
 /// A connection to a Redis server. Dropping it closes it, even in the middle of a reply.
 pub struct RedisConnection {
     transport: Transport,
-    /// What came behind the last reply. It belongs to no call.
+    /// Bytes came behind a reply. They belong to no call.
     surplus: bool,
+    /// The login was refused. The next call is to try again.
+    refused: bool,
 }
 
 impl RedisConnection {
     fn over(transport: Transport) -> Self {
-        Self { transport, surplus: false }
+        Self { transport, surplus: false, refused: false }
     }
 
     /// Sends login and database. Returns the server's refusal of the database, which is the reply to
@@ -196,21 +198,33 @@ impl RedisConnection {
         if !password.is_empty() {
             let with_user = command(&[b"AUTH", user, password]);
             let auth = if user.is_empty() { command(&[b"AUTH", password]) } else { with_user };
-            let reply = self.exchange(&auth, PIECE, &mut |_| Ok(())).await?;
-            if reply.starts_with(b"-") {
-                tracing::error!("redis server {} refuses the login: {}", call.server.name, first_line(&reply));
+            if let Some(refusal) = self.ask_for_ok(&auth).await? {
+                tracing::error!("redis server {} refuses the login: {}", call.server.name, first_line(&refusal));
+                self.refused = true;
             }
         }
         if *database == 0 {
             return Ok(None);
         }
         let select = command(&[b"SELECT", database.to_string().as_bytes()]);
-        let reply = self.exchange(&select, PIECE, &mut |_| Ok(())).await?;
-        if !reply.starts_with(b"-") {
-            return Ok(None);
+        let refusal = self.ask_for_ok(&select).await?;
+        if let Some(refusal) = &refusal {
+            let refusal = first_line(refusal);
+            tracing::error!("redis server {} refuses database {database}: {refusal}", call.server.name);
         }
-        tracing::error!("redis server {} refuses database {database}: {}", call.server.name, first_line(&reply));
-        Ok(Some(reply))
+        Ok(refusal)
+    }
+
+    /// Sends a command that has no other reply than `+OK` and an error. Returns the error. Another
+    /// reply, or more than one, is that of a server whose replies cannot be told apart.
+    async fn ask_for_ok(&mut self, command: &[u8]) -> Result<Option<Vec<u8>>, CallError> {
+        let reply = self.exchange(command, PIECE, &mut |_| Ok(())).await?;
+        match reply.first() {
+            _ if self.surplus => Err(CallError::NotRedis),
+            Some(b'+') => Ok(None),
+            Some(b'-') => Ok(Some(reply)),
+            _ => Err(CallError::NotRedis),
+        }
     }
 
     /// Sends a command and reads its reply, of up to `limit` bytes.
@@ -220,6 +234,7 @@ impl RedisConnection {
         limit: usize,
         keep: &mut dyn FnMut(usize) -> Result<(), CallError>,
     ) -> Result<Vec<u8>, CallError> {
+        self.expect_silence()?;
         let mut sent = 0;
         while sent < command.len() {
             let rest = &command[sent..];
@@ -228,18 +243,27 @@ impl RedisConnection {
         let (mut reply, mut end) = (Vec::new(), ReplyEnd::default());
         loop {
             let received = self.receive(&mut reply).await.map_err(CallError::Broken)?;
-            if let Some(length) = end.find(&reply).map_err(|_| CallError::NotRedis)? {
-                self.surplus = length < reply.len();
-                reply.truncate(length);
-            } else if reply.len() <= limit {
-                keep(received)?;
-                continue;
-            }
-            if reply.len() > limit {
+            let length = end.find(&reply).map_err(|_| CallError::NotRedis)?;
+            if length.unwrap_or(end.least().max(reply.len())) > limit {
                 return Err(CallError::TooLarge(limit));
             }
             keep(received)?;
-            return Ok(reply);
+            if let Some(length) = length {
+                self.surplus |= length < reply.len();
+                reply.truncate(length);
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// Checks that nothing has come before the command is sent: it would be taken for the reply.
+    fn expect_silence(&mut self) -> Result<(), CallError> {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        match self.transport.connection.poll_read(&mut Context::from_waker(Waker::noop()), &mut byte) {
+            Poll::Pending => Ok(()),
+            Poll::Ready(Ok(0)) => Err(CallError::Broken(ErrorKind::UnexpectedEof.into())),
+            Poll::Ready(Ok(_)) => Err(CallError::NotRedis),
+            Poll::Ready(Err(error)) => Err(CallError::Broken(error)),
         }
     }
 
@@ -259,12 +283,11 @@ impl RedisConnection {
 impl Reusable for RedisConnection {
     /// A server says nothing between two calls, unless it closes the connection.
     fn is_ready(&mut self) -> bool {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
-        self.transport.connection.poll_read(&mut Context::from_waker(Waker::noop()), &mut byte).is_pending()
+        self.expect_silence().is_ok()
     }
 
     fn is_spent(&self) -> bool {
-        self.surplus
+        self.surplus || self.refused
     }
 }
 

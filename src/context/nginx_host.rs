@@ -15,7 +15,7 @@ use proxy_wasm_host::{Dialect, Identity, PluginContext};
 
 use super::{PluginContexts, RequestContext, RequestHandle, Slot};
 use crate::calls::{Calls, Client, RedisServer};
-use crate::host_memory::HostMemory;
+use crate::host_memory::{Held, HostMemory};
 use crate::shared::Shared;
 use crate::shared::counters::Counters;
 use crate::task::{Task, watch_quit};
@@ -96,6 +96,7 @@ pub struct RedisServers(HashMap<(u32, Vec<u8>), Described>);
 struct Described {
     context: Option<Weak<PluginContext<NginxHost>>>,
     server: Rc<RedisServer>,
+    _held: Held,
 }
 
 impl RedisServers {
@@ -106,6 +107,7 @@ impl RedisServers {
         context: Option<&Rc<PluginContext<NginxHost>>>,
         name: &[u8],
         server: RedisServer,
+        held: Held,
     ) -> bool {
         self.0.retain(|_, described| described.is_valid());
         let key = (id, name.to_vec());
@@ -113,7 +115,7 @@ impl RedisServers {
         if of_context >= REDIS_SERVERS && !self.0.contains_key(&key) {
             return false;
         }
-        self.0.insert(key, Described { context: context.map(Rc::downgrade), server: Rc::new(server) });
+        self.0.insert(key, Described { context: context.map(Rc::downgrade), server: Rc::new(server), _held: held });
         true
     }
 

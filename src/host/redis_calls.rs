@@ -31,9 +31,11 @@ impl RedisCalls<RequestStream> for NginxHost {
             0 => limits::REDIS_TIMEOUT,
             _ => init.timeout_ms,
         };
+        let size = init.server.len() + init.user.len() + init.password.len() + limits::REDIS_SERVER;
+        let held = self.memory_of(stream).take(size)?;
         let login = Login { user: init.user.to_vec(), password: init.password.to_vec(), database };
         let described = RedisServer::new(&server, login, timeout).ok_or_else(|| refuse_server(stream, &server))?;
-        if !self.redis.insert(id, self.plugin_contexts.get(id).as_ref(), server.name, described) {
+        if !self.redis.insert(id, self.plugin_contexts.get(id).as_ref(), server.name, described, held) {
             log(stream, format_args!("a plugin has {} Redis servers, and may not have more", limits::REDIS_SERVERS));
             return Err(Status::InternalFailure);
         }

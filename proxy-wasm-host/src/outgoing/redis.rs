@@ -67,7 +67,7 @@ pub fn command_name(bytes: &[u8]) -> Option<&[u8]> {
 /// Whether a connection cannot be used for other calls after this command, because it has another
 /// login, database or mode then, or sends more than one reply.
 pub fn changes_connection(name: &[u8]) -> bool {
-    const NAMES: [&str; 21] = [
+    const NAMES: [&str; 22] = [
         "ASKING",
         "AUTH",
         "CLIENT",
@@ -82,6 +82,8 @@ pub fn changes_connection(name: &[u8]) -> bool {
         "READWRITE",
         "REPLCONF",
         "RESET",
+        // `SCRIPT DEBUG`.
+        "SCRIPT",
         "SELECT",
         "SSUBSCRIBE",
         "SUBSCRIBE",
@@ -107,17 +109,28 @@ pub struct ReplyEnd {
     at: usize,
     /// How far the end of its first line was looked for.
     searched: usize,
+    /// The least length that the reply has, by what has come.
+    least: usize,
 }
+
+/// The length of the shortest value.
+const SHORTEST: u64 = b"_\r\n".len() as u64;
 
 impl Default for ReplyEnd {
     fn default() -> Self {
-        Self { values: 1, at: 0, searched: 0 }
+        Self { values: 1, at: 0, searched: 0, least: 0 }
     }
 }
 
 impl ReplyEnd {
+    /// The least length that the reply has. A reply can be refused by what it announces.
+    pub fn least(&self) -> usize {
+        self.least
+    }
+
     /// Reads on in the bytes that have come, which are all from the reply's start. Returns the
-    /// reply's length once it is complete.
+    /// reply's length once it is complete. What a server pushes is not a reply: no command asked
+    /// for it.
     ///
     /// # Errors
     /// [`BadReply`] for what is not a reply.
@@ -139,6 +152,7 @@ impl ReplyEnd {
                     if let Some(length) = size(text)? {
                         end = end.checked_add(length).and_then(|end| end.checked_add(2)).ok_or(BadReply)?;
                         if end > bytes.len() {
+                            self.expect_from(end);
                             self.values += 1;
                             self.searched = newline;
                             return Ok(None);
@@ -148,7 +162,7 @@ impl ReplyEnd {
                         }
                     }
                 }
-                b'*' | b'~' | b'>' => self.expect(size(text)?.unwrap_or(0), 1)?,
+                b'*' | b'~' => self.expect(size(text)?.unwrap_or(0), 1)?,
                 b'%' => self.expect(size(text)?.unwrap_or(0), 2)?,
                 // Attributes stand before the value that they belong to.
                 b'|' => {
@@ -159,8 +173,15 @@ impl ReplyEnd {
             }
             self.at = end;
             self.searched = end;
+            self.expect_from(end);
         }
         Ok(Some(self.at))
+    }
+
+    /// Notes that the values to come begin here.
+    fn expect_from(&mut self, at: usize) {
+        let values = usize::try_from(self.values.saturating_mul(SHORTEST)).unwrap_or(usize::MAX);
+        self.least = at.saturating_add(values);
     }
 
     fn expect(&mut self, count: usize, each: u64) -> Result<(), BadReply> {
@@ -172,7 +193,7 @@ impl ReplyEnd {
 }
 
 fn is_kind(kind: u8) -> bool {
-    b"+-:_#,($!=*~>%|".contains(&kind)
+    b"+-:_#,($!=*~%|".contains(&kind)
 }
 
 /// The size of a text or a list; `None` for null, which is -1.
@@ -286,8 +307,29 @@ mod tests {
             b"*1\r\n?\r\n",
             b"$18446744073709551615\r\n",
             b"*2\r\n%18446744073709551615\r\n",
+            b">2\r\n+invalidate\r\n_\r\n",
+            b"*1\r\n>0\r\n",
+            b">",
         ] {
             assert_eq!(ReplyEnd::default().find(bad), Err(BadReply), "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_reply_says_early_how_long_it_is_at_least() {
+        for (begin, least) in [
+            (&b"$100\r\n"[..], 6 + 102),
+            (b"*3\r\n$100\r\nab", 4 + 6 + 102 + 6),
+            (b"*1000\r\n", 7 + 3000),
+            (b"%1000\r\n+a\r\n", 7 + 4 + 1999 * 3),
+            (b"|1\r\n", 4 + 9),
+            (b"$9223372036854775800\r\n", 9_223_372_036_854_775_800 + 24),
+            (b"*9223372036854775807\r\n", usize::MAX),
+            (b"+", 0),
+        ] {
+            let mut end = ReplyEnd::default();
+            assert_eq!(end.find(begin), Ok(None));
+            assert_eq!(end.least(), least, "{}", begin.escape_ascii());
         }
     }
 
