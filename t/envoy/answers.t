@@ -4,29 +4,73 @@
 
 use lib '.';
 use t::ProxyWasm;
+use Compress::Zlib ();
+use File::Temp ();
+use ProxyWasm::Certificates ();
 use ProxyWasm::Connection ();
 use ProxyWasm::Envoy qw(envoy_binary start_envoy);
+use ProxyWasm::Message qw(hex_of message);
 use ProxyWasm::Port qw(reserve_port);
 
 Test::More::plan(skip_all => 'no Envoy: make deps installs one where there is a package of it') if !envoy_binary();
 
 # The lines of docs/proxy-wasm.md that say of differences.
 my %reason = (
-    map       => 'A map that is not available now is empty, and a field of it NOT_FOUND',
-    write     => 'Response fields can be set in request callbacks',
-    remove    => 'Removing `:method`, `:path` or `:status` leaves it as it is',
-    unknown   => 'A pseudo header that HTTP does not define is ignored',
-    invalid   => 'A `:method` that HTTP does not allow gets 400, and such a `:status` is ignored',
-    request   => 'The request\'s fields can be read in response callbacks',
-    response  => 'In response callbacks the request body\'s buffer is the response\'s body',
-    hidden    => '`connection` and `transfer-encoding` of a request are found by name',
-    reasons   => 'The body of a failed call has this host\'s words',
-    call      => 'A call without `:method`, `:path` or `:authority` gets their defaults',
-    key       => 'A key that cannot be read is BAD_ARGUMENT',
-    variables => 'A property that a plugin sets is read under the path that it was set by',
+    map        => 'A map that is not available now is empty, and a field of it NOT_FOUND',
+    write      => 'Response fields can be set in request callbacks',
+    remove     => 'Removing `:method`, `:path` or `:status` leaves it as it is',
+    attributes => 'the request\'s attributes are there in response callbacks',
+    dispatch   => 'The cause of a failed call is `:dispatch_status`',
+    added      => 'Adding a pseudo header that is there replaces it',
+    empty      => 'An empty `:authority` or `:scheme` is removed',
+    unknown    => 'A pseudo header that HTTP does not define is ignored',
+    invalid    => 'A `:method` that HTTP does not allow gets 400, and such a `:status` is ignored',
+    request    => 'The request\'s fields can be read in response callbacks',
+    response   => 'In response callbacks the request body\'s buffer is the response\'s body',
+    hidden     => '`connection` and `transfer-encoding` of a request are found by name',
+    again      => 'A metric that is defined again has the same id',
+    no_metric  => 'The id of no metric is NOT_FOUND',
+    reasons    => 'The body of a failed call has this host\'s words',
+    call       => 'A call without `:method`, `:path` or `:authority` gets their defaults',
+    key        => 'A key that cannot be read is BAD_ARGUMENT',
+    declared   => 'A property that a request\'s context declares is declared for the plugin',
+    variables  => 'A property that a plugin sets is read under the path that it was set by',
 );
 
 sub get { my ($map, @names) = @_; return map { qq(["get_header_map_value", "$map", "$_"]) } @names }
+
+# Whether two variables are the same.
+sub same {
+    my ($one, $other) = @_;
+    return qq({"if": ["eq", "\${$one}", "\${$other}"], "then": [["echo", "$one is $other"]], "else": [["echo", "$one is not $other"]]});
+}
+
+# Whether an attribute of the request is what the variable of its name has.
+sub stays { my ($name) = @_; return (qq({"op": "get_property", "args": ["request", "$name"], "as": "now", "quiet": true}), same('now', $name)) }
+
+# What can be done with the metric whose id the variable has.
+sub metric { my ($id) = @_; return map { qq(["$_->[0]", "\${$id}"$_->[1]]) } ['increment_metric', ', 2'], ['record_metric', ', 5'], ['get_metric', ''] }
+
+# A foreign function with its argument.
+sub foreign { my ($name, $argument) = @_; return qq(["call_foreign_function", "$name", $argument]) }
+
+# The same, where the argument is too long for a line of the log.
+sub quietly { my ($name, $argument) = @_; return (qq({"op": "call_foreign_function", "args": ["$name", $argument], "quiet": true}), '["echo", "${status} ${last}"]') }
+
+my $dir = File::Temp->newdir;
+ProxyWasm::Certificates->new("$dir")->issue('signer', 'DNS:signer.test');
+sub key {
+    my ($arguments) = @_;
+    return scalar `openssl $arguments 2>$dir/errors` || die "openssl $arguments: see $dir/errors\n";
+}
+my $private     = key("pkcs8 -topk8 -nocrypt -in $dir/signer.key -outform DER");
+my $private_pem = key("pkcs8 -topk8 -nocrypt -in $dir/signer.key");
+my $public      = key("pkey -in $dir/signer.key -pubout -outform DER");
+my $public_pem  = key("pkey -in $dir/signer.key -pubout");
+sub signature { return key("dgst -$_[0] -sign $_[1] $dir/signer.ext") }
+my $text = do { open my $in, '<', "$dir/signer.ext" or die $!; local $/; <$in> };
+key("ecparam -name prime256v1 -genkey -noout -out $dir/ec.key 2>&1; echo made");
+my $ec_public = key("pkey -in $dir/ec.key -pubout -outform DER");
 
 my @answered = (
     '["echo", "headers ${num_headers}, trailers ${num_trailers}"]',
@@ -76,6 +120,39 @@ my @cases = (
     ['a body before it is there', request_headers => ['["get_buffer_bytes", "request_body"]', '["get_buffer_status", "response_body"]']],
     ['the body of a request in a response callback', response_body => ['["get_buffer_bytes", "request_body", 0, 1]'],
         differs => { 'get_buffer_bytes request_body' => 'response' }, in_piece => 1],
+    ['a missing field in ABI 0.1.0', plugin => 'hostcalls-portable-0-1-0',
+        request_headers => [get(request => qw(none :none host)), get(response => 'none'), get(request_trailers => 'none'), get(call_response => 'none')],
+        response_headers => [get(response => qw(none :none)), get(response_trailers => 'none')],
+        differs => { map { ("get_header_map_value $_ none" => 'map') } qw(response request_trailers call_response response_trailers) }],
+    ['the authority', request_headers => [map({ ("[\"${_}_header_map_value\", \"request\", \":authority\", \"$_.test\"]", get(request => qw(:authority host))) } qw(replace add)),
+        '["remove_header_map_value", "request", ":authority"]', get(request => ':authority'), '["add_header_map_value", "request", ":authority", "again.test"]', get(request => ':authority')],
+        differs => { 'get_header_map_value request :authority' => 'added', 'get_header_map_value request host' => 'added' }],
+    ['pseudo headers that are emptied', request_headers => [map { (qq(["replace_header_map_value", "request", "$_", ""]), get(request => $_)) } qw(:scheme :authority)],
+        differs => { 'get_header_map_value request' => 'empty' }, response => 'empty'],
+    ['pseudo headers that are added', request_headers => [map { (qq(["add_header_map_value", "request", "$_->[0]", "$_->[1]"]), get(request => $_->[0])) }
+        [':path', '/args?a'], [':method', 'PUT'], [':scheme', 'https']],
+        differs => { 'get_header_map_value request' => 'added' }, response => 'added'],
+    ['pseudo headers that a request does not have', request_headers => [map { (qq(["add_header_map_value", "request", "$_", "200"]), get(request => $_)) } qw(:status :protocol)],
+        differs => { 'get_header_map_value request' => 'unknown' }],
+    ['pseudo headers of a response that are added', response_headers => [map { (qq(["add_header_map_value", "response", "$_->[0]", "$_->[1]"]), get(response => $_->[0])) }
+        [':status', '201']], differs => { 'get_header_map_value response :status' => 'added' }, response => 'added'],
+    ['pseudo headers that a response does not have', response_headers => [map { (qq(["add_header_map_value", "response", "$_", "/"]), get(response => $_)) } qw(:path :none)],
+        differs => { 'get_header_map_value response' => 'unknown' }],
+    ['all fields at once', request_headers => ['["set_header_map_pairs", "request", [[":method", "GET"], [":path", "/args?b"], [":authority", "a.test"], [":scheme", "http"], ["x-new", "1"], ["x-forwarded-proto", "http"]]]',
+        '["get_header_map_pairs", "request"]', get(request => 'x-old')], headers => ['X-Old' => 1]],
+    ['all fields at once, without pseudo headers', response_headers => ['["set_header_map_pairs", "response", [[":status", "201"], ["x-new", "1"]]]', get(response => qw(:status x-new content-type))]],
+    ['the fields of a failed call', request_headers => ['["http_call", "dead", [[":method", "GET"], [":path", "/"], [":authority", "a"]]]', '["return", "pause"]'],
+        http_call_response => ['["get_header_map_pairs", "call_response"]', '["get_header_map_size", "call_response"]', get(call_response => ':dispatch_status'), '["get_header_map_pairs", "call_response_trailers"]',
+            '["set_effective_context", "${caller}"]', '["continue_stream", "request"]'],
+        differs => { 'get_header_map_pairs call_response ' => 'reasons', 'get_header_map_size call_response' => 'reasons',
+            'get_header_map_value call_response :dispatch_status' => 'dispatch' }],
+    ['variables that stay all through a request', request_headers => ['{"op": "get_property", "args": ["request", "id"], "as": "id", "quiet": true}', '{"op": "get_property", "args": ["request", "time"], "as": "time", "quiet": true}',
+            map { stays($_) } qw(id time)],
+        response_headers => [map { stays($_) } qw(id time)], differs => { 'echo now is' => 'attributes' }],
+    ['metrics of one name under every type', request_headers => [map({ qq({"op": "define_metric", "args": ["$_", "mm"], "as": "$_"}) } qw(counter gauge histogram)),
+        map({ metric($_) } qw(counter gauge histogram)), '{"op": "define_metric", "args": ["gauge", "mm"], "as": "again"}',
+        same('again', 'gauge'), '["get_metric", "${again}"]', '["get_metric", 99999]'],
+        differs => { 'echo again is' => 'again', 'get_metric N -> NOT_FOUND' => 'no_metric' }],
     ['a local response', request_headers => ['["send_local_response", 403, "no", [["x-a", "b"]]]', '["return", "pause"]']],
     ['a call', request_headers => ['["http_call", "up", [[":method", "GET"], [":path", "/"], [":authority", "a"]]]', '["return", "pause"]'],
         http_call_response => [@answered[1 .. $#answered]]],
@@ -106,6 +183,27 @@ my @cases = (
         '"uncompress", {"hex": "789ccb48cdc9c957c84090003a2e067d"}', '"declare_property", {"hex": "0a0161"}', '"declare_property", {"hex": "0a0161"}',
         '"set_envoy_filter_state", "x"', '"sign", ""', '"verify_signature", ""', '"verify_signature", "x"', '"verify_signature", {"hex": "120161"}',
         '"clear_route_cache"', '"none"'], differs => { 'call_foreign_function verify_signature \\x12' => 'key' }],
+    # What is compressed has other bytes in each host.
+    ['foreign functions that compress', request_headers => [
+        '{"op": "call_foreign_function", "args": ["compress", {"repeat": ["hello ", 100]}], "as": "compressed", "quiet": true}',
+        '{"op": "call_foreign_function", "args": ["uncompress", "${compressed}"], "quiet": true}', '["echo", "${status} ${last}"]',
+        map({ foreign(uncompress => hex_of(Compress::Zlib::compress('abc' x 1000, $_))) } 0, 1, 9), foreign(uncompress => hex_of(Compress::Zlib::compress('abc') . 'more'))]],
+    ['foreign functions that sign', request_headers => [
+        map({ quietly(sign => message(1 => $_, 2 => $private, 3 => $text)) } qw(sha1 sha224 sha256 sha384 sha512 SHA256 md5)),
+        quietly(sign => message(1 => 'sha256', 4 => $private_pem, 3 => $text)), quietly(sign => message(1 => 'sha256', 2 => $private))]],
+    ['foreign functions that verify', request_headers => [
+        map({ quietly(verify_signature => message(1 => $_, 2 => $public, 3 => signature($_, "$dir/signer.key"), 4 => $text)) } qw(sha1 sha224 sha256 sha384 sha512)),
+        quietly(verify_signature => message(1 => 'sha256', 5 => $public_pem, 3 => signature('sha256', "$dir/signer.key"), 4 => $text)),
+        quietly(verify_signature => message(1 => 'sha256', 2 => $public, 3 => signature('sha512', "$dir/signer.key"), 4 => $text)),
+        quietly(verify_signature => message(1 => 'sha256', 2 => $public, 3 => 'short', 4 => $text)), quietly(verify_signature => message(1 => 'sha256', 2 => $public, 4 => $text)),
+        quietly(verify_signature => message(1 => 'md5', 2 => $public, 3 => 'short', 4 => $text)),
+        quietly(verify_signature => message(1 => 'sha256', 2 => $ec_public, 3 => signature('sha256', "$dir/ec.key"), 4 => $text))]],
+    ['foreign functions that declare and set', configure => ['{"op": "call_foreign_function", "args": ["declare_property", {"hex": "0a046f6e63651001"}], "quiet": true}'], request_headers => [
+        foreign(declare_property => message(1 => 'declared')), '["set_property", "declared", "a"]', '["get_property", "declared"]', '["set_property", "declared", "b"]', '["get_property", "declared"]',
+        foreign(declare_property => '{"hex": "0a046c6174651001"}'), map({ ('["set_property", "' . $_ . '", "a"]', '["set_property", "' . $_ . '", "b"]', '["get_property", "' . $_ . '"]') } qw(once late)),
+        foreign(set_envoy_filter_state => message(1 => 'envoy.network.upstream_server_name', 2 => 'name.test')), '["get_property", "filter_state", "envoy.network.upstream_server_name"]',
+        foreign(set_envoy_filter_state => message(1 => 'envoy.tcp_proxy.cluster', 2 => 'up'))], response_headers => ['["get_property", "declared"]'],
+        differs => { 'set_property late b' => 'declared', 'get_property late' => 'declared' }],
     ['metrics of one name', request_headers => ['["define_metric", "counter", "m"]', '["define_metric", "gauge", "m"]', '["set", "gauge", "${last}"]',
         '["increment_metric", "${gauge}", -1]', '["get_metric", "${gauge}"]']],
 );
@@ -114,7 +212,7 @@ my @scripts;
 for my $case (@cases) {
     my ($name, %o) = @$case;
     my @callbacks = map { qq("on_$_": [) . join(', ', @{ $o{$_} }) . ']' }
-        grep { $o{$_} } qw(request_headers request_body response_headers response_body http_call_response);
+        grep { $o{$_} } qw(configure request_headers request_body response_headers response_body http_call_response);
     push @scripts, '{' . join(', ', @callbacks, '"on_log": [["log", "info", "END"]]') . '}';
 }
 
@@ -125,11 +223,11 @@ my $upstream = start_nginx(no_module => 1, lua => 1, config => <<'E');
     location = /slow { content_by_lua_block { ngx.sleep(2) } }
 E
 my $dead  = reserve_port();
-my $plugin = "$ENV{TEST_NGINX_PLUGINS}/hostcalls-portable.wasm";
-my $envoy = start_envoy(plugin => $plugin, scripts => \@scripts, clusters => { up => $upstream->port, dead => $dead }, upstream => 'up');
+my @plugins = map { my ($name, %o) = @$_; "$ENV{TEST_NGINX_PLUGINS}/" . ($o{plugin} // 'hostcalls-portable') . '.wasm' } @cases;
+my $envoy = start_envoy(plugins => \@plugins, scripts => \@scripts, clusters => { up => $upstream->port, dead => $dead }, upstream => 'up');
 
 my @ports   = map { reserve_port() } @cases;
-my $plugins = join ' ', map { "wasm_plugin case$_ $plugin;" } 0 .. $#cases;
+my $plugins = join ' ', map { "wasm_plugin case$_ $plugins[$_];" } 0 .. $#cases;
 my $servers = join "\n", map { "server { listen 127.0.0.1:$ports[$_]; location / { proxy_wasm case$_ conf_file=html/$_; proxy_pass http://up; } }" } 0 .. $#cases;
 my $nginx   = start_nginx(
     http_config => "upstream up { server 127.0.0.1:${\$upstream->port}; } upstream dead { server 127.0.0.1:$dead; } $plugins $servers",
@@ -149,7 +247,7 @@ sub plugin_log {
 # What is not to be compared: ids, and fields that Envoy adds.
 sub line {
     my ($line) = @_;
-    $line =~ s/\b\d+\b/N/g if $line =~ /^(?:define_metric|increment_metric|get_metric|http_call|set_effective_context) /;
+    $line =~ s/\b\d+\b/N/g if $line =~ /^(?:define_metric|increment_metric|record_metric|get_metric|http_call|set_effective_context) /;
     if ($line =~ /^(get_header_map_pairs request -> OK )(.*)/) {
         my @fields = grep { !/^x-(?:forwarded-proto|request-id):/ } split / \| /, $2;
         $line = $1 . join ' | ', sort @fields;

@@ -4,6 +4,7 @@ use lib '.';
 use t::ProxyWasm;
 use File::Temp ();
 use ProxyWasm::Certificates ();
+use ProxyWasm::Message qw(hex_of message);
 use ProxyWasm::Scripted;
 
 my $dir = File::Temp->newdir;
@@ -17,19 +18,6 @@ sh("openssl pkey -in $dir/signer.key -aes128 -passout pass:x -out $dir/encrypted
 sh("printf hello | openssl dgst -sha256 -sign $dir/signer.key -out $dir/signature");
 my ($der, $public, $pem, $key_pem, $encrypted, $signature) =
     map { slurp("$dir/$_") } qw(key.der public.der public.pem signer.key encrypted.pem signature);
-
-sub hex_of { return '{"hex": "' . unpack('H*', $_[0]) . '"}' }
-
-# A message of Protocol Buffers: numbers of fields with their bytes.
-sub message {
-    my $message = '';
-    while (my ($number, $bytes) = splice @_, 0, 2) {
-        my ($length, $varint) = (length $bytes, '');
-        do { $varint .= chr(($length & 0x7f) | ($length > 0x7f ? 0x80 : 0)) } while $length >>= 7;
-        $message .= chr($number << 3 | 2) . $varint . $bytes;
-    }
-    return hex_of($message);
-}
 
 # Keys of the right form whose numbers are not those of a key.
 sub der {

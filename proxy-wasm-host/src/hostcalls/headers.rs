@@ -81,7 +81,11 @@ fn get_header_map_value<H: Host>(guest: &mut Guest<'_, H>, map: i32, name: Guest
                 response.and_then(|response| response.dispatch_status).map(|status| Cow::Borrowed(status.as_bytes()))
             }
             Some(pairs) => pairs.get(name).map(Cow::Borrowed),
-            None => state.stream()?.header(map, name)?,
+            None => match state.stream()?.header(map, name) {
+                // The map is not available now.
+                Err(Status::NotFound) if is_empty_if_missing => None,
+                found => found?,
+            },
         };
         match found {
             Some(found) => value.extend_from_slice(&found),

@@ -23,8 +23,8 @@ sub envoy_binary {
     return $binary // '';
 }
 
-# plugin => file; scripts => [script, …]; clusters => {name => port}; upstream => name of the cluster that
-# requests go to.
+# plugins => [file, …] and scripts => [script, …], one of each for a case; clusters => {name => port}; upstream => name of the
+# cluster that requests go to.
 sub start_envoy {
     my (%o) = @_;
     my $root = ProxyWasm::Settings::server_root() . '-envoy';
@@ -33,7 +33,8 @@ sub start_envoy {
     my @listeners;
     for my $index (0 .. $#{ $o{scripts} }) {
         push @{ $self->{ports} }, reserve_port();
-        push @listeners, _listener(%o, index => $index, port => $self->{ports}[-1], script => $o{scripts}[$index]);
+        push @listeners, _listener(%o, index => $index, port => $self->{ports}[-1],
+            plugin => $o{plugins}[$index], script => $o{scripts}[$index]);
     }
     my @clusters = map { _cluster($_, $o{clusters}{$_}) } sort keys %{ $o{clusters} };
     open my $conf, '>', "$root/envoy.json" or die "$root/envoy.json: $!\n";

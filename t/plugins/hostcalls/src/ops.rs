@@ -53,11 +53,11 @@ pub const COMMON: Chapter = &[
     guest::OPS,
 ];
 
-pub const SINCE_0_2_0: Chapter = &[streams::SINCE_0_2_0];
+pub const SINCE_0_2_0: Chapter = &[logging::LEVEL, streams::SINCE_0_2_0];
 
 pub const ONLY_0_2_100: Chapter = &[redis_calls::ONLY_0_2_100];
 
-pub const ONLY_0_1_0: Chapter = &[configuration::ONLY_0_1_0, streams::ONLY_0_1_0];
+pub const ONLY_0_1_0: Chapter = &[configuration::ONLY_0_1_0, logging::LEVEL, streams::ONLY_0_1_0];
 
 /// Every function of WASI, too: other hosts do not have them all.
 pub const RAW_SINCE_0_2_0: Chapter = &[raw::SINCE_0_2_0];
