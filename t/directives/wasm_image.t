@@ -1,4 +1,4 @@
-# wasm_image auto|on|off; in http, image= of a plugin: whether instances that have started are kept as images (off).
+# wasm_image auto|on|off; in http, image= of a plugin: whether instances that have started are kept as images (auto).
 # What cannot be kept starts each time, and the status and the log say why.
 
 use lib '.';
@@ -34,7 +34,7 @@ my %modules = (
     'starts'   => [module('(func $s) (start $s)', ''),                                              undef],
 );
 
-my ($http, $locations, @files) = ("wasm_image auto;\n", '');
+my ($http, $locations, @files) = ('', '');
 for my $name (sort keys %cases) {
     push @files, ["$name.json", $cases{$name}[0]];
     $http      .= "wasm_plugin $name \$TEST_NGINX_PLUGINS/hostcalls.wasm image=on phase=rewrite;\n";
@@ -55,12 +55,13 @@ my $s = start_nginx(
 );
 
 sub images {
-    my $status = decode_json($s->get('/status')->{body});
+    my ($of) = @_;
+    my $status = decode_json($of->get('/status')->{body});
     return map { $_->{name} => $_->{image} } @{ $status->{plugins} };
 }
 
 my %want = (%cases, %modules, on => [undef, undef], never => [undef, undef]);
-my %images = images();
+my %images = images($s);
 for my $name (sort keys %want) {
     my $why = $want{$name}[1];
     is $images{$name}{why_not}, $why, "$name: " . ($why // 'nothing is in the way');
@@ -72,7 +73,7 @@ for my $name (sort keys %want) {
 my ($victim) = $s->worker_pids;
 kill KILL => $victim;
 $s->wait_for_workers(1, [$victim]);
-my %restored = images();
+my %restored = images($s);
 for my $name (sort keys %want) {
     my $kept = $name ne 'never' && !$want{$name}[1];
     is $restored{$name}{restores}, $kept ? 1 : 0, "$name: a new worker " . ($kept ? 'restores it' : 'starts it');
@@ -81,5 +82,16 @@ is $s->get("/$_")->{status}, 200, "$_: works" for grep { $_ ne 'refuses' } sort 
 is $s->get('/refuses')->{status}, 503, 'a configuration that was refused stays refused';
 like $s->get('/metrics')->{body}, qr/^starts\{plugin="counts"\} 2$/m, 'what it counted while it started is counted again';
 $s->stop(allow => [qr/exited on signal 9/, qr/http call failed/, qr/configure/, qr/resolve|foreign/, qr/\[error\]/]);
+
+# For all plugins, and for one of them.
+my $off = start_nginx(
+    http_config => join('', "wasm_image off;\n", map { "wasm_plugin $_->[0] \$TEST_NGINX_HTML_DIR/starts.wat phase=rewrite $_->[1];\n" } ['all', ''], ['one', 'image=auto']),
+    config      => 'location = /x { proxy_wasm all; proxy_wasm one; return 200 ok; } location = /status { wasm_status; }',
+    user_files  => [['starts.wat', $modules{starts}[0]]],
+);
+is $off->get('/x')->{status}, 200, 'wasm_image off: works';
+my %off = images($off);
+is_deeply [map { defined $off{$_}{bytes} ? 'image' : 'none' } qw(all one)], ['none', 'image'], 'there is an image only where a plugin says so';
+$off->stop;
 
 done_testing;

@@ -22,11 +22,11 @@ pub enum FailurePolicy {
 pub enum ImagePolicy {
     /// If the plugin drew no random numbers while it started: instances that are restored would all
     /// have the same.
+    #[default]
     Auto,
     /// Also if it did.
     On,
     /// Never.
-    #[default]
     Off,
 }
 
