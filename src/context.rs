@@ -41,7 +41,7 @@ pub use self::kept_properties::KeptProperties;
 pub use self::live::RequestHandle;
 pub use self::lua_calls::{Description as CallDescription, LuaCall, LuaCalls, Reply};
 pub use self::lua_thread::{LuaThread, Post};
-pub use self::nginx_host::{NginxHost, RequestStream, Ticks};
+pub use self::nginx_host::{NginxHost, RedisServers, RequestStream, Ticks};
 use self::pause::Pause;
 pub use self::plugin_contexts::PluginContexts;
 pub use self::response::{Chunk, Piece, Response};

@@ -33,7 +33,7 @@ pub use trailers::trailer_count;
 
 use self::caller::Caller;
 use super::calls::Calls;
-use super::context::{NginxHost, RequestStream};
+use super::context::{NginxHost, RedisServers, RequestStream};
 
 /// Maps nginx's lack of memory to the status that a host function returns. This is the only such
 /// mapping.
@@ -67,6 +67,11 @@ impl Host for NginxHost {
     fn instance_restored(&mut self) {
         self.counters.restore();
         self.is_up = true;
+    }
+
+    fn instance_rests(&mut self) {
+        self.calls = Calls::of_own_instance();
+        self.redis = RedisServers::default();
     }
 
     fn instance_failed(&mut self, blame: Blame) {

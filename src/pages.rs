@@ -55,6 +55,7 @@ fn plugin(vm: &VmContext<NginxHost>, stores: Option<&Stores>) -> Plugin {
         running: status.running,
         retry_in: status.retry_in.map(|wait| wait.as_secs_f64()),
         instances: status.instances,
+        spare_instances: status.spare_instances,
         starts: status.starts,
         failures: status.failures,
         image: image(vm),

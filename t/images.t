@@ -233,7 +233,8 @@ subtest 'no addresses for a moment' => sub {
         return $s->get('/x')->{status};
     };
     is $next->(), 200, 'at first it serves';
-    # Then the request's instance is gone.
+    # Then no instance of a request is left.
+    $s->get('/x', 'X-Panic' => 1);
     ok $s->wait_until_asleep($worker), 'the worker rests';
     open my $file, '<', "/proc/$worker/status" or die "no worker: $!\n";
     my ($size) = join('', <$file>) =~ /^VmSize:\s+(\d+) kB/m;

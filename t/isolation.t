@@ -286,6 +286,46 @@ E
         $s->stop(allow => [qr/redis call failed/]);
     };
 
+    # A request leaves a call, and the next one gets its instance. Its own call is another one. On the path of Lua, calls of a request
+    # are not left.
+    subtest "$path: the answer to a request that is over" => sub {
+        my $listener = backend();
+        my $port     = $listener->sockport;
+        my $conf     = one_line(<<"E");
+{
+    "on_request_headers": [
+        {"if": ["request_header", "x-wait"], "then": @{[waiting($port)]}},
+        {"if": ["request_header", "x-leave"], "then": [
+            ["http_call", "127.0.0.1:$port", [[":method", "GET"], [":path", "/"], [":authority", "a"]], "", [], 60000],
+            ["send_local_response", 200, "left"], ["return", "pause"]]}
+    ],
+    "on_http_call_response": [
+        {"op": "get_buffer_bytes", "args": ["call_response_body"], "as": "body"},
+        ["echo", "got \${body}"], ["send_local_response", 200, "\${body}"]
+    ]
+}
+E
+        my $s = serve($path, conf => $conf, options => 'wasm_isolation request; wasm_image on;');
+        is $s->get('/x')->{status}, 200, 'a request' for 1 .. 2;
+        for my $round (1 .. 3) {
+            is $s->get('/x', 'X-Leave' => 1)->{body}, 'left', 'a request leaves a call';
+            my $left = take_call($listener);
+            my (undef, $before) = status($s);
+            is $before->{spare_instances}, 1, 'its instance waits for another request';
+            my $waiting = $s->connect;
+            $waiting->send_request('GET', '/x', headers => ['X-Wait' => 1], close => 1);
+            my $call = take_call($listener);
+            my (undef, $now) = status($s);
+            is $now->{spare_instances}, 0, 'which comes';
+            answer_call($left, "of $round, late");
+            ok $s->wait_until_asleep(($s->worker_pids)[0]), 'the call is answered';
+            answer_call($call, "of $round");
+            is $waiting->read_response->{body}, "of $round", 'each gets its own answer';
+        }
+        unlike $s->error_log, qr/got of \d, late/, 'and nobody gets that of a request that is over';
+        $s->stop;
+    } if $path eq 'native';
+
     subtest "$path: with isolation=worker requests find what others left" => sub {
         my $s   = serve($path, conf => $remembers, options => 'wasm_isolation worker;');
         my @got = map { $s->get('/x', 'X-Name' => "n$_")->{body} } 1 .. 3;

@@ -44,6 +44,9 @@ pub trait Host:
     fn instance_started(&mut self) {}
     /// The instance is there, restored from an image.
     fn instance_restored(&mut self) {}
+    /// The request that the instance served is over, and all that belonged to it must end now. The
+    /// instance may serve another one later, with another host.
+    fn instance_rests(&mut self) {}
     /// A callback did not return, and the instance ends, with all requests that live in it.
     fn instance_failed(&mut self, _blame: Blame) {}
     /// A request has reached the plugin.

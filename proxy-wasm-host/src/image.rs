@@ -17,12 +17,13 @@ use crate::abi::MetricType;
 use crate::context::Contexts;
 use crate::failure::Failure;
 use crate::host::{Host, Stream};
-use crate::instance::{self, Exports, Instance};
+use crate::instance::{self, Exports, Instance, on_restored};
 use crate::journal::{Asked, ImagedContext, Journal};
 use crate::plugin::Plugin;
 use crate::state::VmState;
 use crate::wasm::images::{Claim, ImageFile, extents, reason};
 use crate::wasm::prepare::Prepared;
+use crate::wasm::wasi;
 
 /// Bytes of a page of linear memory.
 const WASM_PAGE: usize = 64 << 10;
@@ -99,6 +100,15 @@ pub(crate) enum NotRestored {
     Guest(&'static str, Failure),
 }
 
+/// Why an instance was not made as it was restored.
+pub(crate) enum NotReset {
+    /// This instance cannot be.
+    Once,
+    /// It has written too much, or the system does not say what it has written. It may be the same
+    /// with the next one.
+    Usual,
+}
+
 /// An image, as this process knows it.
 #[derive(Debug)]
 pub(crate) struct Image {
@@ -123,7 +133,8 @@ impl Image {
         let meta: Meta = serde_json::from_slice(&file.meta().ok()?).ok()?;
         let size = file.memory_size();
         let inside = |extent: &Range<usize>| extent.start <= extent.end && extent.end <= size;
-        let valid = meta.globals.len() == exports.globals.len() && meta.extents.iter().all(inside);
+        let in_order = meta.extents.is_sorted_by(|first, second| first.end <= second.start);
+        let valid = meta.globals.len() == exports.globals.len() && meta.extents.iter().all(inside) && in_order;
         valid.then(|| Self::new(file, meta))
     }
 
@@ -223,23 +234,73 @@ impl Image {
             memory.grow(&mut *store, (missing / WASM_PAGE) as u64).map_err(lack)?;
         }
         self.map_over(store, memory).map_err(|error| NotRestored::Lack(error.to_string()))?;
-        for (export, value) in exports.globals.iter().zip(&self.meta.globals) {
-            let global = handle.get_module_export(&mut *store, export).and_then(wasmtime::Extern::into_global);
-            let set = global.map(|global| global.set(&mut *store, value.value()));
-            if !matches!(set, Some(Ok(()))) {
-                return Err(stale("a global of it cannot be set"));
-            }
-        }
+        self.set_globals(exports, &handle, store).ok_or_else(|| stale("a global of it cannot be set"))?;
         let found = instance::exports(plugin, handle, memory, store);
+        self.introduce(plugin, &handle, store)?;
+        Ok(found)
+    }
+
+    fn set_globals<T>(&self, exports: &Prepared, handle: &wasmtime::Instance, store: &mut Store<T>) -> Option<()> {
+        exports.globals.iter().zip(&self.meta.globals).try_for_each(|(export, value)| {
+            let global = handle.get_module_export(&mut *store, export)?.into_global()?;
+            global.set(&mut *store, value.value()).ok()
+        })
+    }
+
+    /// Asks the host for what the guest has asked for when it started, and tells the guest.
+    fn introduce<H: Host>(
+        &self,
+        plugin: &Plugin<H>,
+        handle: &wasmtime::Instance,
+        store: &mut Store<VmState<H>>,
+    ) -> Result<(), NotRestored> {
         let state = store.data_mut();
         state.host.instance_restored();
         let mut again = self.meta.asked.iter().filter(|asked| !(self.has_metrics.get() && asked.is_definition()));
         if let Some(asked) = again.find(|asked| !ask_again(asked, state)) {
-            return Err(stale(&format!("the host answers otherwise now: {asked:?}")));
+            return Err(NotRestored::Stale(format!("the host answers otherwise now: {asked:?}")));
         }
         self.has_metrics.set(true);
-        found.on_restored(plugin, store).map_err(|(function, failure)| NotRestored::Guest(function, failure))?;
-        Ok(found)
+        on_restored(handle, plugin, store).map_err(|(function, failure)| NotRestored::Guest(function, failure))
+    }
+
+    /// Makes an instance that was restored from this image as it was then, if it has done no more
+    /// than run callbacks: its memory and its globals. The module's code changes neither tables nor
+    /// segments, or there would be no image. Returns how many bytes of memory it has for itself.
+    pub fn reset<H: Host>(&self, plugin: &Plugin<H>, instance: &mut Instance<H>) -> Result<usize, NotReset> {
+        let is_mine = instance.pages.as_ref().is_some_and(|pages| Rc::ptr_eq(pages, &self.file));
+        if !instance.was_restored || !is_mine || instance.memory_size() != self.file.memory_size() {
+            return Err(NotReset::Once);
+        }
+        let memory = instance.memory().ok_or(NotReset::Once)?;
+        let written = self.file.write_over(&mut instance.store, memory, &self.meta.extents);
+        let size = written.map_err(|_| NotReset::Usual)?;
+        self.set_globals(plugin.prepared(), &instance.handle, &mut instance.store).ok_or(NotReset::Once)?;
+        Ok(size)
+    }
+
+    /// Gives an instance that was [reset](Self::reset) to another request, as [`Self::restore`] makes
+    /// one.
+    pub fn revive<H: Host>(
+        &self,
+        plugin: &Plugin<H>,
+        mut instance: Instance<H>,
+        host: H,
+        contexts: &mut Contexts<H::Stream>,
+    ) -> Result<Instance<H>, NotRestored> {
+        plugin.renew(&mut instance.store, host, mem::take(contexts));
+        let introduced = self.introduce(plugin, &instance.handle, &mut instance.store);
+        wasi::flush(instance.store.data_mut());
+        match introduced {
+            Ok(()) => {
+                instance.is_fresh = true;
+                Ok(instance)
+            }
+            Err(failed) => {
+                *contexts = instance.into_contexts();
+                Err(failed)
+            }
+        }
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) struct Instance<H: Host> {
     pub vm_started: bool,
     /// It has run nothing but its start, or was restored and has run nothing.
     pub is_fresh: bool,
+    /// It was restored from an image. One that an image was made of is not reset: all of its memory
+    /// was touched when it was looked through.
+    pub was_restored: bool,
     /// The image whose pages the memory consists of, where it has not written. The field comes after
     /// the store, because the image must outlive the memory.
     pub pages: Option<Rc<ImageFile>>,
@@ -76,7 +79,8 @@ impl<H: Host> Instance<H> {
     /// An instance that was restored from an image.
     pub fn restored(mut store: Store<VmState<H>>, exports: Exports, pages: Rc<ImageFile>) -> Self {
         wasi::flush(store.data_mut());
-        Self { pages: Some(pages), requests_until_joined: REQUESTS_UNTIL_JOINED, ..Self::of(store, exports) }
+        let instance = Self::of(store, exports);
+        Self { was_restored: true, pages: Some(pages), requests_until_joined: REQUESTS_UNTIL_JOINED, ..instance }
     }
 
     fn of(store: Store<VmState<H>>, Exports { handle, callbacks }: Exports) -> Self {
@@ -88,6 +92,7 @@ impl<H: Host> Instance<H> {
             requests_until_joined: 0,
             vm_started: true,
             is_fresh: true,
+            was_restored: false,
             pages: None,
         }
     }
@@ -177,12 +182,14 @@ pub(crate) fn exports<H: Host>(
     Exports { handle, callbacks: Callbacks::of(handle, &places.callbacks) }
 }
 
-impl Exports {
-    /// Tells the guest that it was restored, if it wants to know: it can draw random numbers anew.
-    pub fn on_restored<H: Host>(&self, plugin: &Plugin<H>, store: &mut Store<VmState<H>>) -> Result<(), NotStarted> {
-        let Some(export) = plugin.places().on_restored else { return Ok(()) };
-        let Ok(function) = callbacks::typed::<(), (), _>(&self.handle, store, &export) else { return Ok(()) };
-        let result = function.call(&mut *store, ());
-        result.map_err(|error| (ON_RESTORED, Failure::of(&error, plugin.name())))
-    }
+/// Tells the guest that it was restored, if it wants to know: it can draw random numbers anew.
+pub(crate) fn on_restored<H: Host>(
+    handle: &wasmtime::Instance,
+    plugin: &Plugin<H>,
+    store: &mut Store<VmState<H>>,
+) -> Result<(), NotStarted> {
+    let Some(export) = plugin.places().on_restored else { return Ok(()) };
+    let Ok(function) = callbacks::typed::<(), (), _>(handle, store, &export) else { return Ok(()) };
+    let result = function.call(&mut *store, ());
+    result.map_err(|error| (ON_RESTORED, Failure::of(&error, plugin.name())))
 }

@@ -165,6 +165,17 @@ pub mod images {
     /// Bytes of zeros that are mapped with what is around them: mapping two parts costs more.
     pub const GAP: usize = 256 << 10;
 
+    /// Instances that requests have left, for the next requests: of all configurations in one VM.
+    /// Each has some mappings, of which Linux lets a process have 65,530.
+    pub const SPARES: usize = 16;
+
+    /// Bytes of memory that these have for themselves, together.
+    pub const SPARES_MEMORY: usize = 8 << 20;
+
+    /// Bytes of memory that one of them has for itself. To write more of them over takes longer than
+    /// to restore another instance, which copies only the pages that its request writes.
+    pub const SPARE_MEMORY: usize = 1 << 20;
+
     /// Parts of a memory that are mapped apart. Linux lets a process have 65,530 mappings.
     pub const EXTENTS: usize = 8;
 }

@@ -225,12 +225,23 @@ impl<H: Host> Plugin<H> {
 
     /// Makes an instance's store, with its limits and the deadline of its start.
     pub(crate) fn store(&self, host: H, contexts: Contexts<H::Stream>) -> Store<VmState<H>> {
-        let (limits, wasi) = (Limits::new(self.name(), self.options.memory_limit), Wasi::new(&self.options.env));
+        let (limits, wasi) = self.limits_and_wasi();
         let state = VmState::new(Arc::clone(&self.identity), self.abi_version, limits, wasi, host, contexts);
         let mut store = Store::new(self.engine.wasmtime(), state);
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(self.start_ticks);
         store
+    }
+
+    /// Makes the state of an instance's store anew, as [`Plugin::store`] makes it.
+    pub(crate) fn renew(&self, store: &mut Store<VmState<H>>, host: H, contexts: Contexts<H::Stream>) {
+        let (limits, wasi) = self.limits_and_wasi();
+        store.data_mut().renew(limits, wasi, host, contexts);
+        store.set_epoch_deadline(self.start_ticks);
+    }
+
+    fn limits_and_wasi(&self) -> (Limits, Wasi) {
+        (Limits::new(self.name(), self.options.memory_limit), Wasi::new(&self.options.env))
     }
 
     /// What the module has for images of its instances.

@@ -138,6 +138,21 @@ impl<H: Host> VmState<H> {
         }
     }
 
+    /// Lets go of what a request has left, when its instance waits for another one.
+    pub(crate) fn rest(&mut self) {
+        self.host.instance_rests();
+        self.contexts = Contexts::default();
+        self.incoming = Incoming::default();
+        self.scratch = Vec::new();
+    }
+
+    /// Makes the state anew for the next request. Only what refers to the instance stays.
+    pub(crate) fn renew(&mut self, limits: Limits, wasi: Wasi, host: H, contexts: Contexts<H::Stream>) {
+        let (guest, apart) = (self.guest.take(), self.apart);
+        let anew = Self::new(Arc::clone(&self.plugin), self.abi_version, limits, wasi, host, contexts);
+        *self = Self { guest, apart, ..anew };
+    }
+
     /// The request of the effective context.
     ///
     /// # Errors

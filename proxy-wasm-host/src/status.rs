@@ -61,6 +61,8 @@ pub struct Plugin {
     pub retry_in: Option<f64>,
     /// How many instances the plugin has in this worker now.
     pub instances: usize,
+    /// How many more wait for the next requests. Requests that had them are over.
+    pub spare_instances: usize,
     /// How many instances were started in this worker.
     pub starts: u64,
     /// How many instances failed in this worker.

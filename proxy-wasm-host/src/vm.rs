@@ -22,6 +22,7 @@ mod instance_slot;
 mod own_instance;
 mod place;
 mod plugin_context;
+mod spares;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +40,7 @@ pub use plugin_context::PluginContext;
 use self::images::VmImages;
 use self::instance_slot::{Counts, Ending, InstanceSlot};
 use self::place::Place;
+use self::spares::Spares;
 use super::failure::{Culprit, Failure, Told};
 use super::host::Host;
 use super::plugin::Plugin;
@@ -51,6 +53,7 @@ pub struct VmContext<H: Host> {
     /// own, of the one that has the plugin contexts.
     place: Place<H>,
     counts: Rc<Counts>,
+    spares: Rc<Spares<H>>,
     told: Told,
     /// Who ended the last instance that failed. Shared with the slot, which is borrowed while the
     /// requests that lived there learn of it.
@@ -76,6 +79,8 @@ pub struct VmStatus {
     pub http_contexts: usize,
     /// The number of instances: the worker's, and those of single requests.
     pub instances: usize,
+    /// The number of instances that requests have left, and that wait for the next ones.
+    pub spare_instances: usize,
 }
 
 impl<H: Host> VmContext<H> {
@@ -87,7 +92,8 @@ impl<H: Host> VmContext<H> {
         let culprit = Rc::<Cell<_>>::default();
         let counts = Rc::<Counts>::default();
         let slot = InstanceSlot::new(Arc::clone(&plugin), Rc::from(make_host), Rc::clone(&culprit), Rc::clone(&counts));
-        Rc::new(Self { place: Place::new(slot), plugin, counts, told: Told::default(), culprit })
+        let spares = Rc::clone(&slot.spares);
+        Rc::new(Self { place: Place::new(slot), plugin, counts, spares, told: Told::default(), culprit })
     }
 
     /// The plugin.
@@ -167,6 +173,12 @@ impl<H: Host> VmContext<H> {
     /// Ends a context that its owner dropped: now, or when the guest has returned.
     fn end(&self, ending: Ending) {
         self.place.end(ending);
+    }
+
+    /// Drops the instances that wait for requests.
+    #[cfg(test)]
+    fn drop_spares(&self) {
+        self.spares.drop_all();
     }
 
     fn counts(&self) -> &Counts {

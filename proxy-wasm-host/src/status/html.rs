@@ -274,6 +274,7 @@ mod tests {
             running: true,
             retry_in: None,
             instances: 1,
+            spare_instances: 0,
             starts: 1,
             failures: 0,
             image: Image::default(),

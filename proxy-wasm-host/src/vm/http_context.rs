@@ -180,7 +180,7 @@ impl<H: Host> HttpContext<H> {
     pub fn finish(&self) {
         let Some(opened) = self.opened.take() else { return };
         match self.own.take() {
-            Some(own) => own.end(opened),
+            Some(own) => own.end(opened, &self.plugin),
             None => self.plugin.vm().end(Ending::Http(opened)),
         }
     }

@@ -65,9 +65,9 @@ impl VmImages {
         Self::new(Arc::clone(&self.images), self.scope.clone())
     }
 
-    /// Whether instances are restored.
-    pub fn has_image(&self) -> bool {
-        self.image.is_some()
+    /// The image that instances are restored from.
+    pub fn image(&self) -> Option<&Rc<Image>> {
+        self.image.as_ref()
     }
 
     pub fn status(&self) -> ImageStatus {
@@ -100,7 +100,12 @@ impl<H: Host> InstanceSlot<H> {
         }
         let Some(image) = self.find_image() else { return false };
         let host = self.host();
-        match image.restore(&self.plugin, host, &mut self.idle) {
+        let spare = if self.idle.is_of_request() { self.spares.take(&image) } else { None };
+        let restored = match spare {
+            Some(spare) => image.revive(&self.plugin, spare, host, &mut self.idle),
+            None => image.restore(&self.plugin, host, &mut self.idle),
+        };
+        match restored {
             Ok(instance) => {
                 self.instance = Some(instance);
                 Counts::add(&self.counts.restores);
@@ -259,7 +264,9 @@ impl<H: Host> InstanceSlot<H> {
     /// Starts instances from now on: no other can be restored.
     fn give_up(&mut self, why: &str) {
         if let Some(images) = &mut self.images {
-            images.image = None;
+            if let Some(image) = images.image.take() {
+                self.spares.forget(&image);
+            }
             images.broken = true;
             images.why = Some(why.to_owned());
         }

@@ -12,6 +12,7 @@ use wasmtime::Store;
 
 use super::VmStatus;
 use super::images::VmImages;
+use super::spares::Spares;
 use crate::abi::Action;
 use crate::backoff::{Backoff, Stopwatch};
 use crate::callbacks::Callback;
@@ -44,6 +45,8 @@ pub(super) struct InstanceSlot<H: Host> {
     backoff: Backoff,
     pub(super) counts: Rc<Counts>,
     pub(super) images: Option<VmImages>,
+    /// Instances that requests of the VM have left.
+    pub(super) spares: Rc<Spares<H>>,
     deadline: Deadline,
     told_of_pending: Told,
     told_of_cost: Told,
@@ -112,6 +115,7 @@ impl<H: Host> InstanceSlot<H> {
             backoff: Backoff::default(),
             counts,
             images: None,
+            spares: Rc::default(),
             deadline: Deadline::Each,
             told_of_pending: Told::default(),
             told_of_cost: Told::default(),
@@ -125,6 +129,7 @@ impl<H: Host> InstanceSlot<H> {
         let (make_host, counts) = (Rc::clone(&self.make_host), Rc::clone(&self.counts));
         // Nobody else lives in the instance, so nobody asks who ended it.
         let mut slot = Self::new(Arc::clone(&self.plugin), make_host, Rc::default(), counts);
+        slot.spares = Rc::clone(&self.spares);
         slot.idle = Contexts::of_request(id, configuration, http);
         slot
     }
@@ -162,6 +167,7 @@ impl<H: Host> InstanceSlot<H> {
             plugin_contexts,
             http_contexts: http_contexts + self.counts.own.get(),
             instances: usize::from(self.instance.is_some()) + self.counts.own.get(),
+            spare_instances: self.spares.len(),
         }
     }
 

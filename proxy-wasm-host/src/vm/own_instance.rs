@@ -2,7 +2,8 @@
 //!
 //! It has two contexts: the request's, and the plugin context that this belongs to, with the same
 //! id as in the worker's instance. It is restored from an image, or started if there is none, when
-//! the request first meets the plugin, and ends with the request. What it asks of the host while it
+//! the request first meets the plugin, and ends with the request; the next request may get what is left
+//! of it ([`spares`](super::spares)). What it asks of the host while it
 //! starts has no effect ([`VmState::is_rehearsal`](crate::state::VmState::is_rehearsal)): the
 //! worker's instance has asked for it.
 
@@ -14,11 +15,13 @@ use std::time::{Duration, Instant};
 use super::images::VmImages;
 use super::instance_slot::{Ending, InstanceSlot, Opened};
 use super::place::Place;
+use super::spares::Spares;
 use super::{PluginContext, VmContext};
 use crate::backoff::{GrowingDelay, unavailable};
 use crate::context::LentId;
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::image::Image;
 
 /// The index of the plugin context in such an instance.
 pub(super) const OWN: usize = 0;
@@ -33,8 +36,9 @@ pub(super) struct OwnInstance<H: Host> {
 
 impl<H: Host> OwnInstance<H> {
     /// Ends the request's context, and the instance with it.
-    pub fn end(self, opened: Opened) {
+    pub fn end(self, opened: Opened, plugin: &PluginContext<H>) {
         self.place.end(Ending::Http(opened));
+        plugin.own().keep(&self.place);
     }
 }
 
@@ -57,6 +61,34 @@ pub(super) struct OwnInstances {
     no_image_before: Cell<Option<Instant>>,
     /// For starts that fail.
     delay: Cell<GrowingDelay>,
+}
+
+impl OwnInstances {
+    /// Keeps the instance of a request that is over for the next one, if that is possible. It is not
+    /// where the request has ended within a call of the guest: the place is in use then.
+    fn keep<H: Host>(&self, place: &Rc<Place<H>>) {
+        if Rc::strong_count(place) > 1 {
+            return;
+        }
+        let Ok(mut slot) = place.slot.try_borrow_mut() else { return };
+        let (instance, spares, plugin) = (slot.instance.take(), Rc::clone(&slot.spares), Arc::clone(&slot.plugin));
+        // The instance's host may do anything when it lets go of the request.
+        drop(slot);
+        if let (Some(image), Some(instance)) = (self.image(), instance) {
+            spares.keep(&plugin, instance, &image);
+        }
+    }
+
+    fn image(&self) -> Option<Rc<Image>> {
+        self.images.borrow().as_ref().and_then(VmImages::image).cloned()
+    }
+
+    /// The instances that are kept of this image, if there are any.
+    pub fn end<H: Host>(&self, spares: &Spares<H>) {
+        if let Some(image) = self.image() {
+            spares.forget(&image);
+        }
+    }
 }
 
 /// How long to start instances without looking for an image, after there was none. The look takes
@@ -122,7 +154,7 @@ impl<H: Host> PluginContext<H> {
         }
         let own = self.own();
         if let Some(images) = slot.images.take() {
-            if !images.has_image() {
+            if images.image().is_none() {
                 own.no_image_before.set(Some(Instant::now() + LOOK_AGAIN));
             }
             *own.images.borrow_mut() = Some(images);

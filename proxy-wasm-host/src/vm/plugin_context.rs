@@ -310,6 +310,7 @@ impl<H: Host> PluginContext<H> {
 
 impl<H: Host> Drop for PluginContext<H> {
     fn drop(&mut self) {
+        self.own.end(&self.vm.spares);
         if let Some((index, _)) = self.registered.get() {
             self.vm.end(Ending::Plugin(index));
         }

@@ -9,6 +9,7 @@ mod joined;
 mod life;
 mod log;
 mod reentrancy;
+mod spares;
 
 use std::rc::Rc;
 

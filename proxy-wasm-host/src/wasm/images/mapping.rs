@@ -1,6 +1,7 @@
-//! Maps a part of a file over the same part of an instance's linear memory.
+//! Maps a part of a file: over the same part of an instance's linear memory ([`map_over`]), and to
+//! copy from it ([`View`]).
 //!
-//! This is the one place where memory changes behind wasmtime's back. It is sound because:
+//! [`map_over`] is the one place where memory changes behind wasmtime's back. It is sound because:
 //!
 //! - The range lies inside the memory as it is now, so wasmtime has made it readable and writable,
 //!   and does not change that while the instance lives: a memory never shrinks, and this engine's
@@ -16,6 +17,7 @@
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::{self, NonNull};
 
 use nix::libc;
 use wasmtime::{Memory, Store};
@@ -55,4 +57,66 @@ pub fn map_over<T>(
         )
     };
     if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A part of a file, mapped to be read.
+#[derive(Debug)]
+pub struct View {
+    address: NonNull<u8>,
+    size: usize,
+}
+
+impl View {
+    /// Maps `size` bytes from `offset` on, which is a multiple of [`PAGE`]. The file is sealed against
+    /// shrinking, so all of them exist.
+    ///
+    /// # Errors
+    /// When the process may map no more.
+    pub fn of(file: BorrowedFd<'_>, offset: u64, size: usize) -> io::Result<Self> {
+        // SAFETY: the kernel chooses the addresses, so nothing else is there.
+        #[allow(unsafe_code)]
+        let mapped = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                size,
+                libc::PROT_READ,
+                libc::MAP_SHARED | libc::MAP_NORESERVE,
+                file.as_raw_fd(),
+                offset.cast_signed(),
+            )
+        };
+        match NonNull::new(mapped) {
+            Some(address) if mapped != libc::MAP_FAILED => Ok(Self { address: address.cast(), size }),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Copies the bytes from `from` on, as many as there is room for.
+    ///
+    /// # Errors
+    /// When the part does not have as many.
+    pub fn copy(&self, from: usize, to: &mut [u8]) -> io::Result<()> {
+        if from.checked_add(to.len()).is_none_or(|end| end > self.size) {
+            return Err(io::Error::other("the image is smaller than the memory"));
+        }
+        // SAFETY: `from` is inside the mapping.
+        #[allow(unsafe_code)]
+        let from = unsafe { self.address.add(from) };
+        // SAFETY: as many bytes are mapped there, and `to` is other memory. No reference to the
+        // mapped bytes exists anywhere: a process that was taken over may change them meanwhile, and
+        // whatever is copied then is bytes.
+        #[allow(unsafe_code)]
+        unsafe {
+            ptr::copy_nonoverlapping(from.as_ptr(), to.as_mut_ptr(), to.len());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is this value's own, and nothing refers to it.
+        #[allow(unsafe_code)]
+        let _ = unsafe { libc::munmap(self.address.as_ptr().cast(), self.size) };
+    }
 }
