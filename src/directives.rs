@@ -8,7 +8,7 @@ use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
 use ngx_bindings::module::{content_directive, location_directive, main_directive};
 use ngx_bindings::phase;
 use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
-use proxy_wasm_host::config::{PluginDeclaration, VmConfig, config_yaml, units};
+use proxy_wasm_host::config::{PluginDeclaration, UpstreamDeclaration, VmConfig, config_yaml, units};
 
 use super::conf::{Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, io_reason};
 use super::guard::guard;
@@ -18,7 +18,7 @@ use super::pages;
 use super::worker::MainConf;
 
 /// The directives, in the order of docs/directives.md.
-pub static mut COMMANDS: [ngx_command_t; 34] = [
+pub static mut COMMANDS: [ngx_command_t; 35] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
@@ -42,6 +42,7 @@ pub static mut COMMANDS: [ngx_command_t; 34] = [
     main_directive(c"wasm_node", sys::NGX_CONF_1MORE, cmd_wasm_node),
     main_directive(c"wasm_capabilities", sys::NGX_CONF_1MORE, cmd_wasm_capabilities),
     location_directive(c"wasm_pause_timeout", sys::NGX_CONF_TAKE1, cmd_wasm_pause_timeout),
+    main_directive(c"wasm_upstream", sys::NGX_CONF_2MORE, cmd_wasm_upstream),
     main_directive(c"wasm_ssl_trusted_certificate", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_trusted_certificate),
     main_directive(c"wasm_ssl_verify", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify),
     main_directive(c"wasm_ssl_verify_depth", sys::NGX_CONF_TAKE1, cmd_wasm_ssl_verify_depth),
@@ -235,6 +236,13 @@ extern "C" fn cmd_wasm_pause_timeout(cf: *mut ngx_conf_t, _: *mut ngx_command_t,
             Ok(milliseconds) => set_once(&mut loc.pause_timeout, milliseconds),
             Err(_) => Err("a pause can last 49 days at most".to_owned()),
         }
+    })
+}
+
+extern "C" fn cmd_wasm_upstream(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        let upstream = UpstreamDeclaration::parse(args).map_err(|error| error.to_string())?;
+        main.declare_upstream(upstream, cf.place())
     })
 }
 

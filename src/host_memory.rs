@@ -10,7 +10,7 @@ use std::mem::ManuallyDrop;
 use proxy_wasm_host::abi::Status;
 
 use super::connections::Connections;
-use super::log_limit::LogLimit;
+use super::log_limit::{LineLimit, LogLimit};
 
 thread_local! {
     /// The accounts, by plugin name. They are few, and stay over reloads, because the bytes that
@@ -38,6 +38,7 @@ pub struct Account {
     plugin: Box<str>,
     used: Cell<usize>,
     refusal_log: LogLimit,
+    call_log: LineLimit,
     connections: Connections,
 }
 
@@ -52,6 +53,11 @@ impl Account {
         &self.connections
     }
 
+    /// The lines about calls of this plugin that were refused.
+    pub fn call_log(&'static self) -> &'static LineLimit {
+        &self.call_log
+    }
+
     fn of(plugin: &str) -> &'static Self {
         ACCOUNTS.with_borrow_mut(|accounts| {
             if let Some(known) = accounts.iter().find(|account| &*account.plugin == plugin) {
@@ -61,6 +67,7 @@ impl Account {
                 plugin: plugin.into(),
                 used: Cell::default(),
                 refusal_log: LogLimit::default(),
+                call_log: LineLimit::default(),
                 connections: Connections::default(),
             }));
             accounts.push(new);

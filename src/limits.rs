@@ -57,6 +57,9 @@ pub mod worker {
 
     /// The least time between two log lines of the same kind, if any request can cause the line.
     pub const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+    /// The most lines of one kind in that time, about one plugin, if they differ.
+    pub const LOG_LINES: usize = 8;
 }
 
 /// The least value of `wasm_compile_memory`: the compiler itself needs some memory.

@@ -265,7 +265,7 @@ http call failed: timeout, uri: http://127.0.0.1:
     }
 --- response_body chomp
 ok
---- grep_error_log eval: qr/http call gets invalid host: [^,]*/
+--- grep_error_log eval: qr/http call gets invalid host: [^,;]*/
 --- grep_error_log_out
 http call gets invalid host: 
 http call gets invalid host: 127.0.0.1:111981

@@ -71,6 +71,7 @@ my %scripts = (
     refused   => sending($closed, command('PING')),
     http      => sending('127.0.0.1:$TEST_NGINX_SERVER_PORT', command('PING')),
     block     => sending('outbound|6379||redis.static', command(PING => 'block')),
+    named     => sending('cache', command(PING => 'named')),
     inline    => sending($redis, "PING\r\n"),
     two       => sending($redis, command('PING') . command('PING')),
     nowhere   => sending('a b', command('PING')),
@@ -89,6 +90,7 @@ my $s = start_nginx(
     wasm_call_response_limit 100k;
     wasm_ssl_trusted_certificate $certs/ca.crt;
     upstream "outbound|6379||redis.static" { server $redis; }
+    wasm_upstream cache 127.0.0.1:$tls_port tls=on sni=other.test verify=off;
 CONF
     config => 'location /plain { return 400 plain; }'
         . join('', map { "location = /$_ { proxy_wasm hostcalls conf_file=html/$_.json; }\n" } sort keys %scripts),
@@ -114,6 +116,7 @@ says(get  => "0 10 \$4\r\na\r\nb\r\n",                                      'a r
 like $s->get('/list')->{body}, qr/^0 \d+ \*3\r\n:1\r\n\*2\r\n\$3\r\ntwo\r\n\$-1\r\n-(?:ERR )?three\r\n$/, 'a list in a list';
 like $s->get('/unknown')->{body}, qr/^0 \d+ -ERR unknown command/, 'an error is a reply';
 is length $s->get('/big')->{body}, length("0 20010 \$20000\r\n") + 20_002, 'a reply of several pieces';
+says(named => "0 11 \$5\r\nnamed\r\n", 'a name that wasm_upstream knows');
 says(block => "0 11 \$5\r\nblock\r\n", 'an upstream block with a name of Higress');
 
 logs(larger  => '1 0 ', 'redis call failed: response larger than 102400 bytes, server: ', 'a reply past the limit');

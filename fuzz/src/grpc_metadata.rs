@@ -2,9 +2,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use proxy_wasm_host::host::GrpcCall;
-use proxy_wasm_host::outgoing::{Service, Status, metadata};
+use proxy_wasm_host::outgoing::{Service, Status, Upstreams, metadata};
 use proxy_wasm_host::pairs::Pairs;
 
+use crate::grpc_service::names;
 use crate::input::Input;
 
 /// Expects that a request has the path and the fields, and none about the connection; and that
@@ -14,7 +15,7 @@ pub fn run(data: &[u8]) {
     let (upstream, service, method) = (input.bytes(), input.bytes(), input.bytes());
     answered(input.bytes());
     let Ok(pairs) = Pairs::parse(input.rest()) else { return };
-    let Some(server) = Service::parse(upstream, |name| name == "block") else { return };
+    let Ok(server) = Service::parse(upstream, &names(&Upstreams::default())) else { return };
     let call = GrpcCall { upstream, service, method, metadata: pairs };
     let Ok(request) = metadata::request(&server, &call, (), Some(5)) else { return };
 

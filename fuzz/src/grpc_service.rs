@@ -3,12 +3,12 @@
 use std::net::Ipv6Addr;
 
 use proxy_wasm_host::outgoing::target::split_port;
-use proxy_wasm_host::outgoing::{Service, Target};
+use proxy_wasm_host::outgoing::{Names, Service, Target, TlsServer, Upstreams};
 
 /// Expects that a parsed target can be called: no name is empty, no port is 0, and a name for TLS
 /// has no port.
 pub fn run(data: &[u8]) {
-    let Some(service) = Service::parse(data, |name| name == "block") else { return };
+    let Ok(service) = Service::parse(data, &names(&Upstreams::default())) else { return };
     match &service.target {
         Target::Upstream(name) => assert_eq!(name, "block"),
         Target::Host(name, port) => assert!(!name.is_empty() && *port != Some(0)),
@@ -24,8 +24,13 @@ pub fn run(data: &[u8]) {
         let read = Target::parse(again.as_bytes(), |_| false).expect("a target");
         assert_eq!(read.host_and_port(0).map(|(host, _)| host), service.target.host_and_port(0).map(|(host, _)| host));
     }
-    if let Some(name) = &service.tls_name {
+    if let Some(TlsServer { name, .. }) = &service.tls {
         let is_address = name.parse::<Ipv6Addr>().is_ok();
         assert!(is_address || split_port(name) == Some((name, None)), "{name}");
     }
+}
+
+/// The names of a configuration with one `upstream` block.
+pub fn names(upstreams: &Upstreams) -> Names<'_> {
+    Names { upstreams, is_block: |name| name == "block", bare_hosts: true }
 }

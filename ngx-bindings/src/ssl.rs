@@ -23,13 +23,12 @@ pub(crate) fn forget_errors() {
 /// The trusted certificates and the settings for TLS: an `SSL_CTX`.
 pub struct Tls {
     ssl: ngx_ssl_t,
-    verify: bool,
 }
 
 /// The requirements for a server's certificate.
 #[derive(Clone, Debug)]
 pub struct Verify<'a> {
-    /// Whether the certificate is checked.
+    /// Whether any certificate is checked.
     pub enabled: bool,
     /// The most certificates that may stand between the server's and a trusted one.
     pub depth: u32,
@@ -64,7 +63,7 @@ impl Tls {
     /// Loads certificates while nginx reads its configuration, with the rights of the master.
     /// `None` if that fails; nginx has logged why.
     pub fn new(cf: Conf, verify: &Verify<'_>) -> Option<Self> {
-        let mut this = Self { ssl: zeroed(), verify: verify.enabled };
+        let mut this = Self { ssl: zeroed() };
         this.ssl.log = cf.log().as_ptr();
         let protocols = sys::NGX_SSL_TLSv1_2 | sys::NGX_SSL_TLSv1_3;
         // A task may move its data between two attempts to send, and may send a part of it.
@@ -97,25 +96,27 @@ impl Tls {
         (loaded == rc::OK).then_some(())
     }
 
-    /// Returns whether servers' certificates are checked.
-    pub fn verifies(&self) -> bool {
-        self.verify
-    }
-
-    /// Turns a connection into a TLS connection to the server `name`. Offers `protocols` by ALPN,
+    /// Turns a connection into a TLS connection to the server `name`. `verify` says whether its
+    /// certificate is checked, for which this must have been made so that any is. Offers `protocols` by ALPN,
     /// in its wire format; an empty list offers none.
     ///
     /// # Errors
     ///
     /// When the handshake fails, or the server's certificate is not valid for that name.
-    pub async fn handshake(&self, connection: &mut Connection, name: &str, protocols: &[u8]) -> Result<(), TlsError> {
+    pub async fn handshake(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+        verify: bool,
+        protocols: &[u8],
+    ) -> Result<(), TlsError> {
         let prepared = self.prepare(connection, name, protocols);
         forget_errors();
         prepared.ok_or(TlsError::Handshake)?;
         let mut started = false;
         poll_fn(|cx| poll_handshake(connection, &mut started, cx)).await?;
         connection.take_back_events();
-        self.check(connection)
+        if verify { check(connection) } else { Ok(()) }
     }
 
     fn prepare(&self, connection: &Connection, name: &str, protocols: &[u8]) -> Option<()> {
@@ -137,34 +138,31 @@ impl Tls {
         }
         expect_name(ssl, name)
     }
-
-    /// Checks the certificate after the handshake, as nginx does: the handshake itself always goes
-    /// on, so that the fault can be named.
-    fn check(&self, connection: &Connection) -> Result<(), TlsError> {
-        if !self.verify {
-            return Ok(());
-        }
-        let ssl = connection.ssl().ok_or(TlsError::Handshake)?.get().connection;
-        // SAFETY: the connection has finished its handshake.
-        let result = unsafe { sys::SSL_get_verify_result(ssl) };
-        match result as u32 {
-            sys::X509_V_OK => Ok(()),
-            sys::X509_V_ERR_HOSTNAME_MISMATCH | sys::X509_V_ERR_IP_ADDRESS_MISMATCH => Err(TlsError::HostMismatch),
-            _ => {
-                // SAFETY: OpenSSL has a text for each result.
-                let text = unsafe { sys::X509_verify_cert_error_string(result) };
-                // SAFETY: the text is static.
-                let text = unsafe { CStr::from_ptr(text) };
-                Err(TlsError::Certificate(text.to_string_lossy().into_owned()))
-            }
-        }
-    }
 }
 
 impl Drop for Tls {
     fn drop(&mut self) {
         // SAFETY: the context is this module's, or null; connections have their own references.
         unsafe { sys::ngx_ssl_cleanup_ctx((&raw mut self.ssl).cast()) }
+    }
+}
+
+/// Checks the certificate after the handshake, as nginx does: the handshake itself always goes
+/// on, so that the fault can be named.
+fn check(connection: &Connection) -> Result<(), TlsError> {
+    let ssl = connection.ssl().ok_or(TlsError::Handshake)?.get().connection;
+    // SAFETY: the connection has finished its handshake.
+    let result = unsafe { sys::SSL_get_verify_result(ssl) };
+    match result as u32 {
+        sys::X509_V_OK => Ok(()),
+        sys::X509_V_ERR_HOSTNAME_MISMATCH | sys::X509_V_ERR_IP_ADDRESS_MISMATCH => Err(TlsError::HostMismatch),
+        _ => {
+            // SAFETY: OpenSSL has a text for each result.
+            let text = unsafe { sys::X509_verify_cert_error_string(result) };
+            // SAFETY: the text is static.
+            let text = unsafe { CStr::from_ptr(text) };
+            Err(TlsError::Certificate(text.to_string_lossy().into_owned()))
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use nginx_sys::{self as sys, ngx_http_upstream_main_conf_t, ngx_http_upstream_se
 
 use crate::inet::Address;
 use crate::modules::HttpModule;
-use crate::{array, cycle};
+use crate::{Conf, array, cycle};
 
 /// A `server` of an `upstream` block, or one of the addresses of its name.
 #[derive(Clone, Debug)]
@@ -28,19 +28,31 @@ pub struct Server {
 
 /// The servers of a block, except those that are `down`; `None` if there is no block of that name.
 pub fn servers(name: &str) -> Option<Vec<Server>> {
-    let module = &raw const sys::ngx_http_upstream_module;
-    // SAFETY: the module is linked in, and this is the type of its configuration.
-    let module = unsafe { HttpModule::<ngx_http_upstream_main_conf_t>::new(module) };
-    cycle::with_main_conf(module, |main| {
-        // SAFETY: the array has pointers to the configurations of blocks, which live as long.
-        let blocks: &[&ngx_http_upstream_srv_conf_t] = unsafe { array::elements(&raw const main.upstreams) };
-        // An `upstream` block has `servers`; a block that `proxy_pass` made implicitly does not.
-        let mut blocks = blocks.iter().filter(|block| !block.servers.is_null());
-        let block = blocks.find(|block| block.host.as_bytes().eq_ignore_ascii_case(name.as_bytes()))?;
+    cycle::with_main_conf(module(), |main| {
+        let block = block(main, name)?;
         // SAFETY: a block's servers are an array in the configuration's pool.
         let servers: &[ngx_http_upstream_server_t] = unsafe { array::elements(block.servers) };
         Some(servers.iter().filter(|server| server.down == 0).flat_map(addresses).collect())
     })
+}
+
+/// Whether the configuration that nginx reads has a block of this name.
+pub fn is_block(cf: Conf, name: &str) -> bool {
+    block(cf.main_conf(module()), name).is_some()
+}
+
+fn module() -> HttpModule<ngx_http_upstream_main_conf_t> {
+    let module = &raw const sys::ngx_http_upstream_module;
+    // SAFETY: the module is linked in, and this is the type of its configuration.
+    unsafe { HttpModule::new(module) }
+}
+
+fn block<'a>(main: &'a ngx_http_upstream_main_conf_t, name: &str) -> Option<&'a ngx_http_upstream_srv_conf_t> {
+    // SAFETY: the array has pointers to the configurations of blocks, which live as long.
+    let blocks: &[&ngx_http_upstream_srv_conf_t] = unsafe { array::elements(&raw const main.upstreams) };
+    // An `upstream` block has `servers`; a block that `proxy_pass` made implicitly does not.
+    let mut blocks = blocks.iter().filter(|block| !block.servers.is_null());
+    blocks.find(|block| block.host.as_bytes().eq_ignore_ascii_case(name.as_bytes())).copied()
 }
 
 fn addresses(server: &ngx_http_upstream_server_t) -> Vec<Server> {

@@ -10,9 +10,11 @@ pub mod config_yaml;
 pub mod options;
 pub mod plugin;
 pub mod units;
+pub mod upstream;
 
 pub use options::{FailurePolicy, ImagePolicy, Isolation, Options, Overrides};
 pub use plugin::{Phase, PluginDeclaration, VmConfig};
+pub use upstream::UpstreamDeclaration;
 
 /// Why a value is refused, in words for the operator. The caller adds the place where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

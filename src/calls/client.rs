@@ -13,12 +13,12 @@ use ngx_bindings::cycle;
 use ngx_bindings::inet::Address;
 use ngx_bindings::resolver::Resolver;
 use ngx_bindings::ssl::{self, Tls};
-use proxy_wasm_host::HttpCallResponse;
 use proxy_wasm_host::outgoing::balancer::Balancer;
-use proxy_wasm_host::outgoing::{Service, Target};
+use proxy_wasm_host::outgoing::{Names, Service, Target, Upstreams};
 use proxy_wasm_host::pairs::PairsBuf;
+use proxy_wasm_host::{Dialect, HttpCallResponse};
 
-use super::connect::{Candidates, Secure, balancer, connect};
+use super::connect::{Candidates, Secure, balancer, connect, is_block};
 use super::error::CallError;
 use super::http2::{Http2, Http2Pool};
 use super::outgoing::Outgoing;
@@ -33,6 +33,7 @@ use crate::task::{OnQuit, timeout};
 /// The state that the calls of all plugins of a worker share: TLS, limits, idle connections.
 pub struct Client {
     tls: Option<Rc<Tls>>,
+    upstreams: Rc<Upstreams>,
     response_limit: usize,
     /// `wasm_call_connections`, if it is set.
     connection_limit: Option<usize>,
@@ -47,9 +48,15 @@ pub struct Client {
 
 impl Client {
     /// Makes a client without connections.
-    pub fn new(tls: Option<Rc<Tls>>, response_limit: usize, connection_limit: Option<usize>) -> Self {
+    pub fn new(
+        tls: Option<Rc<Tls>>,
+        upstreams: Rc<Upstreams>,
+        response_limit: usize,
+        connection_limit: Option<usize>,
+    ) -> Self {
         Self {
             tls,
+            upstreams,
             response_limit,
             connection_limit,
             place_log: LogLimit::default(),
@@ -81,9 +88,9 @@ impl Client {
         self.response_limit
     }
 
-    /// Whether the client checks the servers' certificates.
-    pub fn verifies(&self) -> bool {
-        self.tls.as_ref().is_none_or(|tls| tls.verifies())
+    /// Returns how the names that a plugin calls are read.
+    pub fn names(&self, dialect: Dialect) -> Names<'_> {
+        Names { upstreams: &self.upstreams, is_block, bare_hosts: dialect == Dialect::CModule }
     }
 
     /// Returns an HTTP/2 connection to a service, a new one if none can be shared.
@@ -93,19 +100,19 @@ impl Client {
         memory: HostMemory,
         resolver: Option<Resolver>,
     ) -> Result<Rc<Http2>, CallError> {
-        let default_port = if service.tls_name.is_some() { 443 } else { 80 };
+        let default_port = if service.tls.is_some() { 443 } else { 80 };
         let _place = self.place_of(memory).await;
         let mut candidates = self.candidates(&service.target, default_port, resolver).await?;
         let mut last_error = None;
         while let Some(address) = candidates.next() {
-            let key = Key { address, tls_name: service.tls_name.clone() };
+            let key = Key { address, tls: service.tls.clone() };
             if let Some(connection) = self.http2.get(&key) {
                 return Ok(connection);
             }
-            match self.connect(key.tls_name.as_deref(), &key.address, b"\x02h2").await {
+            match self.connect(&key, b"\x02h2").await {
                 Ok(connection) => {
                     candidates.report(true);
-                    if key.tls_name.is_some() && ssl::alpn_selected(&connection.connection) != b"h2" {
+                    if key.tls.is_some() && ssl::alpn_selected(&connection.connection) != b"h2" {
                         return Err(CallError::NoHttp2);
                     }
                     let connection = Http2::over(connection).await.map_err(CallError::Http)?;
@@ -138,11 +145,11 @@ impl Client {
         let mut candidates = self.candidates(&call.target, call.default_port(), resolver).await?;
         let mut last_error = None;
         while let Some(address) = candidates.next() {
-            let key = Key { address, tls_name: call.tls_name.clone() };
+            let key = Key { address, tls: call.tls.clone() };
             if let Some(response) = self.reuse(call, &key).await? {
                 return Ok(response);
             }
-            match self.connect(key.tls_name.as_deref(), &key.address, b"").await {
+            match self.connect(&key, b"").await {
                 Ok(connection) => {
                     candidates.report(true);
                     let mut connection = Http1::over(connection).await.map_err(CallError::Http)?;
@@ -159,15 +166,10 @@ impl Client {
         Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(call.target.to_string())))
     }
 
-    pub(super) async fn connect(
-        &self,
-        tls_name: Option<&str>,
-        address: &Address,
-        protocols: &[u8],
-    ) -> Result<Transport, CallError> {
-        let secure = tls_name.map(|name| Secure { tls: self.tls.as_deref(), name, protocols });
+    pub(super) async fn connect(&self, key: &Key, protocols: &[u8]) -> Result<Transport, CallError> {
+        let secure = key.tls.as_ref().map(|server| Secure { tls: self.tls.as_deref(), server, protocols });
         let place = self.place().await;
-        Ok(Transport { connection: connect(address, secure).await?, _place: place })
+        Ok(Transport { connection: connect(&key.address, secure).await?, _place: place })
     }
 
     /// Takes a place among the connections of all calls. An idle connection is closed to make room.

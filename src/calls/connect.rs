@@ -9,8 +9,8 @@ use ngx_bindings::inet::Address;
 use ngx_bindings::resolver::{ResolveError, Resolver};
 use ngx_bindings::ssl::{Tls, TlsError};
 use ngx_bindings::upstream;
-use proxy_wasm_host::outgoing::Target;
 use proxy_wasm_host::outgoing::balancer::{Balancer, Server};
+use proxy_wasm_host::outgoing::{Target, TlsServer};
 
 use super::error::CallError;
 
@@ -91,8 +91,8 @@ pub struct Secure<'a> {
     /// The trusted certificates. `None` only if the configuration could not be read, and then nginx
     /// does not start.
     pub tls: Option<&'a Tls>,
-    /// The name that the server's certificate must have.
-    pub name: &'a str,
+    /// The name that the server's certificate must have, and whether that is checked.
+    pub server: &'a TlsServer,
     /// The protocols to offer, in ALPN's wire format.
     pub protocols: &'a [u8],
 }
@@ -101,9 +101,9 @@ pub struct Secure<'a> {
 pub async fn connect(address: &Address, secure: Option<Secure<'_>>) -> Result<Connection, CallError> {
     let mut connection = Connection::open(address).map_err(CallError::Connect)?;
     connection.connected().await.map_err(CallError::Connect)?;
-    if let Some(Secure { tls, name, protocols }) = secure {
+    if let Some(Secure { tls, server, protocols }) = secure {
         let tls = tls.ok_or(CallError::Tls(TlsError::Handshake))?;
-        tls.handshake(&mut connection, name, protocols).await.map_err(CallError::Tls)?;
+        tls.handshake(&mut connection, &server.name, server.verify, protocols).await.map_err(CallError::Tls)?;
     }
     Ok(connection)
 }

@@ -18,11 +18,10 @@ use proxy_wasm_host::host::GrpcCall;
 use proxy_wasm_host::limits::calls as limits;
 use proxy_wasm_host::outgoing::messages::Messages;
 use proxy_wasm_host::outgoing::metadata::{self, BadRequest};
-use proxy_wasm_host::outgoing::{Service, Status};
+use proxy_wasm_host::outgoing::{Names, NoServer, Service, Status};
 use proxy_wasm_host::pairs::PairsBuf;
 
 use super::client::Client;
-use super::connect::is_block;
 use super::error::CallError;
 use crate::host_memory::{Held, HostMemory};
 use crate::task::{OnQuit, timeout};
@@ -44,8 +43,8 @@ pub struct OutgoingGrpc {
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadGrpcCall {
-    /// The upstream is not a host, not an `upstream` block, and not a `GrpcService` that names one.
-    Upstream,
+    /// The upstream is not a server, and not a `GrpcService` that names one.
+    Upstream(NoServer),
     /// HTTP cannot carry the request.
     Request(BadRequest),
     /// The worker keeps too many bytes for the plugin already.
@@ -84,9 +83,9 @@ impl OutgoingGrpc {
         memory: HostMemory,
         outbox: Outbox,
         timeout: Option<u32>,
-        resolver: Option<Resolver>,
+        (names, resolver): (&Names<'_>, Option<Resolver>),
     ) -> Result<Self, BadGrpcCall> {
-        let service = Service::parse(call.upstream, is_block).ok_or(BadGrpcCall::Upstream)?;
+        let service = Service::parse(call.upstream, names).map_err(BadGrpcCall::Upstream)?;
         let size = call.upstream.len() + call.metadata.size() + limits::CALL;
         let held = memory.take(size).map_err(BadGrpcCall::Memory)?;
         let request = metadata::request(&service, call, outbox, timeout).map_err(BadGrpcCall::Request)?;

@@ -9,11 +9,11 @@ use hyper::body::Bytes;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::HttpCall;
 use proxy_wasm_host::limits::calls as limits;
-use proxy_wasm_host::outgoing::target::{Target, has_host_length, split_port};
+use proxy_wasm_host::outgoing::target::has_host_length;
+use proxy_wasm_host::outgoing::{Names, NoServer, Target, TlsServer};
 use proxy_wasm_host::pairs::Pairs;
 
 use super::body::CallBody;
-use super::connect::is_block;
 use super::error::CallError;
 use crate::host_memory::{Held, HostMemory};
 
@@ -22,8 +22,8 @@ use crate::host_memory::{Held, HostMemory};
 pub struct Outgoing {
     /// The server to call.
     pub target: Target,
-    /// The name that the server's certificate must have; `None` without TLS.
-    pub tls_name: Option<String>,
+    /// How TLS is spoken with the server; `None` without TLS.
+    pub tls: Option<TlsServer>,
     /// The time for connecting, sending and reading together, in milliseconds.
     pub timeout: u32,
     method: Method,
@@ -39,8 +39,8 @@ pub struct Outgoing {
 /// Why a call was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BadCall {
-    /// The upstream is neither a host nor an `upstream` block.
-    Host,
+    /// The upstream is not a server.
+    Host(NoServer),
     /// The timeout is negative, read as the signed number that plugins pass.
     Timeout(i32),
     /// A pseudo header or a field that HTTP cannot carry.
@@ -63,10 +63,10 @@ const OF_THE_CONNECTION: [HeaderName; 7] = [
 
 impl Outgoing {
     /// Checks a call.
-    pub fn new(call: &HttpCall<'_>, memory: HostMemory) -> Result<Self, BadCall> {
+    pub fn new(call: &HttpCall<'_>, memory: HostMemory, names: &Names<'_>) -> Result<Self, BadCall> {
         let size = call.body.len() + call.headers.size() + call.trailers.size() + limits::CALL;
         let held = memory.take(size).map_err(BadCall::Memory)?;
-        let target = Target::parse(call.upstream, is_block).ok_or(BadCall::Host)?;
+        let server = names.find(call.upstream).map_err(BadCall::Host)?;
         let timeout = match call.timeout_ms as i32 {
             negative @ ..0 => return Err(BadCall::Timeout(negative)),
             0 => limits::DEFAULT_TIMEOUT,
@@ -77,7 +77,7 @@ impl Outgoing {
             _ => default,
         };
         let bad = |name: &str| BadCall::Field(name.as_bytes().to_vec());
-        let tls = match pseudo(":scheme", b"http") {
+        let https = match pseudo(":scheme", b"http") {
             scheme if scheme.eq_ignore_ascii_case(b"https") => true,
             scheme if scheme.eq_ignore_ascii_case(b"http") => false,
             _ => return Err(bad(":scheme")),
@@ -88,11 +88,13 @@ impl Outgoing {
         let path = PathAndQuery::try_from(path.ok_or_else(|| bad(":path"))?).map_err(|_| bad(":path"))?;
 
         let authority = call.headers.get(b":authority").or_else(|| call.headers.get(b"host"));
-        let authority = authority.filter(|value| !value.is_empty()).unwrap_or(match target {
+        let authority = authority.filter(|value| !value.is_empty()).unwrap_or(match server.target {
             // The path of a socket in the file system is not a host name.
             Target::Unix(_) => b"localhost",
             _ => call.upstream,
         });
+        let authority = server.authority().map_or(authority, str::as_bytes);
+        let tls = server.tls(https, &String::from_utf8_lossy(authority));
         let mut headers = fields(call.headers)?;
         let host = HeaderValue::from_bytes(authority).map_err(|_| bad(":authority"))?;
         headers.try_insert(header::HOST, host).map_err(|_| bad("host"))?;
@@ -100,14 +102,13 @@ impl Outgoing {
         for name in trailers.keys() {
             headers.try_append(header::TRAILER, name.clone().into()).map_err(|_| bad("trailer"))?;
         }
-        let tls_name = tls.then(|| tls_name(&target, authority));
-        if tls_name.as_deref().is_some_and(|name| !has_host_length(name)) {
+        if tls.as_ref().is_some_and(|tls| !has_host_length(&tls.name)) {
             return Err(bad(":authority"));
         }
         Ok(Self {
-            tls_name,
-            uri: format!("{}://{}{path}", if tls { "https" } else { "http" }, call.upstream.escape_ascii()),
-            target,
+            uri: format!("{}://{}{path}", if tls.is_some() { "https" } else { "http" }, call.upstream.escape_ascii()),
+            tls,
+            target: server.target,
             timeout,
             method,
             path,
@@ -178,21 +179,7 @@ impl Outgoing {
 
     /// The port that is used if the plugin named none.
     pub fn default_port(&self) -> u16 {
-        if self.tls_name.is_some() { 443 } else { 80 }
-    }
-}
-
-/// Returns the name that the server's certificate must have. A host must have its own name. A
-/// server that was given by its address, or by an `upstream` block, must have the name that
-/// `:authority` says.
-fn tls_name(target: &Target, authority: &[u8]) -> String {
-    match target {
-        Target::Host(host, _) => host.clone(),
-        Target::Upstream(_) | Target::Ip(..) | Target::Unix(_) => {
-            let authority = String::from_utf8_lossy(authority);
-            let host = split_port(&authority).map_or(&*authority, |(host, _)| host);
-            host.trim_start_matches('[').trim_end_matches(']').to_owned()
-        }
+        if self.tls.is_some() { 443 } else { 80 }
     }
 }
 

@@ -11,6 +11,7 @@ use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, SendRequest};
 use ngx_bindings::inet::Address;
 use proxy_wasm_host::limits::calls as limits;
+use proxy_wasm_host::outgoing::TlsServer;
 
 use super::body::CallBody;
 use super::transport::Transport;
@@ -21,8 +22,8 @@ use crate::task::{OnQuit, Sleep, Task, spawn};
 pub struct Key {
     /// The server's address.
     pub address: Address,
-    /// The name that the server's certificate proved; `None` without TLS.
-    pub tls_name: Option<String>,
+    /// The name that the server's certificate proved, or that was not checked; `None` without TLS.
+    pub tls: Option<TlsServer>,
 }
 
 /// An HTTP/1.1 connection. Dropping it closes it, even in the middle of a response.

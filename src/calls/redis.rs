@@ -10,12 +10,10 @@ use std::task::{Context, Poll, Waker};
 use ngx_bindings::resolver::Resolver;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::limits::calls as limits;
-use proxy_wasm_host::outgoing::Target;
 use proxy_wasm_host::outgoing::redis::{ReplyEnd, Server, changes_connection, command, command_name};
-use proxy_wasm_host::outgoing::target::split_port;
+use proxy_wasm_host::outgoing::{Names, NoServer, Target, TlsServer};
 
 use super::Client;
-use super::connect::is_block;
 use super::error::CallError;
 use super::pool::{Key, Reusable};
 use super::transport::Transport;
@@ -45,34 +43,28 @@ pub struct RedisServer {
     /// The name that the plugin has for the server, for the log.
     name: String,
     target: Target,
-    tls_name: Option<String>,
+    tls: Option<TlsServer>,
     login: Rc<Login>,
     timeout: u32,
 }
 
 impl RedisServer {
-    /// Makes the description of a server; `None` if that is not one. The timeout is in milliseconds.
-    pub fn new(server: &Server<'_>, login: Login, timeout: u32) -> Option<Self> {
-        let target = Target::parse(server.target, is_block)?;
-        let tls_name = server.tls.then(|| tls_name(&target, server.target));
+    /// Makes the description of a server. The timeout is in milliseconds.
+    ///
+    /// # Errors
+    /// The name that stands for no server.
+    pub fn new(server: &Server<'_>, login: Login, timeout: u32, names: &Names<'_>) -> Result<Self, NoServer> {
+        let found = names.find(server.target)?;
+        // The certificate must have the name that the plugin has for the server.
+        let tls = found.tls(server.tls, found.text(&String::from_utf8_lossy(server.target)));
         let name = server.name.escape_ascii().to_string();
-        Some(Self { name, target, tls_name, login: Rc::new(login), timeout })
+        Ok(Self { name, target: found.target, tls, login: Rc::new(login), timeout })
     }
 
     /// The name that the plugin has for the server.
     pub fn name(&self) -> &str {
         &self.name
     }
-}
-
-/// The name that the server's certificate must have: the one that the plugin has for the server.
-fn tls_name(target: &Target, text: &[u8]) -> String {
-    if let Target::Host(host, _) = target {
-        return host.clone();
-    }
-    let text = String::from_utf8_lossy(text);
-    let host = split_port(&text).map_or(&*text, |(host, _)| host);
-    host.trim_start_matches('[').trim_end_matches(']').to_owned()
 }
 
 /// A checked call.
@@ -132,12 +124,12 @@ impl Client {
         let mut candidates = self.candidates(&server.target, PORT, resolver).await?;
         let mut last_error = None;
         while let Some(address) = candidates.next() {
-            let key = Key { address, tls_name: server.tls_name.clone() };
+            let key = Key { address, tls: server.tls.clone() };
             let key = RedisKey { key, login: Rc::clone(&server.login) };
             if let Some(connection) = self.redis.take(&key) {
                 return self.ask(call, key, connection).await;
             }
-            match self.connect(key.key.tls_name.as_deref(), &key.key.address, b"").await {
+            match self.connect(&key.key, b"").await {
                 Ok(transport) => {
                     candidates.report(true);
                     let mut connection = RedisConnection::over(transport);

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_wasm_host::config::{Isolation, Options, Overrides, PluginDeclaration};
+use proxy_wasm_host::config::{Isolation, Options, Overrides, PluginDeclaration, UpstreamDeclaration};
 use proxy_wasm_host::node::Node;
+use proxy_wasm_host::outgoing::Upstreams;
 use proxy_wasm_host::wasm::CompileLimits;
 
 use super::{Policy, ZoneSettings};
@@ -33,6 +34,8 @@ pub struct HttpConf {
     pub attachments: Vec<Attachment>,
     /// How certificates of the servers that plugins call are checked.
     pub tls: TlsSettings,
+    /// Every `wasm_upstream` line, and its place.
+    pub upstreams: Vec<(UpstreamDeclaration, String)>,
     /// `wasm_call_response_limit`.
     pub response_limit: Option<usize>,
     /// `wasm_call_connections`.
@@ -115,6 +118,34 @@ impl HttpConf {
             memory: HostMemory::of(plugin, options.host_memory, worker_limit),
             own_instances: (options.isolation == Isolation::Request).then_some(instances),
         }
+    }
+
+    /// Adds a `wasm_upstream` line.
+    ///
+    /// # Errors
+    ///
+    /// If the name was declared before.
+    pub fn declare_upstream(&mut self, upstream: UpstreamDeclaration, place: String) -> Result<(), String> {
+        if let Some((_, first)) = self.upstreams.iter().find(|(known, _)| known.name == upstream.name) {
+            return Err(format!("\"{}\" is declared already{first}", upstream.name.escape_ascii()));
+        }
+        self.upstreams.push((upstream, place));
+        Ok(())
+    }
+
+    /// Returns what the operator says of the names that plugins call. `is_block` says whether there
+    /// is an `upstream` block of a name.
+    ///
+    /// # Errors
+    ///
+    /// If a line names a server that there is not.
+    pub fn upstreams(&self, is_block: impl Fn(&str) -> bool) -> Result<Upstreams, Fault> {
+        let mut upstreams = Upstreams::new(self.tls.verify.unwrap_or(true));
+        for (upstream, place) in &self.upstreams {
+            let fault = |reason| Fault { message: format!("\"wasm_upstream\": {reason}"), place: place.clone() };
+            upstreams.add(upstream, &is_block).map_err(fault)?;
+        }
+        Ok(upstreams)
     }
 
     /// The limits for compiling one plugin.

@@ -55,7 +55,7 @@ impl LuaCalls {
     pub fn queue(&self, slot: usize, id: u32, call: &Rc<Outgoing>, client: &Client) -> Option<Rc<LuaCall>> {
         let can_be_made = match call.target {
             Target::Upstream(_) => false,
-            Target::Unix(_) => call.tls_name.is_none(),
+            Target::Unix(_) => call.tls.is_none(),
             Target::Host(..) | Target::Ip(..) => true,
         };
         if self.slot.get() != Some(slot) || !can_be_made || call.has_trailers() {

@@ -7,7 +7,7 @@ use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{GrpcCall, GrpcCalls, Origin, Result};
 use proxy_wasm_host::outgoing::metadata::BadRequest;
 
-use super::http_calls::{log, resolver};
+use super::http_calls::resolver;
 use crate::calls::{BadGrpcCall, Kind, NotSent, Outbox, OutgoingGrpc};
 use crate::context::{NginxHost, RequestStream};
 use crate::host_memory::HostMemory;
@@ -23,7 +23,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
     ) -> Result<u32> {
         let timeout = match timeout_ms as i32 {
             negative @ ..0 => {
-                log(origin.stream, format_args!("invalid timeout: {negative}"));
+                self.complain(origin.stream, format_args!("invalid timeout: {negative}"));
                 return Err(Status::BadArgument);
             }
             0 => None,
@@ -34,7 +34,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
         let outbox = Outbox::new(memory);
         outbox.send(message, self.client.response_limit()).map_err(Status::from)?;
         outbox.end();
-        let outgoing = outgoing(&origin, &call, memory, outbox, timeout)?;
+        let outgoing = self.outgoing(&origin, &call, memory, outbox, timeout)?;
         let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
         let task = spawn(OnQuit::Forget, outgoing.call(client, caller, id));
         self.calls_of(origin.stream).insert(id, Kind::Unary, task);
@@ -45,7 +45,7 @@ impl GrpcCalls<RequestStream> for NginxHost {
         let caller = self.caller(&origin)?;
         let memory = self.memory_of(origin.stream);
         let outbox = Outbox::new(memory);
-        let outgoing = outgoing(&origin, &call, memory, outbox.clone(), None)?;
+        let outgoing = self.outgoing(&origin, &call, memory, outbox.clone(), None)?;
         let (id, client) = (self.client.next_id(), Rc::clone(&self.client));
         let task = spawn(OnQuit::Forget, outgoing.stream(client, caller, id));
         self.calls_of(origin.stream).insert(id, Kind::Stream(outbox), task);
@@ -99,27 +99,30 @@ impl From<NotSent> for Status {
     }
 }
 
-fn outgoing(
-    origin: &Origin<'_, RequestStream>,
-    call: &GrpcCall<'_>,
-    memory: HostMemory,
-    outbox: Outbox,
-    timeout: Option<u32>,
-) -> Result<OutgoingGrpc> {
-    OutgoingGrpc::new(call, memory, outbox, timeout, resolver(origin.stream)).map_err(|reason| {
-        match reason {
-            BadGrpcCall::Memory(status) => return status,
-            BadGrpcCall::Upstream => {
-                log(origin.stream, format_args!("grpc call gets invalid service: {}", call.upstream.escape_ascii()));
+impl NginxHost {
+    fn outgoing(
+        &self,
+        origin: &Origin<'_, RequestStream>,
+        call: &GrpcCall<'_>,
+        memory: HostMemory,
+        outbox: Outbox,
+        timeout: Option<u32>,
+    ) -> Result<OutgoingGrpc> {
+        let stream = origin.stream;
+        let names = self.client.names(self.dialect_of(stream));
+        OutgoingGrpc::new(call, memory, outbox, timeout, (&names, resolver(stream))).map_err(|reason| {
+            match reason {
+                BadGrpcCall::Memory(status) => return status,
+                BadGrpcCall::Upstream(name) => self.refuse_name(stream, "grpc call gets invalid service", &name),
+                BadGrpcCall::Request(BadRequest::Method) => {
+                    let (service, method) = (call.service.escape_ascii(), call.method.escape_ascii());
+                    self.complain(stream, format_args!("grpc call gets invalid method: /{service}/{method}"));
+                }
+                BadGrpcCall::Request(BadRequest::Metadata(name)) => {
+                    self.complain(stream, format_args!("grpc call gets invalid metadata: {}", name.escape_ascii()));
+                }
             }
-            BadGrpcCall::Request(BadRequest::Method) => {
-                let (service, method) = (call.service.escape_ascii(), call.method.escape_ascii());
-                log(origin.stream, format_args!("grpc call gets invalid method: /{service}/{method}"));
-            }
-            BadGrpcCall::Request(BadRequest::Metadata(name)) => {
-                log(origin.stream, format_args!("grpc call gets invalid metadata: {}", name.escape_ascii()));
-            }
-        }
-        Status::BadArgument
-    })
+            Status::BadArgument
+        })
+    }
 }

@@ -1,6 +1,7 @@
 //! Spec, "HTTP calls": checks a call and starts it, by Lua or by the worker's own client
 //! ([`crate::calls`]).
 
+use std::fmt::Arguments;
 use std::rc::Rc;
 
 use ngx_bindings::event;
@@ -8,6 +9,7 @@ use ngx_bindings::log::Level;
 use ngx_bindings::resolver::Resolver;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{HttpCall, HttpCalls, Origin, Result};
+use proxy_wasm_host::outgoing::NoServer;
 use proxy_wasm_host::{Dialect, HttpCallResponse};
 
 use super::Caller;
@@ -21,15 +23,15 @@ impl HttpCalls<RequestStream> for NginxHost {
     fn http_call(&mut self, origin: Origin<'_, RequestStream>, call: HttpCall<'_>) -> Result<u32> {
         let stream = origin.stream;
         let caller = self.caller(&origin)?;
-        let outgoing = Outgoing::new(&call, self.memory_of(stream));
-        let outgoing = Rc::new(outgoing.map_err(|reason| refuse(stream, &reason, call.upstream))?);
+        let dialect = self.dialect_of(stream);
+        let outgoing = Outgoing::new(&call, self.memory_of(stream), &self.client.names(dialect));
+        let outgoing = Rc::new(outgoing.map_err(|reason| self.refuse(stream, &reason))?);
         let id = self.client.next_id();
         let host = call.upstream.escape_ascii();
         caller.log(Level::Info, format_args!("register http call callout id: {id}, host: {host}"));
         let resolver = resolver(stream);
         let client = Rc::clone(&self.client);
         let plugin = origin.plugin_context;
-        let dialect = stream.map_or(self.dialect, |stream| stream.slot().dialect());
         let by_lua = stream.and_then(|stream| queue_for_lua(stream, id, &outgoing, &client));
         let kind = if by_lua.is_some() { Kind::OfLua } else { Kind::Http };
         let task = spawn(OnQuit::Forget, async move {
@@ -75,6 +77,48 @@ impl NginxHost {
         stream.map_or(self.memory, |stream| stream.slot().memory())
     }
 
+    /// Returns the dialect of the caller.
+    pub(super) fn dialect_of(&self, stream: Option<&RequestStream>) -> Dialect {
+        stream.map_or(self.dialect, |stream| stream.slot().dialect())
+    }
+
+    fn refuse(&self, stream: Option<&RequestStream>, reason: &BadCall) -> Status {
+        match reason {
+            BadCall::Host(name) => self.refuse_name(stream, "http call gets invalid host", name),
+            BadCall::Timeout(timeout) => self.complain(stream, format_args!("invalid timeout: {timeout}")),
+            BadCall::Memory(status) => return *status,
+            BadCall::Field(name) => {
+                self.complain(stream, format_args!("http call gets invalid header: {}", name.escape_ascii()));
+            }
+        }
+        Status::BadArgument
+    }
+
+    /// Logs that a plugin calls a name that stands for no server. A plugin of Envoy calls a cluster:
+    /// the line tells what makes its name known here.
+    pub(super) fn refuse_name(&self, stream: Option<&RequestStream>, what: &str, NoServer(name): &NoServer) {
+        let name = name.escape_ascii();
+        if self.dialect_of(stream) == Dialect::CModule || name.clone().next().is_none() {
+            return self.complain(stream, format_args!("{what}: {name}"));
+        }
+        self.complain(
+            stream,
+            format_args!(
+                "{what}: {name}; if that is a cluster's name, write into http of nginx.conf where its servers are: \
+                 wasm_upstream \"{name}\" HOST:PORT;"
+            ),
+        );
+    }
+
+    /// Logs an error about a call that is refused. A plugin may make it with each request, so it is
+    /// not logged again and again, except on the Lua path.
+    pub(super) fn complain(&self, stream: Option<&RequestStream>, message: Arguments<'_>) {
+        let is_due = || self.memory_of(stream).account().call_log().is_due(message);
+        if self.dialect_of(stream) == Dialect::CModule || is_due() {
+            log(stream, message);
+        }
+    }
+
     /// Returns the list that keeps a new call: the request's if a request makes the call, or else
     /// this instance's.
     pub(super) fn calls_of<'a>(&'a self, stream: Option<&'a RequestStream>) -> &'a Calls {
@@ -118,17 +162,7 @@ fn answer(
     caller.call(|plugin, http| plugin.on_http_call_response(http, id, response));
 }
 
-fn refuse(stream: Option<&RequestStream>, reason: &BadCall, upstream: &[u8]) -> Status {
-    match reason {
-        BadCall::Host => log(stream, format_args!("http call gets invalid host: {}", upstream.escape_ascii())),
-        BadCall::Timeout(timeout) => log(stream, format_args!("invalid timeout: {timeout}")),
-        BadCall::Memory(status) => return *status,
-        BadCall::Field(name) => log(stream, format_args!("http call gets invalid header: {}", name.escape_ascii())),
-    }
-    Status::BadArgument
-}
-
 /// Logs an error in the request's log, or in the worker's.
-pub(super) fn log(stream: Option<&RequestStream>, message: std::fmt::Arguments<'_>) {
+pub(super) fn log(stream: Option<&RequestStream>, message: Arguments<'_>) {
     with_log(stream, |log| log.print(Level::Error, message));
 }

@@ -7,6 +7,7 @@ use ngx_bindings::log::Level;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::{Origin, RedisCalls, RedisInit, Result};
 use proxy_wasm_host::limits::calls as limits;
+use proxy_wasm_host::outgoing::NoServer;
 use proxy_wasm_host::outgoing::redis::Server;
 
 use super::Caller;
@@ -34,7 +35,8 @@ impl RedisCalls<RequestStream> for NginxHost {
         let size = init.server.len() + init.user.len() + init.password.len() + limits::REDIS_SERVER;
         let held = self.memory_of(stream).take(size)?;
         let login = Login { user: init.user.to_vec(), password: init.password.to_vec(), database };
-        let described = RedisServer::new(&server, login, timeout).ok_or_else(|| refuse_server(stream, &server))?;
+        let described = RedisServer::new(&server, login, timeout, &self.client.names(self.dialect_of(stream)))
+            .map_err(|name| self.refuse_server(stream, &name))?;
         if !self.redis.insert(id, self.plugin_contexts.get(id).as_ref(), server.name, described, held) {
             log(stream, format_args!("a plugin has {} Redis servers, and may not have more", limits::REDIS_SERVERS));
             return Err(Status::InternalFailure);
@@ -48,9 +50,12 @@ impl RedisCalls<RequestStream> for NginxHost {
         let server = Server::parse(server);
         let described = match self.redis.get(origin.plugin_context, server.name) {
             Some(described) => described,
-            None => RedisServer::new(&server, Login::default(), limits::REDIS_TIMEOUT)
-                .map(Rc::new)
-                .ok_or_else(|| refuse_server(stream, &server))?,
+            None => {
+                let names = self.client.names(self.dialect_of(stream));
+                RedisServer::new(&server, Login::default(), limits::REDIS_TIMEOUT, &names)
+                    .map(Rc::new)
+                    .map_err(|name| self.refuse_server(stream, &name))?
+            }
         };
         let call = RedisCall::new(described, command, self.memory_of(stream)).map_err(|reason| match reason {
             BadRedisCall::Memory(status) => status,
@@ -85,7 +90,9 @@ fn answer(caller: &Caller, id: u32, call: &RedisCall, reply: std::result::Result
     caller.call(|plugin, http| plugin.on_redis_call_response(http, id, reply.ok()));
 }
 
-fn refuse_server(stream: Option<&RequestStream>, server: &Server<'_>) -> Status {
-    log(stream, format_args!("redis call gets invalid host: {}", server.name.escape_ascii()));
-    Status::BadArgument
+impl NginxHost {
+    fn refuse_server(&self, stream: Option<&RequestStream>, name: &NoServer) -> Status {
+        self.refuse_name(stream, "redis call gets invalid host", name);
+        Status::BadArgument
+    }
 }

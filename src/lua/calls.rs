@@ -78,14 +78,14 @@ fn describe(call: Rc<LuaCall>, client: &Client) -> Option<(CallDescription, Call
         id: *id,
         timeout: call.timeout,
         port: description.port.into(),
-        ssl_verify: client.verifies().into(),
+        ssl_verify: call.tls.as_ref().is_some_and(|tls| tls.verify).into(),
         response_limit: client.response_limit(),
         method: call.method().as_bytes().into(),
         host: description.host.as_bytes().into(),
         path: call.path().as_bytes().into(),
         fields: description.fields[..].into(),
         body: call.body().into(),
-        ssl_server_name: call.tls_name.as_deref().unwrap_or_default().as_bytes().into(),
+        ssl_server_name: call.tls.as_ref().map_or("", |tls| &tls.name).as_bytes().into(),
     };
     Some((description, to_make))
 }

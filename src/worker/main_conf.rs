@@ -6,8 +6,9 @@ use std::rc::Rc;
 use ngx_bindings::modules::{HttpModule, StoredLocation};
 use ngx_bindings::ssl::{Tls, Verify};
 use ngx_bindings::variables::VariableIndex;
-use ngx_bindings::{Conf, Request};
+use ngx_bindings::{Conf, Request, upstream};
 use proxy_wasm_host::config::Phase;
+use proxy_wasm_host::outgoing::Upstreams;
 
 use super::contexts::Contexts;
 use super::installation::Installation;
@@ -41,6 +42,7 @@ pub struct MainConf {
 struct Made {
     runtime: Runtime,
     tls: Rc<Tls>,
+    upstreams: Rc<Upstreams>,
     /// The plugins, in the order of their declarations.
     plugins: Vec<DeclaredPlugin>,
     /// For each attachment, the index of its plugin.
@@ -86,8 +88,11 @@ impl MainConf {
     /// Returns the client with which plugins call other servers.
     pub fn client(&self) -> &Rc<Client> {
         let limit = self.said.response_limit.unwrap_or(RESPONSE_BODY);
-        let tls = || self.made.as_ref().map(|made| Rc::clone(&made.tls));
-        self.client.get_or_init(|| Rc::new(Client::new(tls(), limit, self.said.call_connections)))
+        self.client.get_or_init(|| {
+            let made = self.made.as_ref().map(|made| (Rc::clone(&made.tls), Rc::clone(&made.upstreams)));
+            let (tls, upstreams) = made.unzip();
+            Rc::new(Client::new(tls, upstreams.unwrap_or_default(), limit, self.said.call_connections))
+        })
     }
 
     /// Returns the engine with its parts; `None` without `wasm_vm`.
@@ -142,24 +147,25 @@ impl Made {
     fn new(said: &HttpConf, shared: &Shared, cf: Conf) -> Result<Self, Fault> {
         // The quick checks come first, because compiling a plugin may take long.
         let plugin_of = said.find_plugins()?;
+        let upstreams = Rc::new(said.upstreams(|name| upstream::is_block(cf, name))?);
         let runtime = Runtime::new(said, cf)?;
         shared.declare(cf, &said.zones).map_err(|message| Fault { message, place: String::new() })?;
         let load = |declared| runtime.declared(said, declared);
         let plugins = said.declared.iter().map(load).collect::<Result<Vec<_>, _>>()?;
-        let tls = tls(&said.tls, cf)?;
+        let tls = tls(&said.tls, upstreams.any_verifies(), cf)?;
         let lines = said.attachments.iter().zip(&plugin_of).enumerate();
         let attached = lines.map(|(index, (line, &plugin))| {
             let DeclaredPlugin { phase, policy, priority, .. } = plugins[plugin];
             Attached { index, phase, policy, priority, in_location: line.in_location }
         });
-        Ok(Self { attached: attached.collect(), runtime, tls, plugins, plugin_of })
+        Ok(Self { attached: attached.collect(), runtime, tls, upstreams, plugins, plugin_of })
     }
 }
 
 /// Reads the certificates, with the rights of the master.
-fn tls(settings: &TlsSettings, cf: Conf) -> Result<Rc<Tls>, Fault> {
+fn tls(settings: &TlsSettings, verify: bool, cf: Conf) -> Result<Rc<Tls>, Fault> {
     let verify = Verify {
-        enabled: settings.verify.unwrap_or(true),
+        enabled: verify,
         depth: settings.verify_depth.unwrap_or(1),
         trusted: settings.trusted_certificate.as_deref(),
     };

@@ -42,9 +42,10 @@ pub fn request<B>(
 ) -> Result<Request<B>, BadRequest> {
     let bad = |name: &[u8]| BadRequest::Metadata(name.to_vec());
     let path = [b"/", call.service, b"/", call.method].concat();
-    let authority = call.metadata.get(b":authority").unwrap_or(service.authority.as_bytes());
+    let of_plugin = call.metadata.get(b":authority").filter(|_| !service.authority_is_set);
+    let authority = of_plugin.unwrap_or(service.authority.as_bytes());
     let mut uri = http::uri::Parts::default();
-    uri.scheme = Some(if service.tls_name.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+    uri.scheme = Some(if service.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
     uri.authority = Some(Authority::try_from(authority).map_err(|_| bad(b":authority"))?);
     uri.path_and_query = Some(PathAndQuery::try_from(&path[..]).map_err(|_| BadRequest::Method)?);
 
@@ -95,6 +96,7 @@ pub fn received(fields: &HeaderMap) -> PairsBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outgoing::{Names, Upstreams};
     use crate::pairs::{Encoder, Measure, Pairs};
 
     fn serialized(fields: &[(&[u8], &[u8])]) -> Vec<u8> {
@@ -107,7 +109,8 @@ mod tests {
     }
 
     fn request_of(fields: &[(&[u8], &[u8])], timeout: Option<u32>) -> Result<Request<()>, BadRequest> {
-        let service = Service::parse(b"a.example:1", |_| false).unwrap();
+        let names = Names { upstreams: &Upstreams::default(), is_block: |_| false, bare_hosts: false };
+        let service = Service::parse(b"a.example:1", &names).unwrap();
         let bytes = serialized(fields);
         let metadata = Pairs::parse(&bytes).unwrap();
         let call = GrpcCall { upstream: b"", service: b"pkg.Service", method: b"Method", metadata };

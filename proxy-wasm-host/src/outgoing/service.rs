@@ -7,8 +7,11 @@
 //! [`GrpcService`]:
 //! https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/grpc_service.proto
 
+use http::uri::Authority;
+
 use super::protobuf::field;
-use super::target::{Target, split_port};
+use super::target::Target;
+use super::upstreams::{Names, NoServer, TlsServer};
 
 /// The server of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,49 +20,56 @@ pub struct Service {
     pub target: Target,
     /// The value of `:authority` in the request.
     pub authority: String,
-    /// The name that the server's certificate must have; `None` without TLS.
-    pub tls_name: Option<String>,
+    /// Whether the operator has set the authority, so that no metadata replaces it.
+    pub authority_is_set: bool,
+    /// How TLS is spoken with the server; `None` without TLS.
+    pub tls: Option<TlsServer>,
 }
 
 impl Service {
-    /// Reads what a plugin wrote; `None` if it does not name a server. `is_block` is the same as
-    /// for [`Target::parse`].
-    pub fn parse(upstream: &[u8], is_block: impl Fn(&str) -> bool) -> Option<Self> {
-        Self::of_text(upstream, &is_block).or_else(|| Self::of_message(upstream, &is_block))
+    /// Reads what a plugin wrote.
+    ///
+    /// # Errors
+    /// The name that stands for no server.
+    pub fn parse(upstream: &[u8], names: &Names<'_>) -> Result<Self, NoServer> {
+        Self::of_text(upstream, None, names)
+            .or_else(|no_server| Self::of_message(upstream, names).unwrap_or(Err(no_server)))
     }
 
-    fn of_text(text: &[u8], is_block: &dyn Fn(&str) -> bool) -> Option<Self> {
+    fn of_text(text: &[u8], authority: Option<&str>, names: &Names<'_>) -> Result<Self, NoServer> {
         match text.strip_prefix(b"grpcs://") {
-            Some(text) => Self::new(text, true, is_block),
-            None => Self::new(text.strip_prefix(b"grpc://").unwrap_or(text), false, is_block),
+            Some(text) => Self::new(text, authority, true, names),
+            None => Self::new(text.strip_prefix(b"grpc://").unwrap_or(text), authority, false, names),
         }
     }
 
-    fn new(text: &[u8], tls: bool, is_block: &dyn Fn(&str) -> bool) -> Option<Self> {
-        let target = Target::parse(text, is_block)?;
-        let authority = match target {
-            Target::Unix(_) => "localhost".to_owned(),
-            _ => str::from_utf8(text).ok()?.to_owned(),
-        };
-        let name = || split_port(&authority).map_or(&*authority, |(host, _)| host).trim_matches(['[', ']']).to_owned();
-        Some(Self { tls_name: tls.then(name), target, authority })
+    /// `authority` is the plugin's.
+    fn new(name: &[u8], authority: Option<&str>, tls: bool, names: &Names<'_>) -> Result<Self, NoServer> {
+        let server = names.find(name)?;
+        let text = server.text(str::from_utf8(name).unwrap_or_default());
+        // The path of a socket in the file system is not a host name, nor are some names of blocks.
+        let is_host = !matches!(server.target, Target::Unix(_)) && text.parse::<Authority>().is_ok();
+        let text = if is_host { text } else { "localhost" };
+        let tls_authority = server.authority().unwrap_or(text);
+        let tls = server.tls(tls, tls_authority);
+        let authority_is_set = server.authority().is_some();
+        let authority = server.authority().or(authority).unwrap_or(text).to_owned();
+        Ok(Self { tls, authority, authority_is_set, target: server.target })
     }
 
-    fn of_message(message: &[u8], is_block: &dyn Fn(&str) -> bool) -> Option<Self> {
+    /// Reads Envoy's message; `None` if it is none.
+    fn of_message(message: &[u8], names: &Names<'_>) -> Option<Result<Self, NoServer>> {
         const ENVOY_GRPC: u64 = 1;
         const GOOGLE_GRPC: u64 = 2;
         if let Some(envoy_grpc) = field(message, ENVOY_GRPC) {
             let (cluster_name, authority) = (field(envoy_grpc, 1)?, field(envoy_grpc, 2));
-            let mut service = Self::of_text(cluster_name, is_block)?;
-            if let Some(authority) = authority.filter(|authority| !authority.is_empty()) {
-                service.authority = str::from_utf8(authority).ok()?.to_owned();
-            }
-            return Some(service);
+            let authority = authority.filter(|authority| !authority.is_empty()).map(str::from_utf8).transpose().ok()?;
+            return Some(Self::of_text(cluster_name, authority, names));
         }
         let google_grpc = field(message, GOOGLE_GRPC)?;
         let (target_uri, channel_credentials) = (field(google_grpc, 1)?, field(google_grpc, 2));
         let ssl_credentials = channel_credentials.and_then(|credentials| field(credentials, 1));
-        Self::new(host_of(target_uri), ssl_credentials.is_some(), is_block)
+        Some(Self::new(host_of(target_uri), None, ssl_credentials.is_some(), names))
     }
 }
 
@@ -80,9 +90,35 @@ fn host_of(target_uri: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::UpstreamDeclaration;
+    use crate::outgoing::Upstreams;
+
+    fn upstreams() -> Upstreams {
+        let mut upstreams = Upstreams::new(true);
+        for arguments in [
+            &[&b"outbound|443||a.svc"[..], b"a.example:1", b"tls=on", b"sni=b.example"][..],
+            &[b"asked", b"a.example:1", b"authority=c.example"],
+            &[b"backend", b"tls=off"],
+        ] {
+            upstreams.add(&UpstreamDeclaration::parse(arguments).unwrap(), is_block).unwrap();
+        }
+        upstreams
+    }
+
+    fn is_block(name: &str) -> bool {
+        name == "backend" || name == "odd|name"
+    }
+
+    fn try_parse(upstream: &[u8]) -> Result<Service, NoServer> {
+        Service::parse(upstream, &Names { upstreams: &upstreams(), is_block, bare_hosts: false })
+    }
 
     fn parse(upstream: &[u8]) -> Option<Service> {
-        Service::parse(upstream, |name| name == "backend")
+        try_parse(upstream).ok()
+    }
+
+    fn tls_name(service: Service) -> Option<String> {
+        service.tls.map(|tls| tls.name)
     }
 
     /// Serializes a field of Protocol Buffers.
@@ -97,12 +133,16 @@ mod tests {
     #[test]
     fn a_text_names_a_server() {
         let service = parse(b"grpc.example:50051").unwrap();
-        let expected =
-            Service { target: host("grpc.example", 50051), authority: "grpc.example:50051".into(), tls_name: None };
+        let expected = Service {
+            target: host("grpc.example", 50051),
+            authority: "grpc.example:50051".into(),
+            authority_is_set: false,
+            tls: None,
+        };
         assert_eq!(service, expected);
         assert_eq!(parse(b"grpc://grpc.example:50051").as_ref(), Some(&expected));
-        assert_eq!(parse(b"grpcs://grpc.example:50051").unwrap().tls_name.as_deref(), Some("grpc.example"));
-        assert_eq!(parse(b"grpcs://[::1]:443").unwrap().tls_name.as_deref(), Some("::1"));
+        assert_eq!(tls_name(parse(b"grpcs://grpc.example:50051").unwrap()).as_deref(), Some("grpc.example"));
+        assert_eq!(tls_name(parse(b"grpcs://[::1]:443").unwrap()).as_deref(), Some("::1"));
         assert_eq!(parse(b"unix:/run/grpc").unwrap().authority, "localhost");
         assert_eq!(parse(b"backend").unwrap().target, Target::Upstream("backend".into()));
     }
@@ -117,6 +157,27 @@ mod tests {
     }
 
     #[test]
+    fn the_operator_says_what_a_name_stands_for() {
+        let of = |name: &[u8]| parse(&field_of(1, &field_of(1, name))).unwrap();
+        let service = of(b"outbound|443||a.svc");
+        assert_eq!((&service.target, &*service.authority), (&host("a.example", 1), "a.example:1"));
+        assert_eq!(service.tls, Some(TlsServer { name: "b.example".into(), verify: true }));
+        assert_eq!(parse(b"outbound|443||a.svc"), Some(service));
+        let cluster = [field_of(1, b"asked"), field_of(2, b"api.example")].concat();
+        let service = parse(&field_of(1, &cluster)).unwrap();
+        assert_eq!((&*service.authority, service.authority_is_set), ("c.example", true));
+        assert_eq!(parse(b"grpcs://backend").unwrap().tls, None);
+        assert_eq!(of(b"odd|name").authority, "localhost");
+    }
+
+    #[test]
+    fn the_name_of_an_unknown_cluster_is_told() {
+        assert_eq!(try_parse(b"unknown"), Err(NoServer(b"unknown".to_vec())));
+        assert_eq!(try_parse(b"grpcs://unknown"), Err(NoServer(b"unknown".to_vec())));
+        assert_eq!(try_parse(&field_of(1, &field_of(1, b"a|b"))), Err(NoServer(b"a|b".to_vec())));
+    }
+
+    #[test]
     fn envoys_message_names_a_target_of_grpc() {
         let google = |uri: &[u8], rest: &[u8]| parse(&field_of(2, &[field_of(1, uri), rest.to_vec()].concat()));
         assert_eq!(google(b"dns:///a.example:1", b"").unwrap().target, host("a.example", 1));
@@ -124,13 +185,13 @@ mod tests {
         assert_eq!(google(b"dns://8.8.8.8/a.example:1", b"").unwrap().target, host("a.example", 1));
         assert_eq!(google(b"ipv4:10.0.0.1:1", b"").unwrap().target, Target::Ip([10, 0, 0, 1].into(), Some(1)));
         let tls = field_of(2, &field_of(1, b""));
-        assert_eq!(google(b"a.example:1", &tls).unwrap().tls_name.as_deref(), Some("a.example"));
-        assert_eq!(google(b"a.example:1", &field_of(2, b"")).unwrap().tls_name, None);
+        assert_eq!(tls_name(google(b"a.example:1", &tls).unwrap()).as_deref(), Some("a.example"));
+        assert_eq!(google(b"a.example:1", &field_of(2, b"")).unwrap().tls, None);
     }
 
     #[test]
     fn what_names_no_server_is_none() {
-        let wrong: [&[u8]; 7] = [
+        let wrong: [&[u8]; 8] = [
             b"",
             b"grpcs://",
             b"a b",
@@ -138,6 +199,7 @@ mod tests {
             &[0x0a, 9, b'a'],
             &field_of(1, &field_of(1, b"\xff")),
             &field_of(3, b"a"),
+            b"unknown",
         ];
         for upstream in wrong {
             assert_eq!(parse(upstream), None, "{}", upstream.escape_ascii());

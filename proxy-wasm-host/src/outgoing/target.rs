@@ -42,6 +42,11 @@ impl Target {
         }
     }
 
+    /// Whether this is a name without dot and port, as clusters of Envoy have.
+    pub fn is_bare(&self) -> bool {
+        matches!(self, Self::Host(host, None) if !host.contains('.'))
+    }
+
     /// Returns host and port as other clients write them: a name, an address with its brackets, or
     /// a socket as `unix:/path` with port 0. `None` for a block, which only the embedder knows.
     pub fn host_and_port(&self, default_port: u16) -> Option<(String, u16)> {
