@@ -240,7 +240,7 @@ grpc_close 99 -> NOT_FOUND
             "on_request_headers": [
                 ["grpc_call", "greeter", "test.Greeter", "Hello", [], "hello"],
                 ["grpc_cancel", "${last}"],
-                ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "/slow"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_SERVER_PORT"], [":path", "/slow"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [["send_local_response", 200, "done"]],

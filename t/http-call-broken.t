@@ -38,7 +38,7 @@ END { kill 'KILL', $pid if $pid }
 sub script {
     my ($path) = @_;
     return <<"SCRIPT";
-{"on_request_headers": [["http_call", "127.0.0.1:$upstream", [[":path", "/$path"]]], ["return", "pause"]],
+{"on_request_headers": [["http_call", "127.0.0.1:$upstream", [[":method", "GET"], [":authority", "127.0.0.1:$upstream"], [":path", "/$path"]]], ["return", "pause"]],
  "on_http_call_response": [["send_local_response", 200, "\${num_headers} \${body_size} \${num_trailers}"]]}
 SCRIPT
 }

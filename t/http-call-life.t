@@ -14,7 +14,7 @@ my $upstream = free_port();
 # them, in a field.
 sub three {
     my ($path, $timeout) = @_;
-    my $call = qq(["http_call", "127.0.0.1:$upstream", [[":path", "$path"]], "", [], $timeout]);
+    my $call = qq(["http_call", "127.0.0.1:$upstream", [[":method", "GET"], [":authority", "127.0.0.1:$upstream"], [":path", "$path"]], "", [], $timeout]);
     return <<"SCRIPT";
 {"on_request_headers": [$call, $call, $call, ["return", "pause"]],
  "on_http_call_response": [
@@ -30,7 +30,7 @@ SCRIPT
 sub asking {
     my ($path) = @_;
     return <<"SCRIPT";
-{"on_request_headers": [["http_call", "127.0.0.1:$upstream", [[":path", "$path"]]], ["return", "pause"]],
+{"on_request_headers": [["http_call", "127.0.0.1:$upstream", [[":method", "GET"], [":authority", "127.0.0.1:$upstream"], [":path", "$path"]]], ["return", "pause"]],
  "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "\${last}"]]}
 SCRIPT
 }

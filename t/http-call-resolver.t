@@ -36,7 +36,7 @@ sub location {
     location $path {
         $extra
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "$host:\$TEST_NGINX_SERVER_PORT", [[":path", "/called"]], "", [], 3000], ["return", "pause"]],
+            "on_request_headers": [["http_call", "$host:\$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "$host:\$TEST_NGINX_SERVER_PORT"], [":path", "/called"]], "", [], 3000], ["return", "pause"]],
             "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "\${last}"]]
         }';
     }

@@ -91,7 +91,7 @@ x-two: 1 | x-two: 2
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/teapot"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/teapot"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -115,7 +115,7 @@ X-In: 418
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"], ["content-length", "99"], ["transfer-encoding", "gzip"], ["expect", "100-continue"]], "some body"],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":method", "POST"], [":path", "/echo"], ["content-length", "99"], ["transfer-encoding", "gzip"], ["expect", "100-continue"]], "some body"],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -134,7 +134,7 @@ X-In: 418
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"]], "some body", [["x-sum", "1"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":method", "POST"], [":path", "/echo"]], "some body", [["x-sum", "1"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -156,9 +156,9 @@ get_header_map_value call_response x-transfer -> OK chunked
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/a"]]],
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/b"]]],
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/c"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/a"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/b"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/c"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -182,13 +182,13 @@ run http callback callout id: 2, plugin ctx id: 1
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/first"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/first"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
                 ["get_buffer_bytes", "call_response_body"],
                 {"if": ["contains", "${last}", "/first"],
-                 "then": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/second"]]]],
+                 "then": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/second"]]]],
                  "else": [["send_local_response", 200, "${last}"]]}
             ]
         }';
@@ -204,7 +204,7 @@ run http callback callout id: 2, plugin ctx id: 1
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:1", [[":path", "/x"]]],
+                ["http_call", "127.0.0.1:1", [[":method", "GET"], [":authority", "127.0.0.1:1"], [":path", "/x"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -231,7 +231,7 @@ run http callback callout id: 0, plugin ctx id: 1
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/slow"]], "", [], 100],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/slow"]], "", [], 100],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -254,11 +254,11 @@ http call failed: timeout, uri: http://127.0.0.1:
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "", []],
-                ["http_call", "127.0.0.1:111981", []],
-                ["http_call", "a::1]", []],
-                ["http_call", "a b", []],
-                ["http_call", "unix:", []]
+                ["http_call", "", [[":method", "GET"], [":path", "/"], [":authority", ""]]],
+                ["http_call", "127.0.0.1:111981", [[":method", "GET"], [":path", "/"], [":authority", "127.0.0.1:111981"]]],
+                ["http_call", "a::1]", [[":method", "GET"], [":path", "/"], [":authority", "a::1]"]]],
+                ["http_call", "a b", [[":method", "GET"], [":path", "/"], [":authority", "a b"]]],
+                ["http_call", "unix:", [[":method", "GET"], [":path", "/"], [":authority", "localhost"]]]
             ]
         }';
         content_by_lua_block { ngx.print("ok") }
@@ -282,11 +282,11 @@ http call gets invalid host: unix:
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "a.test", [[":path", "no-slash"]]],
-                ["http_call", "a.test", [[":method", "GE T"]]],
-                ["http_call", "a.test", [[":scheme", "ftp"]]],
-                ["http_call", "a.test", [["x(y)", "1"]]],
-                ["http_call", "a.test", [], "", [["x{z}", "1"]]]
+                ["http_call", "a.test", [[":method", "GET"], [":authority", "a.test"], [":path", "no-slash"]]],
+                ["http_call", "a.test", [[":path", "/"], [":authority", "a.test"], [":method", "GE T"]]],
+                ["http_call", "a.test", [[":method", "GET"], [":path", "/"], [":authority", "a.test"], [":scheme", "ftp"]]],
+                ["http_call", "a.test", [[":method", "GET"], [":path", "/"], [":authority", "a.test"], ["x(y)", "1"]]],
+                ["http_call", "a.test", [[":method", "GET"], [":path", "/"], [":authority", "a.test"]], "", [["x{z}", "1"]]]
             ]
         }';
         content_by_lua_block { ngx.print("ok") }
@@ -303,11 +303,33 @@ http call gets invalid header: x{z}
 
 
 
-=== TEST 11: a negative timeout is refused
+=== TEST 11: a call has a method, a path and an authority
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "127.0.0.1:80", [], "", [], "max"]]
+            "on_request_headers": [
+                ["http_call", "a.test", [[":path", "/"], [":authority", "a.test"]]],
+                ["http_call", "a.test", [[":method", "GET"], [":authority", "a.test"]]],
+                ["http_call", "a.test", [[":method", "GET"], [":path", "/"]]]
+            ]
+        }';
+        content_by_lua_block { ngx.print("ok") }
+    }
+--- response_body chomp
+ok
+--- grep_error_log eval: qr/http call has no [^,]*|-> (?!BAD_ARGUMENT)\w+/
+--- grep_error_log_out
+http call has no :method
+http call has no :path
+http call has no :authority
+
+
+
+=== TEST 12: a negative timeout is refused
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [["http_call", "127.0.0.1:80", [[":method", "GET"], [":path", "/"], [":authority", "127.0.0.1:80"]], "", [], "max"]]
         }';
         content_by_lua_block { ngx.print("ok") }
     }
@@ -319,11 +341,11 @@ invalid timeout: -1
 
 
 
-=== TEST 12: a host without a resolver is an error that says so
+=== TEST 13: a host without a resolver is an error that says so
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "example.test", []], ["return", "pause"]],
+            "on_request_headers": [["http_call", "example.test", [[":method", "GET"], [":path", "/"], [":authority", "example.test"]]], ["return", "pause"]],
             "on_http_call_response": [["send_local_response", 200, "${num_headers}"]]
         }';
     }
@@ -334,7 +356,7 @@ http call failed: no resolver defined to resolve example.test, uri: http://examp
 
 
 
-=== TEST 13: a socket in the file system
+=== TEST 14: a socket in the file system
 --- http_config
     server {
         listen unix:$TEST_NGINX_SERVER_ROOT/call.sock;
@@ -344,7 +366,7 @@ http call failed: no resolver defined to resolve example.test, uri: http://examp
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "unix:$TEST_NGINX_SERVER_ROOT/call.sock", [[":authority", "u.test"]]],
+                ["http_call", "unix:$TEST_NGINX_SERVER_ROOT/call.sock", [[":method", "GET"], [":path", "/"], [":authority", "u.test"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -358,11 +380,11 @@ u.test over unix
 
 
 
-=== TEST 14: a large response comes whole
+=== TEST 15: a large response comes whole
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/large"]]], ["return", "pause"]],
+            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/large"]]], ["return", "pause"]],
             "on_http_call_response": [["send_local_response", 200, "${body_size}"]]
         }';
     }
@@ -372,13 +394,13 @@ u.test over unix
 
 
 
-=== TEST 15: a response past the limit is refused
+=== TEST 16: a response past the limit is refused
 --- http_config
     wasm_call_response_limit 1m;
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/large"]]], ["return", "pause"]],
+            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/large"]]], ["return", "pause"]],
             "on_http_call_response": [["send_local_response", 200, "${num_headers}"]]
         }';
     }
@@ -391,13 +413,13 @@ http call failed: response larger than 1048576 bytes
 
 
 
-=== TEST 16: a server that sends no HTTP
+=== TEST 17: a server that sends no HTTP
 --- tcp_listen: $TEST_NGINX_SERVER_ROOT/garbage.sock
 --- tcp_reply eval: "\x00\x01garbage\r\n\r\n"
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "unix:$TEST_NGINX_SERVER_ROOT/garbage.sock", []], ["return", "pause"]],
+            "on_request_headers": [["http_call", "unix:$TEST_NGINX_SERVER_ROOT/garbage.sock", [[":method", "GET"], [":path", "/"], [":authority", "localhost"]]], ["return", "pause"]],
             "on_http_call_response": [["send_local_response", 200, "${num_headers}"]]
         }';
     }
@@ -408,11 +430,11 @@ http call failed: invalid HTTP version parsed
 
 
 
-=== TEST 17: a plugin that fails in the callback fails its request
+=== TEST 18: a plugin that fails in the callback fails its request
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", []], ["return", "pause"]],
+            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":path", "/"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"]]], ["return", "pause"]],
             "on_http_call_response": [["trap"]]
         }';
     }
@@ -422,7 +444,7 @@ failed to call function: proxy_on_http_call_response
 
 
 
-=== TEST 18: the servers of an upstream block, one after the other
+=== TEST 19: the servers of an upstream block, one after the other
 --- http_config
     upstream auth.service {
         server 127.0.0.1:1;
@@ -433,7 +455,7 @@ failed to call function: proxy_on_http_call_response
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "auth.service", [[":authority", "a.test"], [":path", "/p"]]],
+                ["http_call", "auth.service", [[":method", "GET"], [":authority", "a.test"], [":path", "/p"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -449,9 +471,9 @@ register http call callout id: 0, host: auth.service
 
 
 
-=== TEST 19: twenty calls of one callback run at once
+=== TEST 20: twenty calls of one callback run at once
 --- config eval
-my $calls = CORE::join ', ', ('["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/together?20"]]]') x 20;
+my $calls = CORE::join ', ', ('["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/together?20"]]]') x 20;
 <<"CONF";
     location /t {
         proxy_wasm hostcalls '{
@@ -470,11 +492,11 @@ CONF
 
 
 
-=== TEST 20: a response in chunks, and its trailers
+=== TEST 21: a response in chunks, and its trailers
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/pieces"]]], ["return", "pause"]],
+            "on_request_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/pieces"]]], ["return", "pause"]],
             "on_http_call_response": [
                 ["get_header_map_value", "call_response", "transfer-encoding"],
                 ["get_header_map_pairs", "call_response_trailers"],
@@ -491,13 +513,13 @@ get_header_map_pairs call_response_trailers -> OK x-sum: 1
 
 
 
-=== TEST 21: a response without a body
+=== TEST 22: a response without a body
 --- config
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/none"]]],
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "HEAD"], [":path", "/a"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/none"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":method", "HEAD"], [":path", "/a"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -518,7 +540,7 @@ get_buffer_bytes call_response_body -> OK ""
 
 
 
-=== TEST 22: IPv6
+=== TEST 23: IPv6
 --- http_config
     server {
         listen [::1]:$TEST_NGINX_UPSTREAM_PORT ipv6only=on;
@@ -527,7 +549,7 @@ get_buffer_bytes call_response_body -> OK ""
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "[::1]:$TEST_NGINX_UPSTREAM_PORT", []], ["return", "pause"]],
+            "on_request_headers": [["http_call", "[::1]:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":path", "/"], [":authority", "[::1]:$TEST_NGINX_UPSTREAM_PORT"]]], ["return", "pause"]],
             "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "${last}"]]
         }';
     }
@@ -537,7 +559,7 @@ get_buffer_bytes call_response_body -> OK ""
 
 
 
-=== TEST 23: the weights of an upstream block are those of its calls
+=== TEST 24: the weights of an upstream block are those of its calls
 --- http_config
     upstream weighted {
         server unix:$TEST_NGINX_SERVER_ROOT/three.sock weight=3;
@@ -548,7 +570,7 @@ get_buffer_bytes call_response_body -> OK ""
     server { listen unix:$TEST_NGINX_SERVER_ROOT/three.sock; location / { return 200 "three"; } }
     server { listen unix:$TEST_NGINX_SERVER_ROOT/one.sock; location / { return 200 "one"; } }
 --- config eval
-my $calls = CORE::join ', ', ('["http_call", "weighted", []]') x 8;
+my $calls = CORE::join ', ', ('["http_call", "weighted", [[":method", "GET"], [":path", "/"], [":authority", "weighted"]]]') x 8;
 <<"CONF";
     location /t {
         proxy_wasm hostcalls '{
@@ -573,7 +595,7 @@ CONF
 
 
 
-=== TEST 24: a server of a block that fails too often is left alone
+=== TEST 25: a server of a block that fails too often is left alone
 --- http_config
     upstream failing {
         server 127.0.0.1:1 max_fails=1 fail_timeout=60s;
@@ -582,9 +604,9 @@ CONF
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_request_headers": [["http_call", "failing", []], ["return", "pause"]],
+            "on_request_headers": [["http_call", "failing", [[":method", "GET"], [":path", "/"], [":authority", "failing"]]], ["return", "pause"]],
             "on_http_call_response": [
-                {"if": ["eq", "${count}", "1"], "then": [["http_call", "failing", []]], "else": [["send_local_response", 200, "failed"]]}
+                {"if": ["eq", "${count}", "1"], "then": [["http_call", "failing", [[":method", "GET"], [":path", "/"], [":authority", "failing"]]]], "else": [["send_local_response", 200, "failed"]]}
             ]
         }';
     }
@@ -597,13 +619,13 @@ http call failed: no live servers in upstream "failing"
 
 
 
-=== TEST 25: calls from the body of a request
+=== TEST 26: calls from the body of a request
 --- config
     location /t {
         proxy_wasm hostcalls '{
             "on_request_body": [
                 ["get_buffer_bytes", "request_body"],
-                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "POST"], [":path", "/echo"]], "${last}"],
+                ["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":method", "POST"], [":path", "/echo"]], "${last}"],
                 ["return", "pause"]
             ],
             "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "${last}"]]
@@ -620,11 +642,11 @@ the body
 
 
 
-=== TEST 26: calls from the header of a response, which waits
+=== TEST 27: calls from the header of a response, which waits
 --- config
     location /t {
         proxy_wasm hostcalls '{
-            "on_response_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/teapot"]]], ["return", "pause"]],
+            "on_response_headers": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/teapot"]]], ["return", "pause"]],
             "on_http_call_response": [
                 ["get_header_map_value", "call_response", ":status"],
                 ["replace_header_map_value", "response", "x-called", "${last}"],
@@ -642,13 +664,13 @@ content
 
 
 
-=== TEST 27: calls from the body of a response, which waits
+=== TEST 28: calls from the body of a response, which waits
 --- config
     location /t {
         proxy_wasm hostcalls '{
             "on_response_body": [
                 {"if": ["eq", "${end_of_stream}", "true"],
-                 "then": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":path", "/from-a-body"]]]]},
+                 "then": [["http_call", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_UPSTREAM_PORT"], [":path", "/from-a-body"]]]]},
                 ["return", "pause"]
             ],
             "on_http_call_response": [
@@ -667,7 +689,7 @@ content
 
 
 
-=== TEST 28: an upstream block that has the name of a service of Higress
+=== TEST 29: an upstream block that has the name of a service of Higress
 --- http_config
     upstream "outbound|80||name.svc" {
         server 127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
@@ -676,7 +698,7 @@ content
     location /t {
         proxy_wasm hostcalls '{
             "on_request_headers": [
-                ["http_call", "outbound|80||name.svc", [[":authority", "a.test"], [":path", "/p"]]],
+                ["http_call", "outbound|80||name.svc", [[":method", "GET"], [":authority", "a.test"], [":path", "/p"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [

@@ -71,7 +71,7 @@ tick of b
             "on_configure": [["set_tick_period_milliseconds", 20]],
             "on_tick": [
                 ["set_tick_period_milliseconds", 0],
-                ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "/called"]]]
+                ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_SERVER_PORT"], [":path", "/called"]]]
             ],
             "on_http_call_response": [["get_buffer_bytes", "call_response_body"]]
         }';
@@ -93,7 +93,7 @@ run http callback callout id: 0, plugin ctx id: 1
     location /t { return 200 "ok"; }
     location /other {
         proxy_wasm hostcalls '{
-            "on_configure": [["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "/called"]]]],
+            "on_configure": [["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_SERVER_PORT"], [":path", "/called"]]]],
             "on_http_call_response": [["get_buffer_bytes", "call_response_body"]]
         }';
     }

@@ -6,6 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
 use hyper::body::Bytes;
+use proxy_wasm_host::Dialect;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::HttpCall;
 use proxy_wasm_host::limits::calls as limits;
@@ -43,6 +44,8 @@ pub enum BadCall {
     Host(NoServer),
     /// The timeout is negative, read as the signed number that plugins pass.
     Timeout(i32),
+    /// A pseudo header that each call must have.
+    Missing(&'static str),
     /// A pseudo header or a field that HTTP cannot carry.
     Field(Vec<u8>),
     /// The worker keeps too many bytes for the plugin already.
@@ -62,8 +65,9 @@ const OF_THE_CONNECTION: [HeaderName; 7] = [
 ];
 
 impl Outgoing {
-    /// Checks a call.
-    pub fn new(call: &HttpCall<'_>, memory: HostMemory, names: &Names<'_>) -> Result<Self, BadCall> {
+    /// Checks a call. Plugins of the C module may leave out pseudo headers, for which there are
+    /// defaults.
+    pub fn new(call: &HttpCall<'_>, memory: HostMemory, names: &Names<'_>, dialect: Dialect) -> Result<Self, BadCall> {
         let size = call.body.len() + call.headers.size() + call.trailers.size() + limits::CALL;
         let held = memory.take(size).map_err(BadCall::Memory)?;
         let server = names.find(call.upstream).map_err(BadCall::Host)?;
@@ -72,6 +76,17 @@ impl Outgoing {
             0 => limits::DEFAULT_TIMEOUT,
             _ => call.timeout_ms,
         };
+        let authority = call.headers.get(b":authority").or_else(|| call.headers.get(b"host"));
+        if dialect != Dialect::CModule {
+            let needed = [
+                (":method", call.headers.get(b":method")),
+                (":path", call.headers.get(b":path")),
+                (":authority", authority),
+            ];
+            if let Some((name, _)) = needed.iter().find(|(_, value)| value.is_none()) {
+                return Err(BadCall::Missing(name));
+            }
+        }
         let pseudo = |name: &'static str, default: &'static [u8]| match call.headers.get(name.as_bytes()) {
             Some(value) if !value.is_empty() => value,
             _ => default,
@@ -83,11 +98,12 @@ impl Outgoing {
             _ => return Err(bad(":scheme")),
         };
         let method = Method::from_bytes(pseudo(":method", b"GET")).map_err(|_| bad(":method"))?;
-        let path = pseudo(":path", b"/");
-        let path = Some(path).filter(|path| path.starts_with(b"/") || path == b"*");
-        let path = PathAndQuery::try_from(path.ok_or_else(|| bad(":path"))?).map_err(|_| bad(":path"))?;
-
-        let authority = call.headers.get(b":authority").or_else(|| call.headers.get(b"host"));
+        let path = match pseudo(":path", b"/") {
+            path if path.starts_with(b"/") || path == b"*" => PathAndQuery::try_from(path),
+            path if dialect == Dialect::CModule => PathAndQuery::try_from([b"/", path].concat()),
+            _ => return Err(bad(":path")),
+        };
+        let path = path.map_err(|_| bad(":path"))?;
         let authority = authority.filter(|value| !value.is_empty()).unwrap_or(match server.target {
             // The path of a socket in the file system is not a host name.
             Target::Unix(_) => b"localhost",

@@ -24,7 +24,7 @@ impl HttpCalls<RequestStream> for NginxHost {
         let stream = origin.stream;
         let caller = self.caller(&origin)?;
         let dialect = self.dialect_of(stream);
-        let outgoing = Outgoing::new(&call, self.memory_of(stream), &self.client.names(dialect));
+        let outgoing = Outgoing::new(&call, self.memory_of(stream), &self.client.names(dialect), dialect);
         let outgoing = Rc::new(outgoing.map_err(|reason| self.refuse(stream, &reason))?);
         let id = self.client.next_id();
         let host = call.upstream.escape_ascii();
@@ -87,6 +87,7 @@ impl NginxHost {
             BadCall::Host(name) => self.refuse_name(stream, "http call gets invalid host", name),
             BadCall::Timeout(timeout) => self.complain(stream, format_args!("invalid timeout: {timeout}")),
             BadCall::Memory(status) => return *status,
+            BadCall::Missing(name) => self.complain(stream, format_args!("http call has no {name}")),
             BadCall::Field(name) => {
                 self.complain(stream, format_args!("http call gets invalid header: {}", name.escape_ascii()));
             }

@@ -17,8 +17,8 @@ __DATA__
     location /t {
         proxy_wasm p '{
             "on_request_headers": [
-                ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "/called"]]],
-                ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "/called"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_SERVER_PORT"], [":path", "/called"]]],
+                ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "127.0.0.1:$TEST_NGINX_SERVER_PORT"], [":path", "/called"]]],
                 ["return", "pause"]
             ],
             "on_http_call_response": [

@@ -21,8 +21,8 @@ __DATA__
     location /called { return 200; }
     location /t {
         proxy_wasm p '{"on_request_headers": [
-            {"op": "http_call", "args": ["127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "/called"]], {"repeat": ["x", 600000]}], "quiet": true, "as": "first"},
-            {"op": "http_call", "args": ["127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "/called"]], {"repeat": ["x", 600000]}], "quiet": true, "as": "second"},
+            {"op": "http_call", "args": ["127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "a"], [":path", "/called"]], {"repeat": ["x", 600000]}], "quiet": true, "as": "first"},
+            {"op": "http_call", "args": ["127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "a"], [":path", "/called"]], {"repeat": ["x", 600000]}], "quiet": true, "as": "second"},
             ["send_local_response", 200, "${first} ${second}"]
         ]}';
     }

@@ -21,10 +21,10 @@ __DATA__
     location /called { return 200; }
     location /t {
         proxy_wasm one '{"on_request_headers": [
-            {"op": "http_call", "args": ["127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "/called"]], {"repeat": ["x", 600000]}], "quiet": true}
+            {"op": "http_call", "args": ["127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "a"], [":path", "/called"]], {"repeat": ["x", 600000]}], "quiet": true}
         ]}';
         proxy_wasm two '{"on_request_headers": [
-            {"op": "http_call", "args": ["127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "/called"]], {"repeat": ["x", 600000]}], "quiet": true, "as": "call"},
+            {"op": "http_call", "args": ["127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":authority", "a"], [":path", "/called"]], {"repeat": ["x", 600000]}], "quiet": true, "as": "call"},
             ["send_local_response", 200, "${call}"]
         ]}';
     }

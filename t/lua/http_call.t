@@ -167,3 +167,24 @@ true
 nilfailed to run proxy_on_http_request_headers
 --- error_log
 plugin "hostcalls" cannot hold the request: another Lua thread of it waits already
+
+
+
+=== TEST 9: what a call leaves out has a default, and a path without a slash gets one
+--- config
+    location /asked { return 200 "$request_method $request_uri for $http_host"; }
+    location /t {
+        access_by_lua_block {
+            local ctx = configured("hostcalls", [=[{"on_request_headers": [
+                    ["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":path", "asked?a=b"]]]],
+                "on_http_call_response": [
+                    ["get_buffer_bytes", "call_response_body"],
+                    ["add_header_map_value", "request", "x-seen", "${last}"]]}]=])
+            assert(wasm.on_http_request_headers(ctx))
+        }
+        content_by_lua_block { ngx.say(ngx.req.get_headers()["x-seen"]) }
+    }
+--- response_body eval
+"GET /asked?a=b for 127.0.0.1:$ENV{TEST_NGINX_SERVER_PORT}\n"
+--- no_error_log
+[error]

@@ -8,7 +8,7 @@ use ProxyWasm::Zoo 'open_zoo';
 use constant { CALLS => 100, CONNECTIONS => 20, SHARE => 15 };
 
 my $called = free_port();
-my $call   = qq(["http_call", "127.0.0.1:$called", [[":path", "/gate"]], "", [], 30000]);
+my $call   = qq(["http_call", "127.0.0.1:$called", [[":method", "GET"], [":authority", "127.0.0.1:$called"], [":path", "/gate"]], "", [], 30000]);
 
 my $zoo = open_zoo(
     plugins => {
@@ -16,7 +16,7 @@ my $zoo = open_zoo(
             "on_http_call_response": [
                 ["add_header_map_value", "response", "x-status", "${num_headers}"],
                 {"if": ["eq", "${count}", "' . CALLS . '"], "then": [["send_local_response", 200, "${count}"]]}]}' },
-        other => { script => qq({"on_request_headers": [["http_call", "127.0.0.1:$called", [[":path", "/other"]]], ["return", "pause"]],
+        other => { script => qq({"on_request_headers": [["http_call", "127.0.0.1:$called", [[":method", "GET"], [":authority", "127.0.0.1:$called"], [":path", "/other"]]], ["return", "pause"]],
             "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "\${last}"]]}) },
     },
     http_config => <<"CONF",

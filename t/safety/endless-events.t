@@ -6,7 +6,7 @@ use t::ProxyWasm;
 use ProxyWasm::Zoo 'open_zoo';
 
 # A call that fails as soon as it is made: nothing waits for the network.
-my $call    = '["http_call", "unix:$TEST_NGINX_SERVROOT/none", [[":path", "/"]]]';
+my $call    = '["http_call", "unix:$TEST_NGINX_SERVROOT/none", [[":method", "GET"], [":authority", "localhost"], [":path", "/"]]]';
 my $grpc    = '["grpc_call", "unix:$TEST_NGINX_SERVROOT/none", "s", "m", [], ""]';
 my $resolve = '["call_foreign_function", "resolve", "127.0.0.1"]';
 my $enqueue = '["enqueue_shared_queue", "${q}", "x"]';

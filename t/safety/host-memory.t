@@ -23,8 +23,8 @@ sub twice {
 
 my $server = qq("127.0.0.1:$called");
 my %scripts = (
-    call     => twice('http_call', $server, '[[":path", "/never"]]', $text, '[]', 300),
-    trailers => twice('http_call', $server, '[[":path", "/never"]]', '""', qq([["a", $text]]), 300),
+    call     => twice('http_call', $server, '[[":method", "GET"], [":authority", "a"], [":path", "/never"]]', $text, '[]', 300),
+    trailers => twice('http_call', $server, '[[":method", "GET"], [":authority", "a"], [":path", "/never"]]', '""', qq([["a", $text]]), 300),
     message  => twice('grpc_call', $server, '"s"', '"m"', '[]', $text, 300),
     metadata => twice('grpc_call', $server, '"s"', '"m"', qq([["a", $text]]), '""', 300),
     field    => twice('add_header_map_value', '"response"', '"x-long"', $text),
@@ -38,7 +38,7 @@ my %scripts = (
     body => '{"on_request_body": ['
         . quiet(first => 'set_buffer_bytes', '"request_body"', '{"repeat": ["x", 1100000]}')
         . ', ["send_local_response", 200, "${first}"]]}',
-    response => qq({"on_request_headers": [["http_call", $server, [[":path", "/large"]]], ["return", "pause"]],
+    response => qq({"on_request_headers": [["http_call", $server, [[":method", "GET"], [":authority", "a"], [":path", "/large"]]], ["return", "pause"]],
         "on_http_call_response": [["send_local_response", 200, "fields: \${num_headers}"]]}),
     held => '{"on_response_body": [{"if": ["eq", "${end_of_stream}", "false"], "then": [["return", "pause"]]}]}',
 );
