@@ -62,10 +62,12 @@ impl Host for NginxHost {
 
     fn instance_started(&mut self) {
         self.is_up = true;
+        self.counters.instance_came();
     }
 
     fn instance_restored(&mut self) {
         self.counters.restore();
+        self.counters.instance_came();
         self.is_up = true;
     }
 
@@ -122,7 +124,9 @@ impl Drop for NginxHost {
         if !self.of_request {
             self.end_for_worker();
         }
-        if !self.is_up {
+        if self.is_up {
+            self.counters.instance_went();
+        } else {
             self.counters.failure();
         }
     }

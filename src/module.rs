@@ -21,6 +21,7 @@ use super::context::live;
 use super::guard::guard;
 use super::host::{property_variable, queue_events};
 use super::native::{filters, phases, unseen};
+use super::shared::counters;
 use super::worker::{MainConf, announce, deadlines, images};
 use super::{calls, directives, log, lua, task};
 
@@ -241,6 +242,9 @@ fn start(cycle: Cycle) {
     let main = cycle.main_conf(MainConf::module());
     lua::set_current(main);
     let Some(main) = main.filter(|_| matches!(cycle::process(), Process::Worker | Process::Single)) else { return };
+    if let Some(stores) = main.shared.stores() {
+        counters::begin_worker(stores, cycle.workers());
+    }
     if let Some((runtime, stores)) = main.runtime().zip(main.shared.stores()) {
         runtime.loads.count_inherited(stores);
         deadlines::resume(&runtime.engine);

@@ -91,6 +91,7 @@ has($page, $_) for (
     'proxy_wasm_failures_total{plugin=hostcalls} 0',
 );
 ok +(grep { /^proxy_wasm_memory_bytes\{plugin=hostcalls,worker=0\} [1-9]/ } keys %$page), 'memory';
+has($page, 'proxy_wasm_instances{plugin=hostcalls,worker=0} 1');
 ok +(grep { /^proxy_wasm_guest_seconds_total\{plugin=hostcalls\} [0-9.e-]+$/ } keys %$page), 'time';
 ok +(grep { /^proxy_wasm_loads_total\{from=(?:compiler|cache),plugin=hostcalls\} 1$/ } keys %$page), 'loads';
 

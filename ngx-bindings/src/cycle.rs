@@ -91,6 +91,14 @@ impl<'c> Cycle<'c> {
         (core.user != u32::MAX).then_some(core.user)
     }
 
+    /// `worker_processes`.
+    pub fn workers(self) -> usize {
+        let module = &raw const sys::ngx_core_module;
+        // SAFETY: nginx's core module has a configuration of that type.
+        let core = unsafe { conf_of::<ngx_core_conf_t>(self.raw(), module) };
+        core.and_then(|core| usize::try_from(core.worker_processes).ok()).unwrap_or(1)
+    }
+
     /// A module's configuration of `http`. `None` without an `http` block.
     pub fn main_conf<M, L, C>(self, module: HttpModule<M, L, C>) -> Option<&'c M> {
         main_conf_of(self.raw(), module)

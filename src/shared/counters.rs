@@ -3,13 +3,15 @@
 //! Counters on the path of a request are looked up once per VM. Counting then costs one atomic
 //! addition.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ngx_bindings::cycle;
 use proxy_wasm_host::shared::exposition::Own;
-use proxy_wasm_host::shared::metrics::Kind;
+use proxy_wasm_host::shared::metrics::{Kind, Sample};
 use proxy_wasm_host::status::{FailedRequests, Totals};
 
 use super::Stores;
@@ -27,6 +29,7 @@ mod own {
     pub const CALLS: &str = "proxy_wasm_calls_total";
     pub const LOADS: &str = "proxy_wasm_loads_total";
     pub const MEMORY: &str = "proxy_wasm_memory_bytes";
+    pub const INSTANCES: &str = "proxy_wasm_instances";
 }
 
 /// Describes one of the module's own metrics for Prometheus.
@@ -48,6 +51,7 @@ pub fn describe(name: &str) -> Option<Own> {
         own::CALLS => own("Calls that a plugin made to other servers."),
         own::LOADS => own("Plugins that were loaded, by whether they were compiled or came from the cache."),
         own::MEMORY => own("Linear memory of a plugin's instance in a worker, as last seen."),
+        own::INSTANCES => own("Instances of a plugin in a worker: its own, and those of requests."),
         _ => None,
     }
 }
@@ -59,6 +63,11 @@ const COLLATERAL: &str = "collateral";
 
 /// One of this many calls of the guest is timed. A call may run several callbacks in a row.
 const SAMPLE: u64 = 16;
+
+thread_local! {
+    /// The instances that this worker has, by plugin. VMs of one name have one metric.
+    static INSTANCES: RefCell<HashMap<String, Rc<Cell<u64>>>> = RefCell::default();
+}
 
 /// The counters of one plugin in this worker.
 pub struct Counters {
@@ -73,6 +82,8 @@ pub struct Counters {
     collateral: &'static AtomicU64,
     calls: &'static AtomicU64,
     memory: &'static AtomicU64,
+    instances: &'static AtomicU64,
+    instances_here: Rc<Cell<u64>>,
     /// How often the guest was called.
     entered: Cell<u64>,
 }
@@ -82,6 +93,7 @@ impl Counters {
     pub fn new(stores: Option<&Stores>, plugin: &str) -> Self {
         let counter = |name| number(stores, Kind::Counter, &[("plugin", plugin)], name);
         let worker = cycle::worker().to_string();
+        let gauge = |name| number(stores, Kind::Gauge, &[("plugin", plugin), ("worker", &worker)], name);
         Self {
             requests: counter(own::REQUESTS),
             callbacks: counter(own::CALLBACKS),
@@ -93,7 +105,9 @@ impl Counters {
             caused: failed_requests(stores, plugin, CAUSED),
             collateral: failed_requests(stores, plugin, COLLATERAL),
             calls: counter(own::CALLS),
-            memory: number(stores, Kind::Gauge, &[("plugin", plugin), ("worker", &worker)], own::MEMORY),
+            memory: gauge(own::MEMORY),
+            instances: gauge(own::INSTANCES),
+            instances_here: INSTANCES.with_borrow_mut(|all| Rc::clone(all.entry(plugin.to_owned()).or_default())),
             entered: Cell::new(0),
         }
     }
@@ -117,6 +131,24 @@ impl Counters {
     /// Counts an instance that was restored.
     pub fn restore(&self) {
         add(self.restores, 1);
+    }
+
+    /// Notes that there is an instance more.
+    pub fn instance_came(&self) {
+        self.set_instances(self.instances_here.get() + 1);
+    }
+
+    /// Notes that an instance has gone.
+    pub fn instance_went(&self) {
+        self.set_instances(self.instances_here.get().saturating_sub(1));
+    }
+
+    fn set_instances(&self, count: u64) {
+        self.instances_here.set(count);
+        // The number of a worker that quits is that of its successor.
+        if !cycle::exiting() {
+            self.instances.store(count, Ordering::Relaxed);
+        }
     }
 
     /// Counts the failure of an instance.
@@ -177,6 +209,28 @@ pub fn totals(stores: &Stores, plugin: &str) -> Totals {
         },
         calls: count(own::CALLS),
     }
+}
+
+/// Forgets what an earlier worker of this number had, which may have been killed, or had other
+/// plugins; and what workers had of which there are fewer now.
+pub fn begin_worker(stores: &Stores, workers: usize) {
+    for sample in stores.metrics.samples() {
+        let Sample { scope, name, kind: Kind::Gauge, .. } = &sample else { continue };
+        if scope.is_empty()
+            && let Some(worker) = worker_of(name)
+            && (worker == cycle::worker() || worker >= workers)
+            && let Some(number) =
+                stores.metrics.define(b"", Kind::Gauge, name).ok().and_then(|id| stores.metrics.number(id))
+        {
+            number.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The label `worker` of a metric.
+fn worker_of(name: &[u8]) -> Option<usize> {
+    let name = str::from_utf8(name).ok()?;
+    name.split(";.;").find_map(|tag| tag.strip_prefix("worker=.=")?.parse().ok())
 }
 
 /// Counts a plugin that was loaded.
