@@ -31,6 +31,23 @@ for my $file (qw(request-id request-id-go)) {
     };
 }
 
+# With isolation=request most requests get an instance that another one has left.
+for my $file (qw(request-id request-id-go)) {
+    subtest "$file: an instance for each request" => sub {
+        my $s = start_nginx(
+            workers     => 2,
+            http_config => "wasm_plugin request-id \$TEST_NGINX_PLUGINS/$file.wasm image=on isolation=request phase=rewrite;",
+            config      => 'location = /id { proxy_wasm request-id; return 200 ok; } location = /status { wasm_status; }',
+        );
+        my %seen;
+        $seen{ $s->get('/id')->{headers}{'x-request-id'} // 'none' }++ for 1 .. 200;
+        is keys %seen, 200, 'never gives the same identifier';
+        is grep({ !/^[0-9a-f]{32}$/ } keys %seen), 0, 'and each is one';
+        like $s->get('/status')->{body}, qr/"spare_instances": 1\b/, 'an instance is left';
+        $s->stop;
+    };
+}
+
 test_example(
     'request-id',
     languages => [qw(rust go)],
