@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::host::{Host, Stream};
 use crate::instance::{self, Exports, Instance, on_restored};
 use crate::journal::{Asked, ImagedContext, Journal};
+use crate::limits::images::{SPARE_MEMORY, SPARE_SLACK};
 use crate::plugin::Plugin;
 use crate::state::VmState;
 use crate::wasm::images::{Claim, ImageFile, extents, reason};
@@ -100,15 +101,6 @@ pub(crate) enum NotRestored {
     Guest(&'static str, Failure),
 }
 
-/// Why an instance was not made as it was restored.
-pub(crate) enum NotReset {
-    /// This instance cannot be.
-    Once,
-    /// It has written too much, or the system does not say what it has written. It may be the same
-    /// with the next one.
-    Usual,
-}
-
 /// An image, as this process knows it.
 #[derive(Debug)]
 pub(crate) struct Image {
@@ -119,12 +111,39 @@ pub(crate) struct Image {
     configurations: RefCell<Vec<Option<Arc<[u8]>>>>,
     /// Whether this process has defined the metrics. They stay defined.
     has_metrics: Cell<bool>,
+    written: Written,
+}
+
+/// How many bytes of memory a request usually writes. An instance that is used again has the pages of
+/// all its requests, and each time all of them are written over. A page that is copied when it is
+/// written costs several times as much, so this is worth it until there are several times as many.
+#[derive(Debug, Default)]
+struct Written(Cell<Option<usize>>);
+
+impl Written {
+    /// How many bytes an instance may have written.
+    fn limit(&self) -> usize {
+        let several_times = |usual: usize| usual.saturating_mul(4).saturating_add(SPARE_SLACK);
+        self.0.get().map_or(SPARE_MEMORY, |usual| several_times(usual).min(SPARE_MEMORY))
+    }
+
+    /// Notes what one request has written. One that writes very much counts for little.
+    fn note(&self, size: usize) {
+        let usual = self.0.get().map_or(size, |usual| (7 * usual + size.min(self.limit())) / 8);
+        self.0.set(Some(usual));
+    }
 }
 
 impl Image {
     fn new(file: ImageFile, meta: Meta) -> Rc<Self> {
         let configurations = RefCell::new(vec![None; meta.contexts.len()]);
-        Rc::new(Self { file: Rc::new(file), meta, configurations, has_metrics: Cell::new(false) })
+        Rc::new(Self {
+            file: Rc::new(file),
+            meta,
+            configurations,
+            has_metrics: Cell::default(),
+            written: Written::default(),
+        })
     }
 
     /// Reads an image that another process made. Returns `None` for one that cannot be of this
@@ -266,17 +285,23 @@ impl Image {
 
     /// Makes an instance that was restored from this image as it was then, if it has done no more
     /// than run callbacks: its memory and its globals. The module's code changes neither tables nor
-    /// segments, or there would be no image. Returns how many bytes of memory it has for itself.
-    pub fn reset<H: Host>(&self, plugin: &Plugin<H>, instance: &mut Instance<H>) -> Result<usize, NotReset> {
+    /// segments, or there would be no image. Returns how many bytes of memory the instance has for
+    /// itself; `None` if it cannot be done, or would take longer than to restore another one.
+    pub fn reset<H: Host>(&self, plugin: &Plugin<H>, instance: &mut Instance<H>) -> Option<usize> {
         let is_mine = instance.pages.as_ref().is_some_and(|pages| Rc::ptr_eq(pages, &self.file));
         if !instance.was_restored || !is_mine || instance.memory_size() != self.file.memory_size() {
-            return Err(NotReset::Once);
+            return None;
         }
-        let memory = instance.memory().ok_or(NotReset::Once)?;
-        let written = self.file.write_over(&mut instance.store, memory, &self.meta.extents);
-        let size = written.map_err(|_| NotReset::Usual)?;
-        self.set_globals(plugin.prepared(), &instance.handle, &mut instance.store).ok_or(NotReset::Once)?;
-        Ok(size)
+        let (memory, limit) = (instance.memory()?, self.written.limit());
+        let size = self.file.write_over(&mut instance.store, memory, &self.meta.extents, limit).ok()?;
+        if !mem::replace(&mut instance.was_reset, true) {
+            self.written.note(size);
+        }
+        if size > limit {
+            return None;
+        }
+        self.set_globals(plugin.prepared(), &instance.handle, &mut instance.store)?;
+        Some(size)
     }
 
     /// Gives an instance that was [reset](Self::reset) to another request, as [`Self::restore`] makes

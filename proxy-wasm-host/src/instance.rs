@@ -31,6 +31,8 @@ pub(crate) struct Instance<H: Host> {
     /// It was restored from an image. One that an image was made of is not reset: all of its memory
     /// was touched when it was looked through.
     pub was_restored: bool,
+    /// It has served several requests, and has the pages that any of them has written.
+    pub was_reset: bool,
     /// The image whose pages the memory consists of, where it has not written. The field comes after
     /// the store, because the image must outlive the memory.
     pub pages: Option<Rc<ImageFile>>,
@@ -93,6 +95,7 @@ impl<H: Host> Instance<H> {
             vm_started: true,
             is_fresh: true,
             was_restored: false,
+            was_reset: false,
             pages: None,
         }
     }

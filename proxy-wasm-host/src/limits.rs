@@ -170,11 +170,13 @@ pub mod images {
     pub const SPARES: usize = 16;
 
     /// Bytes of memory that these have for themselves, together.
-    pub const SPARES_MEMORY: usize = 8 << 20;
+    pub const SPARES_MEMORY: usize = 64 << 20;
 
-    /// Bytes of memory that one of them has for itself. To write more of them over takes longer than
-    /// to restore another instance, which copies only the pages that its request writes.
-    pub const SPARE_MEMORY: usize = 1 << 20;
+    /// Bytes of memory that one of them has for itself.
+    pub const SPARE_MEMORY: usize = 32 << 20;
+
+    /// Bytes that one of them may have for itself, however little requests of the plugin write.
+    pub const SPARE_SLACK: usize = 256 << 10;
 
     /// Parts of a memory that are mapped apart. Linux lets a process have 65,530 mappings.
     pub const EXTENTS: usize = 8;

@@ -6,7 +6,7 @@ use t::ProxyWasm;
 no warnings qw(portable);
 use JSON::PP qw(decode_json);
 
-# The readable parts of linear memories: each is followed by addresses that are reserved, up to 4 GiB.
+# The readable parts of linear memories: each is followed by addresses that are reserved, up to 4 GiB. Sanitizers reserve more.
 sub memories {
     my ($worker) = @_;
     open my $maps, '<', "/proc/$worker/maps" or return;
@@ -16,7 +16,7 @@ sub memories {
         ($from, $to) = (hex $from, hex $to);
         @before = () if @before && $before[-1][1] != $from;
         if ($may eq '---p') {
-            push @found, @before if $to - $from > 1 << 31;
+            push @found, @before if $to - $from > 1 << 31 && $to - $from < 1 << 33;
             @before = ();
         }
         else { push @before, [$from, $to] }

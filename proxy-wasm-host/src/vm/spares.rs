@@ -6,21 +6,18 @@
 //! of the same image gets the instance ([`Image::revive`]). Only memory, globals and what wasmtime
 //! has of the instance are used again; state, host and contexts are made anew.
 //!
-//! An instance that failed is never here, nor one whose memory has grown, nor one that wrote much.
+//! An instance that failed is never here, nor one whose memory has grown, nor one that has written much more than
+//! requests of the plugin usually do.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::host::Host;
-use crate::image::{Image, NotReset};
+use crate::image::Image;
 use crate::instance::Instance;
 use crate::limits::images::{SPARES, SPARES_MEMORY};
 use crate::plugin::Plugin;
-
-/// How many instances to drop without a look at what they wrote, after one has written too much to
-/// be kept. The look takes some microseconds.
-const UNSEEN: u32 = 8;
 
 /// The instances of a VM that wait for a request.
 pub(super) struct Spares<H: Host> {
@@ -28,8 +25,6 @@ pub(super) struct Spares<H: Host> {
     list: RefCell<VecDeque<Spare<H>>>,
     /// Bytes of memory that they have for themselves.
     memory: Cell<usize>,
-    /// How many more instances are dropped unseen.
-    unseen: Cell<u32>,
 }
 
 struct Spare<H: Host> {
@@ -40,7 +35,7 @@ struct Spare<H: Host> {
 
 impl<H: Host> Default for Spares<H> {
     fn default() -> Self {
-        Self { list: RefCell::default(), memory: Cell::default(), unseen: Cell::default() }
+        Self { list: RefCell::default(), memory: Cell::default() }
     }
 }
 
@@ -52,14 +47,7 @@ impl<H: Host> Spares<H> {
 
     /// Keeps an instance whose request is over, if it can be made as it was restored.
     pub fn keep(&self, plugin: &Plugin<H>, mut instance: Instance<H>, image: &Rc<Image>) {
-        if self.unseen.get() > 0 {
-            return self.unseen.set(self.unseen.get() - 1);
-        }
-        let memory = match image.reset(plugin, &mut instance) {
-            Ok(memory) => memory,
-            Err(NotReset::Once) => return,
-            Err(NotReset::Usual) => return self.unseen.set(UNSEEN),
-        };
+        let Some(memory) = image.reset(plugin, &mut instance) else { return };
         instance.store.data_mut().rest();
         self.memory.set(self.memory.get() + memory);
         self.list.borrow_mut().push_back(Spare { instance, image: Rc::clone(image), memory });

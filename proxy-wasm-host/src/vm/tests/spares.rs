@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::{HttpContext, LocalHost, PluginContext, VmContext, local, request, started};
 use crate::abi::{Action, LogLevel};
-use crate::limits::images::{SPARE_MEMORY, SPARES};
+use crate::limits::images::{SPARE_MEMORY, SPARE_SLACK, SPARES, SPARES_MEMORY};
 use crate::plugin::{ImagePolicy, Isolation, PluginOptions};
 use crate::wasm::images::{Images, forget_pagemap};
 
@@ -141,20 +141,44 @@ fn what_cannot_be_made_as_it_was_is_not_kept() {
 }
 
 #[test]
-fn an_instance_that_has_written_much_is_dropped() {
-    let code = format!("(call $fill (i32.const 700000) (i32.const {}))", 700_000 + SPARE_MEMORY + 1);
-    // The image is as large.
-    let (_, vm, plugin) = vm_with(&code, "", "(drop (memory.grow (i32.const 16)))");
-    vm.drop_spares();
-    leave(&plugin);
-    assert_eq!(spares(&vm), 0);
-    // The next ones are not looked at.
-    for _ in 0..8 {
+fn an_instance_that_has_written_much_is_kept_if_that_is_usual() {
+    let code = format!("(call $fill (i32.const 0) (i32.const {}))", 2 * SPARE_SLACK);
+    let (_, vm, plugin) = vm(&code, "");
+    // Usually they write less.
+    for _ in 0..3 {
+        leave(&plugin);
+        assert_eq!(spares(&vm), 0);
         drop(request(&plugin));
+        assert_eq!(spares(&vm), 1);
+    }
+    vm.drop_spares();
+    let kept = |_| {
+        leave(&plugin);
+        spares(&vm) == 1
+    };
+    let kept: Vec<_> = (0..20).map(kept).collect();
+    let first = kept.iter().position(|kept| *kept);
+    assert!(first.is_some_and(|first| first > 0 && kept[first..].iter().all(|kept| *kept)), "{kept:?}");
+}
+
+#[test]
+fn no_more_memory_is_kept_than_there_may_be() {
+    let code = format!("(call $fill (i32.const 1000000) (i32.const {}))", 1_000_000 + SPARE_MEMORY / 2);
+    let grow = format!("(drop (memory.grow (i32.const {})))", SPARE_MEMORY >> 16);
+    let (_, vm, plugin) = vm_with(&code, "", &grow);
+    let many: Vec<_> = (0..2 * SPARES).map(|_| request(&plugin)).collect();
+    many.iter().for_each(|http| drop(http.on_request_headers(2, true)));
+    drop(many);
+    let most = SPARES_MEMORY / (SPARE_MEMORY / 2);
+    assert!((1..=most).contains(&spares(&vm)), "{}", spares(&vm));
+    // Nor one that has more than it may have.
+    let all = format!("(call $fill (i32.const 900000) (i32.const {}))", 1_000_000 + SPARE_MEMORY - (1 << 16));
+    let (_, vm, plugin) = vm_with(&all, "", &grow);
+    vm.drop_spares();
+    for _ in 0..10 {
+        leave(&plugin);
         assert_eq!(spares(&vm), 0);
     }
-    drop(request(&plugin));
-    assert_eq!(spares(&vm), 1);
 }
 
 #[test]

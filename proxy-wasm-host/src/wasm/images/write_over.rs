@@ -6,21 +6,22 @@ use std::os::fd::AsFd;
 
 use super::mapping::View;
 use super::{ImageFile, MEMORY, PAGE, is_zero, pagemap, start_of};
-use crate::limits::images::SPARE_MEMORY;
 
 impl ImageFile {
     /// Makes a memory that this image was mapped over, in these parts, as it was then: the pages that
     /// have been written since get the image's bytes. They stay copies, which costs less than to map
-    /// them again and copy them when they are next written. Returns how many bytes they are.
+    /// them again and copy them when they are next written. Returns how many bytes they are; if they
+    /// are more than `limit`, it does nothing.
     ///
     /// # Errors
-    /// When the memory has another size, more of it was written than is worth it, or the system does
-    /// not say what was written. The memory may then be neither as it was nor as it is now.
+    /// When the memory has another size, or the system does not say what was written. The memory may
+    /// then be neither as it was nor as it is now.
     pub fn write_over<T>(
         &self,
         store: &mut wasmtime::Store<T>,
         memory: wasmtime::Memory,
         extents: &[Range<usize>],
+        limit: usize,
     ) -> io::Result<usize> {
         let bytes = memory.data_mut(store);
         if bytes.len() != self.memory {
@@ -28,8 +29,8 @@ impl ImageFile {
         }
         let runs = pagemap::written_pages(bytes)?;
         let size = runs.iter().map(ExactSizeIterator::len).sum();
-        if size > SPARE_MEMORY {
-            return Err(io::Error::other("much of the memory was written"));
+        if size > limit {
+            return Ok(size);
         }
         let view = self.view()?;
         for run in &runs {
