@@ -7,10 +7,12 @@
 //! |---|---|
 //! | `http` | the directives of `http`: plugins, their attachments, limits |
 //! | `location` | the directives of a location, and how levels merge |
+//! | `vms` | which plugins share a VM |
 //! | `zones` | the sizes of the shared zones |
 
 mod http;
 mod location;
+mod vms;
 mod zones;
 
 pub use http::{Attachment, CacheSetting, Declared, Fault, HttpConf, TlsSettings, io_reason};

@@ -18,11 +18,12 @@ use super::pages;
 use super::worker::MainConf;
 
 /// The directives, in the order of docs/directives.md.
-pub static mut COMMANDS: [ngx_command_t; 35] = [
+pub static mut COMMANDS: [ngx_command_t; 36] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
     location_directive(c"proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
+    main_directive(c"wasm_start", sys::NGX_CONF_TAKE12, cmd_wasm_start),
     location_directive(c"wasm_request_body", sys::NGX_CONF_TAKE1, cmd_wasm_request_body),
     location_directive(c"wasm_response_body", sys::NGX_CONF_TAKE1, cmd_wasm_response_body),
     main_directive(c"wasm_cache", sys::NGX_CONF_TAKE1, cmd_wasm_cache),
@@ -326,11 +327,27 @@ fn read_file(cf: Conf, path: &[u8]) -> Result<Vec<u8>, String> {
 
 /// `proxy_wasm NAME [CONF | conf_file=PATH];` or `proxy_wasm off;`.
 fn attach(cf: Conf, args: &[&[u8]], main: &mut HttpConf, loc: &mut LocConf) -> Handled {
+    if args == [b"off"] {
+        loc.off = true;
+        return Ok(());
+    }
+    let attachment = attachment(cf, args, "proxy_wasm")?;
+    loc.own.push(main.attachments.len());
+    main.attachments.push(attachment);
+    Ok(())
+}
+
+/// `wasm_start NAME [CONF | conf_file=PATH];`.
+extern "C" fn cmd_wasm_start(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        main.attachments.push(attachment(cf, args, "wasm_start")?);
+        Ok(())
+    })
+}
+
+/// Reads the name of a plugin and a configuration of it.
+fn attachment(cf: Conf, args: &[&[u8]], directive: &'static str) -> Result<Attachment, String> {
     let (name, configuration) = match *args {
-        [b"off"] => {
-            loc.off = true;
-            return Ok(());
-        }
         [name] => (name, Vec::new()),
         [name, conf] => match conf.strip_prefix(b"conf_file=") {
             Some(path) => (name, read_file(cf, path)?),
@@ -338,14 +355,13 @@ fn attach(cf: Conf, args: &[&[u8]], main: &mut HttpConf, loc: &mut LocConf) -> H
         },
         _ => return Err("takes a name and a configuration".to_owned()),
     };
-    loc.own.push(main.attachments.len());
-    main.attachments.push(Attachment {
+    Ok(Attachment {
+        directive,
         name: String::from_utf8_lossy(name).into_owned(),
         configuration: Arc::from(configuration),
         in_location: cf.block() & sys::NGX_HTTP_LOC_CONF != 0,
         place: cf.place(),
-    });
-    Ok(())
+    })
 }
 
 extern "C" fn cmd_wasm_shared_data(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {

@@ -141,6 +141,8 @@ impl NginxHost {
             // them.
             listeners.into_iter().for_each(|id| self.plugin_contexts.restart(id, 0));
             self.ticks.iter().for_each(|(id, ticks)| self.plugin_contexts.restart(*id, ticks.period));
+            let services = self.plugin_contexts.services().into_iter().filter(|id| !self.ticks.contains_key(id));
+            services.for_each(|id| self.plugin_contexts.restart(id, 0));
         }
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 
 use crate::failure::Failure;
+use crate::identity::Configuration;
 use crate::limits::restart::{CONFIGURATIONS, FIRST_DELAY, LONGEST_DELAY, SHARE, SLACK};
 
 /// A wait that grows with each failure: none after the first, then 1 s, then twice as long each
@@ -45,7 +46,7 @@ pub(crate) struct Backoff {
     /// For starts that fail.
     starts: GrowingDelay,
     /// For configurations that fail. A configuration that has succeeded is not here.
-    configurations: HashMap<Arc<[u8]>, GrowingDelay>,
+    configurations: HashMap<Arc<Configuration>, GrowingDelay>,
     /// When the starts until now will have taken their share of the worker's time.
     paid_off: Option<Instant>,
 }
@@ -57,7 +58,7 @@ impl Backoff {
     }
 
     /// Must be called before a plugin context is created and configured.
-    pub fn configure(&self, configuration: &Arc<[u8]>, now: Instant) -> Result<(), Failure> {
+    pub fn configure(&self, configuration: &Arc<Configuration>, now: Instant) -> Result<(), Failure> {
         let wait = self.configurations.get(configuration).and_then(|delay| delay.wait(now));
         wait.map_or(Ok(()), |wait| Err(unavailable(wait)))
     }
@@ -91,14 +92,14 @@ impl Backoff {
     }
 
     /// Records that a plugin context was configured.
-    pub fn configured(&mut self, configuration: &Arc<[u8]>) {
+    pub fn configured(&mut self, configuration: &Arc<Configuration>) {
         if !self.configurations.is_empty() {
             self.configurations.remove(configuration);
         }
     }
 
     /// Records that a configuration made the instance fail. Returns how long it will not be tried.
-    pub fn configuration_failed(&mut self, configuration: &Arc<[u8]>, now: Instant) -> Option<Duration> {
+    pub fn configuration_failed(&mut self, configuration: &Arc<Configuration>, now: Instant) -> Option<Duration> {
         if let Some(delay) = self.configurations.get_mut(configuration) {
             return delay.failed(now);
         }
@@ -144,6 +145,10 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+
+    fn configuration(bytes: &[u8]) -> Arc<Configuration> {
+        Arc::new(Configuration { bytes: bytes.into(), plugin: None })
+    }
 
     /// How often an instance that fails at once can be started in a time, if a start takes so long.
     fn starts_in(time: Duration, cost: Duration) -> (usize, Duration) {
@@ -210,7 +215,7 @@ mod tests {
     #[test]
     fn a_configuration_that_fails_keeps_only_itself_waiting() {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
-        let (bad, good): (Arc<[u8]>, Arc<[u8]>) = (b"bad"[..].into(), b"good"[..].into());
+        let (bad, good) = (configuration(b"bad"), configuration(b"good"));
         assert_eq!(backoff.configuration_failed(&bad, now), None);
         assert_eq!(backoff.configure(&bad, now), Ok(()));
         assert_eq!(backoff.configuration_failed(&bad, now), Some(FIRST_DELAY));
@@ -227,7 +232,7 @@ mod tests {
         let (mut backoff, now) = (Backoff::default(), Instant::now());
         let mut last = None;
         for number in 0..3 * CONFIGURATIONS {
-            let configuration: Arc<[u8]> = number.to_le_bytes()[..].into();
+            let configuration = configuration(&number.to_le_bytes());
             backoff.configuration_failed(&configuration, now);
             last = backoff.configuration_failed(&configuration, now);
         }

@@ -15,6 +15,7 @@ use tracing::info;
 
 use super::abi::Status;
 use super::host::{Origin, Stream};
+use super::identity::{Configuration, Identity};
 use super::journal::ImagedContext;
 use super::limits::PENDING_CONTEXTS;
 
@@ -45,7 +46,7 @@ pub(crate) enum Stage {
 struct PluginSlot {
     id: u32,
     stage: Stage,
-    configuration: Arc<[u8]>,
+    configuration: Arc<Configuration>,
     /// The number of HTTP contexts that are not free.
     live: usize,
     /// Free HTTP contexts, by index. The one that was freed last is used first, because its slot is
@@ -172,10 +173,19 @@ impl<S: Stream> Contexts<S> {
     /// context; empty in the start function.
     pub fn plugin_configuration(&self) -> &[u8] {
         match self.effective {
-            Some(ContextKey::Http(index)) => &self.plugins[self.http[index].plugin].configuration,
-            Some(ContextKey::Plugin(index)) => &self.plugins[index].configuration,
+            Some(ContextKey::Http(index)) => &self.plugins[self.http[index].plugin].configuration.bytes,
+            Some(ContextKey::Plugin(index)) => &self.plugins[index].configuration.bytes,
             None => &[],
         }
+    }
+
+    /// The plugin of the effective context; `None` in the start function.
+    pub fn plugin(&self) -> Option<&Identity> {
+        let plugin = match self.effective? {
+            ContextKey::Http(index) => self.http[index].plugin,
+            ContextKey::Plugin(index) => index,
+        };
+        self.plugins[plugin].configuration.plugin.as_deref()
     }
 
     /// `proxy_done`: the effective context may now be logged and deleted.
@@ -200,7 +210,7 @@ impl<S: Stream> Contexts<S> {
     /// The contexts of an instance that serves one request: the plugin context of that id and
     /// configuration, which the instance has not created yet. The request's context will have the
     /// id `http`.
-    pub(crate) fn of_request(id: u32, configuration: Arc<[u8]>, http: u32) -> Self {
+    pub(crate) fn of_request(id: u32, configuration: Arc<Configuration>, http: u32) -> Self {
         let mut contexts = Self { of_request: true, last_id: id.wrapping_sub(1), ..Self::default() };
         contexts.register(configuration);
         contexts.last_id = http.wrapping_sub(1);
@@ -231,7 +241,7 @@ impl<S: Stream> Contexts<S> {
     }
 
     /// Makes a plugin context that no instance has created yet.
-    pub(crate) fn register(&mut self, configuration: Arc<[u8]>) -> usize {
+    pub(crate) fn register(&mut self, configuration: Arc<Configuration>) -> usize {
         if let Some(index) = self.free_plugins.pop_front() {
             let slot = &mut self.plugins[index];
             slot.stage = Stage::Registered;
@@ -303,7 +313,7 @@ impl<S: Stream> Contexts<S> {
     }
 
     /// The configuration that belongs to a plugin context.
-    pub(crate) fn configuration(&self, plugin: usize) -> &Arc<[u8]> {
+    pub(crate) fn configuration(&self, plugin: usize) -> &Arc<Configuration> {
         &self.plugins[plugin].configuration
     }
 
@@ -420,7 +430,7 @@ impl<S: Stream> Contexts<S> {
     }
 
     /// The ids and configurations of all plugin contexts.
-    pub(crate) fn registered(&self) -> Vec<(u32, Arc<[u8]>)> {
+    pub(crate) fn registered(&self) -> Vec<(u32, Arc<Configuration>)> {
         let living = self.plugins.iter().filter(|slot| slot.stage != Stage::Free);
         living.map(|slot| (slot.id, Arc::clone(&slot.configuration))).collect()
     }

@@ -17,6 +17,7 @@ use crate::abi::MetricType;
 use crate::context::Contexts;
 use crate::failure::Failure;
 use crate::host::{Host, Stream};
+use crate::identity::Configuration;
 use crate::instance::{self, Exports, Instance, on_restored};
 use crate::journal::{Asked, ImagedContext, Journal};
 use crate::limits::images::{SPARE_MEMORY, SPARE_SLACK};
@@ -108,7 +109,7 @@ pub(crate) struct Image {
     file: Rc<ImageFile>,
     meta: Meta,
     /// For each plugin context, the configuration that was last found to be the one it has.
-    configurations: RefCell<Vec<Option<Arc<[u8]>>>>,
+    configurations: RefCell<Vec<Option<Arc<Configuration>>>>,
     /// Whether this process has defined the metrics. They stay defined.
     has_metrics: Cell<bool>,
     written: Written,
@@ -330,7 +331,7 @@ impl Image {
 }
 
 /// Everything that an image depends on, besides what the journal checks.
-pub(crate) fn key<H: Host>(plugin: &Plugin<H>, scope: &[u8], contexts: &[(u32, Arc<[u8]>)]) -> [u8; 32] {
+pub(crate) fn key<H: Host>(plugin: &Plugin<H>, scope: &[u8], contexts: &[(u32, Arc<Configuration>)]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     let mut add = |bytes: &[u8]| {
         hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -346,8 +347,11 @@ pub(crate) fn key<H: Host>(plugin: &Plugin<H>, scope: &[u8], contexts: &[(u32, A
     add(identity.root_id.as_str().as_bytes());
     add(format!("{options:?}").as_bytes());
     for (id, configuration) in contexts {
+        let (name, root_id) = configuration.names();
         add(&id.to_le_bytes());
-        add(configuration);
+        add(name.as_bytes());
+        add(root_id.as_bytes());
+        add(&configuration.bytes);
     }
     *hasher.finalize().as_bytes()
 }

@@ -11,6 +11,7 @@ use super::context::{ContextKey, Contexts};
 use super::exports::ON_RESTORED;
 use super::failure::Failure;
 use super::host::Host;
+use super::identity::Configuration;
 use super::joined::Joined;
 use super::plugin::Plugin;
 use super::state::{GuestExports, VmState};
@@ -24,8 +25,9 @@ pub(crate) struct Instance<H: Host> {
     pub joined: Option<Joined>,
     /// After how many more requests the callbacks are joined; 0 if they are, or cannot be.
     requests_until_joined: u32,
-    /// `proxy_on_vm_start` has been called. It is called once, with the first plugin context.
-    pub vm_started: bool,
+    /// The plugins of the VM for which `proxy_on_vm_start` has been called. It is called once for
+    /// each, with its first plugin context. Most VMs have one plugin, and cost no list.
+    vm_started: (Option<Arc<Configuration>>, Vec<Arc<Configuration>>),
     /// It has run nothing but its start, or was restored and has run nothing.
     pub is_fresh: bool,
     /// It was restored from an image. One that an image was made of is not reset: all of its memory
@@ -67,7 +69,7 @@ impl<H: Host> Instance<H> {
         wasi::flush(store.data_mut());
         match initialized {
             Ok(exports) => {
-                let mut instance = Self { vm_started: false, ..Self::of(store, exports) };
+                let mut instance = Self::of(store, exports);
                 instance.join(plugin);
                 Ok(instance)
             }
@@ -92,12 +94,26 @@ impl<H: Host> Instance<H> {
             callbacks,
             joined: None,
             requests_until_joined: 0,
-            vm_started: true,
+            vm_started: (None, Vec::new()),
             is_fresh: true,
             was_restored: false,
             was_reset: false,
             pages: None,
         }
+    }
+
+    /// Notes that a plugin context is there. Returns whether it is the first of its plugin.
+    pub fn begins_vm(&mut self, plugin: ContextKey) -> bool {
+        let ContextKey::Plugin(index) = plugin else { return false };
+        let configuration = Arc::clone(self.contexts().configuration(index));
+        let (first, others) = &mut self.vm_started;
+        let is_first = first.iter().chain(&*others).all(|known| known.names().0 != configuration.names().0);
+        match first {
+            _ if !is_first => {}
+            None => *first = Some(configuration),
+            Some(_) => others.push(configuration),
+        }
+        is_first
     }
 
     /// Notes that a request comes.

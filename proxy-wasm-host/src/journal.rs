@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::identity::Configuration;
 use crate::limits::images::ASKED;
 
 /// One thing that a guest asked of the host while it started.
@@ -64,14 +65,20 @@ impl Journal {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ImagedContext {
     pub id: u32,
-    /// The hash of its configuration.
+    /// The hash of its configuration, and of the names of its plugin.
     pub configuration: [u8; 32],
     /// Whether the plugin refused the configuration.
     pub refused: bool,
 }
 
 impl ImagedContext {
-    pub fn new(id: u32, configuration: &[u8], refused: bool) -> Self {
-        Self { id, configuration: blake3::hash(configuration).into(), refused }
+    pub fn new(id: u32, configuration: &Configuration, refused: bool) -> Self {
+        let (name, root_id) = configuration.names();
+        let mut hasher = blake3::Hasher::new();
+        for bytes in [name.as_bytes(), root_id.as_bytes(), &configuration.bytes] {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        }
+        Self { id, configuration: hasher.finalize().into(), refused }
     }
 }

@@ -9,45 +9,17 @@ use wasmtime::{Global, Memory, TypedFunc};
 use super::abi::{AbiVersion, Status};
 use super::context::Contexts;
 use super::host::{Host, Origin};
+use super::identity::Identity;
 use super::journal::{Asked, Journal};
-use super::node::Node;
 use super::pairs::PairsBuf;
-use super::root_id::RootId;
 use crate::wasm::limits::Limits;
 use crate::wasm::wasi::Wasi;
-
-/// The host whose answers a plugin gets where hosts differ.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dialect {
-    /// Envoy, which most plugins are written for.
-    #[default]
-    Envoy,
-    /// The C module of APISIX's runtimes, for plugins that Lua loads.
-    CModule,
-}
-
-/// The identity of a plugin; the same in all its instances.
-#[derive(Debug)]
-pub struct Identity {
-    /// The name that the plugin was declared with: `plugin_name`.
-    pub name: String,
-    /// The spec's root id: `plugin_root_id`.
-    pub root_id: RootId,
-    /// The host whose answers the plugin gets.
-    pub dialect: Dialect,
-    /// The spec's `vm_id`: the scope of shared data and queues.
-    pub vm_id: String,
-    /// The configuration that `proxy_on_vm_start` reads.
-    pub vm_configuration: Vec<u8>,
-    /// The node that the host says it is.
-    pub node: Arc<Node>,
-}
 
 /// The data of the store of one instance.
 pub struct VmState<H: Host> {
     /// The host that this instance calls.
     pub host: H,
-    /// The identity of the plugin.
+    /// The identity of the VM's plugin. A plugin context may be of another plugin of the VM.
     pub plugin: Arc<Identity>,
     /// The ABI version that the plugin advertises.
     pub abi_version: AbiVersion,
@@ -151,6 +123,11 @@ impl<H: Host> VmState<H> {
         let (guest, apart) = (self.guest.take(), self.apart);
         let anew = Self::new(Arc::clone(&self.plugin), self.abi_version, limits, wasi, host, contexts);
         *self = Self { guest, apart, ..anew };
+    }
+
+    /// The identity of the effective context's plugin.
+    pub fn own_plugin(&self) -> &Identity {
+        self.contexts.plugin().unwrap_or(&self.plugin)
     }
 
     /// The request of the effective context.

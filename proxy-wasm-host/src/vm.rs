@@ -46,7 +46,7 @@ use super::host::Host;
 use super::plugin::Plugin;
 use crate::wasm::images::Images;
 
-/// One plugin in one worker.
+/// One plugin in one worker, or several of the same module that share an instance.
 pub struct VmContext<H: Host> {
     plugin: Arc<Plugin<H>>,
     /// The place of the instance that the worker's requests share, or, where each request has its
@@ -145,7 +145,17 @@ impl<H: Host> VmContext<H> {
     /// Makes a context for one configuration of the plugin. The context gets its id when it is
     /// first started.
     pub fn plugin_context(self: &Rc<Self>, configuration: Arc<[u8]>) -> Rc<PluginContext<H>> {
-        Rc::new(PluginContext::new(Rc::clone(self), Arc::clone(&self.plugin), configuration))
+        self.plugin_context_of(Arc::clone(&self.plugin), configuration)
+    }
+
+    /// Does the same as [`Self::plugin_context`] for one of several plugins that share the VM. They
+    /// have the VM's module and options.
+    pub fn plugin_context_of(
+        self: &Rc<Self>,
+        plugin: Arc<Plugin<H>>,
+        configuration: Arc<[u8]>,
+    ) -> Rc<PluginContext<H>> {
+        Rc::new(PluginContext::new(Rc::clone(self), plugin, configuration))
     }
 
     /// Returns whether to write an error line about a failure: not if its cause has been logged

@@ -30,7 +30,7 @@ pub struct HttpConf {
     pub overrides: Overrides,
     /// Every `wasm_plugin` line, and every plugin of a `wasm_config` file.
     pub declared: Vec<Declared>,
-    /// Every `proxy_wasm` line. Each one is a PluginContext.
+    /// Every `proxy_wasm` and `wasm_start` line. Each one is a PluginContext.
     pub attachments: Vec<Attachment>,
     /// How certificates of the servers that plugins call are checked.
     pub tls: TlsSettings,
@@ -81,8 +81,10 @@ pub struct Declared {
     pub place: String,
 }
 
-/// One `proxy_wasm` line.
+/// One `proxy_wasm` or `wasm_start` line.
 pub struct Attachment {
+    /// The name of the directive, for error messages.
+    pub directive: &'static str,
     pub name: String,
     pub configuration: Arc<[u8]>,
     pub in_location: bool,
@@ -177,14 +179,27 @@ impl HttpConf {
         let index = self.declared.iter().position(|declared| declared.plugin.name == *name);
         index.ok_or_else(|| Fault {
             message: format!(
-                "\"proxy_wasm\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config"
+                "\"{}\": there is no plugin \"{name}\"; declare it with wasm_plugin or wasm_config",
+                attachment.directive
             ),
             place: attachment.place.clone(),
         })
     }
 }
 
+impl Attachment {
+    /// Whether the line has no location: its plugin context gets no requests.
+    pub fn is_service(&self) -> bool {
+        self.directive == "wasm_start"
+    }
+}
+
 impl Declared {
+    /// The id of the plugin's VM, and the VM's configuration.
+    pub fn vm(&self) -> (&str, &[u8]) {
+        (self.plugin.vm.as_deref().unwrap_or(&self.plugin.name), &self.vm_configuration)
+    }
+
     /// Makes the error for this declaration or its plugin.
     pub fn fault(&self, reason: &str) -> Fault {
         Fault { message: format!("\"{}\": {reason}", self.directive), place: self.place.clone() }
@@ -214,7 +229,13 @@ mod tests {
 
     fn attachment(name: &str) -> Attachment {
         let place = " in c:9".to_owned();
-        Attachment { name: name.to_owned(), configuration: Arc::default(), in_location: true, place }
+        Attachment {
+            directive: "proxy_wasm",
+            name: name.to_owned(),
+            configuration: Arc::default(),
+            in_location: true,
+            place,
+        }
     }
 
     #[test]

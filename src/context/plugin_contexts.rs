@@ -15,6 +15,9 @@ use crate::task::{OnQuit, Sleep, Task, spawn};
 #[derive(Default)]
 pub struct PluginContexts {
     contexts: RefCell<Vec<Weak<PluginContext<NginxHost>>>>,
+    /// The ids of PluginContexts that get no requests, and so are started again when their instance
+    /// has failed.
+    services: RefCell<Vec<u32>>,
     /// The restarts under way, by id of the PluginContext.
     restarts: RefCell<HashMap<u32, Task>>,
     /// By id of the PluginContext, when its ticks and queues go on after they made the instance
@@ -29,6 +32,20 @@ impl PluginContexts {
         let mut contexts = self.contexts.borrow_mut();
         contexts.retain(|context| context.strong_count() > 0);
         contexts.push(Rc::downgrade(context));
+    }
+
+    /// Keeps a PluginContext running that gets no requests. `is_up` says whether it has started.
+    pub fn serve(&self, context: &PluginContext<NginxHost>, is_up: bool) {
+        let Some(id) = context.id() else { return };
+        self.services.borrow_mut().push(id);
+        if !is_up {
+            self.restart(id, 0);
+        }
+    }
+
+    /// The ids of those that get no requests.
+    pub fn services(&self) -> Vec<u32> {
+        self.services.borrow().clone()
     }
 
     /// Returns the PluginContext of an id.
@@ -54,8 +71,8 @@ impl PluginContexts {
     }
 
     /// Starts a PluginContext again after its instance failed, in `delay` milliseconds or when the
-    /// back-off allows. It is for plugins that have ticks or queues, because no request may come
-    /// that would start them.
+    /// back-off allows. It is for plugins that have ticks or queues, or serve without requests: none
+    /// may come that would start them.
     pub fn restart(&self, id: u32, delay: u32) {
         if let Some(context) = self.get(id) {
             let delay = delay.max(self.paused_for(id));

@@ -79,7 +79,8 @@ impl LuaPlugin {
 
     fn loaded_by(&self, main: &MainConf, runtime: &Runtime) -> Option<&LoadedPlugin> {
         let root_id = Some(&*self.name);
-        let loaded = runtime.load(&self.name, &self.path, Dialect::CModule, root_id, &[], &runtime.options);
+        let loaded =
+            runtime.load(&self.name, &self.path, Dialect::CModule, root_id, (&self.name, &[]), &runtime.options);
         let loaded = loaded.inspect_err(|error| {
             tracing::error!("failed to load wasm plugin \"{}\" at {}: {error}", self.name, self.path.display());
         });

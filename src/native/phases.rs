@@ -23,7 +23,7 @@ pub fn register(cf: Conf, main: &MainConf) -> ngx_int_t {
     // The access handler is needed even if all plugins run in the rewrite phase: an answer may come
     // between the phases.
     let added = add(main.has_attachments_in(Phase::Rewrite), NginxPhase::Rewrite, on_rewrite)
-        .and_then(|()| add(!main.attached().is_empty(), NginxPhase::Access, on_access))
+        .and_then(|()| add(main.has_attachments(), NginxPhase::Access, on_access))
         .and_then(|()| add(main.said.enabled, NginxPhase::Log, on_log));
     added.map_or_else(Into::into, |()| rc::OK)
 }

@@ -1,7 +1,8 @@
-//! The VMs and PluginContexts of one process: one VM for each declared plugin, one PluginContext
-//! for each `proxy_wasm` line.
+//! The VMs and PluginContexts of one process: one VM for each declared plugin, or for those that
+//! share it, and one PluginContext for each `proxy_wasm` or `wasm_start` line.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_wasm_host::PluginContext;
@@ -9,33 +10,40 @@ use proxy_wasm_host::limits::plugin::START_TIMEOUT;
 
 use super::deadlines;
 use super::main_conf::MainConf;
-use super::runtime::DeclaredPlugin;
+use super::runtime::DeclaredVm;
 use super::vm::Vm;
 use crate::conf::Attachment;
-use crate::context::NginxHost;
+use crate::context::{NginxHost, PluginContexts};
 
 /// The VMs and PluginContexts of the native path. A worker of nginx has one thread, and so one
 /// value of this type.
 pub struct Contexts {
-    /// The PluginContexts, by index of the `proxy_wasm` line. The field comes first, because they
-    /// must be dropped before their VMs.
+    /// The PluginContexts, by index of the line. They are dropped before their VMs.
     contexts: Vec<Rc<PluginContext<NginxHost>>>,
+    /// For each line that gets no requests, the other PluginContexts of its VM.
+    services: Vec<Option<Rc<PluginContexts>>>,
 }
 
 impl Contexts {
     /// Makes the contexts. Guest code runs only from [`Self::start`] or the first request on.
     pub fn new(main: &MainConf) -> Self {
-        let declared = main.plugins().iter();
-        let vm = |declared: &DeclaredPlugin| {
-            let (plugin, memory) = (declared.plugin.clone(), declared.policy.memory);
-            Vm::new(plugin, memory, main.client(), &main.shared, &main.said.zones)
+        let vm = |declared: &DeclaredVm| {
+            Vm::new(declared.plugin.clone(), declared.memory, main.client(), &main.shared, &main.said.zones)
         };
-        let vms: Vec<_> = declared.map(vm).collect();
+        let vms: Vec<_> = main.vms().iter().map(vm).collect();
         let lines = main.said.attachments.iter().zip(main.plugin_indexes());
-        Self { contexts: lines.map(|(line, &plugin)| vms[plugin].plugin_context(line.configuration.clone())).collect() }
+        let made = lines.map(|(line, &plugin)| {
+            let vm = &vms[main.vm_indexes()[plugin]];
+            let plugin = Arc::clone(&main.plugins()[plugin].plugin);
+            let service = line.is_service().then(|| Rc::clone(vm.plugin_contexts()));
+            (vm.plugin_context_of(plugin, line.configuration.clone()), service)
+        });
+        let (contexts, services) = made.unzip();
+        Self { contexts, services }
     }
 
-    /// Starts every attached plugin. A failure is logged, and the first request tries again.
+    /// Starts every attached plugin. A failure is logged, and the first request tries again; where
+    /// none will come, the back-off says when.
     pub fn start(&self, attachments: &[Attachment]) {
         if let Some(context) = self.contexts.first() {
             deadlines::start(context.plugin().engine());
@@ -46,15 +54,22 @@ impl Contexts {
             context.register_now();
             context.vm().wait_for_images(context.plugin().options().start_timeout.unwrap_or(START_TIMEOUT));
         }
-        for (context, Attachment { name, place, .. }) in self.contexts.iter().zip(attachments) {
+        for ((context, service), line) in self.contexts.iter().zip(&self.services).zip(attachments) {
+            let Attachment { directive, name, place, .. } = line;
+            let started = context.start();
             // A plugin can be attached many times. This line says which attachment the lines before
             // it are about.
-            match context.start() {
+            match &started {
                 Ok(()) => {}
                 Err(failure) if failure.is_reported() => {
-                    tracing::error!("plugin \"{name}\" did not start for \"proxy_wasm\"{place}");
+                    tracing::error!("plugin \"{name}\" did not start for \"{directive}\"{place}");
                 }
-                Err(failure) => tracing::error!("plugin \"{name}\" did not start for \"proxy_wasm\"{place}: {failure}"),
+                Err(failure) => {
+                    tracing::error!("plugin \"{name}\" did not start for \"{directive}\"{place}: {failure}");
+                }
+            }
+            if let Some(plugin_contexts) = service {
+                plugin_contexts.serve(context, started.is_ok());
             }
         }
         for context in &self.contexts {

@@ -12,7 +12,7 @@ use proxy_wasm_host::outgoing::Upstreams;
 
 use super::contexts::Contexts;
 use super::installation::Installation;
-use super::runtime::{DeclaredPlugin, Runtime};
+use super::runtime::{DeclaredPlugin, DeclaredVm, Runtime};
 use crate::calls::{Client, RESPONSE_BODY};
 use crate::conf::{Attached, Fault, HttpConf, TlsSettings};
 use crate::identity::main_module_of;
@@ -45,6 +45,10 @@ struct Made {
     upstreams: Rc<Upstreams>,
     /// The plugins, in the order of their declarations.
     plugins: Vec<DeclaredPlugin>,
+    /// The VMs.
+    vms: Vec<DeclaredVm>,
+    /// For each plugin, the index of its VM.
+    vm_of: Vec<usize>,
     /// For each attachment, the index of its plugin.
     plugin_of: Vec<usize>,
     /// For each attachment, the facts that requests need.
@@ -105,6 +109,16 @@ impl MainConf {
         self.made.as_ref().map_or(&[], |made| &made.plugins)
     }
 
+    /// Returns the VMs of the declared plugins.
+    pub fn vms(&self) -> &[DeclaredVm] {
+        self.made.as_ref().map_or(&[], |made| &made.vms)
+    }
+
+    /// Returns, for each declared plugin, the index of its VM.
+    pub fn vm_indexes(&self) -> &[usize] {
+        self.made.as_ref().map_or(&[], |made| &made.vm_of)
+    }
+
     /// Returns, for each `proxy_wasm` line, the facts that requests need.
     pub fn attached(&self) -> &[Attached] {
         self.made.as_ref().map_or(&[], |made| &made.attached)
@@ -120,9 +134,18 @@ impl MainConf {
         &self.plugins()[self.plugin_indexes()[attachment]]
     }
 
-    /// Whether any attached plugin runs in that phase.
+    /// Whether any plugin gets requests in that phase.
     pub fn has_attachments_in(&self, phase: Phase) -> bool {
-        self.attached().iter().any(|attached| attached.phase == phase)
+        self.attached().iter().any(|attached| attached.phase == phase && self.gets_requests(attached.index))
+    }
+
+    /// Whether any plugin gets requests.
+    pub fn has_attachments(&self) -> bool {
+        self.attached().iter().any(|attached| self.gets_requests(attached.index))
+    }
+
+    fn gets_requests(&self, attachment: usize) -> bool {
+        !self.said.attachments[attachment].is_service()
     }
 
     /// Returns the VMs and PluginContexts of this process, which are made on first use.
@@ -147,19 +170,41 @@ impl Made {
     fn new(said: &HttpConf, shared: &Shared, cf: Conf) -> Result<Self, Fault> {
         // The quick checks come first, because compiling a plugin may take long.
         let plugin_of = said.find_plugins()?;
+        let firsts = said.find_vms()?;
         let upstreams = Rc::new(said.upstreams(|name| upstream::is_block(cf, name))?);
         let runtime = Runtime::new(said, cf)?;
         shared.declare(cf, &said.zones).map_err(|message| Fault { message, place: String::new() })?;
         let load = |declared| runtime.declared(said, declared);
         let plugins = said.declared.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let (vms, vm_of) = vms(&runtime, said, &plugins, &firsts)?;
         let tls = tls(&said.tls, upstreams.any_verifies(), cf)?;
         let lines = said.attachments.iter().zip(&plugin_of).enumerate();
         let attached = lines.map(|(index, (line, &plugin))| {
             let DeclaredPlugin { phase, policy, priority, .. } = plugins[plugin];
             Attached { index, phase, policy, priority, in_location: line.in_location }
         });
-        Ok(Self { attached: attached.collect(), runtime, tls, upstreams, plugins, plugin_of })
+        Ok(Self { attached: attached.collect(), runtime, tls, upstreams, plugins, vms, vm_of, plugin_of })
     }
+}
+
+/// Makes the VMs, and says for each plugin which is its own. `firsts` has, for each plugin, the first
+/// one of its VM.
+fn vms(
+    runtime: &Runtime,
+    said: &HttpConf,
+    plugins: &[DeclaredPlugin],
+    firsts: &[usize],
+) -> Result<(Vec<DeclaredVm>, Vec<usize>), Fault> {
+    let (mut vms, mut vm_of) = (Vec::new(), Vec::new());
+    for (index, &first) in firsts.iter().enumerate() {
+        if first == index {
+            vm_of.push(vms.len());
+            vms.push(runtime.vm(said, &said.declared[index], &plugins[index])?);
+        } else {
+            vm_of.push(vm_of[first]);
+        }
+    }
+    Ok((vms, vm_of))
 }
 
 /// Reads the certificates, with the rights of the master.

@@ -14,6 +14,7 @@ use proxy_wasm_host::{Dialect, Identity, Plugin, PluginOptions, RootId};
 use super::announce;
 use crate::conf::{CacheSetting, Declared, Fault, HttpConf, Policy, io_reason};
 use crate::context::NginxHost;
+use crate::host_memory::HostMemory;
 use crate::shared::loads::Loads;
 
 /// The engine, the compiler and the cache. Plugins that Lua loads use them, too.
@@ -34,6 +35,14 @@ pub struct DeclaredPlugin {
     pub priority: i64,
     pub phase: Phase,
     pub policy: Policy,
+}
+
+/// A VM of declared plugins.
+pub struct DeclaredVm {
+    /// What the VM's instances are made of. Where plugins share a VM, it has the name of the VM.
+    pub plugin: Arc<Plugin<NginxHost>>,
+    /// The account of bytes that are kept for the instance.
+    pub memory: HostMemory,
 }
 
 impl Runtime {
@@ -66,7 +75,7 @@ impl Runtime {
         let options = declared.plugin.overrides.over(&self.options);
         let root_id = declared.plugin.root_id.as_deref();
         let plugin = self
-            .load(name, &declared.path, Dialect::Envoy, root_id, &declared.vm_configuration, &options)
+            .load(name, &declared.path, Dialect::Envoy, root_id, declared.vm(), &options)
             .map_err(|error| declared.fault(&format!("\"{name}\" at {} {error}", declared.path.display())))?;
         Ok(DeclaredPlugin {
             plugin,
@@ -74,6 +83,31 @@ impl Runtime {
             phase: declared.plugin.phase,
             policy: said.policy(name, &options),
         })
+    }
+
+    /// Makes the VM of a plugin, which is the first one of that VM.
+    ///
+    /// # Errors
+    ///
+    /// The reason, and the place of the declaration.
+    pub fn vm(&self, said: &HttpConf, declared: &Declared, first: &DeclaredPlugin) -> Result<DeclaredVm, Fault> {
+        let DeclaredPlugin { plugin, policy, .. } = first;
+        let Some(vm) = &declared.plugin.vm else {
+            return Ok(DeclaredVm { plugin: Arc::clone(plugin), memory: policy.memory });
+        };
+        let of_plugin = plugin.identity();
+        let identity = Identity {
+            name: vm.clone(),
+            root_id: RootId::given("", b""),
+            dialect: of_plugin.dialect,
+            vm_id: vm.clone(),
+            vm_configuration: of_plugin.vm_configuration.clone(),
+            node: Arc::clone(&of_plugin.node),
+        };
+        let plugin = Plugin::new(&self.engine, plugin.module(), identity, plugin.options().clone())
+            .map_err(|error| declared.fault(&format!("\"{vm}\" at {} {error}", declared.path.display())))?;
+        let options = declared.plugin.overrides.over(&self.options);
+        Ok(DeclaredVm { plugin, memory: said.policy(vm, &options).memory })
     }
 
     /// Loads and checks one plugin. Without a `root_id`, it is found when the plugin starts.
@@ -87,7 +121,7 @@ impl Runtime {
         path: &Path,
         dialect: Dialect,
         root_id: Option<&str>,
-        vm_configuration: &[u8],
+        (vm_id, vm_configuration): (&str, &[u8]),
         options: &Options,
     ) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
@@ -106,7 +140,7 @@ impl Runtime {
             name: name.to_owned(),
             root_id: root_id.map_or_else(|| RootId::to_find(name, &bytes), |id| RootId::given(id, &bytes)),
             dialect,
-            vm_id: name.to_owned(),
+            vm_id: vm_id.to_owned(),
             vm_configuration: vm_configuration.to_vec(),
             node: Arc::clone(&self.node),
         };

@@ -1,4 +1,4 @@
-//! One plugin in this process: its VM and its PluginContexts.
+//! A VM in this process, of one plugin or of several, and its PluginContexts.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
@@ -61,9 +61,23 @@ impl Vm {
 
     /// Makes a PluginContext for one configuration of the plugin.
     pub fn plugin_context(&self, configuration: Arc<[u8]>) -> Rc<PluginContext<NginxHost>> {
-        let context = self.context.plugin_context(configuration);
+        self.plugin_context_of(Arc::clone(self.context.plugin()), configuration)
+    }
+
+    /// Makes a PluginContext for one configuration of a plugin that may share the VM with others.
+    pub fn plugin_context_of(
+        &self,
+        plugin: Arc<Plugin<NginxHost>>,
+        configuration: Arc<[u8]>,
+    ) -> Rc<PluginContext<NginxHost>> {
+        let context = self.context.plugin_context_of(plugin, configuration);
         self.plugin_contexts.add(&context);
         context
+    }
+
+    /// The PluginContexts of the VM.
+    pub fn plugin_contexts(&self) -> &Rc<PluginContexts> {
+        &self.plugin_contexts
     }
 }
 

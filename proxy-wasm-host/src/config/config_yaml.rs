@@ -70,6 +70,7 @@ impl Entry {
             priority,
             phase,
             root_id: None,
+            vm: None,
             vm_config: None,
             overrides: Overrides::default(),
         })

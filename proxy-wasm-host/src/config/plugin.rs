@@ -1,6 +1,6 @@
 //! The declaration of one plugin:
 //! `wasm_plugin NAME FILE [priority=N] [phase=access|rewrite] [root_id=ID]
-//! [vm_config=TEXT|vm_config_file=PATH] [option=value…];`.
+//! [vm=NAME] [vm_config=TEXT|vm_config_file=PATH] [option=value…];`.
 
 use super::{Error, Overrides, Result};
 
@@ -50,6 +50,8 @@ pub struct PluginDeclaration {
     pub phase: Phase,
     /// The plugin's root id; `None` to find it.
     pub root_id: Option<String>,
+    /// The VM that the plugin shares with others; `None` for a VM of its own.
+    pub vm: Option<String>,
     /// The configuration of the plugin's VM, if it has one.
     pub vm_config: Option<VmConfig>,
     /// The options that this plugin sets differently from `http`.
@@ -72,7 +74,7 @@ impl PluginDeclaration {
             return Err(Error::new(format!("\"{name}\" has an empty file name")));
         }
 
-        let (mut priority, mut phase, mut root_id, mut vm_config) = (None, None, None, None);
+        let (mut priority, mut phase, mut root_id, mut vm, mut vm_config) = (None, None, None, None, None);
         let mut overrides = Overrides::default();
         for argument in arguments {
             let argument = argument?;
@@ -83,10 +85,12 @@ impl PluginDeclaration {
                 "priority" if priority.is_none() => priority = Some(parse_priority(value)?),
                 "phase" if phase.is_none() => phase = Some(Phase::parse(value)?),
                 "root_id" if root_id.is_none() => root_id = Some(value.to_owned()),
+                "vm" if value.is_empty() => return Err(Error::new("has an empty vm")),
+                "vm" if vm.is_none() => vm = Some(value.to_owned()),
                 "vm_config" if vm_config.is_none() => vm_config = Some(VmConfig::Text(value.to_owned())),
                 "vm_config_file" if vm_config.is_none() => vm_config = Some(VmConfig::File(value.to_owned())),
                 "vm_config" | "vm_config_file" => return Err(Error::new("sets the configuration of its VM twice")),
-                "priority" | "phase" | "root_id" => return Err(Error::new(format!("sets \"{option}\" twice"))),
+                "priority" | "phase" | "root_id" | "vm" => return Err(Error::new(format!("sets \"{option}\" twice"))),
                 _ => overrides.set(option, value)?,
             }
         }
@@ -96,6 +100,7 @@ impl PluginDeclaration {
             priority: priority.unwrap_or_default(),
             phase: phase.unwrap_or_default(),
             root_id,
+            vm,
             vm_config,
             overrides,
         })
@@ -134,6 +139,7 @@ mod tests {
         let plugin = parse("auth a.wasm failure=open phase=rewrite env=A=b priority=-7 memory_limit=1m").unwrap();
         assert_eq!((plugin.priority, plugin.phase), (-7, Phase::Rewrite));
         assert_eq!(parse("auth a.wasm root_id=a=b").unwrap().root_id.as_deref(), Some("a=b"));
+        assert_eq!(parse("auth a.wasm vm=a").unwrap().vm.as_deref(), Some("a"));
         assert_eq!(parse("auth a.wasm vm_config=a=b").unwrap().vm_config, Some(VmConfig::Text("a=b".into())));
         assert_eq!(parse("auth a.wasm vm_config_file=c").unwrap().vm_config, Some(VmConfig::File("c".into())));
         assert_eq!(parse("auth a.wasm root_id=").unwrap().root_id.as_deref(), Some(""));
@@ -153,6 +159,8 @@ mod tests {
             ("auth a.wasm priority=99999999999999999999", "is not a priority"),
             ("auth a.wasm priority=1 priority=2", "sets \"priority\" twice"),
             ("auth a.wasm root_id= root_id=a", "sets \"root_id\" twice"),
+            ("auth a.wasm vm=", "has an empty vm"),
+            ("auth a.wasm vm=a vm=a", "sets \"vm\" twice"),
             ("auth a.wasm vm_config=a vm_config_file=b", "sets the configuration of its VM twice"),
             ("auth a.wasm phase=log", "\"log\" is not a phase"),
         ] {

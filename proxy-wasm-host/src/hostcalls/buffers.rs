@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use crate::abi::{BufferType, Status};
 use crate::host::{Buffers, Host};
+use crate::identity::Dialect;
 use crate::memory::{Guest, Result, ReturnBytes};
-use crate::state::{Dialect, VmState};
+use crate::state::VmState;
 use crate::wasm::memory::GuestBytes;
 
 hostcalls! {

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use super::{bounded, fields};
 use crate::abi::{AbiVersion, MapType, Status};
 use crate::host::{HeaderMaps, Host};
+use crate::identity::Dialect;
 use crate::limits;
 use crate::memory::{Guest, Result, ReturnBytes};
 use crate::pairs::{Encoder, Measure, Pairs, PairsBuf};
-use crate::state::{Dialect, Incoming, VmState};
+use crate::state::{Incoming, VmState};
 use crate::wasm::memory::GuestBytes;
 
 hostcalls! {

@@ -3,10 +3,10 @@
 use super::bounded;
 use crate::abi::Status;
 use crate::host::{Host, Properties};
+use crate::identity::Identity;
 use crate::limits;
 use crate::memory::{Guest, Result, ReturnBytes};
 use crate::property::PropertyPath;
-use crate::state::Identity;
 use crate::wasm::memory::{GuestBytes, LinearMemory};
 
 hostcalls! {
@@ -22,7 +22,7 @@ hostcalls! {
 fn get_property<H: Host>(guest: &mut Guest<'_, H>, path: GuestBytes, out: ReturnBytes) -> Result {
     guest.give_copy(out, |value, memory, state| {
         let path = property_path(&memory, path)?;
-        match own_property(&state.plugin, path) {
+        match own_property(state.own_plugin(), path) {
             Some(own) => value.extend_from_slice(own),
             None => {
                 let of_request = match state.contexts.effective_stream_mut() {

@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock};
 
 use super::LocalHost;
 use crate::error::Error;
+use crate::identity::{Dialect, Identity};
 use crate::plugin::{Plugin, PluginOptions};
 use crate::root_id::RootId;
-use crate::state::{Dialect, Identity};
 use crate::vm::VmContext;
 use crate::wasm::{Engine, EngineConfig, Module};
 

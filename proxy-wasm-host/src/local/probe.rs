@@ -8,10 +8,11 @@ use wasmtime::{Instance, Store, Val, ValType};
 
 use crate::abi::{BufferType, Status};
 use crate::context::{ContextKey, Contexts, Stage};
+use crate::identity::{Configuration, Dialect, Identity};
 use crate::local::{LocalHost, LocalStream};
 use crate::plugin::{Plugin, PluginOptions};
 use crate::root_id::RootId;
-use crate::state::{Dialect, GuestExports, Identity, VmState};
+use crate::state::{GuestExports, VmState};
 use crate::wasm::{Engine, EngineConfig, Module};
 
 /// Every import of ABI 0.1.0, 0.2.0 and 0.2.1, with the kinds of its parameters: `v`alue of 32
@@ -244,7 +245,7 @@ impl Probe {
     pub fn of(plugin: &Arc<Plugin<LocalHost>>, stream: LocalStream) -> Self {
         let host = LocalHost::default();
         let mut contexts = Contexts::default();
-        let context = ContextKey::Plugin(contexts.register(Arc::from(&b"conf"[..])));
+        let context = ContextKey::Plugin(contexts.register(Configuration::new(b"conf"[..].into(), plugin.identity())));
         contexts.set_stage(context, Stage::Open);
         contexts.enter(context);
         let mut store = plugin.store(host.clone(), contexts);

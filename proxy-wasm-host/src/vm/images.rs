@@ -114,6 +114,9 @@ impl<H: Host> InstanceSlot<H> {
                     if let Some(index) = contexts.plugin_of(imaged.id) {
                         let stage = if imaged.refused { Stage::Refused } else { Stage::Open };
                         contexts.set_stage(ContextKey::Plugin(index), stage);
+                        if let Some(instance) = &mut self.instance {
+                            instance.begins_vm(ContextKey::Plugin(index));
+                        }
                         self.tell_of_plugin_context(imaged.id);
                     }
                 }

@@ -19,6 +19,7 @@ use crate::callbacks::Callback;
 use crate::context::{ContextKey, Contexts, LentId, Stage};
 use crate::failure::{CallFailed, Culprit, Failure, Told};
 use crate::host::{Blame, FailedContext, Host};
+use crate::identity::Configuration;
 use crate::instance::Instance;
 use crate::joined::{self, End, Joined};
 use crate::limits::PENDING_CONTEXTS;
@@ -125,7 +126,7 @@ impl<H: Host> InstanceSlot<H> {
 
     /// Makes a slot for the instance of one request, which has the plugin context of that id and
     /// configuration. The request's context will have the id `http`.
-    pub fn of_request(&self, id: u32, configuration: Arc<[u8]>, http: u32) -> Self {
+    pub fn of_request(&self, id: u32, configuration: Arc<Configuration>, http: u32) -> Self {
         let (make_host, counts) = (Rc::clone(&self.make_host), Rc::clone(&self.counts));
         // Nobody else lives in the instance, so nobody asks who ended it.
         let mut slot = Self::new(Arc::clone(&self.plugin), make_host, Rc::default(), counts);
@@ -274,12 +275,12 @@ impl<H: Host> InstanceSlot<H> {
     }
 
     /// Creates and configures a plugin context in the running instance.
-    fn configure(&mut self, plugin: usize, configuration: &Arc<[u8]>) -> Result<(), Failure> {
+    fn configure(&mut self, plugin: usize, configuration: &Arc<Configuration>) -> Result<(), Failure> {
         let key = ContextKey::Plugin(plugin);
         let contexts = self.contexts();
         contexts.set_stage(key, Stage::Open);
         let id = contexts.id(key);
-        let configuration_size = size(configuration);
+        let configuration_size = size(&configuration.bytes);
 
         self.call_or((), key, Callback::OnContextCreate, |instance| {
             instance.callbacks.on_context_create.call(&mut instance.store, (id, 0), ())
@@ -312,7 +313,6 @@ impl<H: Host> InstanceSlot<H> {
         if self.instance.is_some() {
             return Ok(());
         }
-        self.plugin.choose_root_id();
         // Restoring runs nothing of the plugin, and takes no time to speak of.
         if self.restore() {
             return Ok(());
@@ -341,10 +341,13 @@ impl<H: Host> InstanceSlot<H> {
         }
     }
 
-    /// Calls `proxy_on_vm_start`, once per instance, with its first plugin context.
+    /// Calls `proxy_on_vm_start`, once per instance for each plugin of the VM, with its first plugin
+    /// context.
     fn start_vm(&mut self, key: ContextKey, id: u32) -> Result<(), Failure> {
-        let Some(instance) = self.instance.as_mut().filter(|instance| !instance.vm_started) else { return Ok(()) };
-        instance.vm_started = true;
+        let Some(instance) = self.instance.as_mut() else { return Ok(()) };
+        if !instance.begins_vm(key) {
+            return Ok(());
+        }
         let size = size(&self.plugin.identity().vm_configuration);
         let started = self.call_or(TRUE, key, Callback::OnVmStart, |instance| {
             instance.callbacks.on_vm_start.call(&mut instance.store, (id, size), TRUE)
@@ -634,7 +637,7 @@ impl<H: Host> InstanceSlot<H> {
         }
     }
 
-    fn configuration_failed(&mut self, configuration: &Arc<[u8]>) {
+    fn configuration_failed(&mut self, configuration: &Arc<Configuration>) {
         if let Some(wait) = self.backoff.configuration_failed(configuration, Instant::now()) {
             let name = self.plugin.name();
             warn!("plugin \"{name}\" fails again and again with a configuration, which is not tried for {wait:?}");

@@ -11,6 +11,7 @@ use crate::callbacks::Callback;
 use crate::context::{ContextKey, Stage};
 use crate::failure::Failure;
 use crate::host::Host;
+use crate::identity::Configuration;
 use crate::instance::Instance;
 use crate::pairs::PairsBuf;
 use crate::plugin::Plugin;
@@ -30,7 +31,7 @@ const REDIS_NETWORK_ERROR: u32 = 1;
 pub struct PluginContext<H: Host> {
     vm: Rc<VmContext<H>>,
     plugin: Arc<Plugin<H>>,
-    configuration: Arc<[u8]>,
+    configuration: Arc<Configuration>,
     /// The context's index and id among the VM's contexts, once it has been started.
     registered: Cell<Option<(usize, u32)>>,
     /// For requests that have instances of their own.
@@ -39,6 +40,7 @@ pub struct PluginContext<H: Host> {
 
 impl<H: Host> PluginContext<H> {
     pub(super) fn new(vm: Rc<VmContext<H>>, plugin: Arc<Plugin<H>>, configuration: Arc<[u8]>) -> Self {
+        let configuration = Configuration::new(configuration, plugin.identity());
         Self { vm, plugin, configuration, registered: Cell::new(None), own: OwnInstances::default() }
     }
 
@@ -57,7 +59,7 @@ impl<H: Host> PluginContext<H> {
     }
 
     /// The configuration that `proxy_on_configure` reads.
-    pub fn configuration(&self) -> &Arc<[u8]> {
+    pub fn configuration(&self) -> &Arc<Configuration> {
         &self.configuration
     }
 
@@ -299,6 +301,7 @@ impl<H: Host> PluginContext<H> {
     /// The context's index and id among the VM's contexts. Both are given at the first call.
     pub(super) fn register(&self, slot: &mut InstanceSlot<H>) -> (usize, u32) {
         self.registered.get().unwrap_or_else(|| {
+            self.plugin.choose_root_id();
             let contexts = slot.contexts();
             let index = contexts.register(Arc::clone(&self.configuration));
             let registered = (index, contexts.id(ContextKey::Plugin(index)));
