@@ -18,7 +18,7 @@ use super::pages;
 use super::worker::MainConf;
 
 /// The directives, in the order of docs/directives.md.
-pub static mut COMMANDS: [ngx_command_t; 36] = [
+pub static mut COMMANDS: [ngx_command_t; 37] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
@@ -35,6 +35,7 @@ pub static mut COMMANDS: [ngx_command_t; 36] = [
     main_directive(c"wasm_callback_timeout", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_start_timeout", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_failure", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_start_failure", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_image", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_isolation", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_instances", sys::NGX_CONF_TAKE1, cmd_wasm_instances),

@@ -8,6 +8,7 @@
 //! | `vm` | one plugin in this process |
 //! | `contexts` | the PluginContexts of the native path |
 //! | `images` | the images of started instances, which workers share |
+//! | `rehearsal` | tries plugins whose failure stops nginx's start |
 //! | `deadlines`, `cpu_timer` | the clock for plugin deadlines: a timer and its signal |
 //! | `installation` | checks that the Lua file exists and has the module's version |
 //! | `announce` | log lines at start |
@@ -19,6 +20,7 @@ pub mod deadlines;
 pub mod images;
 mod installation;
 mod main_conf;
+mod rehearsal;
 mod runtime;
 pub mod vm;
 

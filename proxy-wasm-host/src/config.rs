@@ -12,7 +12,7 @@ pub mod plugin;
 pub mod units;
 pub mod upstream;
 
-pub use options::{FailurePolicy, ImagePolicy, Isolation, Options, Overrides};
+pub use options::{FailurePolicy, ImagePolicy, Isolation, Options, Overrides, StartFailure};
 pub use plugin::{Phase, PluginDeclaration, VmConfig};
 pub use upstream::UpstreamDeclaration;
 

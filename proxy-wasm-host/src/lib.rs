@@ -63,6 +63,7 @@ pub mod outgoing;
 pub mod pairs;
 mod plugin;
 pub mod property;
+pub mod rehearsal;
 pub mod response;
 mod root_id;
 pub mod shared;

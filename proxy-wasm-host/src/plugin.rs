@@ -102,13 +102,29 @@ impl<H: Host> Plugin<H> {
         identity: Identity,
         options: PluginOptions,
     ) -> Result<Arc<Self>, Error> {
+        Self::link(engine, module, Arc::new(identity), options)
+    }
+
+    /// Links the plugin to the functions of another host.
+    ///
+    /// # Errors
+    /// Those of [`Plugin::new`].
+    pub(crate) fn with_host<K: Host>(&self) -> Result<Arc<Plugin<K>>, Error> {
+        Plugin::link(&self.engine, &self.module, Arc::clone(&self.identity), self.options.clone())
+    }
+
+    fn link(
+        engine: &Engine,
+        module: &Module,
+        identity: Arc<Identity>,
+        options: PluginOptions,
+    ) -> Result<Arc<Self>, Error> {
         let wasm = module.wasmtime();
         let abi_version = abi_version(wasm)?;
         let callbacks = CallbackSet::of(wasm)?;
         check_memory(wasm, options.memory_limit)?;
         crate::wasm::limits::excess(wasm).map_or(Ok(()), |excess| Err(Error::Plugin(excess)))?;
 
-        let identity = Arc::new(identity);
         let mut linker = Linker::new(engine.wasmtime());
         hostcalls::add_to_linker(&mut linker, wasm).map_err(Error::Engine)?;
         wasi::add_to_linker(&mut linker).map_err(Error::Engine)?;

@@ -1,6 +1,6 @@
 //! Which plugins share a VM: `vm=` of `wasm_plugin`.
 
-use proxy_wasm_host::config::{FailurePolicy, Options};
+use proxy_wasm_host::config::{FailurePolicy, Options, StartFailure};
 
 use super::http::{Declared, Fault, HttpConf};
 
@@ -44,8 +44,9 @@ impl HttpConf {
     fn difference(&self, a: &Declared, b: &Declared) -> Option<&'static str> {
         let options = |of: &Declared| {
             let options = of.plugin.overrides.over(&self.options());
-            // What happens to a request is each plugin's own.
-            Options { failure: FailurePolicy::Closed, body_buffer_size: 0, ..options }
+            // What happens to a request, and to nginx, is each plugin's own.
+            let (failure, start_failure) = (FailurePolicy::default(), StartFailure::default());
+            Options { failure, start_failure, body_buffer_size: 0, ..options }
         };
         let (x, y) = (options(a), options(b));
         let differences = [

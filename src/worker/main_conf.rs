@@ -12,6 +12,7 @@ use proxy_wasm_host::outgoing::Upstreams;
 
 use super::contexts::Contexts;
 use super::installation::Installation;
+use super::rehearsal;
 use super::runtime::{DeclaredPlugin, DeclaredVm, Runtime};
 use crate::calls::{Client, RESPONSE_BODY};
 use crate::conf::{Attached, Fault, HttpConf, TlsSettings};
@@ -177,6 +178,7 @@ impl Made {
         let load = |declared| runtime.declared(said, declared);
         let plugins = said.declared.iter().map(load).collect::<Result<Vec<_>, _>>()?;
         let (vms, vm_of) = vms(&runtime, said, &plugins, &firsts)?;
+        rehearsal::start(&said.attachments, &plugins, &vms, (&plugin_of, &vm_of))?;
         let tls = tls(&said.tls, upstreams.any_verifies(), cf)?;
         let lines = said.attachments.iter().zip(&plugin_of).enumerate();
         let attached = lines.map(|(index, (line, &plugin))| {

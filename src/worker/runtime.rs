@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ngx_bindings::Conf;
-use proxy_wasm_host::config::{Options, Phase};
+use proxy_wasm_host::config::{Options, Phase, StartFailure};
 use proxy_wasm_host::node::Node;
 use proxy_wasm_host::wasm::{Cache, Compiler, Engine, EngineConfig, Module};
 use proxy_wasm_host::{Dialect, Identity, Plugin, PluginOptions, RootId};
@@ -35,6 +35,7 @@ pub struct DeclaredPlugin {
     pub priority: i64,
     pub phase: Phase,
     pub policy: Policy,
+    pub start_failure: StartFailure,
 }
 
 /// A VM of declared plugins.
@@ -82,6 +83,7 @@ impl Runtime {
             priority: declared.plugin.priority,
             phase: declared.plugin.phase,
             policy: said.policy(name, &options),
+            start_failure: options.start_failure,
         })
     }
 

@@ -17,6 +17,17 @@ pub enum FailurePolicy {
     Open,
 }
 
+/// What happens to nginx's start, or its reload, when a plugin does not start, or refuses its
+/// configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartFailure {
+    /// Nginx starts. The plugin's requests get what `wasm_failure` says, until it starts.
+    #[default]
+    Serve,
+    /// Nginx does not start: the plugin is tried while the configuration is read.
+    Refuse,
+}
+
 /// Whether an instance that has started is kept as an image, from which others are restored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ImagePolicy {
@@ -53,6 +64,8 @@ pub struct Options {
     pub start_timeout: Option<Duration>,
     /// What happens to a request when the plugin fails.
     pub failure: FailurePolicy,
+    /// What happens to nginx's start when the plugin does not start.
+    pub start_failure: StartFailure,
     /// The most that is kept of a body for a paused plugin, in bytes.
     pub body_buffer_size: usize,
     /// All environment variables that the plugin sees.
@@ -73,6 +86,7 @@ impl Default for Options {
             callback_timeout: Some(plugin::CALLBACK_TIMEOUT),
             start_timeout: Some(plugin::START_TIMEOUT),
             failure: FailurePolicy::default(),
+            start_failure: StartFailure::default(),
             body_buffer_size: plugin::BODY_BUFFER,
             env: Vec::new(),
             capabilities: None,
@@ -93,6 +107,7 @@ pub struct Overrides {
     callback_timeout: TimeoutOverride,
     start_timeout: TimeoutOverride,
     failure: Option<FailurePolicy>,
+    start_failure: Option<StartFailure>,
     body_buffer_size: Option<usize>,
     env: Vec<(String, String)>,
     capabilities: Option<Vec<String>>,
@@ -113,14 +128,15 @@ impl Overrides {
             "callback_timeout" => once(&mut self.callback_timeout, name, parse_timeout(value)?),
             "start_timeout" => once(&mut self.start_timeout, name, parse_timeout(value)?),
             "failure" => once(&mut self.failure, name, parse_failure(value)?),
+            "start_failure" => once(&mut self.start_failure, name, parse_start_failure(value)?),
             "body_buffer_size" => once(&mut self.body_buffer_size, name, parse_size(value)?),
             "env" => add_variable(&mut self.env, value),
             "capabilities" => once(&mut self.capabilities, name, parse_list(value)),
             "image" => once(&mut self.image, name, parse_image(value)?),
             "isolation" => once(&mut self.isolation, name, parse_isolation(value)?),
             _ => Err(Error::new(format!(
-                "has no option \"{name}\"; there are priority, phase, root_id, vm_config, vm_config_file, memory_limit, host_memory, callback_timeout, \
-                 start_timeout, failure, body_buffer_size, env, capabilities, image and isolation"
+                "has no option \"{name}\"; there are priority, phase, root_id, vm, vm_config, vm_config_file, memory_limit, host_memory, \
+                 callback_timeout, start_timeout, failure, start_failure, body_buffer_size, env, capabilities, image and isolation"
             ))),
         }
     }
@@ -135,6 +151,7 @@ impl Overrides {
             callback_timeout: self.callback_timeout.unwrap_or(above.callback_timeout),
             start_timeout: self.start_timeout.unwrap_or(above.start_timeout),
             failure: self.failure.unwrap_or(above.failure),
+            start_failure: self.start_failure.unwrap_or(above.start_failure),
             body_buffer_size: self.body_buffer_size.unwrap_or(above.body_buffer_size),
             env: inherited.chain(&self.env).cloned().collect(),
             capabilities: self.capabilities.clone().or_else(|| above.capabilities.clone()),
@@ -173,6 +190,14 @@ fn parse_failure(value: &str) -> Result<FailurePolicy> {
         "closed" => Ok(FailurePolicy::Closed),
         "open" => Ok(FailurePolicy::Open),
         _ => Err(Error::new(format!("\"{value}\" is not a failure policy; write closed or open"))),
+    }
+}
+
+fn parse_start_failure(value: &str) -> Result<StartFailure> {
+    match value {
+        "serve" => Ok(StartFailure::Serve),
+        "refuse" => Ok(StartFailure::Refuse),
+        _ => Err(Error::new(format!("\"{value}\" is not a policy for starts that fail; write refuse or serve"))),
     }
 }
 
@@ -237,6 +262,7 @@ mod tests {
             ("callback_timeout", "500ms"),
             ("start_timeout", "2m"),
             ("failure", "closed"),
+            ("start_failure", "refuse"),
             ("body_buffer_size", "64k"),
             ("env", "A=1"),
             ("capabilities", "proxy_log, proxy_get_property,"),
@@ -249,6 +275,7 @@ mod tests {
             callback_timeout: Some(Duration::from_millis(500)),
             start_timeout: Some(Duration::from_secs(120)),
             failure: FailurePolicy::Closed,
+            start_failure: StartFailure::Refuse,
             body_buffer_size: 64 << 10,
             env: vec![("A".into(), "1".into())],
             capabilities: Some(vec!["proxy_log".into(), "proxy_get_property".into()]),
@@ -275,6 +302,7 @@ mod tests {
             (&[("callback_timeout", "soon")], "\"soon\" is not a time"),
             (&[("callback_timeout", "0")], "write off for no timeout"),
             (&[("failure", "maybe")], "\"maybe\" is not a failure policy"),
+            (&[("start_failure", "no")], "\"no\" is not a policy for starts that fail; write refuse or serve"),
             (&[("image", "yes")], "\"yes\" is not a value of image; write auto, on or off"),
             (&[("isolation", "thread")], "\"thread\" is not an isolation; write worker or request"),
             (&[("env", "A")], "write NAME=VALUE"),

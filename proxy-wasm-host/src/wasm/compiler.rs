@@ -10,7 +10,7 @@
 //! | `child` | the child process: its start, what it gives up, its end |
 //! | `job` | the work that the child does |
 
-pub(super) mod child;
+pub(crate) mod child;
 mod job;
 
 use std::fs::File;
@@ -309,6 +309,19 @@ mod tests {
             Ok(job::DONE)
         });
         assert!(error.ends_with("the compiler was ended by SIGKILL"), "{error}");
+    }
+
+    #[test]
+    fn a_child_that_runs_guests_is_not_root() {
+        let mut file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
+        let limits = CompileLimits::default();
+        let child = Child::start_for(child::Purpose::Run, &file, limits, |file| {
+            io::Write::write_all(file, std::fs::read_to_string("/proc/self/status")?.as_bytes())?;
+            Ok(0)
+        });
+        assert!(matches!(child.unwrap().wait(limits.time).unwrap(), End::Code(0)));
+        let status = said(&mut file);
+        assert!(status.contains("Uid:") && !status.contains("Uid:\t0"), "{status}");
     }
 
     #[test]

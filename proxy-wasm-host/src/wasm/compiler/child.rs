@@ -6,12 +6,14 @@
 //! one thread. In a process with more threads, libc's own `fork` is used, which takes care of its
 //! allocator's locks.
 //!
-//! The child keeps no descriptor of its parent's except the file that it writes, handles no signal
-//! as its parent does, ends when its parent ends, and is the first process that the kernel kills
+//! The child keeps no descriptor of its parent's except the file that it writes, unless it runs what
+//! its parent has loaded, which may be mapped from descriptors. It handles no signal as its parent
+//! does except those by which guests trap, ends when its parent ends, and is the first process that the kernel kills
 //! when memory is short. Timers are not inherited.
 
 #![allow(unsafe_code)]
 
+use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -34,8 +36,24 @@ use super::CompileLimits;
 /// The exit code of a child that ended by a panic or an abort.
 const FAILED: i32 = 2;
 
-/// The child's name in a process list.
-const NAME: &std::ffi::CStr = c"wasm-compiler";
+/// What the child is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It compiles, and keeps no descriptor of its parent's.
+    Compile,
+    /// It runs guests that its parent has loaded.
+    Run,
+}
+
+impl Purpose {
+    /// The child's name in a process list.
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::Compile => c"wasm-compiler",
+            Self::Run => c"wasm-trial",
+        }
+    }
+}
 
 /// The lowest descriptor that the child keeps: above the standard ones.
 const ABOVE_STANDARD: RawFd = 3;
@@ -71,12 +89,25 @@ impl Child {
         limits: CompileLimits,
         job: impl FnOnce(&mut File) -> io::Result<i32>,
     ) -> io::Result<Self> {
+        Self::start_for(Purpose::Compile, file, limits, job)
+    }
+
+    /// Does the same as [`Child::start`], for a purpose.
+    ///
+    /// # Errors
+    /// When no child can be started.
+    pub fn start_for(
+        purpose: Purpose,
+        file: &File,
+        limits: CompileLimits,
+        job: impl FnOnce(&mut File) -> io::Result<i32>,
+    ) -> io::Result<Self> {
         let (ended, held) = pipe2(OFlag::O_CLOEXEC)?;
         let parent = getpid();
         // The parent's signal handlers must not run in the child.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
         match fork() {
-            Ok(ForkResult::Child) => be_child(file, &held, limits, parent, job),
+            Ok(ForkResult::Child) => be_child(purpose, file, &held, limits, parent, job),
             Ok(ForkResult::Parent { child }) => {
                 // If a SIGCHLD comes, it is delivered after the child has been reaped, so that no
                 // handler finds the child.
@@ -183,6 +214,7 @@ fn has_one_thread() -> bool {
 
 /// The life of the child. It leaves by `_exit`, because exit handlers belong to the parent.
 fn be_child(
+    purpose: Purpose,
     file: &File,
     held: &OwnedFd,
     limits: CompileLimits,
@@ -190,7 +222,7 @@ fn be_child(
     job: impl FnOnce(&mut File) -> io::Result<i32>,
 ) -> ! {
     let run = || -> io::Result<i32> {
-        let mut file = become_child(file, held, limits, parent)?;
+        let mut file = become_child(purpose, file, held, limits, parent)?;
         let said = file.try_clone()?;
         Ok(catch_unwind(AssertUnwindSafe(|| job(&mut file)))
             .unwrap_or_else(|panic| {
@@ -210,22 +242,48 @@ fn be_child(
 }
 
 /// Gives up everything that belongs to the parent, and sets the limits.
-fn become_child(file: &File, held: &OwnedFd, limits: CompileLimits, parent: Pid) -> io::Result<File> {
+fn become_child(purpose: Purpose, file: &File, held: &OwnedFd, limits: CompileLimits, parent: Pid) -> io::Result<File> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(io::Error::other("its parent has gone"));
     }
     reset_signals()?;
-    let file = keep_alone(file, held)?;
-    let _ = prctl::set_name(NAME);
+    let file = match purpose {
+        Purpose::Compile => keep_alone(file, held)?,
+        Purpose::Run => file.try_clone()?,
+    };
+    let _ = prctl::set_name(purpose.name());
     // Without `/proc`, or without the right to write there, the child is as likely to be killed as
     // its parent.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     limit(limits)?;
+    if purpose == Purpose::Run {
+        give_up_rights(parent)?;
+    }
     Ok(file)
 }
 
-/// Resets the signals to their default actions. Ignored are SIGPIPE and SIGXFSZ, whose causes are
+/// Gives up the rights of root before guests run. Where that is not allowed, as in a container that
+/// has no other user, the child has the rights that its parent has there.
+fn give_up_rights(parent: Pid) -> io::Result<()> {
+    const NOBODY: libc::uid_t = 65534;
+    // SAFETY: the function only returns a number.
+    if unsafe { libc::geteuid() } != 0 {
+        return Ok(());
+    }
+    // SAFETY: an empty list is not read.
+    unsafe { libc::setgroups(0, std::ptr::null()) };
+    // SAFETY: the function changes only this process.
+    unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) };
+    // SAFETY: as above.
+    unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) };
+    // The kernel forgets the signal when the rights change.
+    prctl::set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() == parent { Ok(()) } else { Err(io::Error::other("its parent has gone")) }
+}
+
+/// Resets the signals to their default actions, except those by which guests trap: wasmtime passes on
+/// what is not a guest's. Ignored are SIGPIPE and SIGXFSZ, whose causes are
 /// errors of `write`, and the signals that do not end nginx's own processes; SIGABRT gets a handler.
 fn reset_signals() -> io::Result<()> {
     for signal in Signal::iterator() {
@@ -238,6 +296,7 @@ fn reset_signals() -> io::Result<()> {
             | Signal::SIGXFSZ => SigHandler::SigIgn,
             Signal::SIGABRT => SigHandler::Handler(on_abort),
             Signal::SIGKILL | Signal::SIGSTOP => continue,
+            Signal::SIGSEGV | Signal::SIGBUS | Signal::SIGILL | Signal::SIGFPE | Signal::SIGTRAP => continue,
             _ => SigHandler::SigDfl,
         };
         // SAFETY: the only handler, `on_abort`, does only what a signal handler may do.
