@@ -74,6 +74,7 @@ my %scripts = (
     named     => sending('cache', command(PING => 'named')),
     inline    => sending($redis, "PING\r\n"),
     two       => sending($redis, command('PING') . command('PING')),
+    cluster   => sending('outbound|6379||none.static', command('PING')),
     nowhere   => sending('a b', command('PING')),
     long      => sending('abc.' x 64 . 'org', command('PING')),
     badbase   => sending($redis, command('PING'), "$redis?db=x", '', '', 1),
@@ -140,6 +141,7 @@ logs(untrusted => '1 0 ', 'redis call failed: .*certificate', 'a certificate of 
 
 logs(inline  => 'BAD_ARGUMENT', 'redis call gets what is not one command, server: ', 'what is not a command');
 logs(two     => 'BAD_ARGUMENT', 'redis call gets what is not one command, server: ', 'two commands');
+logs(cluster => 'BAD_ARGUMENT', qr/redis call gets invalid host: outbound\|6379\|\|none\.static; .* wasm_upstream "outbound\|6379\|\|none\.static" HOST:PORT;/, 'a cluster that nobody knows');
 logs(nowhere => 'BAD_ARGUMENT', 'redis call gets invalid host: a b',                 'what is not a server');
 logs(long    => 'BAD_ARGUMENT', 'redis call gets invalid host: (?:abc\.)+org',      'a longer name than any server has');
 

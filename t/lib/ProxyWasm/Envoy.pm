@@ -23,7 +23,7 @@ sub envoy_binary {
     return $binary // '';
 }
 
-# plugins => [file, …] and scripts => [script, …], one of each for a case; clusters => {name => port}; upstream => name of the
+# plugins => [file, …] and scripts => [script, …], one of each for a case; root_ids, vm_ids => likewise, or none; clusters => {name => port}; upstream => name of the
 # cluster that requests go to.
 sub start_envoy {
     my (%o) = @_;
@@ -34,7 +34,8 @@ sub start_envoy {
     for my $index (0 .. $#{ $o{scripts} }) {
         push @{ $self->{ports} }, reserve_port();
         push @listeners, _listener(%o, index => $index, port => $self->{ports}[-1],
-            plugin => $o{plugins}[$index], script => $o{scripts}[$index]);
+            plugin => $o{plugins}[$index], script => $o{scripts}[$index], root_id => $o{root_ids}[$index] // '',
+            vm_id  => $o{vm_ids}[$index] // "case$index");
     }
     my @clusters = map { _cluster($_, $o{clusters}{$_}) } sort keys %{ $o{clusters} };
     open my $conf, '>', "$root/envoy.json" or die "$root/envoy.json: $!\n";
@@ -69,7 +70,8 @@ sub _listener {
             '@type' => "$type.http.wasm.v3.Wasm",
             config => {
                 name => "case$o{index}",
-                vm_config => { vm_id => "case$o{index}", runtime => 'envoy.wasm.runtime.v8', code => { local => { filename => $o{plugin} } } },
+                root_id => $o{root_id},
+                vm_config => { vm_id => $o{vm_id}, runtime => 'envoy.wasm.runtime.v8', code => { local => { filename => $o{plugin} } } },
                 configuration => { '@type' => 'type.googleapis.com/google.protobuf.StringValue', value => $o{script} },
             },
         },
@@ -112,7 +114,7 @@ sub plugin_log {
         if ($new =~ /^wasm log.*?: $end\n/m) {
             my $lines = substr $new, 0, $+[0];
             $self->{at} += length $lines;
-            return $lines =~ /^wasm log case\d+(?: +case\d+)?: (.*)$/mg;
+            return $lines =~ /^wasm log case\d+[^:]*: (.*)$/mg;
         }
         die "Envoy's plugin did not log $end: $new\n" if time > $deadline;
         sleep 0.01;
