@@ -84,6 +84,8 @@ pub struct RequestContext {
     pub properties: KeptProperties,
     /// The scheme that a plugin wrote, if one did.
     pub scheme: Cell<Option<&'static [u8]>>,
+    /// The server that the request is to go to, if a plugin chose one.
+    pub chosen_host: LazyBox<RefCell<Vec<u8>>>,
     /// Who holds the request or the response.
     pub pause: Pause,
     /// Whether the request waits for an instance of its own.
@@ -180,6 +182,7 @@ impl RequestContext {
                 client_asks_head: Cell::default(),
                 properties: KeptProperties::default(),
                 scheme: Cell::default(),
+                chosen_host: LazyBox::default(),
                 pause: Pause::default(),
                 instance: InstanceWait::default(),
                 allowance: Allowance::default(),

@@ -20,6 +20,7 @@ mod signatures;
 mod streams;
 mod timers;
 mod trailers;
+mod upstreams;
 
 use std::time::Instant;
 

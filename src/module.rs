@@ -20,7 +20,7 @@ use super::conf::LocConf;
 use super::context::live;
 use super::guard::guard;
 use super::host::{property_variable, queue_events};
-use super::native::{filters, phases, unseen};
+use super::native::{chosen_host, filters, phases, unseen};
 use super::shared::counters;
 use super::worker::{MainConf, announce, deadlines, images};
 use super::{calls, directives, log, lua, task};
@@ -173,6 +173,9 @@ fn register(cf: Conf) -> ngx_int_t {
     let main = cf.main_conf(MainConf::module());
     if main.said.enabled && keep_variables(cf, main).is_none() {
         return rc::ERROR;
+    }
+    if main.said.enabled {
+        chosen_host::register(cf, main);
     }
     slice::find(cf);
     unseen::look_through(cf, main);

@@ -6,8 +6,10 @@
 //! | `phases` | rewrite, access and log phase handlers |
 //! | `filters` | header and body filter |
 //! | `response` | how nginx does what [`proxy_wasm_host::response`] decides |
+//! | `chosen_host` | the server that a plugin has chosen for a request |
 //! | `unseen` | finds what nginx adds to responses behind the plugins |
 
+pub mod chosen_host;
 pub mod filters;
 pub mod phases;
 pub mod response;

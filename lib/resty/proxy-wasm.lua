@@ -513,7 +513,8 @@ function _M.on_http_response_body(ctx)
         if ngx_arg[2] then
             ngx_arg[2] = false
         end
-        ngx_arg[1] = nil
+        -- but what the plugin has put in front of it goes on
+        ngx_arg[1] = changed_body(r)
         return true
     end
 

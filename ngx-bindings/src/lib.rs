@@ -84,6 +84,7 @@ pub mod lua;
 pub mod module;
 pub mod modules;
 pub mod parse;
+pub mod peers;
 pub mod phase;
 pub mod pool;
 pub mod request;

@@ -163,8 +163,11 @@ pub enum AbiVersion {
     V0_1_0,
     /// `proxy_abi_version_0_2_0`.
     V0_2_0,
-    /// `proxy_abi_version_0_2_1`, and its compatible `0_2_100` seen in the wild.
+    /// `proxy_abi_version_0_2_1`.
     V0_2_1,
+    /// `proxy_abi_version_0_2_100`: Higress's, which is 0.2.1 with more host functions, and with
+    /// Envoy's own numbers as results of callbacks.
+    V0_2_100,
 }
 
 impl AbiVersion {
@@ -174,6 +177,7 @@ impl AbiVersion {
             Self::V0_1_0 => "0.1.0",
             Self::V0_2_0 => "0.2.0",
             Self::V0_2_1 => "0.2.1",
+            Self::V0_2_100 => "0.2.100",
         }
     }
 }

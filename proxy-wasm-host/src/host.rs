@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::abi::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
-use super::pairs::Pairs;
+use super::pairs::{Pairs, PairsBuf};
 use super::property::PropertyPath;
 
 /// The result of a host function.
@@ -83,7 +83,7 @@ pub enum FailedContext {
 }
 
 /// Everything that a plugin can do to one request.
-pub trait Stream: HeaderMaps + Buffers + Properties + LocalResponse + StreamControl + 'static {
+pub trait Stream: HeaderMaps + Buffers + Properties + LocalResponse + StreamControl + Upstreams + 'static {
     /// Whether calls that the request made go on when it is over. Their answers come to the plugin
     /// context, and the plugin knows them by the id of the request's context; so that id is then not
     /// given to another request.
@@ -230,6 +230,28 @@ pub trait StreamControl {
     /// # Errors
     /// As [`Self::continue_stream`].
     fn close_stream(&mut self, stream: StreamType) -> Result;
+    /// Passes bytes on to the plugins behind this one, and to the client, in front of what this plugin
+    /// sees or holds of the response's body; with `end`, in place of all the rest. Takes effect when
+    /// the callback has returned.
+    ///
+    /// # Errors
+    /// `BadArgument` where there is no body to add to; `InternalFailure` for more than may wait.
+    fn inject_response_body(&mut self, bytes: &[u8], end: bool) -> Result;
+}
+
+/// The servers that a request may go to: an extension of the ABI that Higress has.
+pub trait Upstreams {
+    /// The servers, each with a JSON object that describes it.
+    ///
+    /// # Errors
+    /// `NotFound` where they are not known.
+    fn upstream_hosts(&self) -> Result<PairsBuf>;
+    /// Says which server the request is to go to. One that is not among them, or not healthy then,
+    /// has no effect.
+    ///
+    /// # Errors
+    /// `InternalFailure` without memory.
+    fn override_upstream_host(&mut self, address: &[u8]) -> Result;
 }
 
 /// An outgoing HTTP request.

@@ -58,6 +58,7 @@ mod streams;
 mod tests;
 mod timers;
 mod toolchains;
+mod upstreams;
 mod wasi;
 
 /// Defines every function of `env`. Where a function has several types, it gets the type that
@@ -81,6 +82,7 @@ pub fn add_to_linker<H: Host>(linker: &mut Linker<VmState<H>>, module: &Module) 
     shared_data::add_to_linker(linker)?;
     shared_queues::add_to_linker(linker)?;
     streams::add_to_linker(linker)?;
+    upstreams::add_to_linker(linker)?;
     streams::add_without_result(linker, module)?;
     timers::add_to_linker(linker)?;
     toolchains::add_to_linker(linker)

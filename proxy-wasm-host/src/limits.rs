@@ -31,6 +31,9 @@ pub const LOG_BYTES: usize = 64 << 10;
 /// Lines that one call writes to the log.
 pub const LOG_LINES: usize = 256;
 
+/// Bytes of a server's address.
+pub const ADDRESS: usize = 256;
+
 /// Properties that plugins declare in one instance.
 pub const DECLARED_PROPERTIES: usize = 1024;
 

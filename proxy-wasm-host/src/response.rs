@@ -21,6 +21,7 @@
 //! | `state`, `held` | how far a response has come; what plugins hold of it |
 //! | `verdict` | what a callback means for the message, and what ends a response |
 //! | `header`, `body`, `pieces`, `trailers` | the response's way through the filters |
+//! | `inject` | what plugins put into the body themselves |
 //! | `offer` | the same for a driver that calls the plugins itself |
 //! | `end` | how a response ends early |
 //! | `wake` | how a response continues that plugins held |
@@ -30,6 +31,7 @@ mod end;
 mod exchange;
 mod header;
 mod held;
+mod inject;
 mod offer;
 mod pieces;
 mod state;

@@ -114,8 +114,7 @@ impl RequestContext {
     /// left an answer or a close. The phase handles what its own callbacks leave. A Lua thread is
     /// woken after every call.
     pub fn after_callback(&self) {
-        let due =
-            || self.has_answer() || self.is_closed() || self.lua_thread.any() || self.response.waits_behind_holder();
+        let due = || self.has_answer() || self.is_closed() || self.lua_thread.any() || self.response.must_be_woken();
         if !self.is_running() && due() {
             self.with_event(Event::post);
         }

@@ -56,8 +56,8 @@ impl Response {
         self.unsent.get().map_or(0, Unsent::collect)
     }
 
-    /// Whether bytes wait behind a piece that a plugin holds.
-    pub fn waits_behind_holder(&self) -> bool {
-        !self.waiting.is_empty() && self.state.holds_piece()
+    /// Whether bytes wait behind a piece that a plugin holds, or a plugin has injected some.
+    pub fn must_be_woken(&self) -> bool {
+        !self.waiting.is_empty() && self.state.holds_piece() || self.state.is_injecting()
     }
 }

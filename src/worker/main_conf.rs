@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use ngx_bindings::modules::{HttpModule, StoredLocation};
+use ngx_bindings::peers::Balancers;
 use ngx_bindings::ssl::{Tls, Verify};
 use ngx_bindings::variables::VariableIndex;
 use ngx_bindings::{Conf, Request, upstream};
@@ -32,6 +33,8 @@ pub struct MainConf {
     pub locations: RefCell<Vec<StoredLocation>>,
     /// `$proxy_host`, which nginx does not find by its name.
     pub proxy_host: Cell<Option<VariableIndex>>,
+    /// The functions of upstreams' balancers that this module's stands in front of.
+    pub balancers: OnceCell<Balancers>,
     /// The number of variables that nginx's modules had declared before directives were read.
     pub variables_of_modules: Cell<usize>,
     made: Option<Made>,

@@ -3,7 +3,7 @@
 
 use super::{
     buffers, clocks, contexts, foreign_functions, grpc_calls, headers, http_calls, local_response, logging, metrics,
-    properties, redis_calls, shared_data, shared_queues, streams, timers, toolchains,
+    properties, redis_calls, shared_data, shared_queues, streams, timers, toolchains, upstreams,
 };
 
 /// Names imported from `env`: those of the ABI, by chapter, and those that compilers add.
@@ -23,6 +23,7 @@ const ENV: &[&[&str]] = &[
     shared_data::NAMES,
     shared_queues::NAMES,
     streams::NAMES,
+    upstreams::NAMES,
     timers::NAMES,
     toolchains::NAMES,
 ];

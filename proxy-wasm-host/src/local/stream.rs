@@ -8,8 +8,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::Bytes;
 use crate::abi::{BufferType, MapType, Status, StreamType};
-use crate::host::{Buffers, HeaderMaps, LocalResponse, Properties, Response, Result, Stream, StreamControl};
-use crate::pairs::Pairs;
+use crate::host::{Buffers, HeaderMaps, LocalResponse, Properties, Response, Result, Stream, StreamControl, Upstreams};
+use crate::pairs::{Pairs, PairsBuf};
 use crate::property::PropertyPath;
 
 /// A request.
@@ -31,6 +31,12 @@ pub struct LocalRequest {
     pub continued: Vec<StreamType>,
     /// The halves that were closed, in order.
     pub closed: Vec<StreamType>,
+    /// What was injected into the response's body, each with whether it ends there.
+    pub injected: Vec<(Bytes, bool)>,
+    /// The servers that the request may go to, with their descriptions.
+    pub upstream_hosts: Vec<(Bytes, Bytes)>,
+    /// The server that a plugin chose.
+    pub override_host: Option<Bytes>,
 }
 
 /// A local response.
@@ -164,6 +170,24 @@ impl StreamControl for LocalStream {
 
     fn close_stream(&mut self, stream: StreamType) -> Result {
         self.request().closed.push(stream);
+        Ok(())
+    }
+
+    fn inject_response_body(&mut self, bytes: &[u8], end: bool) -> Result {
+        self.request().injected.push((bytes.to_vec(), end));
+        Ok(())
+    }
+}
+
+impl Upstreams for LocalStream {
+    fn upstream_hosts(&self) -> Result<PairsBuf> {
+        let request = self.request();
+        let hosts = Some(&request.upstream_hosts).filter(|hosts| !hosts.is_empty());
+        Ok(hosts.ok_or(Status::NotFound)?.iter().map(|(address, description)| (address, description)).collect())
+    }
+
+    fn override_upstream_host(&mut self, address: &[u8]) -> Result {
+        self.request().override_host = Some(address.to_vec());
         Ok(())
     }
 }

@@ -180,6 +180,7 @@ pub(super) fn drop_all<E: Exchange>(exchange: &E) {
     let response = exchange.response();
     response.end_seen.set(source_has_ended(exchange));
     response.held.clear();
+    response.injected.borrow_mut().clear();
     drop(response.aside.take());
     exchange.drop_put_by();
     exchange.drop_waiting();

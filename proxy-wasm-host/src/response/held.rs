@@ -99,6 +99,22 @@ impl<P: Piece> Held<P> {
         self.0.borrow().iter().any(|(holder, kept)| *holder == slot && kept.is_held())
     }
 
+    /// Whether the plugin of a slot holds the end of the body.
+    pub(super) fn is_end_held_by(&self, slot: usize) -> bool {
+        self.end_holder() == Some(slot)
+    }
+
+    /// The slot whose plugin holds the end of the body.
+    pub(super) fn end_holder(&self) -> Option<usize> {
+        self.find(|kept| kept.is_held() && kept.piece.is_last())
+    }
+
+    /// Whether Lua's plugin of a slot has let the end of the body pass.
+    pub(super) fn has_passed_end(&self, slot: usize) -> bool {
+        let has_passed = |kept: &Kept<P>| !kept.is_held() && kept.piece.is_last();
+        self.0.borrow().iter().any(|(holder, kept)| *holder == slot && has_passed(kept))
+    }
+
     /// Returns the slot whose plugin keeps the response from its end: one that holds a piece in the
     /// filters, or else the end of the body in Lua. A piece without the end that Lua keeps goes on
     /// with the next one.
@@ -129,7 +145,7 @@ impl<P: Piece> Held<P> {
 
     /// Whether a plugin holds the end of the body.
     pub(super) fn has_end(&self) -> bool {
-        self.find(|kept| kept.is_held() && kept.piece.is_last()).is_some()
+        self.end_holder().is_some()
     }
 
     /// Whether more bytes have no room with a plugin that holds a piece in the filters.

@@ -17,8 +17,9 @@ const HELD: GoesOn = GoesOn::NextPiece { resumed: false };
 
 /// Runs `proxy_on_response_body` of one plugin on a piece of the body, which is made if the plugin
 /// is to see it. On [`Verdict::Pause`] nothing of the piece is passed on, not even the end of the
-/// body. Otherwise the piece that is returned is passed on, or the one that was offered if none is.
-/// If a plugin answered in the header filter, no plugin sees the answer's body.
+/// body, but the piece that is returned, if the plugin has injected one. Otherwise the piece that is
+/// returned is passed on, or the one that was offered if none is. If a plugin answered in the header
+/// filter, no plugin sees the answer's body.
 pub fn offer<E: Exchange>(
     exchange: &E,
     slot: &E::Slot,
@@ -31,6 +32,39 @@ pub fn offer<E: Exchange>(
         Stage::Upstream => response.stage.set(Stage::Passing),
         _ => {}
     }
+    let mut injected = response.take_injected(slot.index());
+    let is_ended = response.is_ended_by(slot.index());
+    let (verdict, passed) = if injected.is_empty() && !is_ended {
+        offer_piece(exchange, slot, piece)
+    } else {
+        let piece = piece();
+        if is_ended || piece.size() == 0 && !piece.is_last() {
+            piece.discard();
+            return (Verdict::Continue, behind(exchange, injected, Some(E::Piece::default())));
+        }
+        offer_piece(exchange, slot, || piece)
+    };
+    injected.extend(response.take_injected(slot.index()));
+    let goes_on = matches!(verdict, Verdict::Continue | Verdict::Pause);
+    if injected.is_empty() || !goes_on {
+        return (verdict, passed);
+    }
+    let passed = passed.filter(|_| !response.is_ended_by(slot.index()));
+    (verdict, behind(exchange, injected, passed))
+}
+
+/// Joins what a plugin has injected with what comes behind it. Lua knows where the body ends.
+fn behind<E: Exchange>(exchange: &E, injected: Vec<E::Piece>, passed: Option<E::Piece>) -> Option<E::Piece> {
+    let mut pieces = injected.into_iter().chain(passed);
+    pieces.try_fold(E::Piece::default(), |before, piece| joined(exchange, before, Some(piece)))
+}
+
+fn offer_piece<E: Exchange>(
+    exchange: &E,
+    slot: &E::Slot,
+    piece: impl FnOnce() -> E::Piece,
+) -> (Verdict<E::Answer>, Option<E::Piece>) {
+    let response = exchange.response();
     let held = response.held.take(slot.index());
     let sees_body = slot.has(Callback::OnResponseBody);
     if held.is_none() && !sees_body {

@@ -6,6 +6,7 @@ use super::end::{Stop, cannot_hold, end_by, fail, send_kept_answer, unreadable};
 use super::exchange::{Chunk, Description, Exchange, Piece, Slot};
 use super::header::send_header;
 use super::held::GoesOn;
+use super::inject::pass_injected;
 use super::state::Stage;
 use super::trailers;
 use super::verdict::Verdict;
@@ -16,11 +17,22 @@ pub(super) const INTERNAL_ERROR: u32 = 500;
 /// Runs `proxy_on_response_body` from a slot on, then sends the piece.
 pub(super) fn pass<E: Exchange>(exchange: &E, first: usize, mut piece: E::Piece) -> Result<E::Code, Stop<E::Code>> {
     let response = exchange.response();
-    response.see_end(piece.is_last());
+    // An end that a plugin has injected is not that of the source.
+    response.see_end(piece.is_last() && (first == 0 || response.ended_by.get().is_none()));
     if let Some(aside) = response.aside.take() {
         piece = join(Some(*aside), piece).map_err(|error| unreadable(exchange, &error))?;
     }
+    pass_on(exchange, first, piece)
+}
+
+/// Does so for a piece that may not be the source's.
+pub(super) fn pass_on<E: Exchange>(exchange: &E, first: usize, mut piece: E::Piece) -> Result<E::Code, Stop<E::Code>> {
+    let response = exchange.response();
     for slot in exchange.slots(first).filter(|slot| !slot.is_driven_by_lua()) {
+        if response.is_ended_by(slot.index()) {
+            piece.discard();
+            return Ok(E::OK);
+        }
         let held = response.held.take(slot.index()).map(|kept| kept.piece);
         let (holds, shows_nothing) = (held.is_some(), piece.size() == 0 && !piece.is_last());
         piece = join(held, piece).map_err(|error| unreadable(exchange, &error))?;
@@ -34,7 +46,16 @@ pub(super) fn pass<E: Exchange>(exchange: &E, first: usize, mut piece: E::Piece)
         if shows_nothing {
             continue;
         }
-        match exchange.on_body(slot, &mut piece)? {
+        response.shows_end_to.set(piece.is_last().then(|| slot.index()));
+        let verdict = exchange.on_body(slot, &mut piece);
+        response.shows_end_to.set(None);
+        let verdict = verdict?;
+        let goes_on = matches!(verdict, Verdict::Continue | Verdict::Pause);
+        if goes_on && response.is_injecting() && pass_injected(exchange, slot.index())? {
+            piece.discard();
+            return Ok(E::OK);
+        }
+        match verdict {
             Verdict::Continue => {}
             Verdict::Pause => return hold(exchange, slot, piece, GoesOn::Body),
             verdict => {
@@ -124,7 +145,12 @@ pub(super) fn send<E: Exchange>(exchange: &E, piece: E::Piece) -> Result<E::Code
         }
         _ => {}
     }
-    if piece.is_last() {
+    if piece.is_last() && response.ended_by.get().is_some() && !response.end_seen.get() {
+        // The rest that the source sends is dropped, as behind an answer.
+        response.stage.set(Stage::Dropping);
+        exchange.drop_waiting();
+        exchange.wake_soon();
+    } else if piece.is_last() {
         response.stage.set(Stage::Ended);
     }
     exchange.send(piece)

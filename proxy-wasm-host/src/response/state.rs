@@ -16,6 +16,12 @@ pub struct Response<P> {
     pub(super) aside: Cell<Option<Box<P>>>,
     /// Slots whose plugins resumed. The event handles them.
     resumed: RefCell<Vec<usize>>,
+    /// What plugins have injected and was not passed on, by their slots.
+    pub(super) injected: RefCell<Vec<(usize, P)>>,
+    /// The slot whose plugin sees the last piece now.
+    pub(super) shows_end_to: Cell<Option<usize>>,
+    /// The slot of the plugin that has ended the body by what it injected.
+    pub(super) ended_by: Cell<Option<usize>>,
     /// Whether more of the waiting bytes is handed out in the next turn of the server's loop.
     pub(super) continues: Cell<bool>,
     /// Whether the plugins have seen the end of the body.
@@ -65,6 +71,9 @@ impl<P> Default for Response<P> {
             held: Held::default(),
             aside: Cell::default(),
             resumed: RefCell::default(),
+            injected: RefCell::default(),
+            shows_end_to: Cell::default(),
+            ended_by: Cell::default(),
             continues: Cell::default(),
             end_seen: Cell::default(),
             from_upstream: Cell::default(),

@@ -5,6 +5,7 @@ use super::end::{Stop, cut, end_by, fail, leave, send_kept_answer, source_has_en
 use super::exchange::{Chunk, Exchange, Slot};
 use super::header::header_from;
 use super::held::{GoesOn, Resumed};
+use super::inject::pass_all_injected;
 use super::pieces::pass;
 use super::state::Stage;
 use super::trailers;
@@ -73,6 +74,7 @@ fn woken<E: Exchange>(exchange: &E, mut resumed: Vec<usize>, timed_out: bool) ->
         return Err(fail(exchange, GATEWAY_TIME_OUT));
     }
     // The last slot comes first: bytes that an earlier slot releases are new to the slots after it.
+    pass_all_injected(exchange)?;
     resumed.sort_unstable();
     resumed.into_iter().rev().try_fold(E::OK, |_, slot| resume(exchange, slot))
 }

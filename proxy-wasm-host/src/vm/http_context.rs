@@ -8,11 +8,11 @@ use super::PluginContext;
 use super::instance_slot::{CONTINUE, Ending, InstanceSlot, Opened};
 use super::own_instance::{OWN, OwnInstance};
 use super::place::Place;
-use crate::abi::Action;
+use crate::abi::{AbiVersion, Action, BufferType};
 use crate::callbacks::Callback;
 use crate::context::ContextKey;
 use crate::failure::Failure;
-use crate::host::Host;
+use crate::host::{Buffers, Host};
 use crate::instance::Instance;
 use crate::plugin::Isolation;
 
@@ -66,15 +66,17 @@ impl<H: Host> HttpContext<H> {
         if self.isolates() {
             return self.receive_own(stream, (num_headers, end_of_stream));
         }
-        action(self.enter_shared(|slot, plugin| {
+        let result = self.enter_shared(|slot, plugin| {
             slot.open_with_request_headers(plugin, stream, (num_headers, end_of_stream))
-        })?)
+        })?;
+        self.action(result, Part::headers(end_of_stream, Callback::OnRequestBody))
     }
 
     /// A function of its own, so that requests that share an instance do not pay for it.
     #[inline(never)]
     fn receive_own(&self, stream: H::Stream, headers: (u32, bool)) -> Result<Action, Failure> {
-        action(self.enter_own(|slot| slot.open_with_request_headers(OWN, stream, headers))?)
+        let result = self.enter_own(|slot| slot.open_with_request_headers(OWN, stream, headers))?;
+        self.action(result, Part::headers(headers.1, Callback::OnRequestBody))
     }
 
     fn isolates(&self) -> bool {
@@ -115,7 +117,8 @@ impl<H: Host> HttpContext<H> {
     /// When the guest did not return or returned an invalid action, or the context is
     /// [`Failure::Gone`].
     pub fn on_request_headers(&self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
-        self.callback(Callback::OnRequestHeaders, |instance, id| {
+        let part = Part::headers(end_of_stream, Callback::OnRequestBody);
+        self.callback(Callback::OnRequestHeaders, part, |instance, id| {
             let callback = &instance.callbacks.on_request_headers;
             callback.call(&mut instance.store, (id, num_headers, end_of_stream.into()), CONTINUE)
         })
@@ -126,7 +129,8 @@ impl<H: Host> HttpContext<H> {
     /// # Errors
     /// Those of [`HttpContext::on_request_headers`].
     pub fn on_request_body(&self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
-        self.callback(Callback::OnRequestBody, |instance, id| {
+        let part = Part::Body(BufferType::HttpRequestBody);
+        self.callback(Callback::OnRequestBody, part, |instance, id| {
             let callback = &instance.callbacks.on_request_body;
             callback.call(&mut instance.store, (id, body_size, end_of_stream.into()), CONTINUE)
         })
@@ -137,7 +141,7 @@ impl<H: Host> HttpContext<H> {
     /// # Errors
     /// Those of [`HttpContext::on_request_headers`].
     pub fn on_request_trailers(&self, num_trailers: u32) -> Result<Action, Failure> {
-        self.callback(Callback::OnRequestTrailers, |instance, id| {
+        self.callback(Callback::OnRequestTrailers, Part::Trailers, |instance, id| {
             instance.callbacks.on_request_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
         })
     }
@@ -147,7 +151,8 @@ impl<H: Host> HttpContext<H> {
     /// # Errors
     /// Those of [`HttpContext::on_request_headers`].
     pub fn on_response_headers(&self, num_headers: u32, end_of_stream: bool) -> Result<Action, Failure> {
-        self.callback(Callback::OnResponseHeaders, |instance, id| {
+        let part = Part::headers(end_of_stream, Callback::OnResponseBody);
+        self.callback(Callback::OnResponseHeaders, part, |instance, id| {
             let callback = &instance.callbacks.on_response_headers;
             callback.call(&mut instance.store, (id, num_headers, end_of_stream.into()), CONTINUE)
         })
@@ -158,7 +163,8 @@ impl<H: Host> HttpContext<H> {
     /// # Errors
     /// Those of [`HttpContext::on_request_headers`].
     pub fn on_response_body(&self, body_size: u32, end_of_stream: bool) -> Result<Action, Failure> {
-        self.callback(Callback::OnResponseBody, |instance, id| {
+        let part = Part::Body(BufferType::HttpResponseBody);
+        self.callback(Callback::OnResponseBody, part, |instance, id| {
             let callback = &instance.callbacks.on_response_body;
             callback.call(&mut instance.store, (id, body_size, end_of_stream.into()), CONTINUE)
         })
@@ -169,7 +175,7 @@ impl<H: Host> HttpContext<H> {
     /// # Errors
     /// Those of [`HttpContext::on_request_headers`].
     pub fn on_response_trailers(&self, num_trailers: u32) -> Result<Action, Failure> {
-        self.callback(Callback::OnResponseTrailers, |instance, id| {
+        self.callback(Callback::OnResponseTrailers, Part::Trailers, |instance, id| {
             instance.callbacks.on_response_trailers.call(&mut instance.store, (id, num_trailers), CONTINUE)
         })
     }
@@ -196,15 +202,24 @@ impl<H: Host> HttpContext<H> {
     fn callback(
         &self,
         callback: Callback,
+        part: Part,
         call: impl FnOnce(&mut Instance<H>, u32) -> wasmtime::Result<i32>,
     ) -> Result<Action, Failure> {
         if !self.plugin.plugin().has(callback) {
             return Ok(Action::Continue);
         }
-        action(match self.own_place() {
+        let call = |instance: &mut Instance<H>, id| {
+            let result = call(instance, id)?;
+            if result == STOP_WITHOUT_BUFFER && self.has_envoys_results() {
+                drop_buffer(instance, part);
+            }
+            Ok(result)
+        };
+        let result = match self.own_place() {
             None => self.plugin.vm().enter(|slot| self.call_in(slot, callback, call))?,
             Some(place) => self.call_own(&place, callback, call)?,
-        })
+        };
+        self.action(result, part)
     }
 
     /// A function of its own, as [`HttpContext::receive_own`] is.
@@ -231,9 +246,66 @@ impl<H: Host> HttpContext<H> {
     }
 }
 
-/// Reads the action that a callback of a stream returned.
-fn action(result: i32) -> Result<Action, Failure> {
-    Action::try_from(result).map_err(|_| Failure::BadAction(result))
+impl<H: Host> HttpContext<H> {
+    /// Reads the action that a callback of a stream returned.
+    #[inline]
+    fn action(&self, result: i32, part: Part) -> Result<Action, Failure> {
+        if result == CONTINUE {
+            return Ok(Action::Continue);
+        }
+        if self.has_envoys_results() {
+            return self.envoys_action(result, part);
+        }
+        Action::try_from(result).map_err(|_| Failure::BadAction(result))
+    }
+
+    fn has_envoys_results(&self) -> bool {
+        self.plugin.plugin().abi_version() == AbiVersion::V0_2_100
+    }
+
+    /// Reads Envoy's own numbers: `FilterHeadersStatus`, `FilterDataStatus`, `FilterTrailersStatus`. A
+    /// plugin that stops the headers alone sees the body, and then decides.
+    #[cold]
+    fn envoys_action(&self, result: i32, part: Part) -> Result<Action, Failure> {
+        match (part, result) {
+            // StopIteration.
+            (Part::Headers(Some(body)), 1) if self.plugin.plugin().has(body) => Ok(Action::Continue),
+            // ContinueAndEndStream.
+            (Part::Headers(_), 2) => Ok(Action::Continue),
+            (Part::Headers(_), 1 | 3 | 4) | (Part::Body(_), 1..=STOP_WITHOUT_BUFFER) | (Part::Trailers, 1) => {
+                Ok(Action::Pause)
+            }
+            _ => Err(Failure::BadAction(result)),
+        }
+    }
+}
+
+/// The part of a message that a callback sees.
+#[derive(Clone, Copy)]
+enum Part {
+    /// Headers, with the callback for the body that follows, if one does.
+    Headers(Option<Callback>),
+    Body(BufferType),
+    Trailers,
+}
+
+impl Part {
+    fn headers(end_of_stream: bool, body: Callback) -> Self {
+        Self::Headers((!end_of_stream).then_some(body))
+    }
+}
+
+/// Envoy's `StopIterationNoBuffer`: the plugin has taken the bytes.
+const STOP_WITHOUT_BUFFER: i32 = 3;
+
+fn drop_buffer<H: Host>(instance: &mut Instance<H>, part: Part) {
+    let Part::Body(buffer) = part else { return };
+    if let Some(stream) = instance.store.data_mut().contexts.effective_stream_mut()
+        && let Ok(size) = stream.buffer_size(buffer)
+    {
+        // Without memory for it, the bytes stay.
+        let _ = stream.replace_buffer(buffer, 0, size, b"");
+    }
 }
 
 impl<H: Host> Drop for HttpContext<H> {

@@ -54,6 +54,11 @@ pub struct Piece {
 }
 
 impl Piece {
+    /// A piece that a plugin has made.
+    pub fn injected(bytes: &[u8], last: bool) -> Self {
+        Self { body: Body::copied(bytes.to_vec(), true), marks: Marks { last, last_in_chain: last, flush: !last } }
+    }
+
     /// A piece that Lua has. It is copied.
     pub fn of_lua(bytes: &[u8], last: bool) -> Self {
         Self { body: Body::copied(bytes.to_vec(), false), marks: Marks { last, ..Marks::default() } }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use super::super::{self as response, Description};
 use super::body::{Chunk, Text};
-use super::server::{ANSWER, Does, Ended, PAGE, Sent, Server, Set};
+use super::server::{ANSWER, Does, Ended, INJECTED, PAGE, Sent, Server, Set};
 use crate::Callback;
 
 /// A server whose plugins do this, in this order, and then continue.
@@ -334,4 +334,101 @@ fn a_resumption_counts_once_and_for_a_holder_only() {
     assert!(server.state.resume(0) && server.state.resume(0));
     let resumed = server.state.take_resumed();
     assert_eq!((resumed, server.state.take_resumed()), (vec![0], vec![]));
+}
+
+#[test]
+fn what_is_injected_goes_before_the_piece_and_past_the_plugins_behind() {
+    let set = Set { plugins: 2, ..Set::UPSTREAM };
+    let server = server(set, &[(BODY, 0, Does::Inject), (BODY, 1, Does::Pause), (BODY, 1, Does::Continue)]);
+    server.header();
+    server.body_filter(bytes(0, 2));
+    server.body_filter(last(2, 2));
+    assert_eq!(server.body(), (vec![INJECTED, 0, 1, 2, 3], true));
+    assert_eq!(server.described.get(), Some((None, Description::Changed { same_length: false })));
+}
+
+#[test]
+fn what_is_injected_from_elsewhere_goes_before_what_is_held() {
+    let server = server(Set { plugins: 2, ..Set::UPSTREAM }, &[(BODY, 1, Does::Pause), (BODY, 1, Does::Pause)]);
+    server.header();
+    assert!(server.inject(1, false), "the header waits for the body");
+    server.body_filter(last(0, 2));
+    assert!(server.inject(1, false));
+    assert!(!server.inject(0, false), "the end has passed this plugin");
+    server.turn();
+    assert_eq!(server.body(), (vec![INJECTED + 1, INJECTED + 1], false));
+    server.resume(1);
+    server.turn();
+    assert_eq!(server.body(), (vec![INJECTED + 1, INJECTED + 1, 0, 1], true));
+}
+
+#[test]
+fn an_injected_end_takes_the_place_of_the_rest() {
+    for does in [Does::InjectEnd, Does::InjectEndAndPause] {
+        let server = server(Set { plugins: 2, ..Set::UPSTREAM }, &[(BODY, 0, Does::Continue), (BODY, 0, does)]);
+        server.header();
+        server.body_filter(bytes(0, 2));
+        server.body_filter(bytes(2, 2));
+        assert_eq!(server.body(), (vec![0, 1, INJECTED], true));
+        assert!(!server.inject(0, false), "there is no body any more");
+        server.body_filter(bytes(4, 2));
+        assert_eq!((server.body(), server.consumed()), ((vec![0, 1, INJECTED], true), places(6)));
+        server.turn();
+        assert!(!server.held.get());
+    }
+}
+
+#[test]
+fn an_injected_end_takes_the_place_of_what_is_held() {
+    let server = server(Set::UPSTREAM, &[(BODY, 0, Does::Pause)]);
+    server.header();
+    server.body_filter(last(0, 2));
+    assert!(server.inject(0, true) && !server.inject(0, true));
+    server.turn();
+    assert_eq!(server.body(), (vec![INJECTED], true));
+    assert!(!server.held.get() && !server.clock.get() && server.nothing_waits());
+    assert_eq!(server.described.get(), Some((Some(1), Description::Changed { same_length: false })));
+}
+
+#[test]
+fn a_plugin_behind_may_hold_an_injected_end() {
+    let set = Set { plugins: 2, ..Set::UPSTREAM };
+    let server = server(set, &[(BODY, 0, Does::InjectEnd), (BODY, 1, Does::Pause)]);
+    server.header();
+    server.body_filter(bytes(0, 2));
+    assert!(server.clock.get() && server.body() == (vec![], false));
+    server.body_filter(bytes(2, 2));
+    server.resume(1);
+    server.turn();
+    server.turn();
+    assert_eq!(server.body(), (vec![INJECTED], true));
+    assert!(!server.held.get());
+}
+
+#[test]
+fn nothing_is_injected_before_or_behind_the_body() {
+    let server = server(Set::UPSTREAM, &[(HEADERS, 0, Does::Pause)]);
+    assert!(!server.inject(0, false));
+    server.header();
+    assert!(!server.inject(0, false), "the header is held");
+    server.resume(0);
+    server.body_filter(last(0, 2));
+    server.turn();
+    assert!(!server.inject(0, false));
+    assert_eq!(server.body(), (places(2), true));
+}
+
+#[test]
+fn by_lua_what_is_injected_goes_with_the_next_piece() {
+    let set = Set { by_lua: 1, ..Set::UPSTREAM };
+    let server = server(set, &[(BODY, 0, Does::Inject), (BODY, 0, Does::InjectAndPause), (BODY, 0, Does::Pause)]);
+    server.header();
+    server.body_filter(bytes(0, 2));
+    assert_eq!(server.body().0, [INJECTED, 0, 1]);
+    server.body_filter(bytes(2, 2));
+    assert_eq!(server.body().0, [INJECTED, 0, 1, INJECTED]);
+    server.body_filter(last(4, 2));
+    assert!(server.inject(0, true));
+    server.turn();
+    assert_eq!(server.body(), (vec![INJECTED, 0, 1, INJECTED, INJECTED], true));
 }

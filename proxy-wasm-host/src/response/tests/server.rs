@@ -15,6 +15,9 @@ use crate::Callback;
 pub const PAGE: usize = 1000;
 pub const ANSWER: usize = 2000;
 
+/// The place of a byte that a plugin injects: this, and the number of its slot.
+pub const INJECTED: usize = 500;
+
 /// What a callback does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Does {
@@ -31,6 +34,12 @@ pub enum Does {
     Close,
     /// Sets a status that allows no body.
     SetNoBody,
+    /// Injects a byte, and then continues, or pauses.
+    Inject,
+    InjectAndPause,
+    /// Injects a byte and the end, and then continues, or pauses.
+    InjectEnd,
+    InjectEndAndPause,
 }
 
 pub struct Slot {
@@ -213,6 +222,14 @@ impl Server {
         }
     }
 
+    /// A plugin injects a byte.
+    pub fn inject(&self, slot: usize, last: bool) -> bool {
+        let piece = Piece { bytes: vec![INJECTED + slot], last, changed: true, copied: true, ..Piece::default() };
+        let is_injected = self.state.inject(slot, piece, self.slots[slot].by_lua);
+        self.is_woken.set(self.is_woken.get() || is_injected);
+        is_injected
+    }
+
     pub fn answer(&self, answer: Text) {
         self.answer.borrow_mut().get_or_insert(answer);
         self.is_woken.set(true);
@@ -273,7 +290,7 @@ impl Server {
             let is_paused = matches!(verdict, Verdict::Pause);
             response::end_by_driver(self, verdict);
             if is_paused {
-                (bytes, last) = (Vec::new(), false);
+                (bytes, last) = (passed.map_or_else(Vec::new, |passed| passed.bytes), false);
             } else if let Some(passed) = passed.filter(|passed| passed.changed) {
                 bytes = passed.bytes;
             }
@@ -301,11 +318,14 @@ impl Server {
             Does::SetNoBody => self.no_body.set(true),
             Does::Close => self.closed.set(true),
             Does::PauseAndResume => self.resume(slot.index),
+            Does::Inject | Does::InjectAndPause => drop(self.inject(slot.index, false)),
+            Does::InjectEnd | Does::InjectEndAndPause => drop(self.inject(slot.index, true)),
             _ => {}
         }
         let verdict = match does {
             Does::Continue | Does::Change | Does::FailOpen | Does::SetNoBody => Verdict::Continue,
-            Does::Pause | Does::PauseAndResume => Verdict::Pause,
+            Does::Inject | Does::InjectEnd => Verdict::Continue,
+            Does::Pause | Does::PauseAndResume | Does::InjectAndPause | Does::InjectEndAndPause => Verdict::Pause,
             Does::Answer => Verdict::Answer(Text(None)),
             Does::Fail => Verdict::Fail,
             Does::Close => Verdict::Close,

@@ -127,6 +127,34 @@ fn a_missing_callback_lets_everything_go_on() {
 }
 
 #[test]
+fn a_plugin_of_higress_answers_in_envoys_numbers() {
+    let results = [
+        ("request_headers", "(local.get 1)"),
+        ("response_body", "(local.get 1)"),
+        ("response_trailers", "(local.get 1)"),
+    ];
+    let (_, vm) = vm(&guest_but(&results).replace("proxy_abi_version_0_2_1", "proxy_abi_version_0_2_100"));
+    let http = request(&started(&vm, ""));
+    // With a body behind the headers, and without.
+    let headers = |result| [false, true].map(|end| http.on_request_headers(result, end));
+    assert_eq!(headers(0), [Ok(Action::Continue), Ok(Action::Continue)]);
+    assert_eq!(headers(1), [Ok(Action::Continue), Ok(Action::Pause)]);
+    assert_eq!(headers(2), [Ok(Action::Continue), Ok(Action::Continue)]);
+    for result in [3, 4] {
+        assert_eq!(headers(result), [Ok(Action::Pause), Ok(Action::Pause)]);
+    }
+    assert_eq!(headers(5), [Err(Failure::BadAction(5)), Err(Failure::BadAction(5))]);
+    for result in [1, 2, 3] {
+        assert_eq!(http.on_response_body(result, false), Ok(Action::Pause));
+    }
+    assert_eq!(http.on_response_body(4, false), Err(Failure::BadAction(4)));
+    assert_eq!(
+        [http.on_response_trailers(1), http.on_response_trailers(2)],
+        [Ok(Action::Pause), Err(Failure::BadAction(2))]
+    );
+}
+
+#[test]
 fn a_plugin_answers_continue_or_pause_and_nothing_else() {
     let (_, vm) = vm(&guest_but(&[("request_headers", "(local.get 1)")]));
     let http = request(&started(&vm, ""));

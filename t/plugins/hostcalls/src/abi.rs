@@ -76,6 +76,9 @@ host_functions! { since_0_2_0, "env",
 // Higress's, which other hosts do not have.
 host_functions! { only_0_2_100, "env",
     fn proxy_redis_init(server: u32, server_size: u32, user: u32, user_size: u32, password: u32, password_size: u32, timeout: u32) -> u32;
+    fn proxy_get_upstream_hosts(data: u32, size: u32) -> u32;
+    fn proxy_set_upstream_override_host(address: u32, size: u32) -> u32;
+    fn proxy_inject_encoded_data_to_filter_chain(body: u32, size: u32, end: u32) -> u32;
     fn proxy_redis_call(server: u32, server_size: u32, command: u32, command_size: u32, call: u32) -> u32;
 }
 

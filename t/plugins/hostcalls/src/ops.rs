@@ -26,6 +26,7 @@ mod shared_queues;
 mod status;
 mod streams;
 mod timers;
+mod upstreams;
 mod wasi;
 
 pub type Op = fn(&Args, &Frame) -> Outcome;
@@ -55,7 +56,7 @@ pub const COMMON: Chapter = &[
 
 pub const SINCE_0_2_0: Chapter = &[logging::LEVEL, streams::SINCE_0_2_0];
 
-pub const ONLY_0_2_100: Chapter = &[redis_calls::ONLY_0_2_100];
+pub const ONLY_0_2_100: Chapter = &[redis_calls::ONLY_0_2_100, upstreams::ONLY_0_2_100];
 
 pub const ONLY_0_1_0: Chapter = &[configuration::ONLY_0_1_0, logging::LEVEL, streams::ONLY_0_1_0];
 

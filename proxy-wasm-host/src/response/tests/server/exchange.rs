@@ -7,7 +7,7 @@ use super::super::super::{
     Verdict,
 };
 use super::super::body::{Chunk, Piece, Text};
-use super::{ANSWER, Ended, PAGE, Sent, Server, Slot};
+use super::{ANSWER, Ended, INJECTED, PAGE, Sent, Server, Slot};
 use crate::Callback;
 
 impl response::Slot for Slot {
@@ -89,11 +89,16 @@ impl Plugins for Server {
         }
         let seen = slot.seen.get();
         // Behind what the plugin has let pass; or what it holds, joined with what comes after it.
-        let first = piece.bytes.first().copied().unwrap_or(seen);
-        let until = first + piece.bytes.len();
+        let of_source: Vec<usize> = piece.bytes.iter().copied().filter(|place| *place < INJECTED).collect();
+        if piece.bytes.len() > of_source.len() && of_source.is_empty() {
+            slot.end_seen.set(slot.end_seen.get() | piece.last);
+            return Ok(self.run(Callback::OnResponseBody, slot).0);
+        }
+        let first = of_source.first().copied().unwrap_or(seen);
+        let until = first + of_source.len();
         let is_next = first == slot.held_from.get() || first == seen;
         assert!(is_next, "slot {}: {piece:?} after {seen} bytes", slot.index);
-        assert!(piece.bytes.iter().copied().eq(first..until), "slot {}: {piece:?}", slot.index);
+        assert!(of_source.into_iter().eq(first..until), "slot {}: {piece:?}", slot.index);
         let is_new = until > seen || piece.last && !slot.end_seen.get();
         assert!(is_new || slot.by_lua, "slot {} has seen {piece:?}", slot.index);
         assert!(!(piece.last && slot.end_seen.get()), "slot {} has seen the end", slot.index);

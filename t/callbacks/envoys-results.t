@@ -1,0 +1,41 @@
+# Plugins of ABI 0_2_100, Higress's, return Envoy's own numbers from their callbacks.
+
+use lib '.';
+use t::ProxyWasm;
+
+my $call   = '["http_call", "127.0.0.1:$TEST_NGINX_SERVER_PORT", [[":method", "GET"], [":path", "/answer"], [":authority", "a"]]]';
+my $answer = '["send_local_response", 200, "${callback} ${body_size}"]';
+my %scripts = (
+    # The headers wait, and the body is seen.
+    stop      => qq({"on_request_headers": [["return", 1]], "on_request_body": [$answer]}),
+    # Both wait.
+    stop_all  => qq({"on_request_headers": [$call, ["return", 4]], "on_request_body": [["echo", "sees the body"]],
+        "on_http_call_response": [["set_effective_context", "\${caller}"], ["echo", "answered"], ["continue_stream", "request"]]}),
+    no_buffer => qq({"on_request_body": [$call, ["return", 3]],
+        "on_http_call_response": [["set_effective_context", "\${caller}"], ["continue_stream", "request"]]}),
+    watermark => qq({"on_request_body": [$call, ["return", 2]],
+        "on_http_call_response": [["set_effective_context", "\${caller}"], ["continue_stream", "request"]]}),
+    end       => '{"on_request_headers": [["return", 2]]}',
+    wrong     => '{"on_request_headers": [["return", 5]]}',
+    response  => '{"on_response_headers": [["return", 1]], "on_response_body": [["set_buffer_bytes", "response_body", "changed"]]}',
+);
+my $s = start_nginx(
+    lua         => 1,
+    http_config => 'wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls-0-2-100.wasm; wasm_plugin older $TEST_NGINX_PLUGINS/hostcalls.wasm;',
+    config      => 'location = /answer { return 200; } location = /echo { proxy_wasm off; content_by_lua_block { ngx.req.read_body() ngx.print("body: ", ngx.req.get_body_data()) } } '
+        . 'location = /older { proxy_wasm older conf_file=html/stop_all; proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/echo; }'
+        . join('', map { "location = /$_ { proxy_wasm hostcalls conf_file=html/$_; proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/echo; }\n" } sort keys %scripts),
+    user_files => [map { [$_, $scripts{$_}] } sort keys %scripts],
+);
+sub post { my ($path) = @_; return $s->request(POST => "/$path", body => 'hello') }
+is post('stop')->{body}, 'on_request_body 5', 'headers that stop alone: the body is seen';
+is post('stop_all')->{body}, 'body: hello', 'headers that stop all: it waits';
+like $s->error_log, qr/answered.*sees the body/s, 'for the plugin';
+is post('watermark')->{body}, 'body: hello', 'a body that stops';
+is post('no_buffer')->{body}, 'body: nil', 'a body that the plugin takes';
+is post('end')->{body}, 'body: hello', 'headers that go on';
+is $s->get('/response')->{body}, 'changed', 'headers of a response that stop alone';
+is post($_)->{status}, 503, "$_: what is no result" for qw(wrong older);
+is scalar(() = $s->error_log =~ /it returned [45], which is not an action/g), 2, 'with a line';
+$s->stop(allow => [qr/which is not an action/]);
+done_testing;
