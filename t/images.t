@@ -107,6 +107,33 @@ subtest 'what changes starts anew' => sub {
     $s->stop;
 };
 
+# What a plugin learnt of its node while it started, be it that there is no such field.
+subtest 'another node' => sub {
+    my $http = sub { "wasm_plugin p \$TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite image=on; $_[0]" };
+    my $s    = start_nginx(
+        http_config => $http->(''),
+        config      => <<"CONF",
+    location = /x {
+        proxy_wasm p '{
+            "on_configure": [{"op": "get_property", "args": ["node", "metadata", "color"], "as": "color"}],
+            "on_request_headers": [["send_local_response", 200, "\${color}"]]
+        }';
+        return 500;
+    }
+    $status
+CONF
+    );
+    for my $case (['', 'NOT_FOUND', 1], ['wasm_node metadata.color=red;', 'red', 2], ['wasm_node metadata.color=blue;', 'blue', 3]) {
+        my ($node, $color, $starts) = @$case;
+        for (1 .. 2) {
+            ok $s->reload(http_config => $http->($node)), 'a reload';
+            is $s->get('/x')->{body}, $color, "a plugin that reads its node finds $color";
+        }
+        is status($s, 'p')->{all_workers}{starts}, $starts, 'and is restored where the node is the same';
+    }
+    $s->stop;
+};
+
 subtest 'plugins of Lua' => sub {
     my $s = start_nginx(
         lua         => 1,

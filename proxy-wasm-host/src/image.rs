@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use prost::Message;
 use serde::{Deserialize, Serialize};
 use wasmtime::{Memory, Store, V128, Val};
 
@@ -345,6 +346,7 @@ pub(crate) fn key<H: Host>(plugin: &Plugin<H>, scope: &[u8], contexts: &[(u32, A
     add(identity.vm_id.as_bytes());
     add(&identity.vm_configuration);
     add(identity.root_id.as_str().as_bytes());
+    add(&identity.node.encode_to_vec());
     add(format!("{options:?}").as_bytes());
     for (id, configuration) in contexts {
         let (name, root_id) = configuration.names();

@@ -295,6 +295,9 @@ mod tests {
             prepared(reference).obstacle.as_deref(),
             Some("it has a global that refers to a function or an object")
         );
+        let global = r#"(import "env" "global" (global (mut i32)))"#;
+        let text = format!(r#"(module {global} (memory (export "memory") 1))"#);
+        assert_eq!(prepared(&text).obstacle.as_deref(), Some("it imports a global"));
         let imported = r#"(import "env" "base" (global $base i32))"#;
         for (import, offset) in [("", "i32.add (i32.const 0) (i32.const 200000)"), (imported, "global.get $base")] {
             let data = format!(r#"(module {import} (memory (export "memory") 4) (data ({offset}) "secret"))"#);

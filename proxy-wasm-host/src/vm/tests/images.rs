@@ -29,6 +29,11 @@ const GUEST: &str = r#"(module
     (import "env" "proxy_call_foreign_function" (func $foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_set_shared_data" (func $set_data (param i32 i32 i32 i32 i32) (result i32)))
     (import "env" "proxy_get_shared_data" (func $data (param i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_grpc_call"
+        (func $grpc_call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_grpc_stream" (func $grpc_stream (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_redis_init" (func $redis_init (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
+    (import "env" "proxy_redis_call" (func $redis_call (param i32 i32 i32 i32 i32) (result i32)))
     (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
     (memory (export "memory") 1)
     (global $configured (mut i32) (i32.const 0))
@@ -215,6 +220,16 @@ fn a_large_memory_is_not_looked_through() {
 }
 
 #[test]
+fn what_asks_very_much_is_not_imaged() {
+    let ask = "(loop $again (drop (call $level (i32.const 80)))
+        (br_if $again (i32.ne (i32.const 5000) (local.tee 1 (i32.add (local.get 1) (i32.const 1))))))
+        (local.set 1 (i32.const 0))";
+    let worker = worker(&plugin(ask, "", ImagePolicy::On), &Images::new().unwrap());
+    drop(worker.start(&["a"]));
+    assert_eq!(worker.why().as_deref(), Some("it asked too much of the host"));
+}
+
+#[test]
 fn what_others_may_change_is_not_imaged() {
     let images = Images::new().unwrap();
     for (start, why) in [
@@ -236,6 +251,22 @@ fn what_others_may_change_is_not_imaged() {
                 (i32.const 96) (i32.const 4) (i32.const 9) (i32.const 80)",
             "it called a server",
         ),
+        (
+            "$grpc_call (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4)
+                (i32.const 96) (i32.const 0) (i32.const 96) (i32.const 0) (i32.const 9) (i32.const 80)",
+            "it called a server",
+        ),
+        (
+            "$grpc_stream (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4)
+                (i32.const 96) (i32.const 0) (i32.const 80)",
+            "it called a server",
+        ),
+        (
+            "$redis_init (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4)
+                (i32.const 9)",
+            "it said how to log in to Redis",
+        ),
+        ("$redis_call (i32.const 16) (i32.const 4) (i32.const 16) (i32.const 4) (i32.const 80)", "it called a server"),
     ] {
         let plugin = plugin(&format!("(drop (call {start}))"), "", ImagePolicy::On);
         let why = format!("{why} while it started");
