@@ -12,3 +12,4 @@ pub mod header_map;
 pub mod hostcalls;
 mod input;
 pub mod property_path;
+pub mod redis_reply;
