@@ -58,6 +58,9 @@ pub mod worker {
     /// The least time between two log lines of the same kind, if any request can cause the line.
     pub const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
+    /// The most bytes of a name that a line has.
+    pub const LOG_NAME: usize = 300;
+
     /// The most lines of one kind in that time, about one plugin, if they differ.
     pub const LOG_LINES: usize = 8;
 }

@@ -20,6 +20,7 @@ my %scripts = (
     text    => script('["grpc_call", "greeter", "test.Greeter", "Hello", [], "hello"]'),
     message => script('["grpc_call", {"hex": "0a090a0767726565746572"}, "test.Greeter", "Hello", [], "hello"]'),
     stream  => script('["grpc_stream", "streamer", "test.Greeter", "Hello"]'),
+    long    => script(qq(["http_call", {"repeat": ["a", 10000]}, $headers])),
     many    => script(join ', ', map { qq(["http_call", "cluster_$_", $headers]) } 1 .. 20),
 );
 
@@ -49,6 +50,7 @@ sub refused {
 refused(http    => 'http call gets invalid host',    'web_service');
 refused(odd     => 'http call gets invalid host',    'outbound|80||name.svc');
 refused(text    => 'grpc call gets invalid service', 'greeter');
+refused(long    => 'http call gets invalid host',    'a' x 300);
 refused(stream  => 'grpc call gets invalid service', 'streamer');
 is $s->get('/message')->{body}, 'BAD_ARGUMENT', 'a cluster that Envoy\'s message names';
 is $s->get("/$_")->{body}, 'OK', "a $_ is none that must be known" for qw(host port block);

@@ -17,6 +17,7 @@ use super::log::with_log;
 use crate::calls::{BadCall, CallError, Calls, Client, Kind, MAX_CALLS, Outgoing};
 use crate::context::{LuaCall, NginxHost, RequestStream};
 use crate::host_memory::HostMemory;
+use crate::limits::worker::LOG_NAME;
 use crate::task::{OnQuit, spawn};
 
 impl HttpCalls<RequestStream> for NginxHost {
@@ -98,10 +99,11 @@ impl NginxHost {
     /// Logs that a plugin calls a name that stands for no server. A plugin of Envoy calls a cluster:
     /// the line tells what makes its name known here.
     pub(super) fn refuse_name(&self, stream: Option<&RequestStream>, what: &str, NoServer(name): &NoServer) {
-        let name = name.escape_ascii();
-        if self.dialect_of(stream) == Dialect::CModule || name.clone().next().is_none() {
-            return self.complain(stream, format_args!("{what}: {name}"));
+        if self.dialect_of(stream) == Dialect::CModule || name.is_empty() {
+            return self.complain(stream, format_args!("{what}: {}", name.escape_ascii()));
         }
+        // A plugin may have made the name of what a client sent.
+        let name = name[..name.len().min(LOG_NAME)].escape_ascii();
         self.complain(
             stream,
             format_args!(
