@@ -90,6 +90,7 @@ pub mod pool;
 pub mod request;
 mod request_bits;
 pub mod resolver;
+mod resume;
 pub mod shm;
 pub mod shutdown;
 pub mod signature;
