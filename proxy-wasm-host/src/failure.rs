@@ -9,6 +9,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use super::callbacks::Callback;
 use super::joined;
 use crate::error::{one_line, single_spaced};
+use crate::wasm::interrupt;
 use crate::wasm::wasi::ProcExit;
 
 /// Why a callback did not return a usable result. The operator's policy (`wasm_failure`) decides
@@ -79,8 +80,11 @@ impl Failure {
         if let Some(ProcExit(code)) = error.downcast_ref() {
             return Self::Exit(*code);
         }
-        if let Some(Trap::Interrupt) = error.downcast_ref() {
-            return Self::Timeout;
+        let interrupted = interrupt::was_interrupted();
+        match error.downcast_ref() {
+            Some(Trap::Interrupt) => return Self::Timeout,
+            Some(Trap::UnreachableCodeReached) if interrupted => return Self::Timeout,
+            _ => {}
         }
         // The backtrace is a context of the error, on top of its cause, and has one line per frame.
         // The outermost frame may be that of [`joined`].

@@ -16,6 +16,7 @@ use super::joined::Joined;
 use super::plugin::Plugin;
 use super::state::{GuestExports, VmState};
 use crate::wasm::images::ImageFile;
+use crate::wasm::interrupt::{self, Deadline};
 use crate::wasm::{start, wasi};
 
 pub(crate) struct Instance<H: Host> {
@@ -35,6 +36,10 @@ pub(crate) struct Instance<H: Host> {
     pub was_restored: bool,
     /// It has served several requests, and has the pages that any of them has written.
     pub was_reset: bool,
+    /// The deadline of the call, or of the last one.
+    deadline: Deadline,
+    /// The deadline of the guest that runs meanwhile, if a call is made from within its own.
+    outer_deadline: Deadline,
     /// The image whose pages the memory consists of, where it has not written. The field comes after
     /// the store, because the image must outlive the memory.
     pub pages: Option<Rc<ImageFile>>,
@@ -65,7 +70,7 @@ impl<H: Host> Instance<H> {
         host.instance_starting();
         let mut store = plugin.store(host, mem::take(contexts));
         store.data_mut().journal = journal.then(Box::default);
-        let initialized = initialize(plugin, &mut store);
+        let initialized = interrupt::within(plugin.start_ticks(), || initialize(plugin, &mut store));
         wasi::flush(store.data_mut());
         match initialized {
             Ok(exports) => {
@@ -98,6 +103,8 @@ impl<H: Host> Instance<H> {
             is_fresh: true,
             was_restored: false,
             was_reset: false,
+            deadline: Deadline::NONE,
+            outer_deadline: Deadline::NONE,
             pages: None,
         }
     }
@@ -146,7 +153,9 @@ impl<H: Host> Instance<H> {
     pub fn enter(&mut self, effective: ContextKey, ticks: Option<u64>) -> bool {
         if let Some(ticks) = ticks {
             self.store.set_epoch_deadline(ticks);
+            self.deadline = Deadline::after(ticks);
         }
+        self.outer_deadline = self.deadline.begin();
         let state = self.store.data_mut();
         state.contexts.enter(effective);
         state.host.guest_entered()
@@ -155,6 +164,7 @@ impl<H: Host> Instance<H> {
     /// Ends a call, of one callback or of several.
     #[inline]
     pub fn leave(&mut self, callbacks: usize, returned: bool, measured: bool) {
+        self.outer_deadline.begin();
         let memory_size = measured.then(|| self.memory_size());
         self.store.data_mut().host.guest_left(callbacks, returned, memory_size);
     }
@@ -209,6 +219,6 @@ pub(crate) fn on_restored<H: Host>(
 ) -> Result<(), NotStarted> {
     let Some(export) = plugin.places().on_restored else { return Ok(()) };
     let Ok(function) = callbacks::typed::<(), (), _>(handle, store, &export) else { return Ok(()) };
-    let result = function.call(&mut *store, ());
+    let result = interrupt::within(plugin.start_ticks(), || function.call(&mut *store, ()));
     result.map_err(|error| (ON_RESTORED, Failure::of(&error, plugin.name())))
 }

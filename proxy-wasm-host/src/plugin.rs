@@ -275,7 +275,12 @@ impl<H: Host> Plugin<H> {
         &self.instance_pre
     }
 
-    /// The deadline of a callback, in ticks of the engine's epoch.
+    /// The deadline of a start, in ticks of the engine's clock.
+    pub(crate) fn start_ticks(&self) -> u64 {
+        self.start_ticks
+    }
+
+    /// The deadline of a callback, in ticks of the engine's clock.
     #[inline]
     pub(crate) fn ticks(&self, callback: Callback) -> u64 {
         match callback {

@@ -18,8 +18,8 @@ use super::failure::Failure;
 use super::host::Host;
 use super::local::{self, LocalHost};
 use super::plugin::Plugin;
-use crate::wasm::CompileLimits;
 use crate::wasm::compiler::child::{Child, End, Purpose};
+use crate::wasm::{CompileLimits, Engine};
 
 /// The child's exit code when all have started.
 const STARTED: i32 = 0;
@@ -48,11 +48,15 @@ pub struct NotStarted {
 }
 
 /// Starts plugin contexts in one instance of their VM: each is a plugin of the VM with a
-/// configuration.
+/// configuration. `keep_time` starts the clock of the engine, in the child.
 ///
 /// # Errors
 /// The first one that does not start.
-pub fn start<H: Host>(vm: &Plugin<H>, contexts: &[(&Plugin<H>, Arc<[u8]>)]) -> Result<(), NotStarted> {
+pub fn start<H: Host>(
+    vm: &Plugin<H>,
+    contexts: &[(&Plugin<H>, Arc<[u8]>)],
+    keep_time: fn(&Engine) -> io::Result<()>,
+) -> Result<(), NotStarted> {
     let no_child = |error: &dyn std::fmt::Display| NotStarted {
         index: 0,
         reason: format!("no process can be started to try it: {error}"),
@@ -61,7 +65,10 @@ pub fn start<H: Host>(vm: &Plugin<H>, contexts: &[(&Plugin<H>, Arc<[u8]>)]) -> R
     let mut file = File::from(file);
     let time = time(vm, contexts.len());
     let limits = CompileLimits { time, memory: usize::MAX };
-    let child = Child::start_for(Purpose::Run, &file, limits, |file| run(vm, contexts, file));
+    let child = Child::start_for(Purpose::Run, &file, limits, |file| {
+        keep_time(vm.engine())?;
+        run(vm, contexts, file)
+    });
     let end = child.and_then(|child| child.wait(time)).map_err(|error| no_child(&error))?;
     let (begun, said) = said(&mut file);
     let reason = match end {
@@ -85,7 +92,6 @@ fn time<H: Host>(vm: &Plugin<H>, contexts: usize) -> Duration {
 fn run<H: Host>(vm: &Plugin<H>, contexts: &[(&Plugin<H>, Arc<[u8]>)], file: &mut File) -> io::Result<i32> {
     // What happens is told once, by the parent.
     tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
-        vm.engine().start_ticker()?;
         let here =
             |plugin: &Plugin<H>| plugin.with_host::<LocalHost>().map_err(|error| io::Error::other(error.to_string()));
         let (host, vm) = local::vm(here(vm)?);
@@ -148,7 +154,7 @@ mod tests {
     fn tried(body: &str, configurations: &[&[u8]]) -> Result<(), NotStarted> {
         let plugin = configure(body, PluginOptions::default());
         let contexts: Vec<_> = configurations.iter().map(|&bytes| (&*plugin, Arc::from(bytes))).collect();
-        start(&plugin, &contexts)
+        start(&plugin, &contexts, Engine::start_ticker)
     }
 
     #[test]
@@ -171,7 +177,7 @@ mod tests {
         assert!(trapped.reason.contains("unreachable"), "{}", trapped.reason);
         let options = PluginOptions { start_timeout: Some(Duration::from_millis(100)), ..PluginOptions::default() };
         let plugin = configure("(loop (br 0)) (i32.const 1)", options);
-        let looped = start(&plugin, &[(&plugin, Arc::from(&b""[..]))]).unwrap_err();
+        let looped = start(&plugin, &[(&plugin, Arc::from(&b""[..]))], Engine::start_ticker).unwrap_err();
         assert_eq!(looped.reason, "it ran past its timeout");
     }
 }

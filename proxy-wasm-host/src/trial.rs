@@ -18,8 +18,8 @@ use super::callbacks::{Callbacks, Places};
 use super::property::PropertyPath;
 use crate::wasm::limits::Limits;
 use crate::wasm::memory::{GuestBytes, LinearMemory, OutOfBounds};
-use crate::wasm::start;
 use crate::wasm::wasi::{self, Output, Wasi, WasiHost};
+use crate::wasm::{interrupt, start};
 
 /// What a plugin does with a root id, from the worst to the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +39,7 @@ pub(crate) struct Trial<'a> {
     pub vm_id: &'a str,
     pub env: &'a [(String, String)],
     pub limits: Limits,
-    /// The deadline of the whole trial, in ticks of the engine's epoch.
+    /// The deadline of the whole trial, in ticks of the engine's clock.
     pub ticks: u64,
 }
 
@@ -67,7 +67,9 @@ impl Trial<'_> {
         );
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(self.ticks);
-        match run(self.module, &mut store) {
+        let result = interrupt::within(self.ticks, || run(self.module, &mut store));
+        interrupt::was_interrupted();
+        match result {
             Err(error) if error.downcast_ref::<Acted>().is_none() => Verdict::Ends,
             Ok(Passes(true)) if !store.data().acts => Verdict::Nothing,
             _ => Verdict::Acts,

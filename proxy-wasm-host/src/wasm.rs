@@ -2,7 +2,8 @@
 //!
 //! [`Engine`] decides how code is compiled, [`Compiler`] compiles it, [`Cache`] keeps compiled
 //! modules on disk, [`Module`] is a compiled plugin file, [`limits`] bounds an instance, [`memory`]
-//! is an instance's linear memory, and [`wasi`] is the small part of WASI that a plugin sees. One
+//! is an instance's linear memory, [`ticker`] and
+//! [`interrupt`] end what runs too long, and [`wasi`] is the small part of WASI that a plugin sees. One
 //! engine serves a whole nginx: the master makes it, and the workers inherit the engine and every
 //! module over fork.
 
@@ -10,6 +11,7 @@ pub mod cache;
 pub mod compiler;
 pub mod engine;
 pub mod images;
+pub mod interrupt;
 pub mod limits;
 pub mod memory;
 pub mod module;
@@ -20,7 +22,7 @@ pub mod wasi;
 
 pub use cache::Cache;
 pub use compiler::{CompileLimits, Compiler};
-pub use engine::{Engine, EngineConfig};
+pub use engine::{Deadlines, Engine, EngineConfig};
 pub use module::Module;
 
 pub use crate::error::Error;

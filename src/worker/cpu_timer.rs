@@ -3,15 +3,13 @@
 //! for it.
 //!
 //! A timer on the processor time of nginx's thread sends that thread a signal, whose handler
-//! advances the engine's epoch. So nothing happens while nginx waits, and the signal hardly ever
-//! interrupts a system call that waits; if it does, libc or nginx calls again. The signal is
-//! SIGURG, for the same reasons as in Go's runtime: nobody uses it, one that comes unasked means
-//! nothing, a process that does not know it ignores it, and debuggers pass it on. Child processes
-//! do not inherit timers.
+//! advances the clock, and interrupts the guest that runs if its time is over. So nothing happens
+//! while nginx waits, and the signal hardly ever interrupts a system call that waits; if it does,
+//! libc or nginx calls again. Child processes do not inherit timers.
 
 use std::cell::RefCell;
 use std::ffi::{c_int, c_void};
-use std::io;
+use std::{io, ptr};
 
 use ngx_bindings::event;
 use nix::errno::Errno;
@@ -20,14 +18,16 @@ use nix::sys::signal::{self, SaFlags, SigAction, SigEvent, SigHandler, SigSet, S
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 use nix::unistd;
-use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
+use proxy_wasm_host::wasm::interrupt;
 use proxy_wasm_host::wasm::ticker::{Clock, TickSource};
 
-const SIGNAL: Signal = Signal::SIGURG;
+/// The signals that may be taken, the best first. SIGURG is, for the same reasons as in Go's runtime:
+/// nobody uses it, one that comes unasked means nothing, a process that does not know it ignores it,
+/// and debuggers pass it on. The others are hardly ever used.
+const SIGNALS: [Signal; 3] = [Signal::SIGURG, Signal::SIGSTKFLT, Signal::SIGVTALRM];
 
-/// Set when this process, or one that it was forked from, has installed the signal's handler.
-static TAKEN: OnceCell<()> = OnceCell::new();
+type Handler = extern "C" fn(c_int, *mut siginfo_t, *mut c_void);
 
 /// The target of a timer's signals. It does nothing before there is a timer, and after it has gone.
 #[derive(Default)]
@@ -52,13 +52,13 @@ struct CpuTimer(&'static SignalTarget);
 /// Starts the timer on the calling thread, which must be the one that guests run in.
 ///
 /// # Errors
-/// If other code handles the signal, or the kernel cannot make a timer.
+/// If other code handles all signals, or the kernel cannot make a timer.
 pub fn start(clock: Clock) -> io::Result<Box<dyn TickSource>> {
-    TAKEN.get_or_try_init(take_signal)?;
+    let (signal, _) = take_signal()?;
     let source = CpuTimer(IDLE.lock().pop().unwrap_or_else(|| Box::leak(Box::default())));
     let target = source.0;
     let to_this_thread = SigEvent::new(SigevNotify::SigevThreadId {
-        signal: SIGNAL,
+        signal,
         thread_id: unistd::gettid().as_raw(),
         si_value: std::ptr::from_ref(target).expose_provenance().cast_signed(),
     });
@@ -66,6 +66,18 @@ pub fn start(clock: Clock) -> io::Result<Box<dyn TickSource>> {
     *target.0.borrow_mut() = Some(ArmedTimer { clock, timer });
     target.arm()?;
     Ok(Box::new(source))
+}
+
+/// Finds out whether this thread can have a signal, and a timer. Leaves no handler behind.
+///
+/// # Errors
+/// If other code handles all signals, or the kernel cannot make a timer.
+pub fn try_out() -> io::Result<()> {
+    let (signal, before) = take_signal()?;
+    // SAFETY: as it was.
+    unsafe { signal::sigaction(signal, &before)? };
+    Timer::new(ClockId::CLOCK_THREAD_CPUTIME_ID, SigEvent::new(SigevNotify::SigevNone))?;
+    Ok(())
 }
 
 impl SignalTarget {
@@ -103,22 +115,29 @@ impl Drop for CpuTimer {
     }
 }
 
-/// Installs the signal's handler, unless other code has one.
-fn take_signal() -> io::Result<()> {
+/// Installs the handler of a signal for which no other code has one. Returns what was there before.
+fn take_signal() -> io::Result<(Signal, SigAction)> {
     let ours =
         SigAction::new(SigHandler::SigAction(on_signal), SaFlags::SA_SIGINFO | SaFlags::SA_RESTART, SigSet::empty());
-    // SAFETY: the handler does only what a signal handler may.
-    let before = unsafe { signal::sigaction(SIGNAL, &ours)? };
-    if matches!(before.handler(), SigHandler::SigDfl | SigHandler::SigIgn) {
-        return Ok(());
+    for signal in SIGNALS {
+        // SAFETY: the handler does only what a signal handler may.
+        let before = unsafe { signal::sigaction(signal, &ours)? };
+        let is_free = match before.handler() {
+            SigHandler::SigDfl | SigHandler::SigIgn => true,
+            SigHandler::SigAction(handler) => ptr::fn_addr_eq(handler, on_signal as Handler),
+            SigHandler::Handler(_) => false,
+        };
+        if is_free {
+            return Ok((signal, before));
+        }
+        // SAFETY: as it was.
+        unsafe { signal::sigaction(signal, &before)? };
     }
-    // SAFETY: as it was.
-    unsafe { signal::sigaction(SIGNAL, &before)? };
-    Err(io::Error::other("somebody else handles SIGURG"))
+    Err(io::Error::other("other code handles SIGURG, SIGSTKFLT and SIGVTALRM"))
 }
 
 /// Without a guard: a signal handler does not panic, and must not log.
-extern "C" fn on_signal(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
+extern "C" fn on_signal(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel passes a valid `info`.
     let info = unsafe { &*info };
     if info.si_code == libc::SI_TIMER {
@@ -128,5 +147,8 @@ extern "C" fn on_signal(_: c_int, info: *mut siginfo_t, _: *mut c_void) {
         let target: &SignalTarget = unsafe { &*value.sival_ptr.cast() };
         target.tick();
     }
+    // SAFETY: the signal interrupted nginx's thread, on which guests run, and this is the context
+    // that the kernel passed to its handler.
+    unsafe { interrupt::interrupt(context.cast()) };
     event::set_timer_alarm();
 }

@@ -1,16 +1,38 @@
-//! Starts the clock that enforces plugin deadlines, in every process that runs guests.
+//! Chooses how plugin deadlines are kept, and starts the clock in every process that runs guests.
+
+use std::io;
 
 use ngx_bindings::cycle::serves;
-use proxy_wasm_host::wasm::Engine;
+use proxy_wasm_host::wasm::{Deadlines, Engine};
 
 use super::cpu_timer;
 
+/// How deadlines are kept: by a signal, where nginx's thread can have it.
+pub fn choose() -> Deadlines {
+    match cpu_timer::try_out() {
+        Ok(()) => Deadlines::Signal,
+        Err(problem) => {
+            tracing::info!("proxy_wasm: checks in plugins and a thread keep deadlines: {problem}");
+            Deadlines::Checks
+        }
+    }
+}
+
 /// Starts the clock for guests that are about to run in this process.
 pub fn start(engine: &Engine) {
-    let Err(problem) = engine.start_ticker_by(cpu_timer::start) else { return };
-    tracing::info!("proxy_wasm: a thread keeps the time for deadlines of plugins: {problem}");
-    if let Err(error) = engine.start_ticker() {
-        tracing::error!("proxy_wasm: deadlines of plugins do not hold: no thread can be made: {error}");
+    if let Err(error) = try_start(engine) {
+        tracing::error!("proxy_wasm: deadlines of plugins do not hold: {error}");
+    }
+}
+
+/// Does the same as [`start`].
+///
+/// # Errors
+/// If there is nothing that could keep the time.
+pub fn try_start(engine: &Engine) -> io::Result<()> {
+    match engine.config().deadlines {
+        Deadlines::Signal => engine.start_ticker_by(cpu_timer::start),
+        Deadlines::Checks | Deadlines::Off => engine.start_ticker(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proxy_wasm_host::config::StartFailure;
 use proxy_wasm_host::rehearsal::{self, NotStarted};
 
+use super::deadlines;
 use super::runtime::{DeclaredPlugin, DeclaredVm};
 use crate::conf::{Attachment, Fault};
 
@@ -29,7 +30,7 @@ pub fn start(
         }
         let contexts: Vec<_> =
             tried.iter().map(|(line, plugin)| (&*plugin.plugin, Arc::clone(&line.configuration))).collect();
-        rehearsal::start(&vm.plugin, &contexts).map_err(|NotStarted { index, reason }| {
+        rehearsal::start(&vm.plugin, &contexts, deadlines::try_start).map_err(|NotStarted { index, reason }| {
             let Attachment { directive, name, place, .. } = tried[index].0;
             let message = format!("\"{directive}\": plugin \"{name}\" does not start: {reason} (start_failure=refuse)");
             Fault { message, place: place.clone() }

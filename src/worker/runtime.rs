@@ -8,10 +8,10 @@ use std::time::Instant;
 use ngx_bindings::Conf;
 use proxy_wasm_host::config::{Options, Phase, StartFailure};
 use proxy_wasm_host::node::Node;
-use proxy_wasm_host::wasm::{Cache, Compiler, Engine, EngineConfig, Module};
+use proxy_wasm_host::wasm::{Cache, Compiler, Deadlines, Engine, EngineConfig, Module};
 use proxy_wasm_host::{Dialect, Identity, Plugin, PluginOptions, RootId};
 
-use super::announce;
+use super::{announce, deadlines};
 use crate::conf::{CacheSetting, Declared, Fault, HttpConf, Policy, io_reason};
 use crate::context::NginxHost;
 use crate::host_memory::HostMemory;
@@ -53,7 +53,8 @@ impl Runtime {
     ///
     /// If this system cannot run the engine.
     pub fn new(said: &HttpConf, cf: Conf) -> Result<Self, Fault> {
-        let engine = Engine::new(&EngineConfig { epoch_interruption: !said.overrides.callback_timeout_is_off() })
+        let deadlines = if said.overrides.callback_timeout_is_off() { Deadlines::Off } else { deadlines::choose() };
+        let engine = Engine::new(&EngineConfig { deadlines })
             .and_then(|engine| proxy_wasm_host::prepare(&engine).map(|()| engine))
             .map_err(|error| Fault { message: format!("proxy_wasm: {error}"), place: String::new() })?;
         Ok(Self {

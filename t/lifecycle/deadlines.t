@@ -73,8 +73,10 @@ E
     $s->stop;
 };
 
-subtest 'the signal is somebody else\'s: a thread keeps the time' => sub {
-    my $s = start_nginx(
+# An nginx in which other code handles these signals before a worker starts.
+sub with_signals_taken {
+    my ($signals) = @_;
+    return start_nginx(
         lua         => 1,
         http_config => <<"E",
     wasm_vm wasmtime;
@@ -82,7 +84,9 @@ subtest 'the signal is somebody else\'s: a thread keeps the time' => sub {
     init_by_lua_block {
         local ffi = require("ffi")
         ffi.cdef("void (*signal(int signum, void *handler))(int); int abs(int);")
-        ffi.C.signal(23, ffi.cast("void *", ffi.C.abs)) -- SIGURG
+        for _, signal in ipairs({$signals}) do
+            ffi.C.signal(signal, ffi.cast("void *", ffi.C.abs))
+        end
         wasm = require("resty.proxy-wasm")
     }
     init_worker_by_lua_block {
@@ -99,8 +103,22 @@ E
     }
 E
     );
+}
+
+subtest 'SIGURG is somebody else\'s: another signal does' => sub {
+    my $s = with_signals_taken('23');
+    is_deeply [threads($_, 'nginx')], ['nginx'], 'the worker has one thread' for $s->worker_pids;
+    ends_loops($s);
+    $s->stop;
+};
+
+subtest 'all signals are somebody else\'s: a thread keeps the time' => sub {
+    my $s = with_signals_taken('16, 23, 26');
+    like $s->error_log, qr/\[error\].*: deadlines of plugins do not hold: other code handles SIGURG, SIGSTKFLT and SIGVTALRM/,
+        'who takes them after the configuration was read is told';
+    $s->reload;
     is_deeply [threads($_, qw(nginx wasm-ticker))], ['nginx', 'wasm-ticker'], 'the worker has it' for $s->worker_pids;
-    like $s->error_log, qr/\[info\].*a thread keeps the time for deadlines of plugins: somebody else handles SIGURG/, 'and says so';
+    like $s->error_log, qr/\[info\].*: checks in plugins and a thread keep deadlines: other code handles SIGURG/, 'and says so';
     ends_loops($s);
     $s->stop;
 };

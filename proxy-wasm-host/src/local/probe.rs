@@ -13,7 +13,7 @@ use crate::local::{LocalHost, LocalStream};
 use crate::plugin::{Plugin, PluginOptions};
 use crate::root_id::RootId;
 use crate::state::{GuestExports, VmState};
-use crate::wasm::{Engine, EngineConfig, Module};
+use crate::wasm::{Deadlines, Engine, EngineConfig, Module};
 
 /// Every import of ABI 0.1.0, 0.2.0 and 0.2.1, with the kinds of its parameters: `v`alue of 32
 /// bits, `V`alue of 64, `s`lice (address and size), `m`ap (address and size), `p`ointer to 32 bits
@@ -197,7 +197,7 @@ fn plugin() -> &'static Arc<Plugin<LocalHost>> {
 /// # Errors
 /// What keeps the plugin from being loaded.
 pub fn link(wat: &str) -> Result<Arc<Plugin<LocalHost>>, String> {
-    let engine = Engine::new(&EngineConfig { epoch_interruption: false }).unwrap();
+    let engine = Engine::new(&EngineConfig { deadlines: Deadlines::Off }).unwrap();
     let module = Module::load(&engine, None, wat.as_bytes()).unwrap();
     let identity = Identity {
         name: "probe".into(),

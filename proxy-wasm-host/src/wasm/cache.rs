@@ -171,7 +171,7 @@ mod tests {
     use std::{env, fs, process};
 
     use super::*;
-    use crate::wasm::{Compiler, EngineConfig, Module};
+    use crate::wasm::{Compiler, Deadlines, EngineConfig, Module};
 
     const MODULE: &[u8] = br#"(module (func (export "f") (result i32) (i32.const 7)))"#;
 
@@ -231,7 +231,7 @@ mod tests {
     fn engines_that_make_other_code_have_other_entries() {
         let directory = Directory::new("configuration");
         load(&directory.cache(), EngineConfig::default());
-        assert!(!load(&directory.cache(), EngineConfig { epoch_interruption: false }).from_cache());
+        assert!(!load(&directory.cache(), EngineConfig { deadlines: Deadlines::Off }).from_cache());
         assert_eq!(directory.files().len(), 2);
     }
 

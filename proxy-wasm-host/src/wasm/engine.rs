@@ -9,6 +9,7 @@ use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use wasmtime::{Config, WasmBacktraceDetails};
 
+use super::interrupt;
 use super::module::{Compiled, Hash};
 use super::ticker::{StartTickSource, Ticker};
 use crate::error::Error;
@@ -20,22 +21,35 @@ const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 /// Settings that are the same for all plugins.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
-    /// Whether to compile the checks that deadlines need. Without them a plugin can hang its
-    /// worker, and no timeout applies.
-    pub epoch_interruption: bool,
+    /// How deadlines are kept.
+    pub deadlines: Deadlines,
+}
+
+/// How deadlines of guests are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deadlines {
+    /// They are not: a plugin can hang its thread.
+    Off,
+    /// By checks in the compiled code: loops and functions compare the engine's epoch with the
+    /// deadline. Guests may run on any thread.
+    #[default]
+    Checks,
+    /// By a signal, without anything in the compiled code: see [`interrupt`](super::interrupt).
+    /// Guests run on the thread that the tick source's signal goes to.
+    Signal,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { epoch_interruption: true }
+        Self { deadlines: Deadlines::Checks }
     }
 }
 
 impl EngineConfig {
     /// Converts the settings to wasmtime's.
-    pub(super) fn wasmtime(self) -> Config {
+    pub(in crate::wasm) fn wasmtime(self) -> Config {
         let mut config = Config::new();
-        config.epoch_interruption(self.epoch_interruption);
+        config.epoch_interruption(self.deadlines == Deadlines::Checks);
         // wasmtime's threads would not survive the fork between nginx's master and its workers.
         config.parallel_compilation(false);
         // Only function names. Line numbers would mean reading DWARF while a worker should serve
@@ -76,7 +90,10 @@ impl Engine {
     /// When wasmtime does not support this machine.
     pub fn new(config: &EngineConfig) -> Result<Self, Error> {
         let wasmtime = wasmtime::Engine::new(&config.wasmtime()).map_err(Error::Engine)?;
-        let ticker = Ticker::new(wasmtime.weak());
+        let ticker = Ticker::new(wasmtime.weak(), config.deadlines);
+        if config.deadlines == Deadlines::Signal {
+            interrupt::prepare()?;
+        }
         Ok(Self(Arc::new(Shared {
             wasmtime,
             config: *config,
@@ -88,12 +105,16 @@ impl Engine {
 
     /// Starts the clock that enforces deadlines, on a thread that receives no signals. A process
     /// calls this before its first instance starts. It does nothing if the clock runs already, or
-    /// if the compiled code has no deadline checks. The clock never survives a fork.
+    /// if there are no deadlines. The clock never survives a fork.
     ///
     /// # Errors
-    /// When the thread cannot be started.
+    /// When the thread cannot be started, or signals are to interrupt guests: a thread sends none.
     pub fn start_ticker(&self) -> std::io::Result<()> {
-        if self.has_deadlines() { self.0.ticker.start_thread() } else { Ok(()) }
+        match self.0.config.deadlines {
+            Deadlines::Off => Ok(()),
+            Deadlines::Checks => self.0.ticker.start_thread(),
+            Deadlines::Signal => Err(std::io::Error::from(std::io::ErrorKind::Unsupported)),
+        }
     }
 
     /// Does the same as [`Engine::start_ticker`], with another tick source than a thread.
@@ -115,14 +136,15 @@ impl Engine {
         self.0.ticker.was_started()
     }
 
-    /// Converts a guest's timeout to ticks of the epoch, for `Store::set_epoch_deadline`.
+    /// Converts a guest's timeout to ticks, for `Store::set_epoch_deadline` and
+    /// [`interrupt::Deadline`].
     pub fn ticks(&self, timeout: Option<Duration>) -> u64 {
         self.0.ticker.ticks(timeout)
     }
 
     /// Without deadline checks in the compiled code, the clock would have no effect.
     fn has_deadlines(&self) -> bool {
-        self.0.config.epoch_interruption
+        self.0.config.deadlines != Deadlines::Off
     }
 
     /// The settings of the engine.
@@ -173,7 +195,7 @@ mod tests {
 
     #[test]
     fn only_code_with_the_checks_looks_at_the_clock() {
-        assert!(!runs_past_its_deadline(EngineConfig { epoch_interruption: true }));
-        assert!(runs_past_its_deadline(EngineConfig { epoch_interruption: false }));
+        assert!(!runs_past_its_deadline(EngineConfig { deadlines: Deadlines::Checks }));
+        assert!(runs_past_its_deadline(EngineConfig { deadlines: Deadlines::Off }));
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::{Cache, Compiler, Engine};
+use super::{Cache, Compiler, Deadlines, Engine, interrupt};
 use crate::error::Error;
 
 /// The BLAKE3 hash of a plugin's file.
@@ -41,6 +41,8 @@ pub(super) struct Compiled {
     pub(super) hash: Hash,
     size: usize,
     from_cache: bool,
+    /// Before the module, whose memory may be used again once it has gone.
+    _interruptible: Option<interrupt::Registered>,
     wasmtime: wasmtime::Module,
 }
 
@@ -82,7 +84,10 @@ impl Module {
             Some(cache) => cache.load_or_compile(engine, &hash, compiler.longest(), compile)?,
             None => (compile()?.into_module(engine)?, false),
         };
-        let compiled = Arc::new(Compiled { hash, size: bytes.len(), from_cache, wasmtime });
+        let interruptible =
+            (engine.config().deadlines == Deadlines::Signal).then(|| interrupt::Registered::of(&wasmtime));
+        let compiled =
+            Arc::new(Compiled { hash, size: bytes.len(), from_cache, _interruptible: interruptible, wasmtime });
         engine.remember(&compiled);
         Ok(Self(compiled))
     }

@@ -1,9 +1,9 @@
-//! The clock for deadlines: advances the engine's epoch.
+//! The clock for deadlines: advances the engine's epoch, or the clock of [`interrupt`].
 //!
-//! A tick of the epoch is always one millisecond. A tick source advances several ticks at once, at
-//! most once in a tenth of the shortest timeout in use, so a deadline is set a tenth later than its
-//! timeout. If the machine starves or stops a worker, its plugins do not pay for it: each advance
-//! counts for one period, not for the time that passed.
+//! A tick is always one millisecond. A tick source advances several ticks at once, at most once in a
+//! period: a tenth of the shortest timeout in use, or less. A deadline is set a period later than
+//! its timeout. If the machine starves or stops a worker, its plugins do not pay for it: each
+//! advance counts for one period, not for the time that passed.
 
 mod thread;
 
@@ -17,8 +17,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use wasmtime::EngineWeak;
 
-/// The longest period, in milliseconds.
+use super::{Deadlines, interrupt};
+
+/// The longest period, in milliseconds, of a clock of epochs.
 const LONGEST_PERIOD: u64 = 1000;
+
+/// The same of a clock whose signals interrupt guests, which then run little longer than they may.
+/// The signals cost a worker that computes some ten-thousandths of its time.
+const LONGEST_PERIOD_OF_SIGNALS: u64 = 5;
 
 /// The ticks of a guest without a deadline: some hundred million years, and far from an overflow
 /// when added to the present epoch.
@@ -28,6 +34,7 @@ const NEVER: u64 = u64::MAX >> 1;
 #[derive(Clone)]
 pub struct Clock {
     engine: EngineWeak,
+    deadlines: Deadlines,
     /// The period in milliseconds.
     period: Arc<AtomicU64>,
 }
@@ -41,8 +48,13 @@ impl Clock {
     /// Advances the clock by that many periods; returns false if the engine is gone. A signal
     /// handler may call this, because only atomic numbers change.
     pub fn advance(&self, periods: u64) -> bool {
+        let ticks = periods * self.period.load(Ordering::Relaxed);
+        if self.deadlines == Deadlines::Signal {
+            interrupt::advance(ticks);
+            return true;
+        }
         let Some(engine) = self.engine.upgrade() else { return false };
-        for _ in 0..periods * self.period.load(Ordering::Relaxed) {
+        for _ in 0..ticks {
             engine.increment_epoch();
         }
         true
@@ -74,9 +86,13 @@ struct Running {
 }
 
 impl Ticker {
-    pub(super) fn new(engine: EngineWeak) -> Self {
+    pub(super) fn new(engine: EngineWeak, deadlines: Deadlines) -> Self {
+        let longest = match deadlines {
+            Deadlines::Signal => LONGEST_PERIOD_OF_SIGNALS,
+            Deadlines::Checks | Deadlines::Off => LONGEST_PERIOD,
+        };
         Self {
-            clock: Clock { engine, period: Arc::new(AtomicU64::new(LONGEST_PERIOD)) },
+            clock: Clock { engine, deadlines, period: Arc::new(AtomicU64::new(longest)) },
             running: Mutex::new(None),
             was_started: AtomicBool::new(false),
         }
@@ -86,14 +102,15 @@ impl Ticker {
     pub(super) fn ticks(&self, timeout: Option<Duration>) -> u64 {
         let Some(timeout) = timeout else { return NEVER };
         let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(NEVER).clamp(1, NEVER / 2);
-        let period = (milliseconds / 10).clamp(1, LONGEST_PERIOD);
-        if self.clock.period.fetch_min(period, Ordering::Relaxed) > period
+        let period = (milliseconds / 10).max(1);
+        let before = self.clock.period.fetch_min(period, Ordering::Relaxed);
+        if before > period
             && let Some(running) = &*self.running.lock()
             && running.process == process::id()
         {
             running.source.shorten_period();
         }
-        milliseconds + milliseconds / 10 + 1
+        milliseconds + period.min(before) + 1
     }
 
     /// Starts a tick source, unless one runs already.
@@ -177,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_pulse_comes_no_oftener_than_the_shortest_timeout_needs() {
-        let ticker = Ticker::new(Engine::new(&EngineConfig::default()).unwrap().wasmtime().weak());
+        let ticker = Ticker::new(Engine::new(&EngineConfig::default()).unwrap().wasmtime().weak(), Deadlines::Checks);
         let period = || ticker.clock.period.load(Ordering::Relaxed);
         assert_eq!(ticker.ticks(None), NEVER);
         assert_eq!(period(), 1000);

@@ -1,7 +1,6 @@
 package Bench::Subject::Deadlines;
 
-# The cost of deadlines for a guest that computes: the code of every loop and function checks the
-# epoch, unless `wasm_callback_timeout off` is set in `http`.
+# The cost of deadlines for a guest that computes: nothing is compiled into it, but signals come.
 
 use strict;
 use warnings;
