@@ -23,22 +23,27 @@ const SCHEMES: [&[u8]; 2] = [b"http", b"https"];
 const CONNECTION_FIELDS: [&[u8]; 2] = [b"connection", b"transfer-encoding"];
 
 /// Returns the number of fields in the map.
+#[inline(never)]
 pub(super) fn request_count(request: Request, dialect: Dialect) -> usize {
     let authority = !request.host().is_empty() || request_field(request, b":authority").is_some();
-    let fields = request.headers_in().iter().filter(|header| is_visible(header.name(), dialect));
+    let fields = request.headers_in().iter().filter(|header| is_visible(*header, dialect));
     fields.count() + PSEUDO_FIELDS.len() - usize::from(!authority)
 }
 
 /// Whether a field stands in the map. Nearly always its name's length says so.
 #[inline]
-fn is_visible(name: &[u8], dialect: Dialect) -> bool {
-    let hidden: &[u8] = match name.len() {
-        4 => b"host",
-        10 => CONNECTION_FIELDS[0],
-        17 => CONNECTION_FIELDS[1],
-        _ => return true,
-    };
-    dialect == Dialect::CModule || !hidden.eq_ignore_ascii_case(name)
+fn is_visible(field: Field, dialect: Dialect) -> bool {
+    !matches!(field.name().len(), 4 | 10 | 17) || dialect == Dialect::CModule || !is_hidden(field)
+}
+
+/// Whether Envoy's map does not have a field: [`CONNECTION_FIELDS`], and `host`.
+#[inline(never)]
+fn is_hidden(field: Field) -> bool {
+    let is_hidden = |name: &[u8]| matches!(name, b"host" | b"connection" | b"transfer-encoding");
+    match field.lowcase_request_name() {
+        Some(name) => is_hidden(name),
+        None => is_hidden(&field.name().to_ascii_lowercase()),
+    }
 }
 
 /// Visits the whole map in its order. `scheme` is the one that plugins see.
@@ -48,7 +53,7 @@ pub(super) fn each_request_field(
     scheme: &[u8],
     field: &mut dyn FnMut(&[u8], &[u8]),
 ) {
-    for header in request.headers_in().iter().filter(|header| is_visible(header.name(), dialect)) {
+    for header in request.headers_in().iter().filter(|header| is_visible(*header, dialect)) {
         match header.lowcase_request_name() {
             Some(name) => field(name, header.value()),
             None => with_lowcase_name(header, |name| field(name, header.value())),
