@@ -1,7 +1,8 @@
 //! A list whose items never move, so that one can be added while others are in use.
 
-use std::array;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, UnsafeCell};
+use std::mem::MaybeUninit;
+use std::ptr;
 
 /// Items that cost no allocation: enough for one or two global rules and the plugins of a route.
 const ROW: usize = 4;
@@ -9,14 +10,18 @@ const ROW: usize = 4;
 /// Items that stay where they are.
 pub struct Rows<T> {
     first: Row<T>,
+    /// The places before this number have items.
     len: Cell<usize>,
 }
 
-/// A fixed number of items, filled from the left, and the next row.
+/// A fixed number of places, filled from the left, and the next row.
 struct Row<T> {
-    items: [OnceCell<T>; ROW],
+    places: [Place<T>; ROW],
     next: OnceCell<Box<Self>>,
 }
+
+/// A place for an item, which is written once.
+type Place<T> = UnsafeCell<MaybeUninit<T>>;
 
 impl<T> Default for Rows<T> {
     #[inline]
@@ -28,20 +33,26 @@ impl<T> Default for Rows<T> {
 impl<T> Default for Row<T> {
     #[inline]
     fn default() -> Self {
-        // A constant would be copied with all its bytes, of which hardly one counts.
-        Self { items: array::from_fn(|_| OnceCell::new()), next: OnceCell::new() }
+        Self { places: [const { UnsafeCell::new(MaybeUninit::uninit()) }; ROW], next: OnceCell::new() }
     }
 }
 
 impl<T> Rows<T> {
     /// Adds the item that `make` makes for an index.
+    #[inline]
     pub fn push(&self, make: impl FnOnce(usize) -> T) -> &T {
-        let index = self.len.replace(self.len.get() + 1);
+        let index = self.len.get();
         let mut row = &self.first;
         for _ in 0..index / ROW {
             row = row.next.get_or_init(Box::default);
         }
-        row.items[index % ROW].get_or_init(|| make(index))
+        let item = make(index);
+        assert!(self.len.get() == index, "an item is added while another one is made");
+        // SAFETY: nobody has a reference to a place that has no item.
+        let place = unsafe { &mut *row.places[index % ROW].get() };
+        let item = place.write(item);
+        self.len.set(index + 1);
+        item
     }
 
     /// The number of items.
@@ -53,13 +64,13 @@ impl<T> Rows<T> {
     /// The items from an index on.
     #[inline]
     pub fn starting_at(&self, first: usize) -> impl Iterator<Item = &T> {
-        Iter { row: self.row(first), position: first % ROW }
+        Iter { rows: self, index: first, row: self.row(first), position: first % ROW }
     }
 
     /// The item at an index.
     #[inline]
     pub fn get(&self, index: usize) -> Option<&T> {
-        self.row(index)?.items[index % ROW].get()
+        self.starting_at(index).next()
     }
 
     /// The row that an index lies in.
@@ -73,7 +84,23 @@ impl<T> Rows<T> {
     }
 }
 
+impl<T> Drop for Rows<T> {
+    fn drop(&mut self) {
+        // Whoever looks at the list meanwhile finds none of them.
+        let len = self.len.replace(0);
+        for index in 0..len {
+            let Some(row) = self.row(index) else { return };
+            let item: *mut T = row.places[index % ROW].get().cast();
+            // SAFETY: the place has an item, and is not read any more.
+            unsafe { ptr::drop_in_place(item) };
+        }
+    }
+}
+
 struct Iter<'a, T> {
+    rows: &'a Rows<T>,
+    /// The index of the next item, its row, and its position there, which may be behind the row's end.
+    index: usize,
     row: Option<&'a Row<T>>,
     position: usize,
 }
@@ -83,10 +110,17 @@ impl<'a, T> Iterator for Iter<'a, T> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a T> {
-        if self.position == ROW {
-            *self = Self { row: self.row?.next.get().map(Box::as_ref), position: 0 };
+        if self.index >= self.rows.len.get() {
+            return None;
         }
-        let item = self.row?.items[self.position].get()?;
+        if self.position == ROW {
+            *self = Self { row: self.row?.next.get().map(Box::as_ref), position: 0, ..*self };
+        }
+        // SAFETY: the place has an item, which nobody changes or drops while the list is borrowed.
+        let place = unsafe { &*self.row?.places[self.position].get() };
+        // SAFETY: as above.
+        let item = unsafe { place.assume_init_ref() };
+        self.index += 1;
         self.position += 1;
         Some(item)
     }
@@ -94,6 +128,8 @@ impl<'a, T> Iterator for Iter<'a, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
 
     fn rows(len: usize) -> Rows<usize> {
@@ -113,6 +149,31 @@ mod tests {
                 assert!(rows.starting_at(first).copied().eq(first..len.max(first)), "{len} from {first}");
             }
         }
+    }
+
+    #[test]
+    fn items_are_dropped_once() {
+        let dropped = Rc::new(Cell::new(0));
+        struct Item(Rc<Cell<usize>>);
+        impl Drop for Item {
+            fn drop(&mut self) {
+                self.0.set(self.0.get() + 1);
+            }
+        }
+        for len in 0..3 * ROW {
+            dropped.set(0);
+            let rows = Rows::default();
+            (0..len).for_each(|_| _ = rows.push(|_| Item(Rc::clone(&dropped))));
+            drop(rows);
+            assert_eq!(dropped.get(), len);
+        }
+    }
+
+    #[test]
+    #[should_panic = "an item is added while another one is made"]
+    fn one_item_is_made_at_a_time() {
+        let rows = Rows::default();
+        rows.push(|_| *rows.push(|index| index));
     }
 
     #[test]
