@@ -220,7 +220,7 @@ impl RequestContext {
         &self,
         source: Source,
         plugin: &Rc<PluginContext<NginxHost>>,
-        policy: Policy,
+        policy: &Rc<Policy>,
     ) -> Result<&Slot, Verdict> {
         let slot = self.add_slot(source, plugin, policy);
         match slot.begin_new(|http| http.open(RequestStream::new(self, slot))) {
@@ -235,7 +235,7 @@ impl RequestContext {
         &self,
         source: Source,
         plugin: &Rc<PluginContext<NginxHost>>,
-        policy: Policy,
+        policy: &Rc<Policy>,
         (num_headers, end_of_stream): (u32, bool),
     ) -> (&Slot, Verdict) {
         let slot = self.add_slot(source, plugin, policy);
@@ -249,7 +249,7 @@ impl RequestContext {
         (slot, verdict)
     }
 
-    fn add_slot(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: Policy) -> &Slot {
+    fn add_slot(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: &Rc<Policy>) -> &Slot {
         let permit = policy.own_instances.map(|limit| self.permit(limit));
         let slot = self.slots.push(source, plugin, policy, permit);
         if !slot.is_driven_by_lua() {

@@ -81,13 +81,13 @@ struct LuaPlugin {
 /// A plugin whose file was loaded.
 struct LoadedPlugin {
     vm: Vm,
-    policy: Policy,
+    policy: Rc<Policy>,
 }
 
 /// A PluginContext that Lua made: one configuration of a plugin.
 struct LuaPluginContext {
     context: Rc<PluginContext<NginxHost>>,
-    policy: Policy,
+    policy: Rc<Policy>,
 }
 
 impl LuaPluginContext {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::cmp::Reverse;
+use std::rc::Rc;
 
 use ngx_bindings::Request;
 use ngx_bindings::modules::HttpModule;
@@ -43,12 +44,12 @@ pub enum BodyMode {
 }
 
 /// A `proxy_wasm` line, with the facts that a request needs about its plugin.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Attached {
     /// Index into [`HttpConf::attachments`](super::HttpConf::attachments).
     pub index: usize,
     pub phase: Phase,
-    pub policy: Policy,
+    pub policy: Rc<Policy>,
     pub priority: i64,
     /// Whether the line stands in a location. Lines of `http` and `server` run before those of
     /// locations.
@@ -56,7 +57,7 @@ pub struct Attached {
 }
 
 /// What the operator set for the requests of a plugin, as opposed to its VM.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Policy {
     /// What happens to a request whose plugin failed.
     pub failure: FailurePolicy,
@@ -94,10 +95,10 @@ impl LocConf {
             // nginx never merges `http` itself, which has no level above. Its own lines are added
             // here.
             if above.attachments.is_empty() {
-                self.attachments.extend(above.own.iter().map(|&index| lines[index]));
+                self.attachments.extend(above.own.iter().map(|&index| lines[index].clone()));
             }
         }
-        self.attachments.extend(self.own.iter().map(|&index| lines[index]));
+        self.attachments.extend(self.own.iter().map(|&index| lines[index].clone()));
         self.attachments.sort_by_key(|line| (line.in_location, Reverse(line.priority)));
     }
 
@@ -124,7 +125,7 @@ mod tests {
     fn line(index: usize, priority: i64, in_location: bool) -> Attached {
         let memory = HostMemory::of("merged", 0, 0);
         let policy = Policy { failure: FailurePolicy::Closed, body_buffer_size: 0, memory, own_instances: None };
-        Attached { index, phase: Phase::Access, policy, priority, in_location }
+        Attached { index, phase: Phase::Access, policy: Rc::new(policy), priority, in_location }
     }
 
     fn level(own: &[usize]) -> LocConf {

@@ -89,10 +89,12 @@ impl RequestContext {
     /// Whether the request has to wait for an instance of a plugin of that policy, which it has not
     /// met yet.
     #[inline]
-    pub fn must_wait(&self, policy: Policy) -> bool {
+    pub fn must_wait(&self, policy: &Policy) -> bool {
         policy.own_instances.is_some_and(|limit| self.must_wait_for(limit))
     }
 
+    /// A function of its own, so that requests that share an instance do not pay for it.
+    #[inline(never)]
     fn must_wait_for(&self, limit: usize) -> bool {
         let (taken, waiting) = count();
         match *self.instance.0.borrow() {

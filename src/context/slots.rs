@@ -38,7 +38,6 @@ pub enum Source {
 pub struct Slot {
     index: usize,
     source: Source,
-    pub(super) policy: Policy,
     calls: OnceCell<PendingCalls>,
     http: HttpContext<NginxHost>,
     readiness: Readiness,
@@ -49,6 +48,9 @@ pub struct Slot {
     is_refused: bool,
     /// Whether the log says that another request ended the plugin's instance.
     told_of_end: Cell<bool>,
+    /// Behind `http`, and so dropped after it: the context may end only then, with callbacks that ask
+    /// for it.
+    pub(super) policy: Rc<Policy>,
 }
 
 impl Slot {
@@ -250,7 +252,7 @@ impl Slots {
         &self,
         source: Source,
         plugin: &Rc<PluginContext<NginxHost>>,
-        policy: Policy,
+        policy: &Rc<Policy>,
         permit: Option<Option<Permit>>,
     ) -> &Slot {
         let is_refused = matches!(permit, Some(None));
@@ -258,7 +260,7 @@ impl Slots {
         self.0.push(|index| Slot {
             index,
             source,
-            policy,
+            policy: Rc::clone(policy),
             calls: OnceCell::new(),
             http: plugin.http_context(),
             readiness: Readiness::default(),

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::ffi::c_char;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ngx_bindings::cycle::{self, Process};
@@ -88,7 +89,7 @@ impl LuaPlugin {
         if let Some(stores) = main.shared.stores() {
             runtime.loads.count(stores);
         }
-        let policy = main.said.policy(&self.name, &runtime.options);
+        let policy = Rc::new(main.said.policy(&self.name, &runtime.options));
         let vm = Vm::new(plugin, policy.memory, main.client(), &main.shared, &main.said.zones);
         Some(self.loaded.get_or_init(|| LoadedPlugin { vm, policy }))
     }
@@ -116,7 +117,7 @@ fn configure(plugin: &LuaPlugin, conf: &[u8]) -> Option<Box<LuaPluginContext>> {
     let LoadedPlugin { vm, policy } = plugin.loaded()?;
     let context = vm.plugin_context(Arc::from(conf));
     match deadlines::hold_while(context.plugin().engine(), || context.start()) {
-        Ok(()) => Some(Box::new(LuaPluginContext { context, policy: *policy })),
+        Ok(()) => Some(Box::new(LuaPluginContext { context, policy: Rc::clone(policy) })),
         Err(failure) => {
             if !failure.is_reported() {
                 tracing::error!("plugin \"{}\" did not start: {failure}", context.plugin().name());

@@ -106,7 +106,7 @@ pub(super) fn on_http(
 /// that fails, returns the verdict.
 fn slot_of<'a>(ctx: &'a RequestContext, plugin: &LuaPluginContext) -> Result<&'a Slot, Verdict> {
     let source = plugin.source();
-    ctx.slots.find(source).map_or_else(|| ctx.open(source, &plugin.context, plugin.policy), Ok)
+    ctx.slots.find(source).map_or_else(|| ctx.open(source, &plugin.context, &plugin.policy), Ok)
 }
 
 /// As [`on_http`], but `run` itself decides what Lua is to do.

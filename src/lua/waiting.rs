@@ -32,7 +32,7 @@ pub fn request_headers<'a>(
     if let Some(slot) = ctx.slots.find(source) {
         return (Some(slot), run(ctx, slot, |http| http.on_request_headers(num_headers, end_of_stream)));
     }
-    if ctx.must_wait(plugin.policy) {
+    if ctx.must_wait(&plugin.policy) {
         if another_waits(ctx, plugin.context.plugin().name()) {
             return (None, Outcome::Error);
         }
@@ -41,7 +41,7 @@ pub fn request_headers<'a>(
     }
     ctx.pause.release_request();
     ctx.lua_thread.calls.serve(ctx.slots.len());
-    let (slot, verdict) = ctx.receive(source, &plugin.context, plugin.policy, (num_headers, end_of_stream));
+    let (slot, verdict) = ctx.receive(source, &plugin.context, &plugin.policy, (num_headers, end_of_stream));
     (Some(slot), settle(ctx, slot, verdict))
 }
 

@@ -101,7 +101,7 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
         if !is_first && ctx.slots.find(source).is_some() {
             continue;
         }
-        if ctx.must_wait(attached.policy) {
+        if ctx.must_wait(&attached.policy) {
             ctx.wait_for_instance();
             return Verdict::Pause;
         }
@@ -109,7 +109,7 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
         // Fields are counted only for a plugin that has the callback.
         let asks = plugin.plugin().has(Callback::OnRequestHeaders);
         let count = if asks { header_count(request, MapType::HttpRequestHeaders, Dialect::Envoy) } else { 0 };
-        let (slot, verdict) = ctx.receive(source, plugin, attached.policy, (count, !request.has_body()));
+        let (slot, verdict) = ctx.receive(source, plugin, &attached.policy, (count, !request.has_body()));
         match verdict {
             Verdict::Continue => {}
             Verdict::Pause => {

@@ -185,8 +185,8 @@ impl Made {
         let tls = tls(&said.tls, upstreams.any_verifies(), cf)?;
         let lines = said.attachments.iter().zip(&plugin_of).enumerate();
         let attached = lines.map(|(index, (line, &plugin))| {
-            let DeclaredPlugin { phase, policy, priority, .. } = plugins[plugin];
-            Attached { index, phase, policy, priority, in_location: line.in_location }
+            let DeclaredPlugin { phase, ref policy, priority, .. } = plugins[plugin];
+            Attached { index, phase, policy: Rc::clone(policy), priority, in_location: line.in_location }
         });
         Ok(Self { attached: attached.collect(), runtime, tls, upstreams, plugins, vms, vm_of, plugin_of })
     }

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -34,7 +35,7 @@ pub struct DeclaredPlugin {
     pub plugin: Arc<Plugin<NginxHost>>,
     pub priority: i64,
     pub phase: Phase,
-    pub policy: Policy,
+    pub policy: Rc<Policy>,
     pub start_failure: StartFailure,
 }
 
@@ -83,7 +84,7 @@ impl Runtime {
             plugin,
             priority: declared.plugin.priority,
             phase: declared.plugin.phase,
-            policy: said.policy(name, &options),
+            policy: Rc::new(said.policy(name, &options)),
             start_failure: options.start_failure,
         })
     }

@@ -27,7 +27,7 @@ impl Plugins for RequestContext {
             let source = Source::Directive(attached.index);
             if self.slots.find_near(position, source).is_none() {
                 let plugin = MainConf::of(request).contexts().get(attached.index);
-                match self.open(source, plugin, attached.policy) {
+                match self.open(source, plugin, &attached.policy) {
                     Ok(_) | Err(Verdict::Continue) => {}
                     Err(verdict) => return verdict,
                 }
