@@ -69,8 +69,9 @@ struct HttpSlot<S> {
 impl<S: Stream> HttpSlot<S> {
     /// Lets go of the request, which is over.
     fn leave(&mut self) {
-        if let Some(stream) = self.stream.take() {
+        if let Some(stream) = &self.stream {
             self.leaves_calls = stream.leaves_calls();
+            self.stream = None;
         }
     }
 }

@@ -16,6 +16,7 @@ use proxy_wasm_host::{Dialect, Identity, PluginContext};
 use super::{PluginContexts, RequestContext, RequestHandle, Slot};
 use crate::calls::{Calls, Client, RedisServer};
 use crate::host_memory::{Held, HostMemory};
+use crate::lazy_box::LazyBox;
 use crate::shared::Shared;
 use crate::shared::counters::Counters;
 use crate::task::{Task, watch_quit};
@@ -151,22 +152,23 @@ impl Ticks {
 pub struct RequestStream {
     handle: RequestHandle,
     slot: NonNull<Slot>,
+    /// What few requests need. The stream is moved several times before it comes to rest.
+    rare: LazyBox<Rare>,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
     /// The calls made for the request. The list is made with the first call.
     calls: OnceCell<Calls>,
     /// What the plugin has written into the request's host.
-    pub host_written: RefCell<Option<Written>>,
+    host_written: RefCell<Option<Written>>,
 }
 
 impl RequestStream {
     /// Makes the stream of a slot. It is used until the slot's HttpContext has finished, and the
     /// request does not end before.
     pub fn new(ctx: &RequestContext, slot: &Slot) -> Self {
-        Self {
-            handle: ctx.handle(),
-            slot: NonNull::from(slot),
-            calls: OnceCell::new(),
-            host_written: RefCell::default(),
-        }
+        Self { handle: ctx.handle(), slot: NonNull::from(slot), rare: LazyBox::default() }
     }
 
     pub fn ctx(&self) -> &RequestContext {
@@ -188,7 +190,7 @@ impl RequestStream {
     /// Returns the list of the request's calls. It leaves them to `instance` when the request is
     /// over.
     pub fn calls(&self, instance: &Calls) -> &Calls {
-        self.calls.get_or_init(|| {
+        self.rare.make().calls.get_or_init(|| {
             let calls = Calls::of_request(instance);
             self.slot().set_calls(calls.pending());
             calls
@@ -197,7 +199,12 @@ impl RequestStream {
 
     /// Whether calls of the request go on when it is over.
     pub fn leaves_calls(&self) -> bool {
-        self.calls.get().is_some_and(Calls::any_outlives)
+        self.rare.get().and_then(|rare| rare.calls.get()).is_some_and(Calls::any_outlives)
+    }
+
+    /// What the plugin has written into the request's host.
+    pub fn host_written(&self) -> &RefCell<Option<Written>> {
+        &self.rare.make().host_written
     }
 
     #[inline]

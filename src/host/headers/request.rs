@@ -155,7 +155,7 @@ impl RequestStream {
             }
         }
         if let Some((name, value)) = authority::of_map(host, fields()) {
-            Written::note(&mut self.host_written.borrow_mut(), host, name, value);
+            Written::note(&mut self.host_written().borrow_mut(), host, name, value);
             self.set_host(name, value)?;
         }
         // Set first, while the list is short: if one of these fields comes twice, the first one is
@@ -224,7 +224,7 @@ impl RequestStream {
     /// there.
     fn write_host(&self, name: Name, value: &[u8]) -> Result {
         let host = self.current_host();
-        let mut written = self.host_written.borrow_mut();
+        let mut written = self.host_written().borrow_mut();
         if !Written::counts(written.as_ref(), host, name, value) {
             return Ok(());
         }
