@@ -9,28 +9,31 @@
 //! that is allocated for a request.
 
 use std::cell::{Cell, RefCell, UnsafeCell};
-use std::mem::{self, ManuallyDrop, MaybeUninit};
+use std::mem::{self, MaybeUninit};
 use std::ptr::{self, NonNull};
 
 use super::RequestContext;
 
-thread_local! {
-    /// Never dropped: Lua's garbage collector may end contexts later than this process drops its
-    /// statics.
-    static PLACES: ManuallyDrop<Places> =
-        const { ManuallyDrop::new(Places { all: RefCell::new(Vec::new()), free: RefCell::new(Vec::new()) }) };
-}
+/// All places, and those that no request uses. It is a plain static because every request comes here
+/// twice, and a thread's variable takes a call to find.
+static PLACES: Places = Places { all: RefCell::new(Vec::new()), free: Cell::new(None) };
 
 struct Places {
     all: RefCell<Vec<&'static Place>>,
-    free: RefCell<Vec<&'static Place>>,
+    /// The first one; each has the next.
+    free: Cell<Option<&'static Place>>,
 }
+
+// SAFETY: requests live in nginx's thread, and their contexts with them.
+unsafe impl Sync for Places {}
 
 /// Memory for the context of one request at a time.
 #[derive(Debug)]
 struct Place {
     /// Odd while a request uses the memory; each request has a new number.
     serial: Cell<u64>,
+    /// The next place that is free, while this one is.
+    next_free: Cell<Option<&'static Place>>,
     ctx: UnsafeCell<MaybeUninit<RequestContext>>,
 }
 
@@ -77,14 +80,20 @@ impl RequestHandle {
     ///
     /// [`Self::leave`] has been called, and nothing uses the context any more.
     pub unsafe fn give_back(self) {
-        PLACES.with(|places| places.free.borrow_mut().push(self.place));
+        self.place.next_free.set(PLACES.free.replace(Some(self.place)));
     }
 }
 
 /// Takes memory for a request's context, until [`RequestHandle::leave`]. The caller must make the
 /// context at once.
 pub fn enter() -> RequestHandle {
-    let place = PLACES.with(|places| places.free.borrow_mut().pop()).unwrap_or_else(new_place);
+    let place = match PLACES.free.get() {
+        Some(place) => {
+            PLACES.free.set(place.next_free.take());
+            place
+        }
+        None => new_place(),
+    };
     let serial = place.serial.get() + 1;
     place.serial.set(serial);
     RequestHandle { place, serial }
@@ -92,15 +101,19 @@ pub fn enter() -> RequestHandle {
 
 #[cold]
 fn new_place() -> &'static Place {
-    let place = Box::leak(Box::new(Place { serial: Cell::new(0), ctx: UnsafeCell::new(MaybeUninit::uninit()) }));
-    PLACES.with(|places| places.all.borrow_mut().push(place));
+    let place: &Place = Box::leak(Box::new(Place {
+        serial: Cell::new(0),
+        next_free: Cell::new(None),
+        ctx: UnsafeCell::new(MaybeUninit::uninit()),
+    }));
+    PLACES.all.borrow_mut().push(place);
     place
 }
 
 /// Ends the contexts of every request. Called when the worker exits.
 pub fn finish_all() {
     // Cloned, so that nothing is borrowed while callbacks run.
-    let all = PLACES.with(|places| places.all.borrow().clone());
+    let all = PLACES.all.borrow().clone();
     for place in all {
         let handle = RequestHandle { place, serial: place.serial.get() };
         if handle.serial % 2 == 1
