@@ -104,8 +104,17 @@ pub fn unreadable<E: Exchange>(exchange: &E, error: &io::Error) -> Stop<E::Code>
     fail(exchange, INTERNAL_ERROR)
 }
 
-/// Ends the response if that is what a verdict means.
+/// Ends the response if that is what a verdict means, which is seldom.
+#[inline]
 pub(super) fn end_by<E: Exchange>(exchange: &E, verdict: Verdict<E::Answer>) -> Result<(), Stop<E::Code>> {
+    match verdict {
+        Verdict::Continue | Verdict::Pause => Ok(()),
+        verdict => end_now_by(exchange, verdict),
+    }
+}
+
+#[cold]
+fn end_now_by<E: Exchange>(exchange: &E, verdict: Verdict<E::Answer>) -> Result<(), Stop<E::Code>> {
     match verdict.ending(exchange.header_sent()) {
         None => Ok(()),
         Some(Ending::Answer(answer)) => answer_now(exchange, answer),

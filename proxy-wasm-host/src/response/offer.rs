@@ -166,7 +166,16 @@ fn stopped<E: Exchange>(exchange: &E, stop: Stop<E::Code>) -> (Verdict<E::Answer
 /// Ends the response if that is what a verdict means, in a callback that a driver runs. The driver's
 /// header filter sends the header whatever the callback's result is, so a page is written into the
 /// response itself. The body of an answer comes through [`body`](super::body) later.
+#[inline]
 pub fn end_by_driver<E: Exchange>(exchange: &E, verdict: Verdict<E::Answer>) {
+    match verdict {
+        Verdict::Continue | Verdict::Pause => {}
+        verdict => end_now_by_driver(exchange, verdict),
+    }
+}
+
+#[cold]
+fn end_now_by_driver<E: Exchange>(exchange: &E, verdict: Verdict<E::Answer>) {
     let response = exchange.response();
     if response.is_cut() {
         return;
