@@ -115,7 +115,8 @@ impl RequestContext {
     /// Returns the context of a request, if any plugin has seen the request.
     #[inline]
     pub fn of(request: Request<'_>) -> Option<&Self> {
-        Self::known(request).or_else(|| if request.may_have_lost_contexts() { Self::find_again(request) } else { None })
+        let is_lost = || Self::may_be_of(request) && request.may_have_lost_contexts();
+        Self::known(request).or_else(|| if is_lost() { Self::find_again(request) } else { None })
     }
 
     /// As [`Self::of`], for the log phase. A context that is not found there would end later, when
@@ -386,6 +387,9 @@ impl RequestContext {
     /// Cancels the calls of plugins that hold the request or the response: the request ends while
     /// it waits for their answers, because the client has left or the worker ends.
     fn cancel_calls_of_holders(&self) {
+        if !self.pause.holds_request() && !self.response.state.is_held() {
+            return;
+        }
         for slot in self.slots.iter() {
             let index = slot.index();
             if self.pause.request_holder() == Some(index) || self.response.state.is_held_by(index) {

@@ -82,7 +82,7 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
         verdict => return phase_result(ctx, verdict),
     }
     let Some(slot) = next_for_body(ctx, loc, phase) else {
-        return keep_body(ctx);
+        return if ctx.body_read.get() { keep_body(ctx) } else { rc::DECLINED };
     };
     if !ctx.body_read.get() {
         return request.read_body(on_body_read);
@@ -168,12 +168,9 @@ fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: &Slot)
     keep_body(ctx)
 }
 
-/// Gives nginx the request's body as the plugins left it, in the form that nginx's own handlers
-/// expect.
+/// Gives nginx the request's body, which it has read, as the plugins left it, in the form that
+/// nginx's own handlers expect.
 fn keep_body(ctx: &RequestContext) -> ngx_int_t {
-    if !ctx.body_read.get() {
-        return rc::DECLINED;
-    }
     let changed = ctx.request_body.take().filter(Body::is_changed).and_then(Body::into_bytes);
     let kept = match changed {
         Some(bytes) => ctx.request().set_body(&bytes),

@@ -128,7 +128,7 @@ impl<P: Piece> Held<P> {
 
     /// Whether nothing is held. Asked for each piece, of which most are not held.
     #[inline]
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 

@@ -88,6 +88,12 @@ impl<P: Piece> Response<P> {
         self.stage.get() == Stage::HeaderHeld(slot) || self.held.is_held_by(slot)
     }
 
+    /// Whether any plugin holds the header or part of the body.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        matches!(self.stage.get(), Stage::HeaderHeld(_)) || !self.held.is_empty()
+    }
+
     /// Whether the response has begun.
     pub fn has_begun(&self) -> bool {
         self.stage.get() != Stage::Upstream
