@@ -30,6 +30,7 @@ impl Request<'_> {
     }
 
     /// Returns whether the response of this request is fetched in parts.
+    #[inline]
     pub fn is_sliced(self) -> bool {
         !self.slice_ctx().is_null()
     }
@@ -41,6 +42,7 @@ impl Request<'_> {
         self.raw_mut().headers_in.range = std::ptr::null_mut();
     }
 
+    #[inline]
     fn slice_ctx(self) -> *mut std::ffi::c_void {
         match CTX_INDEX.load(Ordering::Relaxed) {
             NONE => std::ptr::null_mut(),
@@ -53,7 +55,12 @@ impl Request<'_> {
     /// The request whose filters this response's bytes must pass now. While nginx sends parts, that
     /// is the request of a part, because bytes that pass the main request's filters would be queued
     /// behind the part. `latest` is the request whose bytes came last.
+    #[inline]
     pub fn outlet(self, latest: Self) -> Self {
+        if self.is_sliced() { self.outlet_of_parts(latest) } else { self }
+    }
+
+    fn outlet_of_parts(self, latest: Self) -> Self {
         // SAFETY: the data of a request's connection is the request that is being sent; the requests
         // of parts live as long as this one.
         let active = unsafe { Live::new(self.connection().get().data.cast()) }.map(Self);

@@ -33,17 +33,18 @@ pub struct Validators {
 
 impl Validators {
     /// Notes that a plugin is about to set a field. It is not noted if the value stays the same.
+    #[inline]
     pub fn note(&self, request: Request, name: &[u8], value: &[u8]) {
-        self.note_all(request, [(name, value)].into_iter());
+        if index_of(name).is_some() {
+            self.note_all(request, [(name, value)].into_iter());
+        }
     }
 
     /// As [`Self::note`], for many fields. The response's own field of a name is searched once.
     pub fn note_all<'a>(&self, request: Request, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
         let mut present = [None; FIELDS.len()];
         for (name, value) in fields {
-            let Some(index) = FIELDS.iter().position(|field| field.eq_ignore_ascii_case(name)) else {
-                continue;
-            };
+            let Some(index) = index_of(name) else { continue };
             let find = || request.headers_out().find(name).map(Field::value);
             if *present[index].get_or_insert_with(find) != Some(value) {
                 self.set_by_plugins.set(self.set_by_plugins.get() | 1 << index);
@@ -73,4 +74,10 @@ impl Validators {
     fn is_own(&self, name: &[u8]) -> bool {
         FIELDS.iter().position(|field| *field == name).is_some_and(|index| self.set_by_plugins.get() & 1 << index != 0)
     }
+}
+
+/// The index of a name in [`FIELDS`].
+#[inline]
+fn index_of(name: &[u8]) -> Option<usize> {
+    FIELDS.iter().position(|field| field.eq_ignore_ascii_case(name))
 }
