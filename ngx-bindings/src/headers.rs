@@ -65,15 +65,14 @@ impl<'r> Field<'r> {
     /// first, because that is a comparison of whole words, and most senders use it.
     #[inline]
     pub fn is(self, name: &[u8]) -> bool {
-        self.name().len() == name.len() && (self.name() == name || self.name().eq_ignore_ascii_case(name))
+        self.name().len() == name.len() && (self.name() == name || is_same(self.name(), name))
     }
 
     /// Does the same as [`Self::is`] for a request field. nginx has its name in lower case, as most
     /// plugins write it.
     #[inline]
     pub fn is_request_field(self, name: &[u8]) -> bool {
-        self.name().len() == name.len()
-            && (self.lowcase_request_name() == Some(name) || self.name().eq_ignore_ascii_case(name))
+        self.name().len() == name.len() && (self.lowcase_request_name() == Some(name) || is_same(self.name(), name))
     }
 
     #[inline]
@@ -92,6 +91,13 @@ impl<'r> Field<'r> {
     pub fn hide(mut self) {
         self.0.get_mut().hash = 0;
     }
+}
+
+/// Compares names of one length, ignoring case. A function of its own, because the loops over a
+/// list's fields hardly ever need it.
+#[cold]
+fn is_same(name: &[u8], other: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(other)
 }
 
 /// Every entry of a list, including those marked as removed.
@@ -120,9 +126,9 @@ impl<'r> Iterator for Entries<'r> {
             *self = Self::of(self.behind?);
         }
         // SAFETY: a part has as many fields as it says.
-        let field = unsafe { Field::from_ptr(self.next) };
+        let field = Field(unsafe { Live::of(self.next) });
         self.next = self.next.wrapping_add(1);
-        field
+        Some(field)
     }
 }
 
