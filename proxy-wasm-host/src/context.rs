@@ -68,6 +68,7 @@ struct HttpSlot<S> {
 
 impl<S: Stream> HttpSlot<S> {
     /// Lets go of the request, which is over.
+    #[inline]
     fn leave(&mut self) {
         if let Some(stream) = &self.stream {
             self.leaves_calls = stream.leaves_calls();

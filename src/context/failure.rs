@@ -28,6 +28,7 @@ impl RequestContext {
 
     /// Handles the failure of the instance of a slot's plugin. If a callback of this slot runs,
     /// that callback's own failure decides about the request.
+    #[cold]
     pub fn instance_gone(&self, slot: &Slot) {
         if slot.is_idle() {
             self.tell_of_end(slot);

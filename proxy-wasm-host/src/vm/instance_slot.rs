@@ -425,6 +425,7 @@ impl<H: Host> InstanceSlot<H> {
     }
 
     /// Ends a context that its owner dropped.
+    #[inline]
     pub fn end(&mut self, ending: Ending) {
         match ending {
             // The context ended with its instance.
