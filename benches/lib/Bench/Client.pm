@@ -12,14 +12,14 @@ use constant HEADERS => (
     'Host' => 'localhost', 'User-Agent' => 'bench', 'Accept' => '*/*', 'Accept-Encoding' => 'gzip', 'Cookie' => 'a=b',
 );
 
-# Options: path, headers (before those of every request), method, body, status (what is expected).
+# Options: path, headers (before those of every request), fields (in place of those), method, body, status (what is expected).
 sub new {
     my ($class, $port, %o) = @_;
     return bless {
         connection => ProxyWasm::Connection->new(port => $port, timeout => 600),
         method     => $o{method} // 'GET',
         path       => $o{path} // '/t',
-        options    => { headers => [@{ $o{headers} // [] }, HEADERS], defined $o{body} ? (body => $o{body}) : () },
+        options    => { headers => [@{ $o{headers} // [] }, @{ $o{fields} // [HEADERS] }], defined $o{body} ? (body => $o{body}) : () },
         status     => $o{status} // 200,
     }, $class;
 }
