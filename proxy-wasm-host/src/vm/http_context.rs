@@ -183,11 +183,26 @@ impl<H: Host> HttpContext<H> {
     /// Ends the context with its request: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. If
     /// `proxy_on_done` returns false, the last two wait for the plugin's `proxy_done`; the plugin
     /// can no longer reach the request then. Dropping the context does the same.
+    #[inline]
     pub fn finish(&self) {
-        let Some(opened) = self.opened.take() else { return };
-        match self.own.take() {
-            Some(own) => own.end(opened, &self.plugin),
-            None => self.plugin.vm().end(Ending::Http(opened)),
+        if let Some(opened) = self.opened.take() {
+            self.end(opened);
+        }
+    }
+
+    fn end(&self, opened: Opened) {
+        if self.isolates() {
+            return self.end_own(opened);
+        }
+        self.plugin.vm().end(Ending::Http(opened));
+    }
+
+    /// A function of its own, as [`HttpContext::receive_own`] is: an instance that ends takes much of
+    /// the stack.
+    #[inline(never)]
+    fn end_own(&self, opened: Opened) {
+        if let Some(own) = self.own.take() {
+            own.end(opened, &self.plugin);
         }
     }
 
