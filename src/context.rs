@@ -250,6 +250,7 @@ impl RequestContext {
         (slot, verdict)
     }
 
+    #[inline]
     fn add_slot(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: &Rc<Policy>) -> &Slot {
         let permit = policy.own_instances.map(|limit| self.permit(limit));
         let slot = self.slots.push(source, plugin, policy, permit);

@@ -335,6 +335,7 @@ impl<S: Stream> Contexts<S> {
 
     /// Frees an HTTP context. Returns its plugin context if that was waiting for this last one to
     /// end.
+    #[inline(always)]
     pub(crate) fn release_http(&mut self, index: usize) -> Option<usize> {
         let slot = &mut self.http[index];
         slot.stage = Stage::Free;

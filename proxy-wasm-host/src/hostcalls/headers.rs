@@ -105,6 +105,8 @@ enum Change {
     Replace,
 }
 
+/// Part of both host functions, which would otherwise hand all of this over by the stack.
+#[inline(always)]
 fn set_header_map_value<H: Host>(
     guest: &mut Guest<'_, H>,
     change: Change,

@@ -29,6 +29,7 @@ pub fn header<E: Exchange>(exchange: &E) -> E::Code {
 
 /// Runs `proxy_on_response_headers` from a slot on. Afterwards the header is sent, or waits for the
 /// body.
+#[inline]
 pub(super) fn header_from<E: Exchange>(exchange: &E, first: usize) -> Result<(), Stop<E::Code>> {
     let response = exchange.response();
     for slot in exchange.slots(first).filter(|slot| !slot.is_driven_by_lua()) {

@@ -230,7 +230,8 @@ impl<H: Host> HttpContext<H> {
             }
             Ok(result)
         };
-        let result = match self.own_place() {
+        let own = if self.isolates() { self.own_place() } else { None };
+        let result = match own {
             None => self.plugin.vm().enter(|slot| self.call_in(slot, callback, call))?,
             Some(place) => self.call_own(&place, callback, call)?,
         };

@@ -371,6 +371,7 @@ impl<H: Host> InstanceSlot<H> {
 
     /// Does the same as [`InstanceSlot::open`], then calls `proxy_on_request_headers` and returns
     /// its result.
+    #[inline(always)]
     pub fn open_with_request_headers(
         &mut self,
         plugin: usize,
@@ -396,7 +397,7 @@ impl<H: Host> InstanceSlot<H> {
         Ok((opened, action))
     }
 
-    #[inline]
+    #[inline(always)]
     fn register_http(&mut self, plugin: usize, stream: H::Stream) -> Result<Opened, Failure> {
         self.start(plugin)?;
         if self.instance.as_ref().is_some_and(|instance| instance.is_fresh) {
@@ -458,6 +459,7 @@ impl<H: Host> InstanceSlot<H> {
 
     /// Spec, "Context lifecycle": calls `proxy_on_done`; if it returns true, calls `proxy_on_log`
     /// and `proxy_on_delete`.
+    #[inline(always)]
     fn finish(&mut self, key: ContextKey, id: u32) {
         let ended = self.call_joined(key, joined::END, |joined, store| joined.end(store, id), |end| end.callbacks());
         match ended.transpose().unwrap_or_else(|| self.done(key, id)) {
@@ -503,6 +505,7 @@ impl<H: Host> InstanceSlot<H> {
         }
     }
 
+    #[inline]
     fn release(&mut self, key: ContextKey) {
         match key {
             ContextKey::Plugin(index) => self.contexts().release_plugin(index),
