@@ -69,7 +69,8 @@ for my $case (['rust-headers', 'x-rust', 'auto'], ['go-headers', 'x-go', 'on']) 
     my ($file, $mark, $image) = @$case;
     subtest "$file, isolation=request" => sub {
         my $s = serve($file, isolation => 'request', image => $image);
-        flood($s, 2 * CONNECTIONS, 'X-Panic', $mark);
+        # Until there are as many instances as there will be.
+        flood($s, 8 * CONNECTIONS, 'X-Panic', $mark);
         my @before = (resident($s), descriptors($s), mappings($s));
         my $got    = flood($s, REQUESTS, 'X-Panic', $mark);
         is_deeply $got, { good => { '200 conf' => REQUESTS }, bad => { '503 ' => REQUESTS } }, 'every good one is served, and no bad one'
