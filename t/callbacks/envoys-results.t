@@ -19,12 +19,17 @@ my %scripts = (
     wrong     => '{"on_request_headers": [["return", 5]]}',
     response  => '{"on_response_headers": [["return", 1]], "on_response_body": [["set_buffer_bytes", "response_body", "changed"]]}',
 );
+# Lua's responses come in several pieces, where proxy_pass speaks HTTP/1.1.
+sub upstream { return $_[0] eq 'response' ? 'text' : 'echo' }
+
 my $s = start_nginx(
     lua         => 1,
     http_config => 'wasm_plugin hostcalls $TEST_NGINX_PLUGINS/hostcalls-0-2-100.wasm; wasm_plugin older $TEST_NGINX_PLUGINS/hostcalls.wasm;',
     config      => 'location = /answer { return 200; } location = /echo { proxy_wasm off; content_by_lua_block { ngx.req.read_body() ngx.print("body: ", ngx.req.get_body_data()) } } '
+        . 'location = /text { proxy_wasm off; return 200 text; } '
         . 'location = /older { proxy_wasm older conf_file=html/stop_all; proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/echo; }'
-        . join('', map { "location = /$_ { proxy_wasm hostcalls conf_file=html/$_; proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/echo; }\n" } sort keys %scripts),
+        . join('', map { "location = /$_ { proxy_wasm hostcalls conf_file=html/$_; proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/" . upstream($_) . "; }\n" }
+            sort keys %scripts),
     user_files => [map { [$_, $scripts{$_}] } sort keys %scripts],
 );
 sub post { my ($path) = @_; return $s->request(POST => "/$path", body => 'hello') }
