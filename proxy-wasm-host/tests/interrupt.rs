@@ -5,6 +5,10 @@
 
 #![allow(unsafe_code)]
 
+#[cfg(target_arch = "x86_64")]
+#[path = "interrupt/steps.rs"]
+mod steps;
+
 use std::env;
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -49,6 +53,14 @@ const GUESTS: &str = r#"(module
     (func $longer (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
         (return_call $tail (local.get 10) (local.get 9) (local.get 8) (local.get 7) (local.get 6) (local.get 5)
             (local.get 4) (local.get 3)))
+    (func $few (return_call $many (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5) (i64.const 6)
+        (i64.const 7) (i64.const 8)))
+    (func $many (param i64 i64 i64 i64 i64 i64 i64 i64) (return_call $between))
+    (func $between
+        (drop (call $deep (i32.const 2) (i64.const 1) (f64.const 2) (i64.const 3) (i64.const 4) (i64.const 5)
+            (i64.const 6) (i64.const 7) (i64.const 8) (f64.const 9)))
+        (return_call $few))
+    (func (export "growing_arguments") (call $few))
     (func (export "loop") (loop $l (br $l)))
     (func (export "recursion") (loop $l (drop (call $fib (i32.const 25))) (br $l)))
     (func (export "arguments") (loop $l
@@ -74,13 +86,14 @@ const GUESTS: &str = r#"(module
     (func (export "other_guest") (call $other))
     (func (export "returns")))"#;
 
-const ENDLESS: [&str; 10] = [
+const ENDLESS: [&str; 11] = [
     "loop",
     "recursion",
     "arguments",
     "leaves",
     "indirect",
     "tail_calls",
+    "growing_arguments",
     "memory_accesses",
     "host_calls",
     "bulk_memory",
@@ -203,15 +216,20 @@ fn random(state: &mut u64) -> u64 {
 fn main() {
     let (mut guests, mut signals) = (Guests::new(), Signals::new());
     at_random_instants(&guests, &mut signals);
+    #[cfg(target_arch = "x86_64")]
+    steps::at_any_instruction(&guests, &mut signals);
     not_before_its_time(&guests, &mut signals);
     within_another_guest(&mut guests, &mut signals);
-    println!("test result: ok. 3 passed; 0 failed");
+    println!("test result: ok. 4 passed; 0 failed");
+}
+
+fn rounds() -> u32 {
+    env::var("INTERRUPTIONS").ok().and_then(|number| number.parse().ok()).unwrap_or(300)
 }
 
 fn at_random_instants(guests: &Guests, signals: &mut Signals) {
-    let rounds = env::var("INTERRUPTIONS").ok().and_then(|number| number.parse().ok()).unwrap_or(300);
     let mut state = 88_172_645_463_325_252;
-    for _ in 0..rounds {
+    for _ in 0..rounds() {
         for name in ENDLESS {
             signals.from(Duration::from_nanos(20_000 + random(&mut state) % 100_000));
             let ticks = 1 + random(&mut state) % 3;
@@ -220,7 +238,7 @@ fn at_random_instants(guests: &Guests, signals: &mut Signals) {
             signals.none();
             let late = SIGNALS.load(Ordering::Relaxed) - before - ticks;
             assert!(late < 200, "{name}: {late} signals came after its deadline");
-            let known = ["fib", "deep", "leaf", "tail", "longer", "mem"];
+            let known = ["fib", "deep", "leaf", "tail", "longer", "mem", "few", "many", "between"];
             let functions = functions(&error);
             assert!(functions.iter().all(|function| known.contains(function)), "{name}: {functions:?}");
         }

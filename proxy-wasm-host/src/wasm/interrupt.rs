@@ -134,9 +134,15 @@ fn came_back(context: &mut ucontext_t) {
     }
 }
 
-/// Makes the function of a guest trap that the thread is in.
+/// Makes the function of a guest trap that the thread is in. At the few instructions where it cannot
+/// be unwound, the next signal tries again.
 fn trap_in_function(context: &mut ucontext_t) {
     let Some(trap) = trap::addresses() else { return };
+    // SAFETY: the thread is in a guest's function.
+    #[allow(unsafe_code)]
+    if !unsafe { registers::has_frame(context) } {
+        return;
+    }
     interrupted();
     // SAFETY: the thread is in a guest's function, as above, and the trap does not return.
     #[allow(unsafe_code)]

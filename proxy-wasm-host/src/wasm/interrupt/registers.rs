@@ -14,12 +14,24 @@ pub fn program_counter(context: &ucontext_t) -> usize {
     arch::program_counter(context)
 }
 
+/// Whether the frame pointer leads to the callers of the guest's function that the thread is in.
+///
+/// # Safety
+///
+/// The thread is in a function of a guest.
+#[allow(unsafe_code)]
+pub unsafe fn has_frame(context: &ucontext_t) -> bool {
+    // SAFETY: as this function's.
+    unsafe { arch::has_frame(context) }
+}
+
 /// Makes the thread call a function, as if it were by the instruction that would run next. The
 /// function does not return.
 ///
 /// # Safety
 ///
-/// The thread is in a function of a guest, and the function is compiled as a guest's.
+/// The thread is in a function of a guest with [`has_frame`], and the function is compiled as a
+/// guest's.
 #[allow(unsafe_code)]
 pub unsafe fn call(context: &mut ucontext_t, function: usize) {
     // SAFETY: as this function's.
@@ -69,6 +81,31 @@ mod arch {
         register(context.uc_mcontext.gregs[FP])
     }
 
+    /// `mov r11, [rsp + offset]`, with an offset of 8 bits or of 32.
+    const LOADS: [[u8; 4]; 2] = [[0x4c, 0x8b, 0x5c, 0x24], [0x4c, 0x8b, 0x9c, 0x24]];
+
+    /// `mov [rsp], r11`.
+    const STORE: [u8; 4] = [0x4c, 0x89, 0x1c, 0x24];
+
+    /// A function that tail-calls one with more arguments on the stack moves its frame down when it
+    /// begins: it sets the frame pointer first, and copies the caller's behind it with two
+    /// instructions. Other functions do not use these while the two pointers are the same: what they
+    /// have above the stack pointer are arguments, which they take by the frame pointer.
+    ///
+    /// # Safety
+    ///
+    /// See [`super::has_frame`].
+    #[allow(unsafe_code)]
+    pub unsafe fn has_frame(context: &ucontext_t) -> bool {
+        if register(context.uc_mcontext.gregs[SP]) != frame_pointer(context) {
+            return true;
+        }
+        let pc = std::ptr::with_exposed_provenance::<[u8; 4]>(program_counter(context));
+        // SAFETY: behind each function are the trampolines, so that there are as many bytes.
+        let instruction = unsafe { pc.read() };
+        instruction != STORE && !LOADS.contains(&instruction)
+    }
+
     /// # Safety
     ///
     /// See [`super::call`].
@@ -111,6 +148,16 @@ mod arch {
 
     pub fn frame_pointer(context: &ucontext_t) -> usize {
         context.uc_mcontext.regs[FRAME] as usize
+    }
+
+    /// A function sets the frame pointer when the frame is complete.
+    ///
+    /// # Safety
+    ///
+    /// See [`super::has_frame`].
+    #[allow(unsafe_code)]
+    pub unsafe fn has_frame(_: &ucontext_t) -> bool {
+        true
     }
 
     /// # Safety
