@@ -77,10 +77,11 @@ impl Failure {
 
     /// Reads the failure from wasmtime's error for a call that did not return.
     pub(crate) fn of(error: &wasmtime::Error, plugin: &str) -> Self {
+        // Asked first: what is not asked about this failure would be told about a later one.
+        let interrupted = interrupt::was_interrupted();
         if let Some(ProcExit(code)) = error.downcast_ref() {
             return Self::Exit(*code);
         }
-        let interrupted = interrupt::was_interrupted();
         match error.downcast_ref() {
             Some(Trap::Interrupt) => return Self::Timeout,
             Some(Trap::UnreachableCodeReached) if interrupted => return Self::Timeout,

@@ -6,11 +6,12 @@
 
 use std::mem;
 
-use wasmtime::{AsContextMut, Caller, Extern, Memory, Val};
+use wasmtime::{AsContextMut, Caller, Extern, Memory, Trap, Val};
 
 use super::abi::Status;
 use super::host::Host;
 use super::state::VmState;
+use crate::wasm::interrupt;
 use crate::wasm::memory::{GuestBytes, LinearMemory, OutOfBounds};
 
 /// The most that the scratch buffer keeps between calls, in bytes.
@@ -155,6 +156,11 @@ impl<'a, H: Host> Guest<'a, H> {
             return Ok(GuestBytes { address: 0, size: 0 });
         }
         let size = u32::try_from(size).map_err(|_| OutOfBounds)?;
+        // The barrier that would stop the caller when this function returns stops at the allocator,
+        // which it does not interrupt when it begins.
+        if interrupt::is_due() {
+            return Err(Error::Trap(Trap::Interrupt.into()));
+        }
         // The allocator is taken out while it runs. So an allocator that calls a host function
         // which needs the allocator gets an error instead of recursing.
         let allocate = self.state().guest.as_mut().and_then(|exports| exports.allocate.take()).ok_or(OutOfBounds)?;

@@ -146,9 +146,9 @@ extern "C" fn on_signal(_: c_int, info: *mut siginfo_t, context: *mut c_void) {
         // SAFETY: the value that the timer was made with is a target, and targets are never freed.
         let target: &SignalTarget = unsafe { &*value.sival_ptr.cast() };
         target.tick();
+        // SAFETY: a timer's signal interrupted nginx's thread, on which guests run; one that comes
+        // unasked may come to another. This is the context that the kernel passed to its handler.
+        unsafe { interrupt::interrupt(context.cast()) };
     }
-    // SAFETY: the signal interrupted nginx's thread, on which guests run, and this is the context
-    // that the kernel passed to its handler.
-    unsafe { interrupt::interrupt(context.cast()) };
     event::set_timer_alarm();
 }

@@ -38,6 +38,8 @@ my %busy = (
     write  => '(drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))',
     sleep  => '(drop (call $poll (i32.const 0) (i32.const 512) (i32.const 1) (i32.const 8)))',
     random => '(drop (call $random (i32.const 0) (i32.const 65536)))',
+    # The time passes before the host calls the guest's allocator, and none after it.
+    compress => '(drop (call $foreign (i32.const 1024) (i32.const 8) (i32.const 65536) (i32.const 1000000) (i32.const 768) (i32.const 0)))',
 );
 my @files = map { ["$_.wat", <<"WAT"] } sort keys %busy;
 (module
@@ -45,8 +47,11 @@ my @files = map { ["$_.wat", <<"WAT"] } sort keys %busy;
   (import "wasi_snapshot_preview1" "fd_write" (func \$write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "poll_oneoff" (func \$poll (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "random_get" (func \$random (param i32 i32) (result i32)))
-  (memory (export "memory") 1)
+  (import "env" "proxy_call_foreign_function" (func \$foreign (param i32 i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 17)
   (table 4 funcref)
+  (data (i32.const 1024) "compress")
+  (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 2048))
   (data (i32.const 0) "\\10\\00\\00\\00\\00\\01\\00\\00")
   (func (export "proxy_abi_version_0_2_1"))
   (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
