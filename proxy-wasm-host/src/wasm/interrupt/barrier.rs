@@ -46,7 +46,7 @@ pub fn prepare() -> io::Result<()> {
 /// Lets the code of guests not be executed. A signal handler may call this.
 pub fn raise() {
     if BEFORE.get().is_some() && !UP.load(Ordering::Relaxed) {
-        UP.store(code::protect(libc::PROT_READ), Ordering::Relaxed);
+        UP.store(code::protect(code::NOT_EXECUTED), Ordering::Relaxed);
     }
 }
 
@@ -54,7 +54,7 @@ pub fn raise() {
 extern "C" fn on_fault(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
     if UP.load(Ordering::Relaxed) {
         // In this order: a signal that comes between raises nothing.
-        code::protect(libc::PROT_READ | libc::PROT_EXEC);
+        code::protect(code::EXECUTED);
         UP.store(false, Ordering::Relaxed);
         // SAFETY: the kernel passes a valid context, and nobody else has it.
         #[allow(unsafe_code)]

@@ -83,6 +83,13 @@ pub fn place(address: usize) -> Place {
     if function.is_some_and(|function| function.contains(&address)) { Place::Function } else { Place::Trampoline }
 }
 
+/// As wasmtime has it.
+pub const EXECUTED: c_int = libc::PROT_READ | libc::PROT_EXEC;
+
+/// Not to be read either. What wasmtime maps around the code is only to be read: the kernel would
+/// make one mapping of both, and might have none left for the way back.
+pub const NOT_EXECUTED: c_int = libc::PROT_NONE;
+
 /// Changes what the code of all guests may be used for. Returns false, and changes nothing, while
 /// the host changes what is registered. A signal handler may call this.
 pub fn protect(protection: c_int) -> bool {
@@ -90,8 +97,8 @@ pub fn protect(protection: c_int) -> bool {
     for (&end, &Code { start, .. }) in modules.iter() {
         let start = ptr::with_exposed_provenance_mut::<c_void>(start);
         // SAFETY: the pages hold a module's code and nothing else, and the module is still there.
-        // Nobody writes it, and who executes it meanwhile faults, which `barrier` is for. It cannot
-        // fail: the pages are one mapping before and after.
+        // Who executes or reads it meanwhile faults, which `barrier` is for. It cannot fail: the
+        // pages are one mapping before and after.
         #[allow(unsafe_code)]
         let _ = unsafe { libc::mprotect(start, end - start.addr(), protection) };
     }
@@ -126,6 +133,33 @@ mod tests {
         assert_eq!((place(start - 1), place(end - 1), place(end)), (Place::Host, Place::Trampoline, Place::Host));
         drop(registered);
         assert_eq!(known(), 0);
+    }
+
+    /// The mapping of an address, and what it may be used for.
+    fn mapping(address: usize) -> (Range<usize>, String) {
+        let number = |digits| usize::from_str_radix(digits, 16).unwrap();
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let mut mappings = maps.lines().map(|line| {
+            let (start, rest) = line.split_once('-').unwrap();
+            let (end, rest) = rest.split_once(' ').unwrap();
+            (number(start)..number(end), rest[..3].to_owned())
+        });
+        mappings.find(|(range, _)| range.contains(&address)).unwrap()
+    }
+
+    #[test]
+    fn code_is_one_mapping_whatever_it_may_be_used_for() {
+        let engine = Engine::new(&EngineConfig::default()).unwrap();
+        let module = wasmtime::Module::new(engine.wasmtime(), "(module (func (export \"f\")))").unwrap();
+        let registered = Registered::of(&module);
+        let start = module.text().as_ptr().addr();
+        let (range, usable) = mapping(start);
+        assert_eq!((range.start, &*usable), (start, "r-x"));
+        assert!(protect(NOT_EXECUTED));
+        assert_eq!(mapping(start), (range.clone(), "---".into()));
+        assert!(protect(EXECUTED));
+        assert_eq!(mapping(start), (range, usable));
+        drop(registered);
     }
 
     #[test]
