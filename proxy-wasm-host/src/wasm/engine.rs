@@ -34,7 +34,7 @@ pub enum Deadlines {
     /// deadline. Guests may run on any thread.
     #[default]
     Checks,
-    /// By a signal, without anything in the compiled code: see [`interrupt`](super::interrupt).
+    /// By a signal, without anything in the compiled code: see [`interrupt`].
     /// Guests run on the thread that the tick source's signal goes to.
     Signal,
 }

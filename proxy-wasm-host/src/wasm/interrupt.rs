@@ -4,12 +4,12 @@
 //! The host tells [`Deadline::begin`] until when a guest may run, and a tick source advances the
 //! clock. Its signal handler calls [`interrupt`], which looks at the instruction that the signal
 //! came at. If that is one of a guest's functions, the handler makes it look as if the function had
-//! called one of this host that traps ([`trap`]): wasmtime sees an ordinary trap, and unwinds the
+//! called one of this host that traps: wasmtime sees an ordinary trap, and unwinds the
 //! stack by its frame pointers. A guest's function can be left at any instruction, because nothing
 //! of the host's is half done in it: it changes its own instance only, which is thrown away.
 //!
 //! If the signal came at code of the host, that code runs on, until it comes back to a guest: there
-//! the [`barrier`] stops it. The host's code returns to a guest through a trampoline, which is made
+//! a barrier stops it. The host's code returns to a guest through a trampoline, which is made
 //! to return to the trap instead.
 //!
 //! Clock and deadline are those of one thread, as nginx's workers have it. On another one, guests
