@@ -711,3 +711,24 @@ content
 GET a.test /p
 --- no_error_log
 [error]
+
+
+
+=== TEST 30: an address is itself, also where proxy_pass names it with another port
+--- http_config
+    server {
+        listen 127.0.0.9:$TEST_NGINX_UPSTREAM_PORT;
+        return 200 "of another port";
+    }
+--- config
+    location /passed { proxy_pass http://127.0.0.9:$TEST_NGINX_UPSTREAM_PORT; }
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["http_call", "127.0.0.9", [[":method", "GET"], [":authority", "a.test"], [":path", "/"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "it says: ${last}"]]
+        }';
+    }
+--- response_body_unlike: another port

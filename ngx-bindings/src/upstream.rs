@@ -4,7 +4,9 @@
 //! own requests over them is kept in structures of its balancing modules, some of them in shared
 //! memory under their locks.
 
-use nginx_sys::{self as sys, ngx_http_upstream_main_conf_t, ngx_http_upstream_server_t, ngx_http_upstream_srv_conf_t};
+use nginx_sys::{
+    self as sys, ngx_http_upstream_main_conf_t, ngx_http_upstream_server_t, ngx_http_upstream_srv_conf_t, ngx_uint_t,
+};
 
 use crate::inet::Address;
 use crate::modules::HttpModule;
@@ -50,9 +52,14 @@ fn module() -> HttpModule<ngx_http_upstream_main_conf_t> {
 fn block<'a>(main: &'a ngx_http_upstream_main_conf_t, name: &str) -> Option<&'a ngx_http_upstream_srv_conf_t> {
     // SAFETY: the array has pointers to the configurations of blocks, which live as long.
     let blocks: &[&ngx_http_upstream_srv_conf_t] = unsafe { array::elements(&raw const main.upstreams) };
-    // An `upstream` block has `servers`; a block that `proxy_pass` made implicitly does not.
-    let mut blocks = blocks.iter().filter(|block| !block.servers.is_null());
+    let mut blocks = blocks.iter().filter(|block| is_written(block));
     blocks.find(|block| block.host.as_bytes().eq_ignore_ascii_case(name.as_bytes())).copied()
+}
+
+/// Whether this is a block of the configuration. nginx makes one for a server that `proxy_pass` names, too,
+/// which has `servers` if that is an address.
+fn is_written(block: &ngx_http_upstream_srv_conf_t) -> bool {
+    block.flags & sys::NGX_HTTP_UPSTREAM_CREATE as ngx_uint_t != 0
 }
 
 fn addresses(server: &ngx_http_upstream_server_t) -> Vec<Server> {
