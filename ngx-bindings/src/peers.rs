@@ -12,6 +12,7 @@ use crate::guard::guard;
 use crate::inet::{Address, SocketAddress};
 use crate::live::Live;
 use crate::modules::HttpModule;
+use crate::upstream::is_written;
 use crate::{Conf, Request, array, rc};
 
 type EachPeer = unsafe extern "C" fn(*mut c_void, *const sockaddr, socklen_t, ngx_uint_t, ngx_int_t, ngx_int_t);
@@ -71,6 +72,12 @@ impl<'r> Upstream<'r> {
     pub unsafe fn from_nginx(upstream: *mut ngx_http_upstream_srv_conf_t) -> Self {
         // SAFETY: by this function's contract.
         Self(unsafe { Live::of(upstream) })
+    }
+
+    /// The name of the `upstream` block; `None` for what nginx has made of a server.
+    pub fn block_name(self) -> Option<&'r [u8]> {
+        let upstream = self.0.get();
+        is_written(upstream).then(|| upstream.host.as_bytes())
     }
 
     /// Its peers; `None` if its balancer is not one of nginx's.

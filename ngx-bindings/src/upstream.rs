@@ -58,7 +58,7 @@ fn block<'a>(main: &'a ngx_http_upstream_main_conf_t, name: &str) -> Option<&'a 
 
 /// Whether this is a block of the configuration. nginx makes one for a server that `proxy_pass` names, too,
 /// which has `servers` if that is an address.
-fn is_written(block: &ngx_http_upstream_srv_conf_t) -> bool {
+pub(crate) fn is_written(block: &ngx_http_upstream_srv_conf_t) -> bool {
     block.flags & sys::NGX_HTTP_UPSTREAM_CREATE as ngx_uint_t != 0
 }
 

@@ -43,6 +43,9 @@ CONF
         proxy_wasm hostcalls '${\ in(response_headers => grep { /^up/ } @certificates)}'; }
     location /maps { proxy_pass http://two/; proxy_wasm hostcalls '${\ in(response_headers => @maps)}'; }
     location /upstream { proxy_pass http://two/; proxy_wasm hostcalls '${\ in(response_headers => @upstream)}'; }
+    location /route { proxy_pass http://two/; proxy_wasm hostcalls '${\ in(request_headers => qw(xds/cluster_name cluster_name))}'; }
+    location /route-grpc { grpc_pass two; proxy_wasm hostcalls '${\ in(request_headers => qw(cluster_name))}'; }
+    location /route-host { proxy_pass http://127.0.0.1:$up/; proxy_wasm hostcalls '${\ in(request_headers => qw(cluster_name))}'; }
     location /dead { proxy_pass http://127.0.0.1:$dead/; proxy_wasm hostcalls '${\ in(log => @upstream)}'; }
     location /local { proxy_wasm hostcalls '{"on_request_headers": [["send_local_response", 403, "no", [], "who are you"]],
         "on_log": [${\ get('response/code_details')}]}'; }
@@ -96,6 +99,11 @@ my %expected = (
 is $of_upstream->{$_}, $expected{$_}, $_ for sort keys %expected;
 like $of_upstream->{'upstream/local_address'}, qr/^OK 127\.0\.0\.1:\d+$/, 'upstream/local_address';
 like $of_upstream->{x_request_id}, qr/^OK [0-9a-f]{32}$/, 'x_request_id';
+
+my $route = properties('/route', last => 'cluster_name');
+is $route->{$_}, 'OK two', "$_ before the request is passed on" for qw(xds/cluster_name cluster_name);
+is properties('/route-grpc', last => 'cluster_name')->{cluster_name}, 'OK two', 'also to a server of gRPC';
+is properties('/route-host', last => 'cluster_name')->{cluster_name}, 'NOT_FOUND', 'and not yet, if the location names no upstream block';
 
 my $failed = properties('/dead', last => 'connection_id');
 is $failed->{'response/flags'}, 'OK  \x00\x00\x00\x00\x00\x00\x00', 'no connection: its flag';

@@ -10,7 +10,7 @@ use crate::worker::MainConf;
 
 pub fn of_xds<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
     match name {
-        b"cluster_name" => MainConf::proxy_host(request).map(Cow::Borrowed),
+        b"cluster_name" => cluster_name(request).map(Cow::Borrowed),
         b"route_name" => Some(Cow::Borrowed(request.location_name())),
         b"virtual_host_name" => variable(request, b"server_name"),
         b"filter_chain_name" => text(""),
@@ -18,6 +18,11 @@ pub fn of_xds<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
         b"cluster_metadata" | b"listener_metadata" | b"route_metadata" | b"virtual_host_metadata" => text(""),
         _ => None,
     }
+}
+
+/// What `proxy_pass` names; before it has begun, the `upstream` block that the location names.
+fn cluster_name(request: Request<'_>) -> Option<&[u8]> {
+    MainConf::proxy_host(request).or_else(|| request.location_upstream()?.block_name())
 }
 
 /// Paths of one segment that are not variables of nginx.
