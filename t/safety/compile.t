@@ -9,7 +9,7 @@ my $long  = 'wasm_compile_timeout 1s;';
 my $large = 'wasm_compile_memory 32m;';
 
 # Nested loops: the time is cubic in their number.
-my $SLOW = '(module (func (local i32)' . ' loop' x 20_000 . ' local.get 0 br_if 0 end' x 20_000 . '))';
+my $SLOW = '(module (func (local i32)' . ' loop' x 40_000 . ' local.get 0 br_if 0 end' x 40_000 . '))';
 
 # Functions, each of which takes memory.
 my $LARGE = '(module' . '(func)' x 200_000 . ')';
