@@ -5,6 +5,7 @@
 //! being formatted. A reload that does not change a zone's size keeps its contents.
 
 pub mod counters;
+pub mod definer;
 pub mod loads;
 
 use std::cell::OnceCell;

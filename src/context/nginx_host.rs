@@ -19,6 +19,7 @@ use crate::host_memory::{Held, HostMemory};
 use crate::lazy_box::LazyBox;
 use crate::shared::Shared;
 use crate::shared::counters::Counters;
+use crate::shared::definer::VmDefiner;
 use crate::task::{Task, watch_quit};
 
 /// The host side of one instance of a VM: what the guest can call, and what the instance has under
@@ -37,6 +38,7 @@ pub struct NginxHost {
     /// How many bytes may be kept for calls made outside requests.
     pub memory: HostMemory,
     pub shared: Rc<Shared>,
+    pub definer: Rc<VmDefiner>,
     pub counters: Rc<Counters>,
     /// When the running callback began, if the callback is timed.
     pub begin: Option<Instant>,
@@ -59,7 +61,7 @@ impl NginxHost {
         plugin_contexts: Rc<PluginContexts>,
         identity: &Identity,
         memory: HostMemory,
-        shared: Rc<Shared>,
+        definer: Rc<VmDefiner>,
         counters: Rc<Counters>,
         is_restart: bool,
     ) -> Self {
@@ -75,7 +77,8 @@ impl NginxHost {
             plugin: identity.name.clone(),
             dialect: identity.dialect,
             memory,
-            shared,
+            shared: Rc::clone(definer.shared()),
+            definer,
             counters,
             begin: None,
             born: Instant::now(),

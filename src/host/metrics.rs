@@ -13,7 +13,8 @@ impl Metrics for NginxHost {
             MetricType::Gauge => Kind::Gauge,
             MetricType::Histogram => Kind::Histogram,
         };
-        Ok(self.shared.get()?.metrics.define(self.plugin.as_bytes(), kind, name)?)
+        let metrics = &self.shared.get()?.metrics;
+        Ok(metrics.define(self.plugin.as_bytes(), self.definer.get(), kind, name)?)
     }
 
     fn metric(&mut self, id: u32) -> Result<u64> {

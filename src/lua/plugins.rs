@@ -90,7 +90,8 @@ impl LuaPlugin {
             runtime.loads.count(stores);
         }
         let policy = Rc::new(main.said.policy(&self.name, &runtime.options));
-        let vm = Vm::new(plugin, policy.memory, main.client(), &main.shared, &main.said.zones);
+        // Routes, and with them configurations, come and go.
+        let vm = Vm::new(plugin, policy.memory, main.client(), &main.shared, &main.said.zones, None);
         Some(self.loaded.get_or_init(|| LoadedPlugin { vm, policy }))
     }
 }

@@ -220,7 +220,7 @@ pub fn begin_worker(stores: &Stores, workers: usize) {
             && let Some(worker) = worker_of(name)
             && (worker == cycle::worker() || worker >= workers)
             && let Some(number) =
-                stores.metrics.define(b"", Kind::Gauge, name).ok().and_then(|id| stores.metrics.number(id))
+                stores.metrics.define(b"", None, Kind::Gauge, name).ok().and_then(|id| stores.metrics.number(id))
         {
             number.store(0, Ordering::Relaxed);
         }
@@ -253,7 +253,7 @@ fn number(stores: Option<&Stores>, kind: Kind, labels: &[(&str, &str)], name: &s
     let tags: String = labels.iter().map(|(label, value)| format!("{label}=.={value};.;")).collect();
     stores
         .and_then(|stores| {
-            let id = stores.metrics.define(b"", kind, format!("{tags}{name}").as_bytes()).ok()?;
+            let id = stores.metrics.define(b"", None, kind, format!("{tags}{name}").as_bytes()).ok()?;
             stores.metrics.number(id)
         })
         .unwrap_or(&NOWHERE)

@@ -27,11 +27,14 @@ pub struct Contexts {
 impl Contexts {
     /// Makes the contexts. Guest code runs only from [`Self::start`] or the first request on.
     pub fn new(main: &MainConf) -> Self {
-        let vm = |declared: &DeclaredVm| {
-            Vm::new(declared.plugin.clone(), declared.memory, main.client(), &main.shared, &main.said.zones)
-        };
-        let vms: Vec<_> = main.vms().iter().map(vm).collect();
         let lines = main.said.attachments.iter().zip(main.plugin_indexes());
+        let vm = |(index, declared): (usize, &DeclaredVm)| {
+            let of_vm = lines.clone().filter(|&(_, &plugin)| main.vm_indexes()[plugin] == index);
+            let configurations = of_vm.map(|(line, _)| &*line.configuration);
+            let (client, zones) = (main.client(), &main.said.zones);
+            Vm::new(declared.plugin.clone(), declared.memory, client, &main.shared, zones, configurations)
+        };
+        let vms: Vec<_> = main.vms().iter().enumerate().map(vm).collect();
         let made = lines.map(|(line, &plugin)| {
             let vm = &vms[main.vm_indexes()[plugin]];
             let plugin = Arc::clone(&main.plugins()[plugin].plugin);

@@ -14,6 +14,7 @@ use crate::context::{NginxHost, PluginContexts};
 use crate::host_memory::HostMemory;
 use crate::shared::Shared;
 use crate::shared::counters::Counters;
+use crate::shared::definer::VmDefiner;
 
 thread_local! {
     /// The VMs of this process, for the status page.
@@ -27,26 +28,29 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// Makes a VM. Its instance starts when it is first needed.
-    pub fn new(
+    /// Makes a VM. Its instance starts when it is first needed. The configurations are those that the
+    /// VM will have, as far as they are known now.
+    pub fn new<'a>(
         plugin: Arc<Plugin<NginxHost>>,
         memory: HostMemory,
         client: &Rc<Client>,
         shared: &Rc<Shared>,
         zones: &ZoneSettings,
+        configurations: impl IntoIterator<Item = &'a [u8]>,
     ) -> Self {
         let plugin_contexts = Rc::<PluginContexts>::default();
-        let (client, shared, known) = (Rc::clone(client), Rc::clone(shared), Rc::clone(&plugin_contexts));
+        let (client, known) = (Rc::clone(client), Rc::clone(&plugin_contexts));
         let identity = Arc::clone(plugin.identity());
+        let definer = VmDefiner::new(shared, &identity.name, version(&plugin, configurations));
         let is_restart = Cell::new(false);
         let in_worker = OnceCell::new();
         let make_host = Box::new(move || {
-            let look_up = || Rc::new(Counters::new(shared.stores(), &identity.name));
+            let look_up = || Rc::new(Counters::new(definer.shared().stores(), &identity.name));
             // The zone, and the worker's number, are known in a worker only.
             let counters = if cycle::serves() { Rc::clone(in_worker.get_or_init(look_up)) } else { look_up() };
             let is_restart = is_restart.replace(true);
-            let (client, shared) = (Rc::clone(&client), Rc::clone(&shared));
-            NginxHost::new(client, Rc::clone(&known), &identity, memory, shared, counters, is_restart)
+            let (client, definer) = (Rc::clone(&client), Rc::clone(&definer));
+            NginxHost::new(client, Rc::clone(&known), &identity, memory, definer, counters, is_restart)
         });
         let context = VmContext::new(plugin, make_host);
         if let Some(images) = images::of_worker() {
@@ -79,6 +83,17 @@ impl Vm {
     pub fn plugin_contexts(&self) -> &Rc<PluginContexts> {
         &self.plugin_contexts
     }
+}
+
+/// What a VM is made of, for [`VmDefiner`].
+fn version<'a>(plugin: &Plugin<NginxHost>, configurations: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(plugin.module().hash().to_string().as_bytes());
+    for configuration in configurations {
+        hasher.update(&(configuration.len() as u64).to_le_bytes());
+        hasher.update(configuration);
+    }
+    hasher.finalize().as_bytes().to_vec()
 }
 
 /// Returns the VMs of this process.

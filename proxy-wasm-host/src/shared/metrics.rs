@@ -3,14 +3,18 @@
 //! Everything here is published: an open-addressed table, into which one store puts a new metric,
 //! and from which no metric is ever removed. The id of a metric is its place in the table. The lock
 //! is for defining metrics; numbers are changed by atomic additions without the lock.
+//!
+//! A metric is shown while the running configuration has a plugin that defined it (`definers`).
 
 mod buckets;
+mod definers;
 #[cfg(test)]
 mod tests;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use buckets::BUCKETS;
+pub use definers::Definer;
 
 use super::Error;
 use super::hash::hash;
@@ -19,13 +23,15 @@ use super::zone::{Lock, ROOT, Zone};
 use crate::limits::shared as limits;
 
 /// "wasmmet" and the version of the layout below.
-const FORMAT: u64 = 0x7761_736d_6d65_7401;
+const FORMAT: u64 = 0x7761_736d_6d65_7402;
 
 /// The position of the first word that no metric uses.
 const FREE: usize = ROOT;
 /// The word of [`Metrics::is_first`].
 const SAID: usize = ROOT + 1;
-const TABLE: usize = ROOT + 2;
+/// The word that counts the configurations that have used the zone.
+const CONFIGURATIONS: usize = ROOT + 2;
+const TABLE: usize = ROOT + 3;
 /// How many places are looked at for a name. A table that is nearly full takes no more metrics.
 const PROBES: usize = 1024;
 /// The table has one place for this many words of the zone.
@@ -43,9 +49,14 @@ mod metric {
     pub const KIND: usize = 2;
     /// The lengths of the scope and of the name, in bytes.
     pub const NAME: usize = 3;
+    /// The ids of its definers.
+    pub const DEFINERS: usize = 4;
     /// The number; for a histogram the sum, then the count of each bucket.
-    pub const VALUE: usize = 4;
+    pub const VALUE: usize = DEFINERS + super::definers::WORDS;
 }
+
+/// The word [`metric::KIND`] of an entry that is not a metric but a definer.
+const DEFINER: u64 = 3;
 
 /// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,22 +70,20 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(word: u64) -> Self {
+    fn of(word: u64) -> Option<Self> {
         match word {
-            0 => Self::Counter,
-            1 => Self::Gauge,
-            _ => Self::Histogram,
+            0 => Some(Self::Counter),
+            1 => Some(Self::Gauge),
+            2 => Some(Self::Histogram),
+            _ => None,
         }
     }
+}
 
-    /// The number of words of the metric's value.
-    const fn words(self) -> usize {
-        match self {
-            Self::Counter | Self::Gauge => 1,
-            // The sum, the buckets, and the values above the last bucket.
-            Self::Histogram => 1 + BUCKETS.len() + 1,
-        }
-    }
+/// The number of words of an entry's value, by its [`metric::KIND`].
+const fn value_words(kind: u64) -> usize {
+    // A histogram has the sum, the buckets, and the values above the last bucket.
+    if kind == Kind::Histogram as u64 { 1 + BUCKETS.len() + 1 } else { 1 }
 }
 
 /// A metric with its present value.
@@ -95,27 +104,40 @@ pub struct Sample {
 pub struct Metrics<L> {
     zone: Zone<L>,
     places: usize,
+    /// The number of the configuration whose processes use this value.
+    configuration: u32,
 }
 
 impl<L: Lock> Metrics<L> {
-    /// Opens the metrics in a zone, of which a fresh zone has none; `None` if the zone is too
-    /// small, or holds something else.
+    /// Opens the metrics in a zone for the processes of one configuration; a fresh zone has none.
+    /// `None` if the zone is too small, or holds something else.
     pub fn open(memory: Memory, lock: L) -> Option<Self> {
         let places = (memory.size() / WORDS_PER_PLACE).checked_ilog2().map(|log| 1 << log)?;
-        let metrics = Self { zone: Zone::new(memory, lock), places };
+        let zone = Zone::new(memory, lock);
         let first = (TABLE + places).next_multiple_of(LINE);
         if first >= memory.size() {
             return None;
         }
-        metrics.zone.format(FORMAT, |memory| memory.set_index(FREE, first))?;
-        Some(metrics)
+        zone.format(FORMAT, |memory| memory.set_index(FREE, first))?;
+        let before = memory.word(CONFIGURATIONS)?.fetch_add(1, Ordering::Relaxed);
+        Some(Self { zone, places, configuration: before as u32 + 1 })
     }
 
-    /// Makes or finds a metric, and returns its id. One name may be a metric of each kind.
+    /// Makes or finds a metric, and returns its id. One name may be a metric of each kind. A metric
+    /// without a definer is the host's own.
     ///
     /// # Errors
     /// When there is no room.
-    pub fn define(&self, scope: &[u8], kind: Kind, name: &[u8]) -> Result<u32, Error> {
+    pub fn define(&self, scope: &[u8], definer: Option<&Definer>, kind: Kind, name: &[u8]) -> Result<u32, Error> {
+        let id = self.entry(scope, kind as u64, name)?;
+        if let Some(definer) = definer {
+            self.add_definer(self.place(id)?, definer);
+        }
+        Ok(id)
+    }
+
+    /// Makes or finds an entry of the table.
+    fn entry(&self, scope: &[u8], kind: u64, name: &[u8]) -> Result<u32, Error> {
         if name.len() > limits::NAME || scope.len() > limits::NAME {
             return Err(Error::TooLarge);
         }
@@ -196,20 +218,23 @@ impl<L: Lock> Metrics<L> {
         self.zone.memory().word(self.place(id).ok()? + metric::VALUE)
     }
 
-    /// Every metric with its present value.
+    /// Every metric of the running configuration, with its present value.
     pub fn samples(&self) -> Vec<Sample> {
-        let memory = self.zone.memory();
-        (TABLE..TABLE + self.places)
-            .map(|place| memory.index(place))
-            .filter(|&at| at != 0)
-            .map(|at| self.sample(at))
-            .collect()
+        self.running().map(|(at, kind)| self.sample(at, kind)).collect()
     }
 
-    /// The number of metrics.
+    /// The number of metrics of the running configuration.
     pub fn len(&self) -> usize {
+        self.running().count()
+    }
+
+    fn running(&self) -> impl Iterator<Item = (usize, Kind)> {
         let memory = self.zone.memory();
-        (TABLE..TABLE + self.places).filter(|&place| memory.index(place) != 0).count()
+        (TABLE..TABLE + self.places)
+            .map(move |place| memory.index(place))
+            .filter(|&at| at != 0)
+            .filter_map(move |at| Some((at, Kind::of(memory.load(at + metric::KIND))?)))
+            .filter(|&(at, _)| self.is_running(at))
     }
 
     /// Returns whether there are no metrics.
@@ -217,33 +242,32 @@ impl<L: Lock> Metrics<L> {
         self.len() == 0
     }
 
-    fn sample(&self, at: usize) -> Sample {
+    fn sample(&self, at: usize, kind: Kind) -> Sample {
         let memory = self.zone.memory();
-        let kind = Kind::of(memory.load(at + metric::KIND));
         let (scope_len, name_len) = unpack(memory.load(at + metric::NAME));
-        let scope_at = at + metric::VALUE + kind.words();
+        let scope_at = at + metric::VALUE + value_words(kind as u64);
         let (mut scope, mut name) = (Vec::new(), Vec::new());
         memory.read(scope_at, scope_len, &mut scope);
         memory.read(scope_at + words_of(scope_len), name_len, &mut name);
-        let values = (0..kind.words()).map(|word| memory.load(at + metric::VALUE + word)).collect();
+        let values = (0..value_words(kind as u64)).map(|word| memory.load(at + metric::VALUE + word)).collect();
         Sample { scope, name, kind, values }
     }
 
-    fn is(&self, at: usize, hash: u64, scope: &[u8], kind: Kind, name: &[u8]) -> bool {
+    fn is(&self, at: usize, hash: u64, scope: &[u8], kind: u64, name: &[u8]) -> bool {
         let memory = self.zone.memory();
-        let scope_at = at + metric::VALUE + kind.words();
-        memory.load(at + metric::KIND) == kind as u64
+        let scope_at = at + metric::VALUE + value_words(kind);
+        memory.load(at + metric::KIND) == kind
             && memory.load(at + metric::HASH) == hash
             && unpack(memory.load(at + metric::NAME)) == (scope.len(), name.len())
             && memory.holds(scope_at, scope)
             && memory.holds(scope_at + words_of(scope.len()), name)
     }
 
-    /// Allocates a metric and writes everything except its place in the table.
-    fn allocate(&self, hash: u64, scope: &[u8], kind: Kind, name: &[u8]) -> Result<usize, Error> {
+    /// Allocates an entry and writes everything except its place in the table.
+    fn allocate(&self, hash: u64, scope: &[u8], kind: u64, name: &[u8]) -> Result<usize, Error> {
         let memory = self.zone.memory();
         let at = memory.index(FREE);
-        let scope_at = at + metric::VALUE + kind.words();
+        let scope_at = at + metric::VALUE + value_words(kind);
         let name_at = scope_at + words_of(scope.len());
         let end = (name_at + words_of(name.len())).next_multiple_of(LINE);
         if end > memory.size() {
@@ -252,7 +276,7 @@ impl<L: Lock> Metrics<L> {
         memory.set_index(FREE, end);
         memory.store(at + metric::HASH, hash);
         memory.store(at + metric::SCOPE, scope_hash(scope));
-        memory.store(at + metric::KIND, kind as u64);
+        memory.store(at + metric::KIND, kind);
         memory.store(at + metric::NAME, pack(scope.len(), name.len()));
         memory.write(scope_at, scope);
         memory.write(name_at, name);
@@ -276,8 +300,9 @@ impl<L: Lock> Metrics<L> {
         if memory.load(at + metric::SCOPE) != scope_hash(scope) {
             return Err(Error::NotFound);
         }
+        let kind = Kind::of(memory.load(at + metric::KIND)).ok_or(Error::NotFound)?;
         let value = memory.word(at + metric::VALUE).ok_or(Error::NotFound)?;
-        Ok((Kind::of(memory.load(at + metric::KIND)), value))
+        Ok((kind, value))
     }
 }
 

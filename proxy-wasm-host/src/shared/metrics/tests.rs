@@ -11,30 +11,30 @@ fn metrics(words: usize) -> Metrics<TestLock> {
 #[test]
 fn defining_twice_gives_the_same_id() {
     let metrics = metrics(8192);
-    let id = metrics.define(b"p", Kind::Counter, b"requests").unwrap();
-    assert_eq!(metrics.define(b"p", Kind::Counter, b"requests"), Ok(id));
-    assert_ne!(metrics.define(b"q", Kind::Counter, b"requests"), Ok(id));
+    let id = metrics.define(b"p", None, Kind::Counter, b"requests").unwrap();
+    assert_eq!(metrics.define(b"p", None, Kind::Counter, b"requests"), Ok(id));
+    assert_ne!(metrics.define(b"q", None, Kind::Counter, b"requests"), Ok(id));
     assert_eq!(metrics.samples().len(), 2);
 }
 
 #[test]
 fn one_name_is_a_metric_of_each_kind() {
     let metrics = metrics(8192);
-    let [counter, gauge, histogram] =
-        [Kind::Counter, Kind::Gauge, Kind::Histogram].map(|kind| metrics.define(b"p", kind, b"requests").unwrap());
+    let [counter, gauge, histogram] = [Kind::Counter, Kind::Gauge, Kind::Histogram]
+        .map(|kind| metrics.define(b"p", None, kind, b"requests").unwrap());
     metrics.increment(b"p", counter, 2).unwrap();
     metrics.increment(b"p", gauge, -3).unwrap();
     metrics.record(b"p", histogram, 5).unwrap();
     assert_eq!(metrics.get(b"p", counter), Ok(2));
     assert_eq!(metrics.get(b"p", gauge), Ok(-3i64 as u64));
-    assert_eq!(metrics.define(b"p", Kind::Gauge, b"requests"), Ok(gauge));
+    assert_eq!(metrics.define(b"p", None, Kind::Gauge, b"requests"), Ok(gauge));
     assert_eq!(metrics.samples().len(), 3);
 }
 
 #[test]
 fn another_scope_does_not_reach_it() {
     let metrics = metrics(8192);
-    let id = metrics.define(b"p", Kind::Counter, b"requests").unwrap();
+    let id = metrics.define(b"p", None, Kind::Counter, b"requests").unwrap();
     assert_eq!(metrics.increment(b"q", id, 1), Err(Error::NotFound));
     for unknown in [0, id + 1, u32::MAX] {
         assert_eq!(metrics.get(b"p", unknown), Err(Error::NotFound));
@@ -44,7 +44,7 @@ fn another_scope_does_not_reach_it() {
 #[test]
 fn counters_do_not_go_down() {
     let metrics = metrics(8192);
-    let id = metrics.define(b"p", Kind::Counter, b"c").unwrap();
+    let id = metrics.define(b"p", None, Kind::Counter, b"c").unwrap();
     metrics.increment(b"p", id, 5).unwrap();
     assert_eq!(metrics.increment(b"p", id, -1), Err(Error::WrongKind));
     assert_eq!(metrics.record(b"p", id, 4), Err(Error::WrongKind));
@@ -56,7 +56,7 @@ fn counters_do_not_go_down() {
 #[test]
 fn gauges_go_both_ways() {
     let metrics = metrics(8192);
-    let id = metrics.define(b"p", Kind::Gauge, b"g").unwrap();
+    let id = metrics.define(b"p", None, Kind::Gauge, b"g").unwrap();
     metrics.record(b"p", id, 7).unwrap();
     metrics.increment(b"p", id, -9).unwrap();
     assert_eq!(metrics.get(b"p", id).unwrap() as i64, -2);
@@ -65,7 +65,7 @@ fn gauges_go_both_ways() {
 #[test]
 fn histograms_count_by_bucket() {
     let metrics = metrics(8192);
-    let id = metrics.define(b"p", Kind::Histogram, b"h").unwrap();
+    let id = metrics.define(b"p", None, Kind::Histogram, b"h").unwrap();
     [0, 7, 7, u64::from(u32::MAX)].iter().for_each(|&value| metrics.record(b"p", id, value).unwrap());
     assert_eq!(metrics.get(b"p", id), Err(Error::WrongKind));
     assert_eq!(metrics.increment(b"p", id, 1), Err(Error::WrongKind));
@@ -77,10 +77,11 @@ fn histograms_count_by_bucket() {
 #[test]
 fn there_is_an_end_to_room() {
     let metrics = metrics(1024);
-    let defined = (0..).take_while(|&n: &u32| metrics.define(b"p", Kind::Counter, &n.to_le_bytes()).is_ok()).count();
+    let defined =
+        (0..).take_while(|&n: &u32| metrics.define(b"p", None, Kind::Counter, &n.to_le_bytes()).is_ok()).count();
     assert!(defined > 30, "{defined}");
-    assert_eq!(metrics.define(b"p", Kind::Counter, b"more"), Err(Error::Full));
-    assert!(metrics.define(b"p", Kind::Counter, &0u32.to_le_bytes()).is_ok());
+    assert_eq!(metrics.define(b"p", None, Kind::Counter, b"more"), Err(Error::Full));
+    assert!(metrics.define(b"p", None, Kind::Counter, &0u32.to_le_bytes()).is_ok());
 }
 
 #[test]
@@ -94,12 +95,12 @@ fn a_death_at_any_store_leaves_whole_metrics() {
     for die_at in 0.. {
         let metrics = metrics(1024);
         let survived = fuse::survives(die_at, || {
-            metrics.define(b"plugin", Kind::Histogram, b"a long enough name").unwrap();
+            metrics.define(b"plugin", None, Kind::Histogram, b"a long enough name").unwrap();
         });
         assert!(
             metrics.samples().iter().all(|sample| sample.scope == b"plugin" && sample.name == b"a long enough name")
         );
-        let id = metrics.define(b"plugin", Kind::Histogram, b"a long enough name").unwrap();
+        let id = metrics.define(b"plugin", None, Kind::Histogram, b"a long enough name").unwrap();
         metrics.record(b"plugin", id, 3).unwrap();
         assert_eq!(metrics.samples().len(), 1);
         if survived {
