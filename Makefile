@@ -1,6 +1,6 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
-# nginx to build against and test on: vendored (nginx-sys' own), debian13, newest (of Debian), apisix (like its runtimes)
+# nginx to build against and test on: vendored (nginx-sys' own), debian12, debian13, newest (of Debian), apisix (like its runtimes)
 NGINX ?=
 # nginx to build against, a source tree; empty: Debian's
 NGINX_SOURCE_DIR ?=
@@ -26,6 +26,8 @@ NAME ?=
 DIR ?=
 # the version to be released, for release-check
 VERSION ?=
+# the Debian of test-debian: bookworm, trixie or sid; empty: trixie
+RELEASE ?=
 # where demo listens, on 127.0.0.1
 DEMO_PORT ?= 9080
 # OpenResty to install into, such as /usr/local/openresty; empty: Debian's nginx
@@ -143,12 +145,18 @@ bench: deps plugins all ## install what is missing, build, count what requests, 
 bench-core: ## time callbacks, host functions and header maps without nginx
 	cargo bench -p benches $(CARGO_FLAGS)
 
+# A first look is there in half the time that a release takes to build, of which a plugin of megabytes would wait for its compilation.
+DEMO_PROFILE := $(if $(or $(PLUGIN),$(wildcard $(MODULE))),release,unoptimized)
+DEMO_MODULE := $(CARGO_TARGET_DIR)/$(DEMO_PROFILE)/$(notdir $(MODULE))
+
 .PHONY: demo
-demo: build-deps plugin all ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080
-	@scripts/demo $(PLUGIN) $(DIR)
+demo: build-deps plugin ## install what is missing, build, serve the examples, or PLUGIN, on 127.0.0.1:9080
+	scripts/with-nginx cargo build --profile $(DEMO_PROFILE) $(CARGO_FLAGS)
+	@DEMO_MODULE=$(DEMO_MODULE) scripts/demo $(PLUGIN) $(DIR)
 
 .PHONY: demo-check
 demo-check: deps plugins all ## run what every demo says to try, and compare; the same with a new plugin
+	scripts/with-nginx cargo build --profile unoptimized $(CARGO_FLAGS)
 	@scripts/demo-check
 
 .PHONY: new-plugin
@@ -192,6 +200,19 @@ deb: all tools ## a Debian package for Debian's nginx, in target/deb
 .PHONY: deb-check
 deb-check: deb ## the same, and install, upgrade and remove it in a fresh Debian, as root
 	scripts/check-deb
+
+.PHONY: dist
+dist: ## archives of the module for each nginx, in target/dist, that run with glibc 2.28 or newer
+	scripts/dist
+
+.PHONY: dist-check
+dist-check: deps plugins dist ## the same, and load each into the nginx that it is for
+	scripts/check-dist
+
+# In a Debian of that release with nothing installed, as a stranger has it; only Rust and compiled dependencies are this machine's.
+.PHONY: test-debian
+test-debian: ## everything but benchmarks in a Debian of its own: make test-debian RELEASE=trixie, as root
+	scripts/in-debian $(or $(RELEASE),trixie) make demo-check test deb-check
 
 .PHONY: release-check
 release-check: ## fail if a file names another version than VERSION

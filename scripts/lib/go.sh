@@ -22,10 +22,8 @@ install_go() {
 install_go_backport() {
     local apt=$CARGO_TARGET_DIR/apt release mirror
     has apt-get || return
-    # shellcheck disable=SC1091 # the system's
-    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
-    # shellcheck disable=SC2016 # apt's variables
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" | head -n 1)
+    release=$(installed_release)
+    mirror=$(debian_mirror)
     [ -n "$mirror" ] || return
 
     say "installing Go from $release-backports"

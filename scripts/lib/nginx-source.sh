@@ -1,24 +1,21 @@
-# Sources and binaries of nginx and its Lua module, from registries that machines have anyway. Sourced, after apt.sh; $tree is where
-# they go.
+# Sources and binaries of nginx and its Lua module, from registries that machines have anyway. Sourced, after apt.sh and debian.sh;
+# $tree is where they go.
 
-# shellcheck disable=SC1091 # the system's
-installed_release() { (. /etc/os-release && echo "$VERSION_CODENAME"); }
-
-# debian RELEASE ARGUMENTS: apt-get in a folder of its own, with package lists of its own: the machine's stay as they are.
+# debian RELEASE ARGUMENTS: apt-get in a folder of its own, with package lists of its own: the machine's stay as they are,
+# and what is installed there does not count.
 debian() {
     local release=$1 lists=$tree/apt mirror
     shift
     has apt-get || return
     mkdir -p "$lists/lists/partial"
     if [ "$(cat "$lists/release" 2>/dev/null)" != "$release" ]; then
-        # shellcheck disable=SC2016 # apt's variables
-        mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $(installed_release)" | head -n 1)
+        mirror=$(debian_mirror)
         [ -n "$mirror" ] || return
         printf '%s %s %s main\n' deb "$mirror" "$release" deb-src "$mirror" "$release" >"$lists/sources.list"
         set -- update "$@"
     fi
     local options=(-qq -o Dir::Etc::SourceList="$lists/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$lists/lists"
-        -o APT::Sandbox::User=root)
+        -o Dir::State::Status=/dev/null -o APT::Sandbox::User=root)
     if [ "$1" = update ]; then
         apt-get "${options[@]}" update || return
         echo "$release" >"$lists/release"
