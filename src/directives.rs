@@ -2,15 +2,16 @@
 //! [`MainConf::load`] acts on it. docs/directives.md has the directives in the same order.
 
 use std::ffi::{c_char, c_void};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use ngx_bindings::conf::{CONF_ERROR, CONF_OK, Conf};
 use ngx_bindings::module::{content_directive, location_directive, main_directive};
 use ngx_bindings::phase;
 use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
-use proxy_wasm_host::config::{PluginDeclaration, UpstreamDeclaration, VmConfig, config_yaml, units};
+use proxy_wasm_host::config::{Directory, PluginDeclaration, UpstreamDeclaration, VmConfig, config_yaml, units};
 
-use super::conf::{Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, io_reason};
+use super::conf::{Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, NamedDirectory, io_reason};
 use super::guard::guard;
 use super::limits::LEAST_COMPILE_MEMORY;
 use super::limits::worker::MOST_INSTANCES;
@@ -18,7 +19,7 @@ use super::pages;
 use super::worker::MainConf;
 
 /// The directives, in the order of docs/directives.md.
-pub static mut COMMANDS: [ngx_command_t; 37] = [
+pub static mut COMMANDS: [ngx_command_t; 38] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
@@ -40,6 +41,7 @@ pub static mut COMMANDS: [ngx_command_t; 37] = [
     main_directive(c"wasm_isolation", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_instances", sys::NGX_CONF_TAKE1, cmd_wasm_instances),
     main_directive(c"wasm_body_buffer_size", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_dir", sys::NGX_CONF_2MORE, cmd_wasm_dir),
     main_directive(c"wasm_env", sys::NGX_CONF_1MORE, cmd_wasm_env),
     main_directive(c"wasm_node", sys::NGX_CONF_1MORE, cmd_wasm_node),
     main_directive(c"wasm_capabilities", sys::NGX_CONF_1MORE, cmd_wasm_capabilities),
@@ -129,7 +131,8 @@ extern "C" fn cmd_wasm_config(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: 
     })
 }
 
-fn declare(cf: Conf, main: &mut HttpConf, plugin: PluginDeclaration, directive: &'static str) -> Handled {
+fn declare(cf: Conf, main: &mut HttpConf, mut plugin: PluginDeclaration, directive: &'static str) -> Handled {
+    plugin.overrides.directories_mut().iter_mut().try_for_each(|directory| find(cf, directory))?;
     let path = cf.full_path(plugin.file.as_bytes()).ok_or("out of memory")?;
     let vm_configuration = match &plugin.vm_config {
         None => Vec::new(),
@@ -138,6 +141,25 @@ fn declare(cf: Conf, main: &mut HttpConf, plugin: PluginDeclaration, directive: 
     };
     main.declared.push(Declared { plugin, path, vm_configuration, directive, place: cf.place() });
     Ok(())
+}
+
+/// Makes the path of a directory absolute.
+fn find(cf: Conf, directory: &mut Directory) -> Handled {
+    directory.host = cf.full_path(directory.host.as_os_str().as_bytes()).ok_or("out of memory")?;
+    Ok(())
+}
+
+/// `wasm_dir NAME HOST_PATH[:GUEST_PATH][:rw]…;`.
+extern "C" fn cmd_wasm_dir(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
+    main_handler(cf, conf, |cf, args, main| {
+        let plugin = text(args[0])?.to_owned();
+        args[1..].iter().try_for_each(|argument| {
+            let mut directory = Directory::parse(text(argument)?).map_err(|error| error.to_string())?;
+            find(cf, &mut directory)?;
+            main.directories.push(NamedDirectory { plugin: plugin.clone(), directory, place: cf.place() });
+            Ok(())
+        })
+    })
 }
 
 extern "C" fn cmd_wasm_cache(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {

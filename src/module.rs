@@ -22,7 +22,7 @@ use super::guard::guard;
 use super::host::{property_variable, queue_events};
 use super::native::{chosen_host, filters, phases, unseen};
 use super::shared::counters;
-use super::worker::{MainConf, announce, deadlines, images};
+use super::worker::{MainConf, announce, deadlines, images, user};
 use super::{calls, directives, log, lua, task};
 
 static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
@@ -210,6 +210,9 @@ fn prepare(cycle: Cycle) -> ngx_int_t {
     let Some(main) = cycle.main_conf(MainConf::module()).filter(|main| main.said.enabled) else { return rc::OK };
     if let Some(user) = cycle.worker_user() {
         main.prepare_for_workers(user);
+    }
+    if !user::can_read_directories(cycle, &main.said) {
+        return rc::ERROR;
     }
     queue_events::prepare();
     images::prepare();

@@ -11,6 +11,7 @@
 //! | `rehearsal` | tries plugins whose failure stops nginx's start |
 //! | `deadlines`, `cpu_timer` | the clock for plugin deadlines: a timer and its signal |
 //! | `installation` | checks that the Lua file exists and has the module's version |
+//! | `user` | whether the workers' user can read the directories of plugins |
 //! | `announce` | log lines at start |
 
 pub mod announce;
@@ -22,6 +23,7 @@ mod installation;
 mod main_conf;
 mod rehearsal;
 mod runtime;
+pub mod user;
 pub mod vm;
 
 pub use main_conf::MainConf;

@@ -6,7 +6,7 @@ use File::Path qw(make_path);
 use JSON::PP ();
 use ProxyWasm::Conf qw(make_root);
 use ProxyWasm::Docs qw(documents fenced slurp);
-use ProxyWasm::Module qw(preamble);
+use ProxyWasm::Module qw(preamble repository);
 use ProxyWasm::Process;
 
 my $root = server_root() . '-docs';
@@ -41,11 +41,14 @@ sub whole {
 sub fault {
     my ($text) = @_;
     # What is absolute would be made on the machine that runs the test.
-    $text =~ s{ /(?:var|usr/local|opt)/[\w./-]*/(\w+)}{ $1}g;
+    $text =~ s{([ =])/(?:var|usr/local|opt)/[\w./-]*/(\w+)}{$1$2}g;
     make_root($root);
     my $conf = whole($text);
     spew($_, $plugin) for $conf =~ /wasm_plugin +\S+ +([^\s;]+)/g, $yaml =~ /file: (\S+)/g;
     spew($_, '{}')    for $conf =~ /conf_file=([^\s;]+)/g;
+    # The directories of plugins.
+    my @given = map { split ' ' } $conf =~ /^ *wasm_dir +\S+ +([^;]+)/mg;
+    make_path("$root/" . s/:.*//r) for $conf =~ /\bdir=([^\s;]+)/g, @given;
     spew('conf/config.yaml', $yaml);
     spew('conf/nginx.conf', "pid logs/nginx.pid;\n$conf");
     my $nginx = ProxyWasm::Process->new(
@@ -82,7 +85,8 @@ my (@examples, $all);
 for my $document (grep { m{^examples/plugins/[^/]+/} } documents()) {
     push @examples, $document;
     my $text = slurp($document);
-    $all .= $_->[1] =~ s{plugins/}{\$TEST_NGINX_PLUGINS/}r for fenced($document, 'nginx');
+    my ($files) = map { repository() . "/$_/files" } $document =~ m{^(.*)/};
+    $all .= $_->[1] =~ s{plugins/}{\$TEST_NGINX_PLUGINS/}r =~ s{\bdir=[^:;\s]+}{dir=$files}gr for fenced($document, 'nginx');
     my ($json) = $text =~ /On a route of APISIX: `("plugins": [^`]*)`/;
     ok eval { JSON::PP::decode_json("{$json}") }, "$document: what a route has is JSON";
 }

@@ -123,6 +123,9 @@ for (
     ['two configurations', ['a', '--conf', '1', '--conf', '2'], qr/one configuration at a time/],
     ['no time', ['a', '--compile-timeout', 'soon'], qr/"soon" is not a time/],
     ['no size', ['a', '--compile-memory', 'much'], qr/"much" is not a size/],
+    ['a directory that is not there', ['a', '--dir', '/nonexistent:/data'], qr{/nonexistent is not a directory}],
+    ['a path that is none', ['a', '--dir', '/usr:data'], qr{"data" does not begin with /}],
+    ['two directories at one path', ['a', '--dir', '/usr:/data', '--dir', '/etc:/data'], qr{has two directories at /data: /usr and /etc}],
     ['a file that is not there', ['/nonexistent.wasm'], qr{/nonexistent\.wasm cannot be read: No such file}],
     ['a configuration that is not there', ['a', '--conf-file', '/nonexistent'], qr{/nonexistent cannot be read: No such file}],
 ) {
@@ -135,6 +138,13 @@ for (
     '(module (func (local i32)' . ' loop' x 20_000 . ' local.get 0 br_if 0 end' x 20_000 . '))'));
 is $status, 1, 'a module that compiles for minutes: exit status';
 like $output, qr/slow\.wat takes longer to compile than wasm_compile_timeout allows \(0\.1 s\)/, 'and the limit';
+
+($status, $output) = check("$plugins/country-block.wasm", '--conf', '{"database": "/geo/countries.csv", "deny": []}');
+is $status, 3, 'a plugin without its file: exit status';
+like $output, qr{country-block: /geo/countries\.csv cannot be read}, 'and what it says';
+my $geo = ProxyWasm::Module::repository() . '/examples/plugins/country-block/files';
+($status, $output) = check("$plugins/country-block.wasm", '--conf', '{"database": "/geo/countries.csv", "deny": []}', '--dir', "$geo:/geo");
+is $status, 0, 'a plugin with its directory: exit status';
 
 ($status, $output) = check('--help');
 is $status, 0, '--help: exit status';

@@ -1,4 +1,4 @@
-//! `proxy-wasm-check FILE [--conf TEXT | --conf-file PATH] [--root-id ID]`: says what a plugin needs, whether
+//! `proxy-wasm-check FILE [--conf TEXT | --conf-file PATH] [--root-id ID] [--dir DIRECTORY]…`: says what a plugin needs, whether
 //! nginx will accept it, and what it does.
 //!
 //! It runs the module's own library on a host of plain structs, so it reports about a plugin what

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use proxy_wasm_host::config::Options;
 use proxy_wasm_host::config::units::Size;
+use proxy_wasm_host::config::{Directory, Options};
 use proxy_wasm_host::error::Error;
 use proxy_wasm_host::local::{self, LocalHost};
 use proxy_wasm_host::wasm::{Compiler, Module};
@@ -21,7 +21,7 @@ pub fn check(arguments: &Arguments, bytes: &[u8]) -> Result<Arc<Plugin<LocalHost
     line("plugin", format_args!("{name}, {}, BLAKE3 {}", Size(bytes.len()), module.hash()));
     let to_find = || RootId::to_find(name, bytes);
     let root_id = arguments.root_id.as_deref().map_or_else(to_find, |id| RootId::given(id, bytes));
-    let plugin = plugin(name, root_id, &module);
+    let plugin = plugin(name, root_id, &module, arguments.directories.clone());
     if let Ok(plugin) = &plugin {
         line("ABI version", plugin.abi_version().as_str());
     }
@@ -32,8 +32,13 @@ pub fn check(arguments: &Arguments, bytes: &[u8]) -> Result<Arc<Plugin<LocalHost
     plugin
 }
 
-/// Makes the plugin as nginx makes it without further directives.
-fn plugin(name: &str, root_id: RootId, module: &Module) -> Result<Arc<Plugin<LocalHost>>, Error> {
+/// Makes the plugin as nginx makes it without further directives but `dir`.
+fn plugin(
+    name: &str,
+    root_id: RootId,
+    module: &Module,
+    directories: Vec<Directory>,
+) -> Result<Arc<Plugin<LocalHost>>, Error> {
     let options = Options::default();
     let options = PluginOptions {
         memory_limit: options.memory_limit,
@@ -43,6 +48,7 @@ fn plugin(name: &str, root_id: RootId, module: &Module) -> Result<Arc<Plugin<Loc
         capabilities: options.capabilities,
         image: options.image,
         isolation: options.isolation,
+        directories: directories.into(),
     };
     let identity = Identity {
         name: name.to_owned(),
@@ -117,8 +123,8 @@ fn fault(from: &str, name: &str, ty: &FuncType, module: &wasmtime::Module) -> Op
         quoted(marker.unwrap_or("proxy_abi_version_0_2_1")),
     );
     let root_id = RootId::to_find("probe", &[]);
-    let probe =
-        Module::load(local::engine(), None, wat.as_bytes()).and_then(|module| plugin("probe", root_id, &module));
+    let probe = Module::load(local::engine(), None, wat.as_bytes())
+        .and_then(|module| plugin("probe", root_id, &module, Vec::new()));
     probe.err().map(|error| error.to_string())
 }
 

@@ -91,6 +91,15 @@ impl<'c> Cycle<'c> {
         (core.user != u32::MAX).then_some(core.user)
     }
 
+    /// The number of the group that workers run as, where [`Self::worker_user`] has a number.
+    pub fn worker_group(self) -> Option<u32> {
+        let module = &raw const sys::ngx_core_module;
+        // SAFETY: nginx's core module has a configuration of that type.
+        let core = unsafe { conf_of::<ngx_core_conf_t>(self.raw(), module) }?;
+        // As the user's number.
+        (core.group != u32::MAX).then_some(core.group)
+    }
+
     /// `worker_processes`.
     pub fn workers(self) -> usize {
         let module = &raw const sys::ngx_core_module;

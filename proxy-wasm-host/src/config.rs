@@ -7,11 +7,13 @@
 use std::fmt;
 
 pub mod config_yaml;
+pub mod directory;
 pub mod options;
 pub mod plugin;
 pub mod units;
 pub mod upstream;
 
+pub use directory::Directory;
 pub use options::{FailurePolicy, ImagePolicy, Isolation, Options, Overrides, StartFailure};
 pub use plugin::{Phase, PluginDeclaration, VmConfig};
 pub use upstream::UpstreamDeclaration;

@@ -103,6 +103,24 @@ pub mod wasi {
     /// Bytes that one call returns, which takes some milliseconds. A guest can be interrupted only
     /// between calls.
     pub const RANDOM: u32 = 1 << 20;
+
+    /// Bytes that one call reads of a file. The guest reads the rest by another call.
+    pub const READ: u32 = 64 << 10;
+
+    /// Bytes of a path.
+    pub const PATH: u32 = 4096;
+
+    /// Files and directories that an instance has open, besides the directories that it was given.
+    pub const DESCRIPTORS: usize = 64;
+
+    /// Files and directories that all instances of a process have open; fewer where the process may have few.
+    pub const DESCRIPTORS_OF_PROCESS: usize = 1024;
+
+    /// The part of the descriptors that a process may have which its instances may take: the rest is for connections.
+    pub const DESCRIPTORS_PART: u64 = 4;
+
+    /// Entries of a directory that are read at once. The deadline is looked at in between.
+    pub const ENTRIES: usize = 8 << 10;
 }
 
 /// One instance of a plugin, besides its linear memory.

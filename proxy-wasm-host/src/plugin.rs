@@ -20,11 +20,12 @@ use super::hostcalls::{self, names};
 use super::identity::Identity;
 use super::state::VmState;
 use super::trial::{Trial, Verdict};
+use crate::config::Directory;
 pub use crate::config::{ImagePolicy, Isolation};
 use crate::error::{Error, one_line};
 use crate::wasm::limits::Limits;
 use crate::wasm::prepare::Prepared;
-use crate::wasm::wasi::{self, Wasi};
+use crate::wasm::wasi::{self, Access, Wasi};
 use crate::wasm::{Engine, Module};
 
 /// The exports that mark the ABI versions, newest first. If a module has several, the newest
@@ -56,6 +57,8 @@ pub struct PluginOptions {
     pub image: ImagePolicy,
     /// Who shares an instance.
     pub isolation: Isolation,
+    /// The directories that the plugin may use.
+    pub directories: Arc<[Directory]>,
 }
 
 impl Default for PluginOptions {
@@ -69,6 +72,7 @@ impl Default for PluginOptions {
             capabilities: None,
             image: ImagePolicy::Auto,
             isolation: Isolation::Worker,
+            directories: Arc::default(),
         }
     }
 }
@@ -105,12 +109,15 @@ impl<H: Host> Plugin<H> {
         Self::link(engine, module, Arc::new(identity), options)
     }
 
-    /// Links the plugin to the functions of another host.
+    /// Links the plugin to the functions of another host, to try it: it changes no files.
     ///
     /// # Errors
     /// Those of [`Plugin::new`].
-    pub(crate) fn with_host<K: Host>(&self) -> Result<Arc<Plugin<K>>, Error> {
-        Plugin::link(&self.engine, &self.module, Arc::clone(&self.identity), self.options.clone())
+    pub(crate) fn to_try<K: Host>(&self) -> Result<Arc<Plugin<K>>, Error> {
+        let read_only = |directory: &Directory| Directory { writable: false, ..directory.clone() };
+        let directories = self.options.directories.iter().map(read_only).collect();
+        let options = PluginOptions { directories, ..self.options.clone() };
+        Plugin::link(&self.engine, &self.module, Arc::clone(&self.identity), options)
     }
 
     fn link(
@@ -128,6 +135,10 @@ impl<H: Host> Plugin<H> {
         let mut linker = Linker::new(engine.wasmtime());
         hostcalls::add_to_linker(&mut linker, wasm).map_err(Error::Engine)?;
         wasi::add_to_linker(&mut linker).map_err(Error::Engine)?;
+        if !options.directories.is_empty() {
+            let unable = |error: wasmtime::Error| Error::Plugin(format!("cannot have directories: {error}"));
+            wasi::add_directories_to_linker(&mut linker).map_err(unable)?;
+        }
         let mut instance_pre = linker.instantiate_pre(wasm).map_err(|error| unlinkable(wasm, &error))?;
         if let Some(capabilities) = &options.capabilities {
             check_capabilities(capabilities)?;
@@ -220,7 +231,8 @@ impl<H: Host> Plugin<H> {
             module: self.module.wasmtime(),
             name: self.name(),
             vm_id: &self.identity.vm_id,
-            env: &self.options.env,
+            wasi: self.wasi(true),
+            has_directories: !self.options.directories.is_empty(),
             limits: Limits::new(self.name(), self.options.memory_limit),
             ticks: self.start_ticks,
         };
@@ -258,7 +270,13 @@ impl<H: Host> Plugin<H> {
     }
 
     fn limits_and_wasi(&self) -> (Limits, Wasi) {
-        (Limits::new(self.name(), self.options.memory_limit), Wasi::new(&self.options.env))
+        (Limits::new(self.name(), self.options.memory_limit), self.wasi(false))
+    }
+
+    /// The WASI state of an instance. What a trial changes must not stay.
+    fn wasi(&self, is_trial: bool) -> Wasi {
+        let access = if is_trial { Access::ReadOnly } else { Access::Given };
+        Wasi::new(&self.options.env).with_directories(&self.options.directories, access)
     }
 
     /// What the module has for images of its instances.

@@ -93,7 +93,7 @@ fn run<H: Host>(vm: &Plugin<H>, contexts: &[(&Plugin<H>, Arc<[u8]>)], file: &mut
     // What happens is told once, by the parent.
     tracing::subscriber::with_default(tracing::subscriber::NoSubscriber::default(), || {
         let here =
-            |plugin: &Plugin<H>| plugin.with_host::<LocalHost>().map_err(|error| io::Error::other(error.to_string()));
+            |plugin: &Plugin<H>| plugin.to_try::<LocalHost>().map_err(|error| io::Error::other(error.to_string()));
         let (host, vm) = local::vm(here(vm)?);
         // The contexts live until all have started.
         let mut started = Vec::new();

@@ -113,6 +113,7 @@ impl<H: Host> VmState<H> {
     /// Lets go of what a request has left, when its instance waits for another one.
     pub(crate) fn rest(&mut self) {
         self.host.instance_rests();
+        self.wasi.close_files();
         self.contexts = Contexts::default();
         self.incoming = Incoming::default();
         self.scratch = Vec::new();
@@ -184,6 +185,7 @@ impl<H: Host> VmState<H> {
     pub(crate) fn image_obstacle(&self, allows_random: bool) -> Option<&'static str> {
         let Some(journal) = &self.journal else { return Some("it has run callbacks") };
         let random = !allows_random && self.wasi.drew_random();
-        journal.obstacle().or(random.then_some("it drew random numbers while it started"))
+        let random = random.then_some("it drew random numbers while it started");
+        journal.obstacle().or_else(|| self.wasi.files_obstacle()).or(random)
     }
 }

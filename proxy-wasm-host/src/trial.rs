@@ -37,7 +37,8 @@ pub(crate) struct Trial<'a> {
     pub module: &'a Module,
     pub name: &'a str,
     pub vm_id: &'a str,
-    pub env: &'a [(String, String)],
+    pub wasi: Wasi,
+    pub has_directories: bool,
     pub limits: Limits,
     /// The deadline of the whole trial, in ticks of the engine's clock.
     pub ticks: u64,
@@ -59,7 +60,7 @@ impl Trial<'_> {
             State {
                 own: own.map(|(path, value)| (path, value.to_owned())),
                 limits: self.limits,
-                wasi: Wasi::new(self.env),
+                wasi: self.wasi,
                 exports: None,
                 has_started: false,
                 acts: false,
@@ -67,7 +68,7 @@ impl Trial<'_> {
         );
         store.limiter(|state| &mut state.limits);
         store.set_epoch_deadline(self.ticks);
-        let result = interrupt::within(self.ticks, || run(self.module, &mut store));
+        let result = interrupt::within(self.ticks, || run(self.module, self.has_directories, &mut store));
         interrupt::was_interrupted();
         match result {
             Err(error) if error.downcast_ref::<Acted>().is_none() => Verdict::Ends,
@@ -81,11 +82,11 @@ impl Trial<'_> {
 struct Passes(bool);
 
 /// Runs the start, the configuration and a request.
-fn run(module: &Module, store: &mut Store<State>) -> wasmtime::Result<Passes> {
+fn run(module: &Module, has_directories: bool, store: &mut Store<State>) -> wasmtime::Result<Passes> {
     const TRUE: u32 = 1;
     const CONTINUE: i32 = Action::Continue as i32;
 
-    let instance = linker(module)?.instantiate(&mut *store, module)?;
+    let instance = linker(module, has_directories)?.instantiate(&mut *store, module)?;
     let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::Error::msg("no memory"))?;
     let mut allocator = |name| instance.get_typed_func::<u32, u32>(&mut *store, name).ok();
     let allocate = allocator("proxy_on_memory_allocate").or_else(|| allocator("malloc"));
@@ -158,9 +159,12 @@ impl std::error::Error for Acted {}
 
 /// Defines what the module imports. The types are those of its imports, which were compared with
 /// those of the host's functions when the plugin was linked.
-fn linker(module: &Module) -> wasmtime::Result<Linker<State>> {
+fn linker(module: &Module, has_directories: bool) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(module.engine());
     wasi::add_to_linker(&mut linker)?;
+    if has_directories {
+        wasi::add_directories_to_linker(&mut linker)?;
+    }
     // Go's linker imports a function twice if it is used twice.
     linker.allow_shadowing(true);
     for import in module.imports() {

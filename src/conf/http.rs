@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_wasm_host::config::{Isolation, Options, Overrides, PluginDeclaration, UpstreamDeclaration};
+use proxy_wasm_host::config::{Directory, Isolation, Options, Overrides, PluginDeclaration, UpstreamDeclaration};
 use proxy_wasm_host::node::Node;
 use proxy_wasm_host::outgoing::Upstreams;
 use proxy_wasm_host::wasm::CompileLimits;
@@ -32,6 +32,8 @@ pub struct HttpConf {
     pub declared: Vec<Declared>,
     /// Every `proxy_wasm` and `wasm_start` line. Each one is a PluginContext.
     pub attachments: Vec<Attachment>,
+    /// Every directory of a `wasm_dir` line.
+    pub directories: Vec<NamedDirectory>,
     /// How certificates of the servers that plugins call are checked.
     pub tls: TlsSettings,
     /// Every `wasm_upstream` line, and its place.
@@ -88,6 +90,14 @@ pub struct Attachment {
     pub name: String,
     pub configuration: Arc<[u8]>,
     pub in_location: bool,
+    pub place: String,
+}
+
+/// A directory of a `wasm_dir` line.
+pub struct NamedDirectory {
+    /// The name of the plugin that gets it.
+    pub plugin: String,
+    pub directory: Directory,
     pub place: String,
 }
 

@@ -43,7 +43,7 @@ impl HttpConf {
     /// Names the first thing in which two plugins differ that belongs to their VM.
     fn difference(&self, a: &Declared, b: &Declared) -> Option<&'static str> {
         let options = |of: &Declared| {
-            let options = of.plugin.overrides.over(&self.options());
+            let options = self.with_directories(&of.plugin.name, of.plugin.overrides.over(&self.options()));
             // What happens to a request, and to nginx, is each plugin's own.
             let (failure, start_failure) = (FailurePolicy::default(), StartFailure::default());
             Options { failure, start_failure, body_buffer_size: 0, ..options }
@@ -60,6 +60,7 @@ impl HttpConf {
             ("isolation", x.isolation != y.isolation),
             ("env", x.env != y.env),
             ("capabilities", x.capabilities != y.capabilities),
+            ("list of directories", x.directories != y.directories),
             ("option", x != y),
         ];
         differences.iter().find(|(_, differs)| *differs).map(|(what, _)| *what)
@@ -104,6 +105,7 @@ mod tests {
             ("b x vm=v memory_limit=1m", "memory_limit"),
             ("b x vm=v isolation=request", "isolation"),
             ("b x vm=v env=A=b", "env"),
+            ("b x vm=v dir=/usr", "list of directories"),
         ] {
             let fault = conf(&["a x vm=v", second]).find_vms().unwrap_err();
             let expected = format!(

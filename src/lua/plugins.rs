@@ -80,8 +80,8 @@ impl LuaPlugin {
 
     fn loaded_by(&self, main: &MainConf, runtime: &Runtime) -> Option<&LoadedPlugin> {
         let root_id = Some(&*self.name);
-        let loaded =
-            runtime.load(&self.name, &self.path, Dialect::CModule, root_id, (&self.name, &[]), &runtime.options);
+        let options = main.said.with_directories(&self.name, runtime.options.clone());
+        let loaded = runtime.load(&self.name, &self.path, Dialect::CModule, root_id, (&self.name, &[]), &options);
         let loaded = loaded.inspect_err(|error| {
             tracing::error!("failed to load wasm plugin \"{}\" at {}: {error}", self.name, self.path.display());
         });
@@ -89,9 +89,9 @@ impl LuaPlugin {
         if let Some(stores) = main.shared.stores() {
             runtime.loads.count(stores);
         }
-        let policy = Rc::new(main.said.policy(&self.name, &runtime.options));
+        let policy = Rc::new(main.said.policy(&self.name, &options));
         // Routes, and with them configurations, come and go.
-        let vm = Vm::new(plugin, policy.memory, main.client(), &main.shared, &main.said.zones, None);
+        let vm = Vm::new(plugin, policy.memory, main, None);
         Some(self.loaded.get_or_init(|| LoadedPlugin { vm, policy }))
     }
 }

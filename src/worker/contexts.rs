@@ -31,8 +31,7 @@ impl Contexts {
         let vm = |(index, declared): (usize, &DeclaredVm)| {
             let of_vm = lines.clone().filter(|&(_, &plugin)| main.vm_indexes()[plugin] == index);
             let configurations = of_vm.map(|(line, _)| &*line.configuration);
-            let (client, zones) = (main.client(), &main.said.zones);
-            Vm::new(declared.plugin.clone(), declared.memory, client, &main.shared, zones, configurations)
+            Vm::new(declared.plugin.clone(), declared.memory, main, configurations)
         };
         let vms: Vec<_> = main.vms().iter().enumerate().map(vm).collect();
         let made = lines.map(|(line, &plugin)| {

@@ -7,7 +7,7 @@ use ngx_bindings::cycle;
 use once_cell::sync::OnceCell;
 use proxy_wasm_host::wasm::images::Images;
 
-use crate::conf::ZoneSettings;
+use super::main_conf::MainConf;
 
 static IMAGES: OnceCell<Arc<Images>> = OnceCell::new();
 
@@ -24,8 +24,11 @@ pub fn of_worker() -> Option<&'static Arc<Images>> {
 }
 
 /// What images depend on besides the plugin and its configurations: zones, which a reload empties if
-/// their size changes, and the log level, which plugins may have asked for.
-pub fn scope(zones: &ZoneSettings) -> Vec<u8> {
+/// their size changes, and the log level, which plugins may have asked for. Files that a plugin has
+/// read may be others when nginx reads its configuration again.
+pub fn scope(main: &MainConf, reads_files: bool) -> Vec<u8> {
+    let zones = &main.said.zones;
     let level = cycle::with_log(|log| log.level());
-    format!("{} {} {} {level:?}", zones.data(), zones.queues(), zones.metrics()).into_bytes()
+    let turn = main.runtime().filter(|_| reads_files).map(|runtime| runtime.turn);
+    format!("{} {} {} {level:?} {turn:?}", zones.data(), zones.queues(), zones.metrics()).into_bytes()
 }

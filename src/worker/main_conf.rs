@@ -175,6 +175,7 @@ impl Made {
         // The quick checks come first, because compiling a plugin may take long.
         let plugin_of = said.find_plugins()?;
         let firsts = said.find_vms()?;
+        said.check_directories()?;
         let upstreams = Rc::new(said.upstreams(|name| upstream::is_block(cf, name))?);
         let runtime = Runtime::new(said, cf)?;
         shared.declare(cf, &said.zones).map_err(|message| Fault { message, place: String::new() })?;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ngx_bindings::Conf;
@@ -18,6 +19,9 @@ use crate::context::NginxHost;
 use crate::host_memory::HostMemory;
 use crate::shared::loads::Loads;
 
+/// How many configurations this nginx has read.
+static TURNS: AtomicU64 = AtomicU64::new(0);
+
 /// The engine, the compiler and the cache. Plugins that Lua loads use them, too.
 pub struct Runtime {
     pub engine: Engine,
@@ -27,6 +31,8 @@ pub struct Runtime {
     pub options: Options,
     /// Plugins that were loaded and are not counted yet.
     pub loads: Loads,
+    /// The number of this configuration among those that this nginx has read.
+    pub turn: u64,
     node: Arc<Node>,
 }
 
@@ -64,6 +70,7 @@ impl Runtime {
             cache: open_cache(&said.cache, cf),
             options: said.options(),
             loads: Loads::new(),
+            turn: TURNS.fetch_add(1, Ordering::Relaxed),
             node: Arc::new(node(said, cf)),
         })
     }
@@ -75,7 +82,7 @@ impl Runtime {
     /// The reason, and the place of the declaration.
     pub fn declared(&self, said: &HttpConf, declared: &Declared) -> Result<DeclaredPlugin, Fault> {
         let name = &declared.plugin.name;
-        let options = declared.plugin.overrides.over(&self.options);
+        let options = said.with_directories(name, declared.plugin.overrides.over(&self.options));
         let root_id = declared.plugin.root_id.as_deref();
         let plugin = self
             .load(name, &declared.path, Dialect::Envoy, root_id, declared.vm(), &options)
@@ -156,6 +163,7 @@ impl Runtime {
             capabilities: options.capabilities.clone(),
             image: options.image,
             isolation: options.isolation,
+            directories: options.directories.clone().into(),
         };
         Plugin::new(&self.engine, &module, identity, options).map_err(|error| error.to_string())
     }

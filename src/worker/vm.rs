@@ -8,11 +8,9 @@ use ngx_bindings::cycle;
 use proxy_wasm_host::{Plugin, PluginContext, VmContext};
 
 use super::images;
-use crate::calls::Client;
-use crate::conf::ZoneSettings;
+use super::main_conf::MainConf;
 use crate::context::{NginxHost, PluginContexts};
 use crate::host_memory::HostMemory;
-use crate::shared::Shared;
 use crate::shared::counters::Counters;
 use crate::shared::definer::VmDefiner;
 
@@ -33,15 +31,14 @@ impl Vm {
     pub fn new<'a>(
         plugin: Arc<Plugin<NginxHost>>,
         memory: HostMemory,
-        client: &Rc<Client>,
-        shared: &Rc<Shared>,
-        zones: &ZoneSettings,
+        main: &MainConf,
         configurations: impl IntoIterator<Item = &'a [u8]>,
     ) -> Self {
         let plugin_contexts = Rc::<PluginContexts>::default();
-        let (client, known) = (Rc::clone(client), Rc::clone(&plugin_contexts));
+        let (client, known) = (Rc::clone(main.client()), Rc::clone(&plugin_contexts));
+        let scope = images::scope(main, !plugin.options().directories.is_empty());
         let identity = Arc::clone(plugin.identity());
-        let definer = VmDefiner::new(shared, &identity.name, version(&plugin, configurations));
+        let definer = VmDefiner::new(&main.shared, &identity.name, version(&plugin, configurations));
         let is_restart = Cell::new(false);
         let in_worker = OnceCell::new();
         let make_host = Box::new(move || {
@@ -54,7 +51,7 @@ impl Vm {
         });
         let context = VmContext::new(plugin, make_host);
         if let Some(images) = images::of_worker() {
-            context.keep_images(Arc::clone(images), images::scope(zones));
+            context.keep_images(Arc::clone(images), scope);
         }
         VMS.with_borrow_mut(|vms| {
             vms.retain(|vm| vm.strong_count() > 0);

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::directory::Directory;
 use super::units::{parse_size, parse_time};
 use super::{Error, Result};
 use crate::limits::plugin;
@@ -76,6 +77,8 @@ pub struct Options {
     pub image: ImagePolicy,
     /// Who shares an instance.
     pub isolation: Isolation,
+    /// The directories that the plugin may use.
+    pub directories: Vec<Directory>,
 }
 
 impl Default for Options {
@@ -92,6 +95,7 @@ impl Default for Options {
             capabilities: None,
             image: ImagePolicy::default(),
             isolation: Isolation::default(),
+            directories: Vec::new(),
         }
     }
 }
@@ -113,6 +117,7 @@ pub struct Overrides {
     capabilities: Option<Vec<String>>,
     image: Option<ImagePolicy>,
     isolation: Option<Isolation>,
+    directories: Vec<Directory>,
 }
 
 impl Overrides {
@@ -134,11 +139,22 @@ impl Overrides {
             "capabilities" => once(&mut self.capabilities, name, parse_list(value)),
             "image" => once(&mut self.image, name, parse_image(value)?),
             "isolation" => once(&mut self.isolation, name, parse_isolation(value)?),
+            "dir" => Directory::parse(value)?.add_to(&mut self.directories),
             _ => Err(Error::new(format!(
                 "has no option \"{name}\"; there are priority, phase, root_id, vm, vm_config, vm_config_file, memory_limit, host_memory, \
-                 callback_timeout, start_timeout, failure, start_failure, body_buffer_size, env, capabilities, image and isolation"
+                 callback_timeout, start_timeout, failure, start_failure, body_buffer_size, env, capabilities, image, isolation and dir"
             ))),
         }
+    }
+
+    /// The directories, which are set for one plugin only.
+    pub fn directories(&self) -> &[Directory] {
+        &self.directories
+    }
+
+    /// Does the same as [`Self::directories`], to change them.
+    pub fn directories_mut(&mut self) -> &mut [Directory] {
+        &mut self.directories
     }
 
     /// Returns the options of the level above, overridden by these. Only `env` adds up: a name that
@@ -157,6 +173,7 @@ impl Overrides {
             capabilities: self.capabilities.clone().or_else(|| above.capabilities.clone()),
             image: self.image.unwrap_or(above.image),
             isolation: self.isolation.unwrap_or(above.isolation),
+            directories: self.directories.clone(),
         }
     }
 
@@ -268,6 +285,8 @@ mod tests {
             ("capabilities", "proxy_log, proxy_get_property,"),
             ("image", "on"),
             ("isolation", "request"),
+            ("dir", "/a:/b:rw"),
+            ("dir", "c"),
         ]);
         let expected = Options {
             memory_limit: 1 << 30,
@@ -281,6 +300,7 @@ mod tests {
             capabilities: Some(vec!["proxy_log".into(), "proxy_get_property".into()]),
             image: ImagePolicy::On,
             isolation: Isolation::Request,
+            directories: ["/a:/b:rw", "c"].map(|text| Directory::parse(text).unwrap()).into(),
         };
         assert_eq!(options.unwrap().over(&Options::default()), expected);
     }
@@ -305,6 +325,8 @@ mod tests {
             (&[("start_failure", "no")], "\"no\" is not a policy for starts that fail; write refuse or serve"),
             (&[("image", "yes")], "\"yes\" is not a value of image; write auto, on or off"),
             (&[("isolation", "thread")], "\"thread\" is not an isolation; write worker or request"),
+            (&[("dir", "")], "write HOST_PATH[:GUEST_PATH][:rw]"),
+            (&[("dir", "/a:/x"), ("dir", "/b:/x")], "has two directories at /x: /a and /b"),
             (&[("env", "A")], "write NAME=VALUE"),
             (&[("env", "=1")], "write NAME=VALUE"),
         ] {

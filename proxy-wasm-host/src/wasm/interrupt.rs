@@ -19,15 +19,21 @@ mod barrier;
 mod code;
 mod registers;
 mod trap;
+#[cfg(feature = "files")]
+mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::libc::ucontext_t;
+#[cfg(feature = "files")]
+use wasmtime::Trap;
 
 use crate::error::Error;
 
 use code::Place;
 pub(super) use code::Registered;
+#[cfg(feature = "files")]
+pub(super) use waiting::Waiting;
 
 /// Ticks that never pass.
 const NEVER: u64 = u64::MAX;
@@ -87,6 +93,20 @@ pub(super) fn prepare() -> Result<(), Error> {
 #[inline]
 pub fn is_due() -> bool {
     NOW.load(Ordering::Relaxed) >= DUE.load(Ordering::Relaxed)
+}
+
+/// Lets a host function end the guest's call, if its time is over.
+///
+/// # Errors
+/// The trap of a guest that was interrupted.
+#[cfg(feature = "files")]
+pub(super) fn check() -> Result<(), Trap> {
+    if !is_due() {
+        return Ok(());
+    }
+    // What this call does until it has ended is the host's.
+    DUE.store(NEVER, Ordering::Relaxed);
+    Err(Trap::Interrupt)
 }
 
 /// Returns whether the guest that has just trapped was interrupted here.

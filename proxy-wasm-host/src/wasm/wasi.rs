@@ -1,23 +1,32 @@
 //! The small part of WASI that a plugin sees: its environment, the clocks, random numbers, and two
 //! output streams that end in the log.
 //!
-//! This WASI is the host's own, for three reasons. It is short, because there are no files,
-//! directories or sockets behind it. A library for all of WASI brings an executor with threads,
-//! which must not exist in a master that forks, nor beside nginx's event loop. And wasmtime calls a
-//! guest more cheaply when it need not be able to suspend the call. No function here takes long,
-//! however large the guest's memory is: a guest can only be interrupted between calls.
+//! This WASI is the host's own, for two reasons. It is short, because there are no files,
+//! directories or sockets behind it. And a library for all of WASI brings an executor with threads,
+//! which must not exist in a master that forks, nor beside nginx's event loop. No function here takes
+//! long, however large the guest's memory is: a guest can only be interrupted between calls.
+//!
+//! A plugin that the operator gives directories has other functions for files: those of
+//! `directories`, on what wasmtime-wasi has below its executor.
 //!
 //! `wasi_unstable`, preview 0, offers the same functions, because the AssemblyScript SDK imports
 //! it.
 
+use std::sync::Arc;
+
 use wasmtime::{Caller, Linker, Memory};
 
 use self::environment::Environment;
+use self::errno::{Errno, Result};
 use self::stdio::LineBuffer;
-use super::memory::{LinearMemory, OutOfBounds};
+use super::memory::LinearMemory;
+use crate::config::Directory;
 
 mod clocks;
+#[cfg_attr(not(feature = "files"), path = "wasi/no_directories.rs")]
+mod directories;
 mod environment;
+mod errno;
 mod files;
 mod poll;
 mod process;
@@ -27,6 +36,8 @@ mod stdio;
 #[cfg(test)]
 mod tests;
 
+use self::directories::Directories;
+pub use self::directories::add_directories_to_linker;
 pub use self::process::ProcExit;
 pub use self::stdio::{Output, flush};
 
@@ -40,12 +51,22 @@ pub trait WasiHost: 'static {
     fn log_line(&mut self, output: Output, line: &[u8]);
 }
 
+/// What an instance may do with its directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// What the operator says.
+    Given,
+    /// Read only.
+    ReadOnly,
+}
+
 /// The WASI state of one instance.
 pub struct Wasi {
     environment: Environment,
     stdout: LineBuffer,
     stderr: LineBuffer,
     drew_random: bool,
+    directories: Option<Box<Directories>>,
 }
 
 impl Wasi {
@@ -56,6 +77,25 @@ impl Wasi {
             stdout: LineBuffer::default(),
             stderr: LineBuffer::default(),
             drew_random: false,
+            directories: None,
+        }
+    }
+
+    /// Gives the guest directories. Its functions must be those of [`add_directories_to_linker`], if
+    /// there are any.
+    pub fn with_directories(self, given: &Arc<[Directory]>, access: Access) -> Self {
+        Self { directories: Directories::new(given, access).map(Box::new), ..self }
+    }
+
+    /// Why no image can be made of the guest, because of what it does with files.
+    pub fn files_obstacle(&self) -> Option<&'static str> {
+        self.directories.as_ref().and_then(|directories| directories.obstacle())
+    }
+
+    /// Closes what the guest has left open.
+    pub fn close_files(&mut self) {
+        if let Some(directories) = &mut self.directories {
+            directories.close();
         }
     }
 
@@ -79,29 +119,6 @@ struct Version {
 
 const PREVIEW_0: Version = Version { module: "wasi_unstable", filestat_size: 56, subscription_size: 56 };
 const PREVIEW_1: Version = Version { module: "wasi_snapshot_preview1", filestat_size: 64, subscription_size: 48 };
-
-/// `errno`, with the numbers that both versions use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(i32)]
-enum Errno {
-    Success = 0,
-    Badf = 8,
-    Fault = 21,
-    Inval = 28,
-    Io = 29,
-    Notsock = 57,
-    Notsup = 58,
-    Spipe = 70,
-}
-
-impl From<OutOfBounds> for Errno {
-    fn from(_: OutOfBounds) -> Self {
-        Self::Fault
-    }
-}
-
-/// The result of a function of WASI.
-type Result<T = ()> = std::result::Result<T, Errno>;
 
 /// Defines the functions of both versions.
 ///

@@ -27,7 +27,9 @@ package ProxyWasm::Example;
 #
 # Each case has a location, and so a plugin context, of its own. With `shared => 1`, cases of one
 # configuration have one, for a plugin whose contexts are costly. `start_timeout` is the seconds that
-# nginx may take to start, where compiling the plugin takes long.
+# nginx may take to start, where compiling the plugin takes long. `directories` are those of the
+# plugin, as wasm_dir has them; `files` are more of the suite's user_files. `then` gets the server
+# after the cases.
 
 use strict;
 use warnings;
@@ -51,7 +53,7 @@ sub test_example {
             subtest "$plugin in $language, by $path" => sub {
                 my @cases     = grep { ($_->{only} // $path) eq $path } @{ $o{cases} };
                 my @locations = _locations(\@cases, $o{shared});
-                _test($PATHS{$path}->($plugin, $file, @locations), %o, cases => \@cases);
+                _test($PATHS{$path}->([$plugin, @{ $o{directories} // [] }], $file, @locations), %o, cases => \@cases);
             };
         }
     }
@@ -83,7 +85,7 @@ sub _test {
     my $server = start_nginx(
         http_config   => $way->{declare} . ($o{http_config} // upstream()),
         config        => $locations,
-        user_files    => $way->{files},
+        user_files    => [@{ $way->{files} }, @{ $o{files} // [] }],
         start_timeout => $o{start_timeout},
     );
     # On the native path plugins are configured when a worker starts.
@@ -91,13 +93,15 @@ sub _test {
     for my $i (keys @cases) {
         subtest $cases[$i]{name} => sub { _try($server, "/$cases[$i]{location}", $cases[$i], $start) };
     }
+    subtest 'then' => sub { $o{then}->($server) } if $o{then};
     $server->stop;
 }
 
 sub _native {
-    my ($plugin, $file, @cases) = @_;
+    my ($declared, $file, @cases) = @_;
+    my ($plugin, @directories) = @$declared;
     return {
-        declare => "wasm_plugin $plugin $file;\n",
+        declare => join(' ', 'wasm_plugin', $plugin, $file, map { "dir=$_" } @directories) . ";\n",
         attach  => [map { ($cases[$_]{directives} // '') . "proxy_wasm $plugin conf_file=html/$_.conf;" } keys @cases],
         files   => [map { ["$_.conf", $cases[$_]{conf}] } keys @cases],
     };
@@ -105,7 +109,9 @@ sub _native {
 
 # As APISIX: each case is a route.
 sub _lua {
-    my ($plugin, $file, @cases) = @_;
+    my ($declared, $file, @cases) = @_;
+    my ($plugin, @directories) = @$declared;
+    my $given   = @directories ? join(' ', '    wasm_dir', @$declared) . ";\n" : '';
     my @plugins = { name => $plugin, priority => 1, file => $file };
     my @routes  = map { { id => $_, uri => "/$_/*", plugins => { $plugin => { conf => $cases[$_]{conf} } } } } keys @cases;
     my $lib     = repository();
@@ -113,7 +119,7 @@ sub _lua {
         declare => <<"E",
     lua_package_path "$lib/lib/?.lua;$lib/t/apisix/?.lua;;";
     wasm_vm wasmtime;
-    init_by_lua_block { gateway = require("gateway") }
+$given    init_by_lua_block { gateway = require("gateway") }
     init_worker_by_lua_block {
         gateway.load_plugins("\$TEST_NGINX_HTML_DIR/config.json")
         gateway.load_resources("\$TEST_NGINX_HTML_DIR/apisix.json")

@@ -1,4 +1,5 @@
-//! Files, of which there are none: the three standard descriptors, and an error for any other.
+//! Files of a plugin that has no directories: the three standard descriptors, and an error for any
+//! other.
 //!
 //! The errors are those of wasmtime's own WASI without preopened folders.
 
@@ -91,14 +92,15 @@ pub fn stdio_or_badf(fd: u32, stdio: Errno) -> i32 {
 }
 
 /// Reads from standard input, which is always at its end.
-fn read(mut memory: LinearMemory<'_>, fd: u32, return_size: u32) -> Result {
+pub fn read(mut memory: LinearMemory<'_>, fd: u32, return_size: u32) -> Result {
     match fd {
         0 => Ok(memory.write_u32(return_size, 0)?),
         _ => Err(Errno::Badf),
     }
 }
 
-fn fdstat(mut memory: LinearMemory<'_>, fd: u32, return_stat: u32) -> Result {
+/// Describes a standard descriptor.
+pub fn fdstat(mut memory: LinearMemory<'_>, fd: u32, return_stat: u32) -> Result {
     let rights = match fd {
         0 => FD_READ,
         1 | 2 => FD_WRITE,
@@ -111,7 +113,8 @@ fn fdstat(mut memory: LinearMemory<'_>, fd: u32, return_stat: u32) -> Result {
     Ok(memory.write(return_stat, &stat)?)
 }
 
-fn filestat(mut memory: LinearMemory<'_>, fd: u32, size: u32, return_stat: u32) -> Result {
+/// Describes what a standard descriptor is of.
+pub fn filestat(mut memory: LinearMemory<'_>, fd: u32, size: u32, return_stat: u32) -> Result {
     if fd > 2 {
         return Err(Errno::Badf);
     }

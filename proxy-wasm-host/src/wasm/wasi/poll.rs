@@ -25,20 +25,22 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> w
         "poll_oneoff",
         move |caller: Caller<'_, T>, subscriptions: u32, events: u32, count: u32, return_count: u32| {
             answer(caller, |memory, _| {
-                poll(memory, version.subscription_size, subscriptions, events, count, return_count)
+                poll(memory, version.subscription_size, subscriptions, events, count, return_count, |_| false)
             })
         },
     )?;
     Ok(())
 }
 
-fn poll(
+/// Answers subscriptions. `is_file` says which descriptors are of files, which never let a guest wait.
+pub fn poll(
     mut memory: LinearMemory<'_>,
     subscription_size: u32,
     subscriptions: u32,
     events: u32,
     count: u32,
     return_count: u32,
+    is_file: impl Fn(u32) -> bool,
 ) -> Result {
     if count == 0 {
         return Err(Errno::Inval);
@@ -49,14 +51,14 @@ fn poll(
     // `check` has shown that these sums lie inside the memory, so they cannot wrap.
     let polled = count.min(SUBSCRIPTIONS);
     for index in 0..polled {
-        let event = event(&memory, subscriptions + index * subscription_size)?;
+        let event = event(&memory, subscriptions + index * subscription_size, &is_file)?;
         memory.write(events + index * EVENT, &event)?;
     }
     Ok(memory.write_u32(return_count, polled)?)
 }
 
 /// The event of a subscription: user data, error, type, and for descriptors the number of bytes.
-fn event(memory: &LinearMemory<'_>, subscription: u32) -> Result<[u8; EVENT as usize]> {
+fn event(memory: &LinearMemory<'_>, subscription: u32, is_file: impl Fn(u32) -> bool) -> Result<[u8; EVENT as usize]> {
     let mut event = [0; EVENT as usize];
     event[..8].copy_from_slice(memory.bytes(GuestBytes { address: subscription, size: 8 })?);
     let kind = memory.bytes(GuestBytes { address: subscription + 8, size: 1 })?[0];
@@ -64,6 +66,7 @@ fn event(memory: &LinearMemory<'_>, subscription: u32) -> Result<[u8; EVENT as u
     match (kind, memory.read_u32(subscription + 16)?) {
         (CLOCK, _) | (FD_WRITE, 1 | 2) => {}
         (FD_READ, 0) => event[24] = HANGUP,
+        (FD_READ | FD_WRITE, fd) if is_file(fd) => event[16] = 1,
         (FD_READ | FD_WRITE, _) => event[8] = Errno::Badf as u8,
         _ => return Err(Errno::Inval),
     }
@@ -80,7 +83,7 @@ mod tests {
         bytes[..8].copy_from_slice(b"userdata");
         bytes[8] = kind;
         bytes[16..20].copy_from_slice(&fd.to_le_bytes());
-        let polled = poll(LinearMemory::new(&mut bytes), 48, 0, 64, 1, 96);
+        let polled = poll(LinearMemory::new(&mut bytes), 48, 0, 64, 1, 96, |_| false);
         (polled, bytes[64..96].try_into().unwrap(), bytes[96])
     }
 
@@ -120,7 +123,9 @@ mod tests {
             // 48 times this number is 16 in 32 bits.
             (0, 0, 89_478_486, 0),
         ] {
-            assert!(poll(LinearMemory::new(&mut bytes), 48, subscriptions, events, count, return_count).is_err());
+            assert!(
+                poll(LinearMemory::new(&mut bytes), 48, subscriptions, events, count, return_count, |_| false).is_err()
+            );
         }
     }
 }

@@ -64,7 +64,8 @@ pub fn add_to_linker<T: WasiHost>(linker: &mut Linker<T>, version: Version) -> w
     Ok(())
 }
 
-fn write<T: WasiHost>(
+/// Writes to standard output or error.
+pub fn write<T: WasiHost>(
     mut memory: LinearMemory<'_>,
     state: &mut T,
     fd: u32,

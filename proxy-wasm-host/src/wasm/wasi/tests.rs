@@ -1,15 +1,17 @@
 //! A guest that calls every function of WASI.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wasmtime::{Engine, Instance, Linker, Memory, Module, Store, Val, ValType};
 
-use super::{Output, ProcExit, Wasi, WasiHost, add_to_linker, flush};
+use super::{Access, Output, ProcExit, Wasi, WasiHost, add_to_linker, flush};
+use crate::config::Directory;
 
 /// Every function of preview 1 with its parameters: `i` has 32 bits, `I` has 64. Preview 0 has the
 /// same functions without `sock_accept`.
-const WASI: &[(&str, &str)] = &[
+pub const WASI: &[(&str, &str)] = &[
     ("args_get", "ii"),
     ("args_sizes_get", "ii"),
     ("environ_get", "ii"),
@@ -63,7 +65,7 @@ const FAULT: i32 = 21;
 const INVAL: i32 = 28;
 const SPIPE: i32 = 70;
 
-struct State {
+pub struct State {
     wasi: Wasi,
     lines: Vec<(Output, String)>,
 }
@@ -82,9 +84,9 @@ impl WasiHost for State {
     }
 }
 
-struct Guest {
-    store: Store<State>,
-    instance: Instance,
+pub struct Guest {
+    pub store: Store<State>,
+    pub instance: Instance,
 }
 
 impl Guest {
@@ -94,6 +96,17 @@ impl Guest {
 
     /// A guest with that many pages of memory.
     fn with_memory(module: &str, pages: u32) -> Self {
+        Self::make(module, pages, None)
+    }
+
+    /// A guest with directories.
+    #[cfg(feature = "files")]
+    pub fn with_directories(module: &str, given: &[&str], access: Access) -> Self {
+        let given = given.iter().map(|text| Directory::parse(text).unwrap()).collect();
+        Self::make(module, 16, Some((given, access)))
+    }
+
+    fn make(module: &str, pages: u32, directories: Option<(Arc<[Directory]>, Access)>) -> Self {
         let functions = WASI.iter().filter(|(name, _)| module != "wasi_unstable" || *name != "sock_accept");
         let (mut imports, mut exports) = (String::new(), String::new());
         for (name, kinds) in functions {
@@ -113,13 +126,21 @@ impl Guest {
         let engine = Engine::default();
         let mut linker = Linker::new(&engine);
         add_to_linker(&mut linker).unwrap();
-        let wasi = Wasi::new(&[("NAME".into(), "value".into())]);
+        let mut wasi = Wasi::new(&[("NAME".into(), "value".into())]);
+        if let Some((given, access)) = directories {
+            super::add_directories_to_linker(&mut linker).unwrap();
+            wasi = wasi.with_directories(&given, access);
+        }
         let mut store = Store::new(&engine, State { wasi, lines: Vec::new() });
         let instance = linker.instantiate(&mut store, &Module::new(&engine, text).unwrap()).unwrap();
         Self { store, instance }
     }
 
-    fn try_call(&mut self, name: &str, arguments: &[i32]) -> wasmtime::Result<i32> {
+    pub fn wasi(&mut self) -> &mut Wasi {
+        &mut self.store.data_mut().wasi
+    }
+
+    pub fn try_call(&mut self, name: &str, arguments: &[i32]) -> wasmtime::Result<i32> {
         let function = self.instance.get_func(&mut self.store, name).unwrap();
         let types: Vec<ValType> = function.ty(&self.store).params().collect();
         let value = |(ty, &value): (&ValType, &i32)| match ty {
@@ -132,11 +153,11 @@ impl Guest {
         Ok(results[0].unwrap_i32())
     }
 
-    fn call(&mut self, name: &str, arguments: &[i32]) -> i32 {
+    pub fn call(&mut self, name: &str, arguments: &[i32]) -> i32 {
         self.try_call(name, arguments).unwrap()
     }
 
-    fn memory(&mut self) -> &mut [u8] {
+    pub fn memory(&mut self) -> &mut [u8] {
         self.instance.get_memory(&mut self.store, "memory").unwrap().data_mut(&mut self.store)
     }
 
