@@ -5,6 +5,7 @@
 
 pub mod cache_file;
 pub mod config_yaml;
+pub mod files;
 pub mod grpc_messages;
 pub mod grpc_metadata;
 pub mod grpc_service;
