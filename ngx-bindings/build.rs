@@ -24,7 +24,8 @@ fn main() {
 
 /// The accessors of bit-fields, and what has other names in other versions.
 fn compile_bits() {
-    let sources = ["src/peers_bits.c", "src/request_bits.c", "src/ssl_bits.c", "src/variable_bits.c"];
+    let sources =
+        ["src/peers_bits.c", "src/request_bits.c", "src/request_body_bits.c", "src/ssl_bits.c", "src/variable_bits.c"];
     for source in sources {
         println!("cargo::rerun-if-changed={source}");
     }

@@ -18,5 +18,5 @@ mod vms;
 mod zones;
 
 pub use http::{Attachment, CacheSetting, Declared, Fault, HttpConf, NamedDirectory, TlsSettings, io_reason};
-pub use location::{Attached, BodyMode, LocConf, Policy};
+pub use location::{Attached, BodyMode, LocConf, Policy, RequestBodyMode};
 pub use zones::ZoneSettings;

@@ -21,6 +21,7 @@ mod plugin_contexts;
 mod response;
 mod slots;
 mod unsent;
+mod upload;
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -46,6 +47,8 @@ use self::pause::Pause;
 pub use self::plugin_contexts::PluginContexts;
 pub use self::response::{Chunk, Piece, Response};
 pub use self::slots::{BodyOf, Slot, Slots, Source};
+use self::upload::LazyUpload;
+pub use self::upload::{Framing, Upload};
 use super::conf::Policy;
 use super::guard::guard;
 use super::identity::main_module_of;
@@ -95,12 +98,20 @@ pub struct RequestContext {
     /// How far the response has come.
     pub response: Response,
     handle: RequestHandle,
-    /// Continues the response. It is a function of `native`, which stands above this room.
-    wake_response: WakeResponse,
+    /// The request's body, if it passes the plugins piece by piece.
+    upload: LazyUpload,
+    drivers: Drivers,
 }
 
-/// Continues a response that plugins resumed, or held too long. The request may be gone afterwards.
-pub type WakeResponse = fn(&RequestContext, timed_out: bool);
+/// What continues what plugins resumed, or held too long. They are functions of `native`, which stands
+/// above this room. The request may be gone afterwards.
+#[derive(Clone, Copy)]
+pub struct Drivers {
+    /// Continues the response.
+    pub response: fn(&RequestContext, timed_out: bool),
+    /// Continues the body of the request.
+    pub upload: fn(&RequestContext, timed_out: bool),
+}
 
 impl RequestContext {
     /// Answers false if no plugin has seen the request. Every request without plugins asks this, so
@@ -150,14 +161,14 @@ impl RequestContext {
 
     /// Returns the context of a request, and makes it if there is none yet.
     #[inline]
-    pub fn of_or_new(request: Request<'_>, wake_response: WakeResponse) -> Result<&Self, AllocError> {
+    pub fn of_or_new(request: Request<'_>, drivers: Drivers) -> Result<&Self, AllocError> {
         match Self::of(request) {
             Some(ctx) => Ok(ctx),
-            None => Self::create(request, wake_response),
+            None => Self::create(request, drivers),
         }
     }
 
-    fn create(request: Request<'_>, wake_response: WakeResponse) -> Result<&Self, AllocError> {
+    fn create(request: Request<'_>, drivers: Drivers) -> Result<&Self, AllocError> {
         let handle = live::enter();
         let ctx = handle.room();
         if let Err(error) = request.pool().on_destroy(destroy, ctx.as_ptr().cast()) {
@@ -189,7 +200,8 @@ impl RequestContext {
                 allowance: Allowance::default(),
                 response: Response::default(),
                 handle,
-                wake_response,
+                upload: LazyUpload::default(),
+                drivers,
             });
         }
         // SAFETY: as above.
@@ -263,6 +275,16 @@ impl RequestContext {
     /// Runs one callback of one slot.
     #[inline]
     pub fn call(
+        &self,
+        slot: &Slot,
+        callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<Action, Failure>,
+    ) -> Verdict {
+        self.call_for_piece(slot, callback).without_watermark()
+    }
+
+    /// As [`Self::call`], for a piece of a body that may stop the reading of more.
+    #[inline]
+    pub fn call_for_piece(
         &self,
         slot: &Slot,
         callback: impl FnOnce(&HttpContext<NginxHost>) -> Result<Action, Failure>,
@@ -379,6 +401,9 @@ impl RequestContext {
         self.lua_thread.forget();
         self.cancel_calls_of_holders();
         self.pause.forget();
+        if let Some(upload) = self.upload() {
+            upload.forget();
+        }
         self.forget_instance();
         for slot in self.slots.iter() {
             slot.finish();
@@ -388,15 +413,17 @@ impl RequestContext {
     /// Cancels the calls of plugins that hold the request or the response: the request ends while
     /// it waits for their answers, because the client has left or the worker ends.
     fn cancel_calls_of_holders(&self) {
-        if !self.pause.holds_request() && !self.response.state.is_held() {
+        if !self.pause.holds_request() && !self.response.state.is_held() && self.upload().is_none() {
             return;
         }
-        for slot in self.slots.iter() {
-            let index = slot.index();
-            if self.pause.request_holder() == Some(index) || self.response.state.is_held_by(index) {
-                slot.cancel_calls();
-            }
-        }
+        self.slots.iter().filter(|slot| self.is_held_by(slot.index())).for_each(Slot::cancel_calls);
+    }
+
+    /// Whether the plugin of a slot holds the request, part of its body, or the response.
+    fn is_held_by(&self, slot: usize) -> bool {
+        self.pause.request_holder() == Some(slot)
+            || self.response.state.is_held_by(slot)
+            || self.upload().is_some_and(|upload| upload.body.is_held_by(slot))
     }
 }
 

@@ -11,7 +11,9 @@ use ngx_bindings::phase;
 use ngx_bindings::sys::{self, ngx_command_t, ngx_conf_t};
 use proxy_wasm_host::config::{Directory, PluginDeclaration, UpstreamDeclaration, VmConfig, config_yaml, units};
 
-use super::conf::{Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, NamedDirectory, io_reason};
+use super::conf::{
+    Attachment, BodyMode, CacheSetting, Declared, HttpConf, LocConf, NamedDirectory, RequestBodyMode, io_reason,
+};
 use super::guard::guard;
 use super::limits::LEAST_COMPILE_MEMORY;
 use super::limits::worker::MOST_INSTANCES;
@@ -236,11 +238,21 @@ fn text(argument: &[u8]) -> Result<&str, String> {
 }
 
 extern "C" fn cmd_wasm_request_body(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
-    location_handler(cf, conf, |_, args, _, loc| set_once(&mut loc.request_body, body_mode(args[0])?))
+    location_handler(cf, conf, |_, args, _, loc| set_once(&mut loc.request_body, request_body_mode(args[0])?))
 }
 
 extern "C" fn cmd_wasm_response_body(cf: *mut ngx_conf_t, _: *mut ngx_command_t, conf: *mut c_void) -> *mut c_char {
     location_handler(cf, conf, |_, args, _, loc| set_once(&mut loc.response_body, body_mode(args[0])?))
+}
+
+fn request_body_mode(name: &[u8]) -> Result<RequestBodyMode, String> {
+    match name {
+        b"whole" | b"always" => Ok(RequestBodyMode::Whole),
+        b"stream" => Ok(RequestBodyMode::Stream),
+        b"property" => Ok(RequestBodyMode::Property),
+        b"never" => Ok(RequestBodyMode::Never),
+        other => Err(format!("\"{}\" is not a mode; write whole, stream, property or never", other.escape_ascii())),
+    }
 }
 
 fn body_mode(name: &[u8]) -> Result<BodyMode, String> {

@@ -134,7 +134,7 @@ impl Watch {
         }
         match action {
             Action::Continue => say!("    continues"),
-            Action::Pause => say!("    pauses: nothing here will let it go on"),
+            Action::Pause | Action::PauseByWatermark => say!("    pauses: nothing here will let it go on"),
         }
         Ok(action == Action::Continue)
     }

@@ -42,18 +42,14 @@ impl<'r> Request<'r> {
     /// Replaces the body, after [`Self::read_body`], and sets the length that goes upstream. The
     /// new body is in memory up to `client_body_buffer_size`, and in a temporary file beyond that,
     /// or if nginx was told to keep all bodies in files.
-    pub fn set_body(mut self, bytes: &[u8]) -> Result<(), AllocError> {
+    pub fn set_body(self, bytes: &[u8]) -> Result<(), AllocError> {
         let in_file = bytes.len() > self.core_loc_conf().client_body_buffer_size || self.must_keep_body_in_file();
         if in_file {
             self.write_body_file(bytes)?
         } else {
             self.set_body_in_memory(bytes)?
         }
-        let headers = &mut self.raw_mut().headers_in;
-        headers.content_length_n = bytes.len() as _;
-        headers.set_chunked(0);
-        self.remove_header_in(b"transfer-encoding")?;
-        self.set_header_in(b"content-length", bytes.len().to_string().as_bytes())
+        self.set_length(bytes.len() as u64)
     }
 
     /// Puts the body into one buffer, as `client_body_in_single_buffer` and the variable

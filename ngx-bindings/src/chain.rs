@@ -135,6 +135,13 @@ impl Chain {
         self.bufs().all(suits)
     }
 
+    /// Marks the last buffer as the end of the body.
+    pub fn set_last(self) {
+        if let Some(mut buf) = self.bufs().last() {
+            buf.raw_mut().set_last_buf(1);
+        }
+    }
+
     /// Marks all buffers as sent, so that the code that filled them may use them again.
     pub fn consume(self) {
         self.bufs().for_each(Buf::consume);

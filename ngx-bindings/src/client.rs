@@ -1,11 +1,21 @@
 //! `ngx_http_request.c`: how nginx notices that the client of a request leaves.
 
+use std::io;
+use std::mem;
+
 use nginx_sys::{self as sys, ngx_http_request_t};
 
 use crate::Request;
 
 /// A request's handler for reading: what nginx calls when something comes from the client.
 type Reading = unsafe extern "C" fn(*mut ngx_http_request_t);
+
+/// A handler for reading of this module.
+pub type OwnReading = for<'r> extern "C" fn(Request<'r>);
+
+/// A request's former handler for reading.
+#[derive(Clone, Copy, Debug)]
+pub struct FormerReading(Reading);
 
 impl Request<'_> {
     /// Suspends the request in a phase handler of ours, while nginx goes on noticing that the client
@@ -30,15 +40,50 @@ impl Request<'_> {
         if !self.is_client_watched() {
             return;
         }
-        let read = self.connection().read_event();
-        if read.get().ready() != 0 {
-            let queue = &raw mut sys::ngx_posted_events;
-            // SAFETY: nginx takes the event out of its queue when it closes the connection.
-            unsafe { sys::ngx_post_event(read.as_ptr(), queue) };
+        self.look_at(self.connection().read_event().get().ready() != 0);
+    }
+
+    /// Calls the handler for reading soon, or when something comes.
+    fn look_at(self, now: bool) {
+        if now {
+            self.go_on_reading();
         } else {
             // If it fails, nginx says why, and the client is not watched.
-            read.handle_read();
+            self.connection().read_event().handle_read();
         }
+    }
+
+    /// Lets this module's own handler be called when something comes from the client, or the client
+    /// leaves. Returns the handler in whose place it is, unless it is there already.
+    pub fn read_by_own(self, own: OwnReading) -> Option<FormerReading> {
+        let own = as_nginxs(own);
+        let former = self.raw().read_event_handler.filter(|former| !std::ptr::fn_addr_eq(*former, own))?;
+        self.read_by(own);
+        self.look_at(self.connection().read_event().get().ready() != 0);
+        Some(FormerReading(former))
+    }
+
+    /// Undoes [`Self::read_by_own`], unless nginx has chosen another handler meanwhile.
+    pub fn read_as_before(self, own: OwnReading, FormerReading(former): FormerReading) {
+        if self.raw().read_event_handler.is_some_and(|current| std::ptr::fn_addr_eq(current, as_nginxs(own))) {
+            self.read_by(former);
+        }
+    }
+
+    /// Returns whether the client has left, as `ngx_http_test_reading` finds out.
+    pub fn has_client_left(self) -> bool {
+        let connection = self.connection().get();
+        if connection.error() != 0 || !self.is_http1() {
+            return connection.error() != 0;
+        }
+        let read = self.connection().read_event().get();
+        if read.pending_eof() != 0 {
+            return true;
+        }
+        let mut byte = 0_u8;
+        // SAFETY: the system writes one byte at most.
+        let got = unsafe { sys::recv(connection.fd, (&raw mut byte).cast(), 1, sys::MSG_PEEK as _) };
+        got == 0 || got < 0 && io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock
     }
 
     /// Returns whether nginx reads from the client only to notice that it leaves. nginx does so while
@@ -51,4 +96,9 @@ impl Request<'_> {
     fn read_by(mut self, reading: Reading) {
         self.raw_mut().read_event_handler = Some(reading);
     }
+}
+
+fn as_nginxs(own: OwnReading) -> Reading {
+    // SAFETY: to a handler, nginx's pointer to a request is a handle.
+    unsafe { mem::transmute::<OwnReading, Reading>(own) }
 }

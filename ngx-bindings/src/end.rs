@@ -43,6 +43,24 @@ impl Request<'_> {
         unsafe { self.finalize_in_event(rc::ERROR) }
     }
 
+    /// Ends the request of a client that has left.
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    pub unsafe fn end_for_client(self) {
+        self.connection().read_event().get_mut().set_eof(1);
+        match self.end_upstream() {
+            // SAFETY: by this function's contract.
+            Ended::Not => unsafe { self.close(Ended::Not) },
+            Ended::Before | Ended::Now => {
+                self.refuse_output();
+                // SAFETY: by this function's contract.
+                unsafe { self.finalize_in_event(sys::NGX_HTTP_CLIENT_CLOSED_REQUEST as ngx_int_t) }
+            }
+        }
+    }
+
     /// Closes the request as `return 444` does, but without a `post_action`.
     ///
     /// # Safety
@@ -87,6 +105,29 @@ impl Request<'_> {
             Ended::Not => unsafe { self.close(ended) },
             // SAFETY: by this function's contract.
             Ended::Before | Ended::Now => unsafe { self.finalize_in_event(rc) },
+        }
+    }
+
+    /// Ends the request with an answer in place of a response that has not begun. `answer` sends it and
+    /// hands the request back; if its result is not `DONE`, the request ends with that. Call it only from
+    /// an event of nginx's loop.
+    ///
+    /// # Safety
+    ///
+    /// It may free the request: nothing that came from the request is used afterwards.
+    pub unsafe fn end_with_answer(self, answer: impl FnOnce(Self) -> ngx_int_t) {
+        match self.end_upstream() {
+            // SAFETY: by this function's contract.
+            Ended::Not => unsafe { self.close(Ended::Not) },
+            Ended::Before | Ended::Now => {
+                // What reads for an upstream must not run when that has ended.
+                self.unwatch_client();
+                self.as_event(|request| match answer(request) {
+                    rc::DONE => {}
+                    // SAFETY: by this function's contract.
+                    code => unsafe { request.finalize(code) },
+                });
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! `ngx_http.h`: the chains of header and body filters.
+//! `ngx_http.h`: the chains of header and body filters, and that of filters of requests' bodies.
 
 use std::cell::Cell;
 
@@ -57,4 +57,32 @@ extern "C" fn no_header_filter(_: Request) -> ngx_int_t {
 
 extern "C" fn no_body_filter(_: Request, _: Chain) -> ngx_int_t {
     rc::ERROR
+}
+
+/// The filter of requests' bodies that comes after this module's. nginx's own, at the end, keeps the
+/// body for whoever reads it.
+pub struct NextOfRequest(Cell<BodyFilter>);
+
+// SAFETY: as for `Next`.
+unsafe impl Sync for NextOfRequest {}
+
+impl NextOfRequest {
+    /// No filter yet: passing a body on fails.
+    pub const fn none() -> Self {
+        Self(Cell::new(no_body_filter))
+    }
+
+    /// Puts this module's filter at the top of nginx's chain; called from `postconfiguration`.
+    pub fn push(&self, filter: BodyFilter) {
+        let top = (&raw mut sys::ngx_http_top_request_body_filter).cast::<Option<BodyFilter>>();
+        // SAFETY: a plain variable, changed only while nginx reads its configuration; to a filter,
+        // nginx's pointers are handles.
+        self.0.set(unsafe { top.replace(Some(filter)) }.unwrap_or(no_body_filter));
+    }
+
+    /// Runs the filter. Its result is `OK`, or a status that ends the request.
+    #[inline]
+    pub fn body(&self, request: Request, chain: Chain) -> ngx_int_t {
+        self.0.get()(request, chain)
+    }
 }

@@ -128,6 +128,20 @@ impl<'c> Location<'c> {
         StoredLocation(self.0)
     }
 
+    /// Whether a handler of the location's own answers its requests.
+    pub(crate) fn has_handler(self) -> bool {
+        self.conf(http_core()).handler.is_some()
+    }
+
+    /// Whether a module that passes requests on has servers in this location, without variables.
+    pub(crate) fn names_servers(self, module: HttpModule) -> bool {
+        // SAFETY: a location has a configuration of each module that has some, and that of such a
+        // module begins with a pointer to its servers.
+        let conf: *const *const c_void = unsafe { module.entry(self.0) };
+        // SAFETY: as above.
+        unsafe { conf.as_ref() }.is_some_and(|servers| !servers.is_null())
+    }
+
     /// A module's configuration.
     pub fn conf<M, L, C>(self, module: HttpModule<M, L, C>) -> &'c L {
         let () = HttpModule::<M, L, C>::HAS_LOC;
@@ -144,16 +158,51 @@ pub struct Directive {
     offset: usize,
 }
 
+/// Finds a directive of a module.
+fn command<'c>(module: &ngx_module_t, name: &str) -> Option<&'c ngx_command_t> {
+    let first: *const ngx_command_t = module.commands;
+    (0..)
+        // SAFETY: null, or an array that ends with an empty name.
+        .map_while(|i| unsafe { first.wrapping_add(i).as_ref() })
+        .take_while(|command| command.name.len > 0)
+        .find(|command| command.name.as_bytes() == name.as_bytes())
+}
+
+/// A directive of another module whose value nginx stores as the number that a name stands for.
+#[derive(Clone, Copy)]
+pub(crate) struct Number {
+    module: HttpModule,
+    offset: usize,
+}
+
+impl Number {
+    /// Finds the directive, if nginx has the module and the value is of that kind.
+    pub(crate) fn find(cf: Conf, module: &CStr, name: &str) -> Option<Self> {
+        let module = find(cf, module)?;
+        let command = command(module, name)?;
+        let is_number = command.set? as usize == sys::ngx_conf_set_enum_slot as *const () as usize;
+        // SAFETY: a module of the cycle, whose configuration has bytes.
+        let module = unsafe { HttpModule::new(module) };
+        is_number.then_some(Self { module, offset: command.offset as usize })
+    }
+
+    /// The value in a location whose configuration has been merged; 0 without one.
+    pub(crate) fn of(self, location: Location) -> usize {
+        // SAFETY: a location has a configuration of each module that has some.
+        let conf: *const u8 = unsafe { self.module.entry(location.0) };
+        if conf.is_null() {
+            return 0;
+        }
+        // SAFETY: nginx's own setter stores a number of that size at that offset.
+        unsafe { *conf.wrapping_add(self.offset).cast::<usize>() }
+    }
+}
+
 impl Directive {
     /// Finds the directive, if nginx has the module and the value is of one of those kinds.
     pub fn find(cf: Conf, module: &CStr, name: &str) -> Option<Self> {
         let module = find(cf, module)?;
-        let first: *const ngx_command_t = module.commands;
-        let command = (0..)
-            // SAFETY: null, or an array that ends with an empty name.
-            .map_while(|i| unsafe { first.wrapping_add(i).as_ref() })
-            .take_while(|command| command.name.len > 0)
-            .find(|command| command.name.as_bytes() == name.as_bytes())?;
+        let command = command(module, name)?;
         let set = command.set? as usize;
         let is_flag = set == sys::ngx_conf_set_flag_slot as *const () as usize;
         let is_text = set == sys::ngx_conf_set_str_slot as *const () as usize;

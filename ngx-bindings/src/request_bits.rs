@@ -52,10 +52,12 @@ bits! {
         plus_in_uri_bit = ngx_bindings_request_plus_in_uri,
         quoted_uri_bit = ngx_bindings_request_quoted_uri,
         post_action_bit = ngx_bindings_request_post_action,
+        reading_body_bit = ngx_bindings_request_reading_body,
         main_filter_need_in_memory_bit = ngx_bindings_request_main_filter_need_in_memory,
         request_body_file_group_access_bit = ngx_bindings_request_request_body_file_group_access,
         request_body_in_clean_file_bit = ngx_bindings_request_request_body_in_clean_file,
         request_body_in_file_only_bit = ngx_bindings_request_request_body_in_file_only,
+        request_body_no_buffering_bit = ngx_bindings_request_request_body_no_buffering,
         request_body_in_persistent_file_bit = ngx_bindings_request_request_body_in_persistent_file,
     }
     set {
@@ -66,6 +68,7 @@ bits! {
         set_expect_trailers_bit = ngx_bindings_request_set_expect_trailers,
         set_internal_bit = ngx_bindings_request_set_internal,
         set_keepalive_bit = ngx_bindings_request_set_keepalive,
+        set_lingering_close_bit = ngx_bindings_request_set_lingering_close,
         set_plus_in_uri_bit = ngx_bindings_request_set_plus_in_uri,
         set_preserve_body_bit = ngx_bindings_request_set_preserve_body,
         set_quoted_uri_bit = ngx_bindings_request_set_quoted_uri,
@@ -73,6 +76,7 @@ bits! {
         set_request_body_file_log_level_bits = ngx_bindings_request_set_request_body_file_log_level,
         set_request_body_in_clean_file_bit = ngx_bindings_request_set_request_body_in_clean_file,
         set_request_body_in_file_only_bit = ngx_bindings_request_set_request_body_in_file_only,
+        set_request_body_no_buffering_bit = ngx_bindings_request_set_request_body_no_buffering,
         set_request_body_in_persistent_file_bit = ngx_bindings_request_set_request_body_in_persistent_file,
         set_single_range_bit = ngx_bindings_request_set_single_range,
         set_uri_changed_bit = ngx_bindings_request_set_uri_changed,

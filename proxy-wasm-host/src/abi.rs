@@ -72,14 +72,21 @@ abi_enum! {
     }
 }
 
-abi_enum! {
-    /// `proxy_action_t`: what a stream callback returns.
-    Action {
-        /// Go on.
-        Continue = 0,
-        /// Wait until the plugin resumes the stream.
-        Pause = 1,
-    }
+/// What the result of a stream's callback asks for: `proxy_action_t`, and Envoy's further numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Go on.
+    Continue,
+    /// Wait until the plugin resumes the stream. Its next call sees all of the body that waits.
+    Pause,
+    /// Wait. The plugin's next call sees only what is new of the body, of which no more is read than
+    /// may wait.
+    PauseByWatermark,
+}
+
+impl Action {
+    /// The number of [`Action::Continue`].
+    pub const CONTINUE: i32 = 0;
 }
 
 abi_enum! {

@@ -13,6 +13,7 @@
 //! | [`host`] | the traits that an embedder implements, one per chapter of the spec |
 //! | [`local`] | a host of plain structs, for tests, tools and examples |
 //! | [`wasm`] | wasmtime: engine, cache of compiled modules, limits, deadlines, WASI |
+//! | [`request`] | the body of a request on its way through the plugins |
 //! | [`response`] | a response on its way through the plugins of its request |
 //! | [`outgoing`] | calls to other servers: targets, gRPC, the balancer |
 //! | [`shared`] | shared data, queues and metrics in memory that several processes map |
@@ -64,6 +65,7 @@ pub mod pairs;
 mod plugin;
 pub mod property;
 pub mod rehearsal;
+pub mod request;
 pub mod response;
 mod root_id;
 pub mod shared;

@@ -84,7 +84,7 @@ struct Passes(bool);
 /// Runs the start, the configuration and a request.
 fn run(module: &Module, has_directories: bool, store: &mut Store<State>) -> wasmtime::Result<Passes> {
     const TRUE: u32 = 1;
-    const CONTINUE: i32 = Action::Continue as i32;
+    const CONTINUE: i32 = Action::CONTINUE;
 
     let instance = linker(module, has_directories)?.instantiate(&mut *store, module)?;
     let memory = instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::Error::msg("no memory"))?;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use ngx_bindings::Request;
 use ngx_bindings::modules::HttpModule;
+use ngx_bindings::passing::Passing;
 use proxy_wasm_host::config::{FailurePolicy, Phase};
 
 use crate::host_memory::HostMemory;
@@ -22,22 +23,36 @@ pub struct LocConf {
     /// All attachments of requests in this location, in the order in which they run.
     pub attachments: Vec<Attached>,
     /// `wasm_request_body`, if it is set here or above.
-    pub request_body: Option<BodyMode>,
+    pub request_body: Option<RequestBodyMode>,
     /// `wasm_response_body`, if it is set here or above.
     pub response_body: Option<BodyMode>,
     /// `wasm_pause_timeout` in milliseconds, if it is set here or above.
     pub pause_timeout: Option<u32>,
     /// Whether `slice` fetches responses in parts here, and plugins may change their bodies.
     pub is_changed_in_parts: Cell<bool>,
+    /// How nginx passes the bodies of requests on.
+    pub passing: Cell<Passing>,
 }
 
-/// When a plugin's body callback runs.
+/// When `proxy_on_request_body` runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestBodyMode {
+    /// Once, with the whole body, before the request goes on.
+    Whole,
+    /// With each piece, as nginx reads the body for whoever wants it.
+    Stream,
+    /// As `Whole`, if the plugin asked for it by `wasm_process_req_body`, as in APISIX.
+    Property,
+    /// Never.
+    Never,
+}
+
+/// When `proxy_on_response_body` runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyMode {
     /// Whenever there is a body, as the spec says.
     Always,
-    /// If the plugin asked for it by `wasm_process_req_body` or `wasm_process_resp_body`, as in
-    /// APISIX.
+    /// If the plugin asked for it by `wasm_process_resp_body`, as in APISIX.
     Property,
     /// Never.
     Never,
@@ -102,9 +117,18 @@ impl LocConf {
         self.attachments.sort_by_key(|line| (line.in_location, Reverse(line.priority)));
     }
 
-    /// When `proxy_on_request_body` runs in this location.
-    pub fn request_body(&self) -> BodyMode {
-        self.request_body.unwrap_or(BodyMode::Always)
+    /// When `proxy_on_request_body` runs for a request in this location.
+    pub fn request_body(&self, request: Request) -> RequestBodyMode {
+        self.request_body.unwrap_or_else(|| match self.passing.get() {
+            Passing::AsItComes { .. } => RequestBodyMode::Stream,
+            Passing::AsItComesByGrpc if request.is_grpc() => RequestBodyMode::Stream,
+            Passing::AsItComesByGrpc | Passing::Whole => RequestBodyMode::Whole,
+        })
+    }
+
+    /// Whether who gets the bodies of requests must know their lengths before.
+    pub fn needs_length(&self) -> bool {
+        self.passing.get() == Passing::AsItComes { needs_length: true }
     }
 
     /// When `proxy_on_response_body` runs in this location.
@@ -160,10 +184,11 @@ mod tests {
 
     #[test]
     fn settings_come_from_the_innermost_level_that_says_something() {
-        let above = LocConf { request_body: Some(BodyMode::Never), pause_timeout: Some(5), ..LocConf::default() };
-        let mut conf = LocConf { request_body: Some(BodyMode::Property), ..LocConf::default() };
+        let above =
+            LocConf { request_body: Some(RequestBodyMode::Never), pause_timeout: Some(5), ..LocConf::default() };
+        let mut conf = LocConf { request_body: Some(RequestBodyMode::Property), ..LocConf::default() };
         conf.merge(&above, &[]);
-        assert_eq!((conf.request_body(), conf.response_body()), (BodyMode::Property, BodyMode::Always));
+        assert_eq!((conf.request_body, conf.response_body()), (Some(RequestBodyMode::Property), BodyMode::Always));
         assert_eq!(conf.pause_timeout(), 5);
         assert_eq!(LocConf::default().pause_timeout(), PAUSE_TIMEOUT);
     }

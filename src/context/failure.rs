@@ -54,7 +54,7 @@ impl RequestContext {
     /// Handles the failure of a slot's plugin while the request or the response waited for it.
     pub(super) fn fail_waiting(&self, slot: &Slot) {
         let index = slot.index();
-        let is_held = self.pause.request_holder() == Some(index) || self.response.state.is_held_by(index);
+        let is_held = self.is_held_by(index);
         match slot.policy.failure {
             FailurePolicy::Closed if is_held => {
                 self.set_answer(Box::new(page()));

@@ -16,7 +16,7 @@ use ngx_bindings::sys::ngx_event_t;
 use proxy_wasm_host::abi::StreamType;
 
 use self::hold::{Found, Hold, Next};
-use super::RequestContext;
+use super::{RequestContext, Upload};
 use crate::conf::LocConf;
 use crate::guard::guard;
 
@@ -101,6 +101,9 @@ impl RequestContext {
     /// holds that stream.
     pub fn resume(&self, slot: usize, stream: StreamType) {
         let resumed = match stream {
+            StreamType::HttpRequest if self.upload().is_some_and(|upload| upload.body.resume(slot)) => {
+                return self.wake_upload_soon();
+            }
             StreamType::HttpRequest => self.pause.request.resume(slot),
             StreamType::HttpResponse => self.response.state.resume(slot),
             _ => false,
@@ -132,12 +135,15 @@ impl RequestContext {
 
     fn with_event(&self, body: impl FnOnce(&mut Event)) {
         let mut event = self.pause.event.borrow_mut();
-        body(event.get_or_insert_with(|| {
-            let data: *const Self = self;
-            // SAFETY: the handler takes a context, which has the event in a box and is destroyed with
-            // its request, before the connection and its log.
-            Box::new(unsafe { Event::new(on_event, data.cast_mut().cast::<c_void>(), self.request().log()) })
-        }));
+        body(event.get_or_insert_with(|| Box::new(self.new_event(on_event))));
+    }
+
+    /// Makes an event for this context, whose handler takes a context. The context keeps it in a box.
+    pub(super) fn new_event(&self, handler: event::Handler) -> Event {
+        let data: *const Self = self;
+        // SAFETY: the handler takes a context, which has the event in a box and is destroyed with its
+        // request, before the connection and its log.
+        unsafe { Event::new(handler, data.cast_mut().cast::<c_void>(), self.request().log()) }
     }
 
     /// Handles the event, from nginx's loop. The request may be gone afterwards.
@@ -165,8 +171,12 @@ impl RequestContext {
             has_answer: self.has_answer(),
         };
         match self.pause.request.next(found) {
+            // Only its upload may keep nginx from the response, in which an answer is sent.
+            Next::Nothing | Next::CutOff if (found.has_answer || found.is_closed) && self.is_uploading() => {
+                (self.drivers.upload)(self, false);
+            }
             Next::Nothing => {}
-            Next::Response => (self.wake_response)(self, timed_out),
+            Next::Response => (self.drivers.response)(self, timed_out),
             // SAFETY: nothing of the request is used afterwards.
             Next::CutOff => unsafe { self.request().cut_off() },
             Next::TimeOut => {
@@ -182,6 +192,11 @@ impl RequestContext {
                 unsafe { self.request().resume_phases() }
             }
         }
+    }
+
+    /// Whether the body passes the plugins, and nginx reads more of it.
+    fn is_uploading(&self) -> bool {
+        self.upload().is_some_and(Upload::is_under_way)
     }
 
     /// Lets a request go on that has waited too long for an instance. Answers false if it does not

@@ -22,7 +22,7 @@ use self::rows::Rows;
 use super::NginxHost;
 use super::instances::Permit;
 use crate::calls::PendingCalls;
-use crate::conf::{BodyMode, Policy};
+use crate::conf::{BodyMode, Policy, RequestBodyMode};
 use crate::host_memory::HostMemory;
 
 /// The origin of a context of the request.
@@ -170,8 +170,20 @@ impl Slot {
     }
 
     /// Whether the plugin is to see the request's body, and has not seen it yet.
-    pub fn wants_request_body(&self, request: Request, mode: BodyMode) -> bool {
+    pub fn wants_request_body(&self, request: Request, mode: RequestBodyMode) -> bool {
         self.has(Callback::OnRequestBody) && self.bodies.wants_request(mode, || request.has_body())
+    }
+
+    /// Marks that the plugin sees the request's body as it comes, if it has the callback.
+    pub fn stream_request_body(&self) {
+        if self.has(Callback::OnRequestBody) {
+            self.bodies.stream_request();
+        }
+    }
+
+    /// Whether the plugin sees the request's body as it comes.
+    pub fn streams_request_body(&self) -> bool {
+        self.bodies.request_streams() && self.has(Callback::OnRequestBody)
     }
 
     /// Marks that the plugin has seen the request's body.

@@ -10,7 +10,7 @@ use proxy_wasm_host::{Callback, Dialect};
 
 use super::LuaPluginContext;
 use super::waiting;
-use crate::conf::{BodyMode, LocConf};
+use crate::conf::{BodyMode, LocConf, RequestBodyMode};
 use crate::context::{RequestContext, Slot, Verdict};
 use crate::guard::guard;
 use crate::host::header_count;
@@ -42,7 +42,7 @@ pub(super) fn request_headers(ctx: &RequestContext, plugin: &LuaPluginContext) -
     let request = ctx.request();
     let count = header_count(request, MapType::HttpRequestHeaders, Dialect::CModule);
     let (slot, outcome) = waiting::request_headers(ctx, plugin, count, !request.has_body());
-    if LocConf::of(request).request_body == Some(BodyMode::Always)
+    if LocConf::of(request).request_body == Some(RequestBodyMode::Whole)
         && slot.is_some_and(|slot| slot.has(Callback::OnRequestBody))
     {
         // APISIX reads the body, and runs the callback, if the plugin has set this variable.
@@ -94,7 +94,7 @@ pub(super) fn on_http(
         let verdict = slot_of(ctx, plugin).map_or_else(|verdict| verdict, |slot| callback(ctx, slot));
         let outcome = match verdict {
             Verdict::Continue | Verdict::Answer(_) => Outcome::Continue,
-            Verdict::Pause => Outcome::Pause,
+            Verdict::Pause | Verdict::PauseByWatermark => Outcome::Pause,
             Verdict::Fail | Verdict::Close => Outcome::Error,
         };
         end_by_driver(ctx, verdict);

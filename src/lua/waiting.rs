@@ -66,7 +66,7 @@ fn settle(ctx: &RequestContext, slot: &Slot, verdict: Verdict) -> Outcome {
             ctx.set_answer(answer);
             Outcome::Answer
         }
-        Verdict::Pause => return hold(ctx, slot, false),
+        Verdict::Pause | Verdict::PauseByWatermark => return hold(ctx, slot, false),
         Verdict::Continue => Outcome::Continue,
     };
     ctx.lua_thread.calls.stop();

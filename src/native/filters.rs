@@ -1,9 +1,11 @@
-//! The header filter and the body filter of the native path. Their work is in [`super::response`].
+//! The header filter and the body filter of the native path, and its filter of requests' bodies.
+//! Their work is in [`super::response`] and [`super::request_body`].
 
 use ngx_bindings::chain::Chain;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 
+use super::request_body::{self, NEXT_OF_REQUEST};
 use super::response::{self, NEXT};
 use crate::context::RequestContext;
 use crate::guard::guard;
@@ -11,6 +13,7 @@ use crate::guard::guard;
 /// Puts this module's filters at the top of nginx's filter chains.
 pub fn register() {
     NEXT.push(header_filter, body_filter);
+    NEXT_OF_REQUEST.push(request_body_filter);
 }
 
 extern "C" fn header_filter(request: Request) -> ngx_int_t {
@@ -32,4 +35,18 @@ extern "C" fn body_filter(request: Request, chain: Chain) -> ngx_int_t {
 #[inline(never)]
 extern "C" fn body_guarded(request: Request, chain: Chain) -> ngx_int_t {
     guard(rc::ERROR, || response::body_of(request, chain))
+}
+
+extern "C" fn request_body_filter(request: Request, chain: Chain) -> ngx_int_t {
+    if RequestContext::may_be_of(request) {
+        request_body_guarded(request, chain)
+    } else {
+        NEXT_OF_REQUEST.body(request, chain)
+    }
+}
+
+/// As [`header_guarded`].
+#[inline(never)]
+extern "C" fn request_body_guarded(request: Request, chain: Chain) -> ngx_int_t {
+    guard(rc::INTERNAL_SERVER_ERROR, || request_body::filter(request, chain))
 }

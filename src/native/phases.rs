@@ -10,7 +10,7 @@ use proxy_wasm_host::response::{Ending, leave};
 use proxy_wasm_host::{Callback, Dialect};
 
 use super::context_of;
-use crate::conf::LocConf;
+use crate::conf::{LocConf, RequestBodyMode};
 use crate::context::{Body, RequestContext, Slot, Source, Verdict};
 use crate::guard::guard;
 use crate::host::header_count;
@@ -81,6 +81,10 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
         Verdict::Continue => {}
         verdict => return phase_result(ctx, verdict),
     }
+    if mode_of(ctx, loc) == RequestBodyMode::Stream {
+        ctx.stream_request_body();
+        return rc::DECLINED;
+    }
     let Some(slot) = next_for_body(ctx, loc, phase) else {
         return if ctx.body_read.get() { keep_body(ctx) } else { rc::DECLINED };
     };
@@ -129,7 +133,18 @@ fn next_for_body<'a>(ctx: &'a RequestContext, loc: &LocConf, phase: Phase) -> Op
     }
     let attached = loc.attachments.iter().filter(|attached| attached.phase == phase);
     let mut slots = attached.filter_map(|attached| ctx.slots.find(Source::Directive(attached.index)));
-    slots.find(|slot| slot.wants_request_body(ctx.request(), loc.request_body()))
+    let mode = mode_of(ctx, loc);
+    slots.find(|slot| slot.wants_request_body(ctx.request(), mode))
+}
+
+/// When plugins see the body. One that there is not, or that nginx has read for another location, does
+/// not come any more.
+fn mode_of(ctx: &RequestContext, loc: &LocConf) -> RequestBodyMode {
+    let request = ctx.request();
+    match loc.request_body(request) {
+        RequestBodyMode::Stream if ctx.body_read.get() || !request.has_body() => RequestBodyMode::Whole,
+        mode => mode,
+    }
 }
 
 /// nginx calls this when it has read the whole body, perhaps before `read_body` returns.

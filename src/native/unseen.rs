@@ -1,4 +1,5 @@
-//! Finds what other modules of nginx add to a response's body without the plugins of a location.
+//! Looks through the locations that have plugins, for how nginx passes on the bodies of their requests,
+//! and for what other modules of nginx add to a response's body without the plugins.
 //!
 //! Plugins see what nginx produces for a request itself. They do not see what later filters add by
 //! subrequests (`add_after_body`, `ssi`). An operator may rely on a plugin to see everything that
@@ -9,6 +10,7 @@ use std::ffi::CStr;
 use ngx_bindings::Conf;
 use ngx_bindings::log::Level;
 use ngx_bindings::modules::{Directive, Location};
+use ngx_bindings::passing::Passers;
 use proxy_wasm_host::Callback;
 
 use crate::conf::{BodyMode, LocConf};
@@ -25,11 +27,13 @@ pub fn look_through(cf: Conf, main: &MainConf) {
     let slice = Directive::find(cf, c"ngx_http_slice_filter_module", "slice");
     let adding = ADDING.iter().filter_map(|(module, name)| Some((*name, Directive::find(cf, module, name)?)));
     let adding: Vec<_> = adding.collect();
+    let passers = Passers::find(cf);
     let mut said = Vec::new();
     for location in main.locations.borrow().iter() {
         // SAFETY: the location belongs to the configuration that is being read.
         let location = unsafe { location.lend(cf) };
         let loc = location.conf(LocConf::module());
+        loc.passing.set(passers.of(location));
         let mut seeing = plugins_that_see(loc, main).peekable();
         let Some((_, place)) = seeing.peek() else { continue };
         for (name, _) in adding.iter().filter(|(_, directive)| directive.is_in_force(location)) {

@@ -130,7 +130,7 @@ subtest 'one buffer, mirror, a body that is not buffered' => sub {
         $echo
     }
     location /mirror/ { mirror /mirror; proxy_wasm hostcalls '{$script{changes}}'; $echo }
-    location /unbuffered/ { proxy_request_buffering off; proxy_wasm hostcalls '{$script{changes}}'; $echo }
+    location /unbuffered/ { proxy_request_buffering off; wasm_request_body whole; proxy_wasm hostcalls '{$script{changes}}'; $echo }
 E
     is $s->request('POST', '/single/', body => 'hello')->{body}, '[<hello]', '$request_body';
     ok $s->request('POST', '/unbuffered/', body => $bodies[1])->{body} eq "<$bodies[1]", 'proxy_request_buffering off';

@@ -124,10 +124,11 @@ get_buffer_status request_body -> OK 0
 
 
 
-=== TEST 6: with proxy_request_buffering off the plugin still sees the whole
+=== TEST 6: with proxy_request_buffering off the plugin sees the whole if it is told so
 --- config
     location /echo {
         proxy_request_buffering off;
+        wasm_request_body whole;
         client_body_buffer_size 1k;
         proxy_wasm hostcalls '{"trace": true}';
         proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;

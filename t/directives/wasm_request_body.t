@@ -1,4 +1,4 @@
-# wasm_request_body always|property|never: when proxy_on_request_body runs.
+# wasm_request_body whole|stream|property|never: when proxy_on_request_body runs. (stream: t/bodies/request-body-stream.t)
 
 use lib '.';
 use t::ProxyWasm 'no_plan';
@@ -17,7 +17,7 @@ run_tests();
 
 __DATA__
 
-=== TEST 1: always, if nothing is said
+=== TEST 1: whole, if nothing is said
 --- config
     location /t {
         
@@ -31,10 +31,10 @@ qr/on_request_body \d 5 /
 
 
 
-=== TEST 2: always
+=== TEST 2: whole
 --- config
     location /t {
-        wasm_request_body always;
+        wasm_request_body whole;
         proxy_wasm hostcalls '{"trace": true}';
         proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/echo;
     }
@@ -143,6 +143,7 @@ the one that asked
 --- config
     wasm_request_body property;
     location /t {
+        # An older name of whole.
         wasm_request_body always;
         proxy_wasm hostcalls '{"trace": true}';
         proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/echo;
@@ -182,7 +183,7 @@ on_request_body
 --- check_config
 --- must_die
 --- error_log eval
-qr/\[emerg\].*"wasm_request_body": "sometimes" is not a mode; write always, property or never in .*nginx\.conf:\d+/
+qr/\[emerg\].*"wasm_request_body": "sometimes" is not a mode; write whole, stream, property or never in .*nginx\.conf:\d+/
 
 
 

@@ -9,6 +9,8 @@ pub enum Verdict<A> {
     Continue,
     /// Wait until a plugin resumes the request or response.
     Pause,
+    /// Wait, and read no more of a body than may wait. The plugin's next call sees what is new.
+    PauseByWatermark,
     /// Send this answer instead of the upstream's response.
     Answer(A),
     /// Close the request: a plugin failed, and its failure policy is `closed`.
@@ -49,7 +51,14 @@ impl<A: Answer> Verdict<A> {
             (Some(answer), _) => Self::Answer(answer),
             (None, Action::Continue) => Self::Continue,
             (None, Action::Pause) => Self::Pause,
+            (None, Action::PauseByWatermark) => Self::PauseByWatermark,
         }
+    }
+
+    /// The same, for a message of which as much waits as comes.
+    #[inline]
+    pub fn without_watermark(self) -> Self {
+        if let Self::PauseByWatermark = self { Self::Pause } else { self }
     }
 
     /// How the message ends; `None` if it continues, or waits. If the response's header is sent,
@@ -58,7 +67,7 @@ impl<A: Answer> Verdict<A> {
     #[inline]
     pub fn ending(self, header_sent: bool) -> Option<Ending<A>> {
         match self {
-            Self::Continue | Self::Pause => None,
+            Self::Continue | Self::Pause | Self::PauseByWatermark => None,
             Self::Answer(_) | Self::Fail if header_sent => Some(Ending::Cut),
             Self::Answer(answer) => Some(answer.page().map_or(Ending::Answer(answer), Ending::Page)),
             Self::Fail => Some(Ending::Page(UNAVAILABLE)),

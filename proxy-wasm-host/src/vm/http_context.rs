@@ -272,7 +272,7 @@ impl<H: Host> HttpContext<H> {
         if self.has_envoys_results() {
             return self.envoys_action(result, part);
         }
-        Action::try_from(result).map_err(|_| Failure::BadAction(result))
+        if result == 1 { Ok(Action::Pause) } else { Err(Failure::BadAction(result)) }
     }
 
     fn has_envoys_results(&self) -> bool {
@@ -288,7 +288,9 @@ impl<H: Host> HttpContext<H> {
             (Part::Headers(Some(body)), 1) if self.plugin.plugin().has(body) => Ok(Action::Continue),
             // ContinueAndEndStream.
             (Part::Headers(_), 2) => Ok(Action::Continue),
-            (Part::Headers(_), 1 | 3 | 4) | (Part::Body(_), 1..=STOP_WITHOUT_BUFFER) | (Part::Trailers, 1) => {
+            // StopIterationAndWatermark.
+            (Part::Body(_), 2) => Ok(Action::PauseByWatermark),
+            (Part::Headers(_), 1 | 3 | 4) | (Part::Body(_), 1 | STOP_WITHOUT_BUFFER) | (Part::Trailers, 1) => {
                 Ok(Action::Pause)
             }
             _ => Err(Failure::BadAction(result)),

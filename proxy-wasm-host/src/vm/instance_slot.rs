@@ -32,7 +32,7 @@ const FALSE: u32 = 0;
 const TRUE: u32 = 1;
 
 /// The result in place of a callback that the plugin does not have.
-pub(super) const CONTINUE: i32 = Action::Continue as i32;
+pub(super) const CONTINUE: i32 = Action::CONTINUE;
 
 /// The place for a plugin's running instance, with its contexts and the time of the next start.
 pub(super) struct InstanceSlot<H: Host> {

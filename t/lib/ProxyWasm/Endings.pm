@@ -37,6 +37,9 @@ my %sources = (
     return               => ['file', 'return 200 "whole";'],
     error_page           => ['file', 'return 200 "whole";'],
     post_action          => ['whole', $upstream],
+    # The body of the request passes the plugin when the upstream's handler reads it.
+    streamed             => ['reads', "proxy_request_buffering off; proxy_http_version 1.1; $upstream"],
+    'grpc-streamed'      => ['reads', $grpc],
 );
 my %outer = (
     error_page  => sub { "error_page 404 = $_[0]; return 404;" },
@@ -84,9 +87,9 @@ sub cells {
             push @cells, _cell($_, $where, $source) for @how;
         }
     };
-    my @all = grep { $_ ne 'post_action' && !/pieces/ } sort keys %sources;
+    my @all = grep { $_ ne 'post_action' && !/pieces|streamed/ } sort keys %sources;
     $add->('request headers', [qw(buffered return file)], @held);
-    $add->('request body', ['buffered'], @held);
+    $add->('request body', ['buffered', 'streamed', 'grpc-streamed'], @held);
     $add->('response headers', \@all, @held);
     $add->('first piece', [grep { !/-endless/ } @all], @held);
     # An upstream's own times count as long as it has not finished.
@@ -130,7 +133,7 @@ sub dying_cells {
 # Requests that plugins hold for good.
 sub waiting_cells {
     my @cells = map { _cell('timeout', @$_) }
-        ['request headers', 'buffered'], ['request body', 'buffered'],
+        ['request headers', 'buffered'], (map { ['request body', $_] } qw(buffered streamed grpc-streamed)),
         (map { ['response headers', $_] } qw(buffered buffered-endless unbuffered-endless grpc-endless cached file return)),
         (map { ['first piece', $_] } qw(buffered buffered-endless unbuffered-endless file sendfile)),
         ['later piece', 'unbuffered-endless'], ['the end', 'pieces'];
@@ -199,6 +202,8 @@ sub servers {
         add_trailer grpc-status 0;
         location = /quick { keepalive_timeout 0; return 200 "quick"; }
         location /whole { default_type application/grpc; return 200 "whole"; }
+        # After the whole body of the request.
+        location /reads { proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT/whole; }
         location /pieces { content_by_lua_block {
             for _, piece in ipairs({"one ", "two ", "three"}) do ngx.print(piece) ngx.flush(true) ngx.sleep(0.01) end
         } }

@@ -45,6 +45,9 @@ sub send_request {
     # :method, :scheme http, :path, :authority, as literals that name an entry of the table.
     my $block = join '', map { ref $_ ? chr($_->[0]) . chr(length $_->[1]) . $_->[1] : chr $_ }
         [2, $method], 0x86, [4, $path], [1, 'localhost'];
+    # Further fields, as literals with names of their own.
+    my @headers = @{ $o{headers} // [] };
+    $block .= "\0" . join '', map { chr(length $_) . $_ } splice @headers, 0, 2 while @headers;
     $self->_frame(HEADERS, END_HEADERS | (defined $body ? 0 : END_STREAM), $self->{last}, $block);
     $self->send_data($body, !$o{unfinished}) if defined $body;
 }
@@ -82,6 +85,18 @@ sub read_response {
         return { %$response, ended => 1 } if ($type == HEADERS || $type == DATA) && $flags & END_STREAM;
     }
     return $response;
+}
+
+# The next part of a response's body; nothing if the stream ends before, or is reset.
+sub read_data {
+    my ($self) = @_;
+    while (my ($type, $flags, $stream, $payload) = $self->_read_frame) {
+        $self->_frame($type, ACK, 0, $type == PING ? $payload : '') if ($type == SETTINGS || $type == PING) && !($flags & ACK);
+        next if $stream != $self->{last};
+        return $payload if $type == DATA && length $payload;
+        return if $type == RST_STREAM || $flags & END_STREAM && ($type == HEADERS || $type == DATA);
+    }
+    return;
 }
 
 sub close { CORE::close($_[0]{sock}) }

@@ -1,0 +1,63 @@
+//! The plugins of a request's body.
+
+use std::fmt::Arguments;
+
+use ngx_bindings::log::Level;
+use ngx_bindings::rc;
+use proxy_wasm_host::request::{Body, Upload};
+use proxy_wasm_host::response::{Ending, Piece as _};
+
+use super::{NEXT_OF_REQUEST, Stop, chain_of, framing};
+use crate::context::{Answer, Piece, RequestContext, Slot, Verdict};
+
+impl Upload for RequestContext {
+    type Slot = Slot;
+    type Piece = Piece;
+    type Answer = Box<Answer>;
+
+    fn body(&self) -> &Body<Piece> {
+        &self.request_upload().body
+    }
+
+    fn slots(&self, first: usize) -> impl Iterator<Item = &Slot> {
+        self.slots.starting_at(first).filter(|slot| !slot.is_driven_by_lua())
+    }
+
+    fn sees(&self, slot: &Slot) -> bool {
+        slot.streams_request_body()
+    }
+
+    fn on_body(&self, slot: &Slot, piece: &mut Piece) -> Result<Verdict, Stop> {
+        let (size, end_of_stream) = (u32::try_from(piece.body.size()).unwrap_or(u32::MAX), piece.marks.last);
+        *self.request_body.borrow_mut() = Some(std::mem::take(&mut piece.body));
+        let verdict = self.call_for_piece(slot, |http| http.on_request_body(size, end_of_stream));
+        piece.body = self.request_body.take().ok_or(Ending::Page(500))?;
+        Ok(verdict)
+    }
+
+    fn count(&self, slot: &Slot, piece: &mut Piece, bytes: usize) -> bool {
+        piece.body.count_for(slot.memory(), bytes).is_ok()
+    }
+
+    fn pass(&self, piece: Piece) -> Result<(), Stop> {
+        let upload = self.request_upload();
+        let (size, is_last) = (piece.size() as u64, piece.is_last());
+        if size == 0 && !is_last {
+            piece.discard();
+            return Ok(());
+        }
+        upload.passed.set(upload.passed.get() + size);
+        upload.changed.set(upload.changed.get() || piece.is_changed());
+        if is_last {
+            framing::tell_length(self, upload)?;
+        }
+        match NEXT_OF_REQUEST.body(self.request(), chain_of(self, upload, piece)?) {
+            rc::OK => Ok(()),
+            code => Err(Ending::Page(u32::try_from(code).unwrap_or(500))),
+        }
+    }
+
+    fn log(&self, line: Arguments<'_>) {
+        self.request().log().print(Level::Error, line);
+    }
+}
