@@ -1,7 +1,8 @@
-//! Spec, "Buffers": the bodies of the request and the response.
+//! Spec, "Buffers": the bodies of the request and the response, in their own callbacks, and in others
+//! while a plugin holds them.
 
-use std::cell::RefCell;
 use std::io;
+use std::ops::Range;
 
 use ngx_bindings::log::Level;
 use proxy_wasm_host::abi::{BufferType, Status};
@@ -11,18 +12,20 @@ use crate::context::{Body, RequestStream};
 
 impl Buffers for RequestStream {
     fn buffer_size(&self, buffer: BufferType) -> Result<usize> {
-        Ok(self.body(buffer)?.borrow().as_ref().ok_or(Status::NotFound)?.size())
+        self.with_body(buffer, |body| Ok(body.size()))
     }
 
     fn read_buffer(&self, buffer: BufferType, start: usize, into: &mut [u8]) -> Result {
-        let body = self.body(buffer)?.borrow();
-        body.as_ref().ok_or(Status::NotFound)?.read(start, into).map_err(|error| self.unreadable(&error))
+        self.with_body(buffer, |body| body.read(start, into).map_err(|error| self.unreadable(&error)))
     }
 
     fn replace_buffer(&mut self, buffer: BufferType, start: usize, size: usize, value: &[u8]) -> Result {
-        let mut body = self.body(buffer)?.borrow_mut();
-        let body = body.as_mut().ok_or(Status::NotFound)?;
-        let range = start..start + size;
+        self.with_body(buffer, |body| self.replace(body, start..start + size, value))
+    }
+}
+
+impl RequestStream {
+    fn replace(&self, body: &mut Body, range: Range<usize>, value: &[u8]) -> Result {
         // The limit is for changed bodies, which are in memory. nginx may have the original in a
         // file.
         let (new_size, limit) = (body.size_with(&range, value.len()), self.slot().body_buffer_size());
@@ -37,18 +40,28 @@ impl Buffers for RequestStream {
         body.count_for(self.slot().memory(), new_size)?;
         body.replace(range, value).map_err(|error| self.unreadable(&error))
     }
-}
 
-impl RequestStream {
-    /// In response callbacks, both types mean the response's body: existing plugins and the C
-    /// module make no difference.
-    fn body(&self, buffer: BufferType) -> Result<&RefCell<Option<Body>>> {
+    /// Lends a body: the one that the running callback is about, else what the plugin holds. In response
+    /// callbacks, both types mean the response's body: existing plugins and the C module make no
+    /// difference.
+    fn with_body<R>(&self, buffer: BufferType, run: impl FnOnce(&mut Body) -> Result<R>) -> Result<R> {
         let ctx = self.ctx();
-        match buffer {
-            BufferType::HttpRequestBody if ctx.response.body.borrow().is_none() => Ok(&ctx.request_body),
-            BufferType::HttpRequestBody | BufferType::HttpResponseBody => Ok(&ctx.response.body),
-            _ => Err(Status::NotFound),
+        let shown = match buffer {
+            BufferType::HttpRequestBody if ctx.response.body.borrow().is_none() => &ctx.request_body,
+            BufferType::HttpRequestBody | BufferType::HttpResponseBody => &ctx.response.body,
+            _ => return Err(Status::NotFound),
+        };
+        if let Some(body) = shown.borrow_mut().as_mut() {
+            return run(body);
         }
+        let slot = self.slot().index();
+        let upload =
+            ctx.upload().filter(|upload| buffer == BufferType::HttpRequestBody && upload.body.is_held_by(slot));
+        let lent = match upload {
+            Some(upload) => upload.body.with_held(slot, |piece| run(&mut piece.body)),
+            None => ctx.response.state.with_held(slot, |piece| run(&mut piece.body)),
+        };
+        lent.unwrap_or(Err(Status::NotFound))
     }
 
     fn unreadable(&self, error: &io::Error) -> Status {

@@ -99,6 +99,13 @@ impl<P: Piece> Held<P> {
         self.0.borrow().iter().any(|(holder, kept)| *holder == slot && kept.is_held())
     }
 
+    /// Lends the piece that the plugin of a slot holds.
+    pub(super) fn with<R>(&self, slot: usize, run: impl FnOnce(&mut P) -> R) -> Option<R> {
+        let mut held = self.0.borrow_mut();
+        let (_, kept) = held.iter_mut().find(|(holder, kept)| *holder == slot && kept.is_held())?;
+        Some(run(&mut kept.piece))
+    }
+
     /// Whether the plugin of a slot holds the end of the body.
     pub(super) fn is_end_held_by(&self, slot: usize) -> bool {
         self.end_holder() == Some(slot)

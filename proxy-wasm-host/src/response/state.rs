@@ -94,6 +94,12 @@ impl<P: Piece> Response<P> {
         matches!(self.stage.get(), Stage::HeaderHeld(_)) || !self.held.is_empty()
     }
 
+    /// Lends the part of the body that the plugin of a slot holds, to a callback that is not one of the
+    /// response's.
+    pub fn with_held<R>(&self, slot: usize, run: impl FnOnce(&mut P) -> R) -> Option<R> {
+        self.held.with(slot, run)
+    }
+
     /// Whether the response has begun.
     pub fn has_begun(&self) -> bool {
         self.stage.get() != Stage::Upstream
