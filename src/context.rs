@@ -31,7 +31,7 @@ use std::rc::Rc;
 use ngx_bindings::modules::HttpModule;
 use ngx_bindings::pool::AllocError;
 use ngx_bindings::{Request, StoredRequest};
-use proxy_wasm_host::abi::Action;
+use proxy_wasm_host::abi::{Action, StreamType};
 use proxy_wasm_host::{Callback, CallbackSet, Failure, HttpContext, PluginContext};
 
 pub use self::allowance::Allowance;
@@ -256,7 +256,7 @@ impl RequestContext {
         let received = slot.begin_new(|http| http.receive(RequestStream::new(self, slot), num_headers, end_of_stream));
         self.running.set(false);
         let verdict = match received {
-            Ok(action) => self.returned(action),
+            Ok(action) => self.returned(slot, action),
             Err(failure) => self.without(slot, &failure),
         };
         (slot, verdict)
@@ -291,7 +291,7 @@ impl RequestContext {
     ) -> Verdict {
         match self.run(slot, callback) {
             None => Verdict::Continue,
-            Some(Ok(action)) => self.returned(action),
+            Some(Ok(action)) => self.returned(slot, action),
             Some(Err(failure)) => self.without(slot, &failure),
         }
     }
@@ -320,7 +320,9 @@ impl RequestContext {
 
     /// Returns the verdict after a callback that has returned.
     #[inline]
-    fn returned(&self, action: Action) -> Verdict {
+    fn returned(&self, slot: &Slot, action: Action) -> Verdict {
+        let action =
+            if action == Action::PauseHeaders && slot.hold_headers_alone() { Action::Continue } else { action };
         Verdict::of(action, self.closed.get(), || self.take_answer())
     }
 
@@ -329,6 +331,10 @@ impl RequestContext {
         let Some(slot) = self.slots.get(slot) else { return };
         match self.run(slot, callback) {
             None => return,
+            Some(Ok(())) if slot.is_resumed_by_calls() => {
+                self.resume(slot.index(), StreamType::HttpRequest);
+                self.resume(slot.index(), StreamType::HttpResponse);
+            }
             Some(Ok(())) => {}
             Some(Err(failure)) => {
                 if let Verdict::Fail = self.without(slot, &failure) {

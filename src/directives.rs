@@ -21,7 +21,7 @@ use super::pages;
 use super::worker::MainConf;
 
 /// The directives, in the order of docs/directives.md.
-pub static mut COMMANDS: [ngx_command_t; 38] = [
+pub static mut COMMANDS: [ngx_command_t; 40] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
@@ -41,6 +41,8 @@ pub static mut COMMANDS: [ngx_command_t; 38] = [
     main_directive(c"wasm_start_failure", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_image", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_isolation", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_pause", sys::NGX_CONF_TAKE1, cmd_option),
+    main_directive(c"wasm_resume", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_instances", sys::NGX_CONF_TAKE1, cmd_wasm_instances),
     main_directive(c"wasm_body_buffer_size", sys::NGX_CONF_TAKE1, cmd_option),
     main_directive(c"wasm_dir", sys::NGX_CONF_2MORE, cmd_wasm_dir),

@@ -134,7 +134,9 @@ impl Watch {
         }
         match action {
             Action::Continue => say!("    continues"),
-            Action::Pause | Action::PauseByWatermark => say!("    pauses: nothing here will let it go on"),
+            Action::Pause | Action::PauseByWatermark | Action::PauseHeaders => {
+                say!("    pauses: nothing here will let it go on")
+            }
         }
         Ok(action == Action::Continue)
     }

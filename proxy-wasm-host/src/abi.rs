@@ -79,6 +79,9 @@ pub enum Action {
     Continue,
     /// Wait until the plugin resumes the stream. Its next call sees all of the body that waits.
     Pause,
+    /// The same, in headers behind which a body comes for which the plugin has a callback. The embedder
+    /// may let the body come, and hold the headers alone until that callback continues.
+    PauseHeaders,
     /// Wait. The plugin's next call sees only what is new of the body, of which no more is read than
     /// may wait.
     PauseByWatermark,

@@ -14,7 +14,7 @@ pub mod units;
 pub mod upstream;
 
 pub use directory::Directory;
-pub use options::{FailurePolicy, ImagePolicy, Isolation, Options, Overrides, StartFailure};
+pub use options::{FailurePolicy, ImagePolicy, Isolation, Options, Overrides, PauseScope, Resume, StartFailure};
 pub use plugin::{Phase, PluginDeclaration, VmConfig};
 pub use upstream::UpstreamDeclaration;
 

@@ -127,6 +127,8 @@ impl HttpConf {
         Policy {
             failure: options.failure,
             body_buffer_size: options.body_buffer_size,
+            pause: options.pause,
+            resume: options.resume,
             memory: HostMemory::of(plugin, options.host_memory, worker_limit),
             own_instances: (options.isolation == Isolation::Request).then_some(instances),
         }

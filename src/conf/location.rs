@@ -7,7 +7,7 @@ use std::rc::Rc;
 use ngx_bindings::Request;
 use ngx_bindings::modules::HttpModule;
 use ngx_bindings::passing::Passing;
-use proxy_wasm_host::config::{FailurePolicy, Phase};
+use proxy_wasm_host::config::{FailurePolicy, PauseScope, Phase, Resume};
 
 use crate::host_memory::HostMemory;
 use crate::identity::main_module_of;
@@ -78,6 +78,10 @@ pub struct Policy {
     pub failure: FailurePolicy,
     /// How many bytes of a body may wait for the plugin.
     pub body_buffer_size: usize,
+    /// What waits when the plugin pauses in headers; `None` if the plugin's ABI decides.
+    pub pause: Option<PauseScope>,
+    /// What resumes a message that the plugin holds.
+    pub resume: Resume,
     /// How many bytes a worker may keep for the plugin.
     pub memory: HostMemory,
     /// How many instances the requests of a worker may have for themselves, if each request of the
@@ -148,7 +152,14 @@ mod tests {
 
     fn line(index: usize, priority: i64, in_location: bool) -> Attached {
         let memory = HostMemory::of("merged", 0, 0);
-        let policy = Policy { failure: FailurePolicy::Closed, body_buffer_size: 0, memory, own_instances: None };
+        let policy = Policy {
+            failure: FailurePolicy::Closed,
+            body_buffer_size: 0,
+            pause: None,
+            resume: Resume::Plugin,
+            memory,
+            own_instances: None,
+        };
         Attached { index, phase: Phase::Access, policy: Rc::new(policy), priority, in_location }
     }
 

@@ -1,6 +1,6 @@
 //! Which plugins share a VM: `vm=` of `wasm_plugin`.
 
-use proxy_wasm_host::config::{FailurePolicy, Options, StartFailure};
+use proxy_wasm_host::config::{FailurePolicy, Options, Resume, StartFailure};
 
 use super::http::{Declared, Fault, HttpConf};
 
@@ -46,7 +46,7 @@ impl HttpConf {
             let options = self.with_directories(&of.plugin.name, of.plugin.overrides.over(&self.options()));
             // What happens to a request, and to nginx, is each plugin's own.
             let (failure, start_failure) = (FailurePolicy::default(), StartFailure::default());
-            Options { failure, start_failure, body_buffer_size: 0, ..options }
+            Options { failure, start_failure, body_buffer_size: 0, pause: None, resume: Resume::Plugin, ..options }
         };
         let (x, y) = (options(a), options(b));
         let differences = [

@@ -12,7 +12,8 @@ use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 use ngx_bindings::Request;
-use proxy_wasm_host::config::FailurePolicy;
+use proxy_wasm_host::abi::AbiVersion;
+use proxy_wasm_host::config::{FailurePolicy, PauseScope, Resume};
 use proxy_wasm_host::{Callback, Dialect, Failure, HttpContext, Plugin, PluginContext, response};
 
 use self::bodies::Bodies;
@@ -48,6 +49,8 @@ pub struct Slot {
     is_refused: bool,
     /// Whether the log says that another request ended the plugin's instance.
     told_of_end: Cell<bool>,
+    /// Whether the plugin holds headers, and lets the body come.
+    holds_headers: Cell<bool>,
     /// Behind `http`, and so dropped after it: the context may end only then, with callbacks that ask
     /// for it.
     pub(super) policy: Rc<Policy>,
@@ -164,6 +167,32 @@ impl Slot {
         self.plugin().has(callback) && self.is_idle()
     }
 
+    /// Whether the plugin, which has paused in headers, holds them alone and lets the body come: as the
+    /// operator says, or else as Higress's plugins expect it, and others do not.
+    pub fn hold_headers_alone(&self) -> bool {
+        let alone = match self.policy.pause {
+            Some(scope) => scope == PauseScope::Headers,
+            None => self.plugin().abi_version() == AbiVersion::V0_2_100,
+        };
+        self.holds_headers.set(alone);
+        alone
+    }
+
+    /// Whether the plugin holds headers, and lets the body come.
+    pub fn holds_headers(&self) -> bool {
+        self.holds_headers.get()
+    }
+
+    /// The headers go on: the plugin has seen the body, or no body comes to it.
+    pub fn release_headers(&self) {
+        self.holds_headers.set(false);
+    }
+
+    /// Whether an answered call resumes what the plugin holds: it has no other one under way.
+    pub(super) fn is_resumed_by_calls(&self) -> bool {
+        self.policy.resume == Resume::Calls && !self.is_driven_by_lua() && !self.calls_pending()
+    }
+
     /// Whether the plugin imports a function that can change a body.
     pub fn may_change_body(&self) -> bool {
         self.plugin().may_change_bodies() && self.is_idle()
@@ -240,8 +269,9 @@ impl response::Slot for Slot {
         self.has(callback)
     }
 
+    /// The header of a response that a plugin holds alone waits as for one that may change the body.
     fn may_change_body(&self) -> bool {
-        self.may_change_body()
+        self.may_change_body() || self.holds_headers() && self.is_idle()
     }
 
     fn body_buffer_size(&self) -> usize {
@@ -280,6 +310,7 @@ impl Slots {
             permit: Cell::new(permit),
             is_refused,
             told_of_end: Cell::new(false),
+            holds_headers: Cell::new(false),
         })
     }
 

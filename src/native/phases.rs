@@ -77,27 +77,49 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     if loc.is_changed_in_parts.get() {
         request.forget_range();
     }
-    match request_headers(ctx, loc, phase) {
-        Verdict::Continue => {}
-        verdict => return phase_result(ctx, verdict),
+    loop {
+        match request_headers(ctx, loc, phase) {
+            Verdict::Continue => {}
+            verdict => return phase_result(ctx, verdict),
+        }
+        let Some(holder) = ctx.slots.iter().find(|slot| slot.holds_headers()) else { break };
+        if !ctx.body_read.get() {
+            return read_body(ctx, loc);
+        }
+        if let Some(code) = request_body(ctx, loc, phase) {
+            return code;
+        }
+        holder.release_headers();
     }
     if mode_of(ctx, loc) == RequestBodyMode::Stream {
         ctx.stream_request_body();
         return rc::DECLINED;
     }
-    let Some(slot) = next_for_body(ctx, loc, phase) else {
-        return if ctx.body_read.get() { keep_body(ctx) } else { rc::DECLINED };
-    };
-    if !ctx.body_read.get() {
-        return request.read_body(on_body_read);
+    if next_for_body(ctx, loc, phase).is_some() && !ctx.body_read.get() {
+        return read_body(ctx, loc);
     }
-    request_body(ctx, loc, phase, slot)
+    if !ctx.body_read.get() {
+        return rc::DECLINED;
+    }
+    request_body(ctx, loc, phase).unwrap_or(rc::DECLINED)
+}
+
+/// Makes nginx read the whole body, through those plugins that see it as it comes. nginx then runs the
+/// phase again.
+fn read_body(ctx: &RequestContext, loc: &LocConf) -> ngx_int_t {
+    if mode_of(ctx, loc) == RequestBodyMode::Stream {
+        ctx.stream_request_body();
+    }
+    ctx.request().read_body(on_body_read)
 }
 
 /// Runs `proxy_on_request_headers` of those plugins of this phase that have not seen the request
-/// yet.
+/// yet, up to one that holds the headers until it has seen the body.
 fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict {
     let request = ctx.request();
+    if ctx.slots.iter().any(Slot::holds_headers) {
+        return Verdict::Continue;
+    }
     // A location has no line twice, so the slots that this loop adds need not be searched.
     let is_first = ctx.slots.is_empty();
     for attached in loc.attachments.iter().filter(|attached| attached.phase == phase) {
@@ -115,8 +137,10 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
         let count = if asks { header_count(request, MapType::HttpRequestHeaders, Dialect::Envoy) } else { 0 };
         let (slot, verdict) = ctx.receive(source, plugin, &attached.policy, (count, !request.has_body()));
         match verdict {
-            Verdict::Continue => {}
-            Verdict::Pause => {
+            Verdict::Continue if !slot.holds_headers() => {}
+            Verdict::Continue if comes_to(ctx, loc, slot) => return Verdict::Continue,
+            Verdict::Continue | Verdict::Pause => {
+                slot.release_headers();
                 ctx.pause_request(slot.index());
                 return Verdict::Pause;
             }
@@ -124,6 +148,12 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
         }
     }
     Verdict::Continue
+}
+
+/// Whether the body comes to a plugin that has the callback.
+fn comes_to(ctx: &RequestContext, loc: &LocConf, slot: &Slot) -> bool {
+    let mode = mode_of(ctx, loc);
+    mode == RequestBodyMode::Stream || slot.wants_request_body(ctx.request(), mode)
 }
 
 /// Returns the next slot of this phase whose plugin is to see the body.
@@ -161,10 +191,9 @@ fn body_read(request: Request) {
 }
 
 /// Runs `proxy_on_request_body` of each plugin of this phase that wants the body: once, with the
-/// whole body, as the plugin before left it.
-fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: &Slot) -> ngx_int_t {
-    let mut next = Some(first);
-    while let Some(slot) = next {
+/// whole body, as the plugin before left it. Returns nginx's code if the request does not go on.
+fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Option<ngx_int_t> {
+    while let Some(slot) = next_for_body(ctx, loc, phase) {
         let size = {
             let mut body = ctx.request_body.borrow_mut();
             body.get_or_insert_with(|| Body::of(ctx.request().body())).size()
@@ -174,24 +203,23 @@ fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase, first: &Slot)
             Verdict::Continue => {}
             Verdict::Pause => {
                 ctx.pause_request(slot.index());
-                return rc::DONE;
+                return Some(rc::DONE);
             }
-            verdict => return phase_result(ctx, verdict),
+            verdict => return Some(phase_result(ctx, verdict)),
         }
-        next = next_for_body(ctx, loc, phase);
     }
     keep_body(ctx)
 }
 
 /// Gives nginx the request's body, which it has read, as the plugins left it, in the form that
-/// nginx's own handlers expect.
-fn keep_body(ctx: &RequestContext) -> ngx_int_t {
+/// nginx's own handlers expect. Returns nginx's code if it cannot.
+fn keep_body(ctx: &RequestContext) -> Option<ngx_int_t> {
     let changed = ctx.request_body.take().filter(Body::is_changed).and_then(Body::into_bytes);
     let kept = match changed {
         Some(bytes) => ctx.request().set_body(&bytes),
         None => ctx.request().name_body_file(),
     };
-    kept.map_or_else(Into::into, |()| rc::DECLINED)
+    kept.err().map(Into::into)
 }
 
 extern "C" fn on_log(request: Request) -> ngx_int_t {

@@ -52,6 +52,25 @@ pub enum Isolation {
     Request,
 }
 
+/// What waits when a plugin pauses in the headers of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseScope {
+    /// The whole message.
+    All,
+    /// The headers. The body goes on arriving at the plugin.
+    Headers,
+}
+
+/// What resumes a message that a plugin holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// The plugin.
+    #[default]
+    Plugin,
+    /// Also the answer of the last call that the plugin has made.
+    Calls,
+}
+
 /// The limits and the policy of one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -79,6 +98,10 @@ pub struct Options {
     pub isolation: Isolation,
     /// The directories that the plugin may use.
     pub directories: Vec<Directory>,
+    /// What waits when the plugin pauses in headers; `None` if the plugin's ABI decides.
+    pub pause: Option<PauseScope>,
+    /// What resumes a message that the plugin holds.
+    pub resume: Resume,
 }
 
 impl Default for Options {
@@ -96,6 +119,8 @@ impl Default for Options {
             image: ImagePolicy::default(),
             isolation: Isolation::default(),
             directories: Vec::new(),
+            pause: None,
+            resume: Resume::default(),
         }
     }
 }
@@ -118,6 +143,8 @@ pub struct Overrides {
     image: Option<ImagePolicy>,
     isolation: Option<Isolation>,
     directories: Vec<Directory>,
+    pause: Option<PauseScope>,
+    resume: Option<Resume>,
 }
 
 impl Overrides {
@@ -140,9 +167,12 @@ impl Overrides {
             "image" => once(&mut self.image, name, parse_image(value)?),
             "isolation" => once(&mut self.isolation, name, parse_isolation(value)?),
             "dir" => Directory::parse(value)?.add_to(&mut self.directories),
+            "pause" => once(&mut self.pause, name, parse_pause(value)?),
+            "resume" => once(&mut self.resume, name, parse_resume(value)?),
             _ => Err(Error::new(format!(
                 "has no option \"{name}\"; there are priority, phase, root_id, vm, vm_config, vm_config_file, memory_limit, host_memory, \
-                 callback_timeout, start_timeout, failure, start_failure, body_buffer_size, env, capabilities, image, isolation and dir"
+                 callback_timeout, start_timeout, failure, start_failure, body_buffer_size, env, capabilities, image, isolation, \
+                 pause, resume and dir"
             ))),
         }
     }
@@ -174,6 +204,8 @@ impl Overrides {
             image: self.image.unwrap_or(above.image),
             isolation: self.isolation.unwrap_or(above.isolation),
             directories: self.directories.clone(),
+            pause: self.pause.or(above.pause),
+            resume: self.resume.unwrap_or(above.resume),
         }
     }
 
@@ -235,6 +267,22 @@ fn parse_isolation(value: &str) -> Result<Isolation> {
     }
 }
 
+fn parse_pause(value: &str) -> Result<PauseScope> {
+    match value {
+        "all" => Ok(PauseScope::All),
+        "headers" => Ok(PauseScope::Headers),
+        _ => Err(Error::new(format!("\"{value}\" is not a value of pause; write all or headers"))),
+    }
+}
+
+fn parse_resume(value: &str) -> Result<Resume> {
+    match value {
+        "plugin" => Ok(Resume::Plugin),
+        "calls" => Ok(Resume::Calls),
+        _ => Err(Error::new(format!("\"{value}\" is not a value of resume; write plugin or calls"))),
+    }
+}
+
 fn add_variable(env: &mut Vec<(String, String)>, value: &str) -> Result<()> {
     match value.split_once('=') {
         Some((name, value)) if !name.is_empty() => {
@@ -287,6 +335,8 @@ mod tests {
             ("isolation", "request"),
             ("dir", "/a:/b:rw"),
             ("dir", "c"),
+            ("pause", "headers"),
+            ("resume", "calls"),
         ]);
         let expected = Options {
             memory_limit: 1 << 30,
@@ -301,6 +351,8 @@ mod tests {
             image: ImagePolicy::On,
             isolation: Isolation::Request,
             directories: ["/a:/b:rw", "c"].map(|text| Directory::parse(text).unwrap()).into(),
+            pause: Some(PauseScope::Headers),
+            resume: Resume::Calls,
         };
         assert_eq!(options.unwrap().over(&Options::default()), expected);
     }
@@ -324,6 +376,8 @@ mod tests {
             (&[("failure", "maybe")], "\"maybe\" is not a failure policy"),
             (&[("start_failure", "no")], "\"no\" is not a policy for starts that fail; write refuse or serve"),
             (&[("image", "yes")], "\"yes\" is not a value of image; write auto, on or off"),
+            (&[("pause", "body")], "\"body\" is not a value of pause; write all or headers"),
+            (&[("resume", "never")], "\"never\" is not a value of resume; write plugin or calls"),
             (&[("isolation", "thread")], "\"thread\" is not an isolation; write worker or request"),
             (&[("dir", "")], "write HOST_PATH[:GUEST_PATH][:rw]"),
             (&[("dir", "/a:/x"), ("dir", "/b:/x")], "has two directories at /x: /a and /b"),

@@ -50,7 +50,7 @@ impl<A: Answer> Verdict<A> {
         match (answer(), action) {
             (Some(answer), _) => Self::Answer(answer),
             (None, Action::Continue) => Self::Continue,
-            (None, Action::Pause) => Self::Pause,
+            (None, Action::Pause | Action::PauseHeaders) => Self::Pause,
             (None, Action::PauseByWatermark) => Self::PauseByWatermark,
         }
     }

@@ -8,7 +8,7 @@ use super::PluginContext;
 use super::instance_slot::{CONTINUE, Ending, InstanceSlot, Opened};
 use super::own_instance::{OWN, OwnInstance};
 use super::place::Place;
-use crate::abi::{AbiVersion, Action, BufferType};
+use crate::abi::{Action, BufferType};
 use crate::callbacks::Callback;
 use crate::context::ContextKey;
 use crate::failure::Failure;
@@ -225,7 +225,7 @@ impl<H: Host> HttpContext<H> {
         }
         let call = |instance: &mut Instance<H>, id| {
             let result = call(instance, id)?;
-            if result == STOP_WITHOUT_BUFFER && self.has_envoys_results() {
+            if result == STOP_WITHOUT_BUFFER {
                 drop_buffer(instance, part);
             }
             Ok(result)
@@ -263,33 +263,24 @@ impl<H: Host> HttpContext<H> {
 }
 
 impl<H: Host> HttpContext<H> {
-    /// Reads the action that a callback of a stream returned.
+    /// Reads the action that a callback of a stream returned: the spec's, or Envoy's own numbers,
+    /// `FilterHeadersStatus`, `FilterDataStatus` and `FilterTrailersStatus`.
     #[inline]
     fn action(&self, result: i32, part: Part) -> Result<Action, Failure> {
-        if result == CONTINUE {
-            return Ok(Action::Continue);
-        }
-        if self.has_envoys_results() {
-            return self.envoys_action(result, part);
-        }
-        if result == 1 { Ok(Action::Pause) } else { Err(Failure::BadAction(result)) }
+        if result == CONTINUE { Ok(Action::Continue) } else { self.other_action(result, part) }
     }
 
-    fn has_envoys_results(&self) -> bool {
-        self.plugin.plugin().abi_version() == AbiVersion::V0_2_100
-    }
-
-    /// Reads Envoy's own numbers: `FilterHeadersStatus`, `FilterDataStatus`, `FilterTrailersStatus`. A
-    /// plugin that stops the headers alone sees the body, and then decides.
     #[cold]
-    fn envoys_action(&self, result: i32, part: Part) -> Result<Action, Failure> {
+    fn other_action(&self, result: i32, part: Part) -> Result<Action, Failure> {
         match (part, result) {
             // StopIteration.
-            (Part::Headers(Some(body)), 1) if self.plugin.plugin().has(body) => Ok(Action::Continue),
-            // ContinueAndEndStream.
+            (Part::Headers(Some(body)), 1) if self.plugin.plugin().has(body) => Ok(Action::PauseHeaders),
+            // ContinueAndEndStream, by which Envoy continues.
             (Part::Headers(_), 2) => Ok(Action::Continue),
             // StopIterationAndWatermark.
             (Part::Body(_), 2) => Ok(Action::PauseByWatermark),
+            // StopAllIterationAndBuffer, StopAllIterationAndWatermark; StopIterationAndBuffer, and
+            // StopIterationNoBuffer, for which the bytes are gone.
             (Part::Headers(_), 1 | 3 | 4) | (Part::Body(_), 1 | STOP_WITHOUT_BUFFER) | (Part::Trailers, 1) => {
                 Ok(Action::Pause)
             }

@@ -51,7 +51,13 @@ impl Plugins for RequestContext {
         let asks = slot.has(Callback::OnResponseHeaders);
         let request = self.request();
         let count = if asks { header_count(request, MapType::HttpResponseHeaders, Dialect::Envoy) } else { 0 };
-        self.call(slot, |http| http.on_response_headers(count, !self.expects_body()))
+        let verdict = self.call(slot, |http| http.on_response_headers(count, !self.expects_body()));
+        if slot.holds_headers() && !self.sees_body(slot) {
+            // No callback for the body would release the header.
+            slot.release_headers();
+            return if let Verdict::Continue = verdict { Verdict::Pause } else { verdict };
+        }
+        verdict
     }
 
     #[inline]
