@@ -75,7 +75,7 @@ fn what_request_headers_return_is_told() {
     let receive = |num_headers, end| plugin.http_context().receive(LocalStream::default(), num_headers, end);
     assert_eq!(receive(0, false), Ok(Action::Continue));
     assert_eq!(receive(0, true), Ok(Action::Pause));
-    assert_eq!(receive(1, false), Ok(Action::Pause));
+    assert_eq!(receive(1, false), Ok(Action::PauseHeaders));
     assert_eq!(receive(6, true), Err(Failure::BadAction(7)));
     assert_eq!(receive(u32::MAX, false), Err(Failure::BadAction(-1)));
     let status = vm.status().unwrap();

@@ -127,25 +127,25 @@ fn a_missing_callback_lets_everything_go_on() {
 }
 
 #[test]
-fn a_plugin_of_higress_answers_in_envoys_numbers() {
+fn a_plugin_answers_in_envoys_numbers() {
     let results = [
         ("request_headers", "(local.get 1)"),
         ("response_body", "(local.get 1)"),
         ("response_trailers", "(local.get 1)"),
     ];
-    let (_, vm) = vm(&guest_but(&results).replace("proxy_abi_version_0_2_1", "proxy_abi_version_0_2_100"));
+    let (_, vm) = vm(&guest_but(&results));
     let http = request(&started(&vm, ""));
     // With a body behind the headers, and without.
     let headers = |result| [false, true].map(|end| http.on_request_headers(result, end));
     assert_eq!(headers(0), [Ok(Action::Continue), Ok(Action::Continue)]);
-    assert_eq!(headers(1), [Ok(Action::Continue), Ok(Action::Pause)]);
+    assert_eq!(headers(1), [Ok(Action::PauseHeaders), Ok(Action::Pause)]);
     assert_eq!(headers(2), [Ok(Action::Continue), Ok(Action::Continue)]);
     for result in [3, 4] {
         assert_eq!(headers(result), [Ok(Action::Pause), Ok(Action::Pause)]);
     }
     assert_eq!(headers(5), [Err(Failure::BadAction(5)), Err(Failure::BadAction(5))]);
-    for result in [1, 2, 3] {
-        assert_eq!(http.on_response_body(result, false), Ok(Action::Pause));
+    for (result, action) in [(1, Action::Pause), (2, Action::PauseByWatermark), (3, Action::Pause)] {
+        assert_eq!(http.on_response_body(result, false), Ok(action));
     }
     assert_eq!(http.on_response_body(4, false), Err(Failure::BadAction(4)));
     assert_eq!(
@@ -155,7 +155,7 @@ fn a_plugin_of_higress_answers_in_envoys_numbers() {
 }
 
 #[test]
-fn a_plugin_answers_continue_or_pause_and_nothing_else() {
+fn a_plugin_that_answers_another_number_goes_on_living() {
     let (_, vm) = vm(&guest_but(&[("request_headers", "(local.get 1)")]));
     let http = request(&started(&vm, ""));
     assert_eq!(http.on_request_headers(0, true), Ok(Action::Continue));
