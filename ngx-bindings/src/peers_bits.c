@@ -75,32 +75,67 @@ typedef struct {
     void *data;
     ngx_event_get_peer_pt get;
     ngx_event_free_peer_pt free;
+    ngx_event_notify_peer_pt notify;
 #if (NGX_SSL || NGX_COMPAT)
     ngx_event_set_peer_session_pt set_session;
     ngx_event_save_peer_session_pt save_session;
 #endif
 } chosen_t;
 
-/* Counts a failure as nginx's balancers do. */
-static void count_failure(chosen_t *chosen) {
+static void begin_try(ngx_http_upstream_rr_peer_t *peer, ngx_log_t *log) {
+    (void) log;
+    if (ngx_time() - peer->checked > peer->fail_timeout) {
+        peer->checked = ngx_time();
+    }
+}
+
+static void count_success(ngx_http_upstream_rr_peer_t *peer, ngx_log_t *log) {
+    (void) log;
+    if (peer->accessed < peer->checked) {
+        peer->fails = 0;
+    }
+}
+
+static void count_failure(ngx_http_upstream_rr_peer_t *peer, ngx_log_t *log) {
+    peer->fails++;
+    peer->accessed = peer->checked = ngx_time();
+    if (peer->max_fails) {
+        peer->effective_weight -= peer->weight / peer->max_fails;
+        if (peer->fails >= peer->max_fails) {
+            ngx_log_error(NGX_LOG_WARN, log, 0, "upstream server temporarily disabled");
+        }
+    }
+    if (peer->effective_weight < 0) {
+        peer->effective_weight = 0;
+    }
+}
+
+/* Notes what happens to the chosen peer as nginx's balancers do, which count no failures of a server that is alone. */
+static void note(chosen_t *chosen, void (*how)(ngx_http_upstream_rr_peer_t *peer, ngx_log_t *log), ngx_log_t *log) {
     for (ngx_http_upstream_rr_peers_t *peers = peers_of(chosen->upstream); peers != NULL; peers = peers->next) {
         ngx_http_upstream_rr_peers_rlock(peers);
-        for (ngx_http_upstream_rr_peer_t *peer = peers->peer; peer != NULL; peer = peer->next) {
-            if (ngx_cmp_sockaddr(peer->sockaddr, peer->socklen, chosen->sockaddr, chosen->socklen, 1) != NGX_OK) {
-                continue;
+        for (ngx_http_upstream_rr_peer_t *peer = peers->single ? NULL : peers->peer; peer != NULL; peer = peer->next) {
+            if (ngx_cmp_sockaddr(peer->sockaddr, peer->socklen, chosen->sockaddr, chosen->socklen, 1) == NGX_OK) {
+                ngx_http_upstream_rr_peer_lock(peers, peer);
+                how(peer, log);
+                ngx_http_upstream_rr_peer_unlock(peers, peer);
             }
-            ngx_http_upstream_rr_peer_lock(peers, peer);
-            peer->fails++;
-            peer->accessed = peer->checked = ngx_time();
-            if (peer->max_fails) {
-                peer->effective_weight -= peer->weight / peer->max_fails;
-            }
-            if (peer->effective_weight < 0) {
-                peer->effective_weight = 0;
-            }
-            ngx_http_upstream_rr_peer_unlock(peers, peer);
         }
         ngx_http_upstream_rr_peers_unlock(peers);
+    }
+}
+
+/* Gets a peer of the balancer, which does not know that the chosen one has been tried, and may name it again. */
+static ngx_int_t get_another(ngx_peer_connection_t *pc, chosen_t *chosen) {
+    ngx_uint_t tries = pc->tries;
+    for (ngx_uint_t left = tries;; left--) {
+        ngx_int_t rc = pc->get(pc, pc->data);
+        if (rc != NGX_OK || left == 0
+            || ngx_cmp_sockaddr(pc->sockaddr, pc->socklen, chosen->sockaddr, chosen->socklen, 1) != NGX_OK) {
+            return rc;
+        }
+        pc->free(pc, pc->data, NGX_PEER_NEXT);
+        pc->tries = tries;
     }
 }
 
@@ -108,6 +143,7 @@ static ngx_int_t get_chosen(ngx_peer_connection_t *pc, void *data) {
     chosen_t *chosen = data;
     if (!chosen->is_used) {
         chosen->is_used = 1;
+        note(chosen, begin_try, pc->log);
         pc->cached = 0;
         pc->connection = NULL;
         pc->sockaddr = chosen->sockaddr;
@@ -119,17 +155,16 @@ static ngx_int_t get_chosen(ngx_peer_connection_t *pc, void *data) {
     pc->data = chosen->data;
     pc->get = chosen->get;
     pc->free = chosen->free;
+    pc->notify = chosen->notify;
 #if (NGX_SSL || NGX_COMPAT)
     pc->set_session = chosen->set_session;
     pc->save_session = chosen->save_session;
 #endif
-    return pc->get(pc, pc->data);
+    return get_another(pc, chosen);
 }
 
 static void free_chosen(ngx_peer_connection_t *pc, void *data, ngx_uint_t state) {
-    if (state & NGX_PEER_FAILED) {
-        count_failure(data);
-    }
+    note(data, state & NGX_PEER_FAILED ? count_failure : count_success, pc->log);
     if (pc->tries) {
         pc->tries--;
     }
@@ -167,9 +202,12 @@ ngx_int_t ngx_bindings_upstream_choose(ngx_http_request_t *r, ngx_http_upstream_
     chosen->data = pc->data;
     chosen->get = pc->get;
     chosen->free = pc->free;
+    chosen->notify = pc->notify;
     pc->data = chosen;
     pc->get = get_chosen;
     pc->free = free_chosen;
+    /* It would get what is not its own. */
+    pc->notify = NULL;
 #if (NGX_SSL || NGX_COMPAT)
     chosen->set_session = pc->set_session;
     chosen->save_session = pc->save_session;

@@ -5,7 +5,7 @@ use lib '.';
 use t::ProxyWasm;
 use ProxyWasm::LuaSetup;
 
-my ($one, $two, $three, $backup, $down, $dead, $zone_dead) = map { free_port() } 1 .. 7;
+my ($one, $two, $three, $backup, $down, $dead, $zone_dead, $at_times) = map { free_port() } 1 .. 8;
 my $choose = '{"on_request_headers": [{"op": "get_header_map_value", "args": ["request", "x-host"], "as": "host"},
     ["set_upstream_override_host", "${host}"]]}';
 my $list = '{"on_request_headers": [["get_upstream_hosts"], ["send_local_response", 200, "${status} ${last}"]]}';
@@ -17,10 +17,19 @@ my %kinds = (
 my $servers   = "server 127.0.0.1:$one; server 127.0.0.1:$two; server 127.0.0.1:$three;";
 my $balancers = join "\n", map { $kinds{$_} =~ /keepalive/ ? "upstream $_ { $servers $kinds{$_} }" : "upstream $_ { $kinds{$_} $servers }" } sort keys %kinds;
 
+# The server that is chosen there does not answer, and its failures are not enough to leave it alone.
+my $tried = join "\n", map { my $both = "server 127.0.0.1:$dead max_fails=0; server 127.0.0.1:$two max_fails=0;";
+    $kinds{$_} =~ /keepalive/ ? "upstream tried_$_ { $both @{[$kinds{$_} =~ s/zone y/zone ty/r]} }" : "upstream tried_$_ { @{[$kinds{$_} =~ s/zone z/zone tz/r]} $both }"
+} sort keys %kinds;
+
 my %options = (
     http_config => <<"CONF",
     wasm_plugin hostcalls \$TEST_NGINX_PLUGINS/hostcalls-0-2-100.wasm;
     $balancers
+    $tried
+    upstream tried_backup { server 127.0.0.1:$dead max_fails=0; server 127.0.0.1:$dead max_fails=0; server 127.0.0.1:$two max_fails=0 backup; }
+    upstream at_times { server 127.0.0.1:$at_times max_fails=2 fail_timeout=1s; server 127.0.0.1:$two; }
+    server { listen 127.0.0.1:$at_times; location / { if (\$arg_bad) { return 500; } return 200 'at times'; } }
     upstream mixed { server 127.0.0.1:$one weight=3; server 127.0.0.1:$down down; server 127.0.0.1:$backup backup; server unix:/nowhere; }
     upstream failing { server 127.0.0.1:$dead max_fails=1 fail_timeout=60s; server 127.0.0.1:$two; }
     upstream failing_zone { zone f 64k; server 127.0.0.1:$zone_dead max_fails=1 fail_timeout=60s; server 127.0.0.1:$two; }
@@ -29,9 +38,11 @@ my %options = (
     server { listen 127.0.0.1:$three; location / { return 200 three; } }
     server { listen 127.0.0.1:$backup; location / { return 200 backup; } }
 CONF
-    config => join('', map { "location = /$_ { proxy_wasm hostcalls conf_file=html/choose; proxy_pass http://$_/; }\n" } sort(keys %kinds), 'mixed', 'failing', 'failing_zone')
-        . join('', map { "location = /list-$_ { proxy_wasm hostcalls conf_file=html/list; proxy_pass http://$_/; }\n" } 'mixed', 'zone', 'failing', 'failing_zone')
+    config => join('', map { "location = /$_ { proxy_wasm hostcalls conf_file=html/choose; proxy_pass http://$_/; }\n" } sort(keys %kinds),
+            'mixed', 'failing', 'failing_zone', map { "tried_$_" } sort(keys %kinds), 'backup')
+        . join('', map { "location = /list-$_ { proxy_wasm hostcalls conf_file=html/list; proxy_pass http://$_/; }\n" } 'mixed', 'zone', 'failing', 'failing_zone', 'at_times')
         . <<"CONF",
+    location = /at_times { proxy_wasm hostcalls conf_file=html/choose; proxy_next_upstream error http_500; proxy_pass http://at_times; }
     location = /list-address { proxy_wasm hostcalls conf_file=html/list; proxy_pass http://127.0.0.1:$one; }
     location = /list-none { proxy_wasm hostcalls conf_file=html/list; }
     location = /list-variable { set \$up robin; proxy_wasm hostcalls conf_file=html/list; proxy_pass http://\$up/; }
@@ -76,6 +87,20 @@ for my $case ([failing => $dead], [failing_zone => $zone_dead]) {
 like $s->error_log, qr/connect\(\) failed .*Connection refused.* upstream: "http:\/\/127\.0\.0\.1:$dead\//, 'nginx says so';
 my @tries = $s->error_log =~ /connect\(\) failed .*upstream: "http:\/\/127\.0\.0\.1:(?:$dead|$zone_dead)\//g;
 is @tries, 2, 'once for each';
+
+for my $kind (sort(keys %kinds), 'backup') {
+    is join(' ', map { chosen("tried_$kind", $dead) } 1 .. 6), join(' ', ('two') x 6), "$kind: the balancer does not try it again";
+}
+
+# The time of a failure is over when a request succeeds after it.
+sub at_times { my ($query) = @_; return $s->get("/at_times$query", 'X-Host' => "127.0.0.1:$at_times")->{body} }
+is at_times('?bad=1'), 'two', 'a failure';
+sleep 3;
+is at_times(''), 'at times', 'a success';
+is at_times('?bad=1'), 'two', 'and another failure';
+like $s->get('/list-at_times')->{body}, qr/\Q127.0.0.1:$at_times\E: \{"health_status":"Healthy"/, 'are not two failures in fail_timeout';
+is at_times('?bad=1'), 'two', 'a second one';
+like $s->get('/list-at_times')->{body}, qr/\Q127.0.0.1:$at_times\E: \{"health_status":"Unhealthy"/, 'is';
 $s->stop(allow => [qr/connect\(\) failed|temporarily disabled/]);
 
 my $lua = start_nginx(
