@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use proxy_wasm_host::abi::{Action, BufferType, LogLevel, MapType};
 use proxy_wasm_host::local::{LocalHost, LocalStream};
@@ -43,8 +42,6 @@ struct Watch {
 /// A text to be read after the file's name.
 pub fn run(plugin: Arc<Plugin<LocalHost>>, configuration: &[u8]) -> Result<(), String> {
     let host = LocalHost::default();
-    host.worker().now =
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(0));
     let same = host.clone();
     let vm = VmContext::new(plugin, Box::new(move || same.clone()));
     let context = vm.plugin_context(Arc::from(configuration));

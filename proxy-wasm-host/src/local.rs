@@ -12,7 +12,7 @@ mod stream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, MutexGuard};
 
@@ -40,8 +40,8 @@ pub struct LocalWorker {
     pub log: Vec<(LogLevel, String)>,
     /// The lowest level that is logged; plugins can ask for it.
     pub log_level: LogLevel,
-    /// The time that the clock shows.
-    pub now: u64,
+    /// The time that the clock shows; `None` shows the system's.
+    pub now: Option<u64>,
     /// Tick periods by plugin context.
     pub tick_periods: BTreeMap<u32, u32>,
     /// Calls, the oldest first; the index is the id.
@@ -112,7 +112,7 @@ impl Default for LocalWorker {
         Self {
             log: Vec::new(),
             log_level: LogLevel::Trace,
-            now: 0,
+            now: None,
             tick_periods: BTreeMap::new(),
             calls: Vec::new(),
             redis_logins: BTreeMap::new(),
@@ -182,7 +182,8 @@ impl Logging<LocalStream> for LocalHost {
 
 impl Clocks for LocalHost {
     fn now(&self) -> u64 {
-        self.worker().now
+        let of_system = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64);
+        self.worker().now.unwrap_or_else(of_system)
     }
 }
 

@@ -20,7 +20,7 @@ mod tests {
     #[test]
     fn the_time_has_64_bits() {
         let mut probe = Probe::without_request();
-        probe.host.worker().now = 0x0102_0304_0506_0708;
+        probe.host.worker().now = Some(0x0102_0304_0506_0708);
         assert_eq!(probe.call("proxy_get_current_time_nanoseconds", &[OUT]), Status::Ok);
         assert_eq!((probe.number(OUT), probe.number(OUT + 4)), (0x0506_0708, 0x0102_0304));
     }

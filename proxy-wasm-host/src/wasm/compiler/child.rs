@@ -7,7 +7,8 @@
 //! allocator's locks.
 //!
 //! The child keeps no descriptor of its parent's except the file that it writes, unless it runs what
-//! its parent has loaded, which may be mapped from descriptors. It handles no signal as its parent
+//! its parent has loaded, which may be mapped from descriptors. What Rust's library writes to standard
+//! error goes to that file. It handles no signal as its parent
 //! does except those by which guests trap, ends when its parent ends, and is the first process that the kernel kills
 //! when memory is short. Timers are not inherited.
 
@@ -250,7 +251,10 @@ fn become_child(purpose: Purpose, file: &File, held: &OwnedFd, limits: CompileLi
     reset_signals()?;
     let file = match purpose {
         Purpose::Compile => keep_alone(file, held)?,
-        Purpose::Run => file.try_clone()?,
+        Purpose::Run => {
+            dup2_stderr(file)?;
+            file.try_clone()?
+        }
     };
     let _ = prctl::set_name(purpose.name());
     // Without `/proc`, or without the right to write there, the child is as likely to be killed as
