@@ -21,6 +21,9 @@ pub const HOST_NAME: usize = 253;
 /// Bytes of a label of a host name.
 pub const HOST_LABEL: usize = 63;
 
+/// Bytes of the path of a socket in the file system, which the system keeps with a zero behind it.
+pub const SOCKET_PATH: usize = 107;
+
 /// Contexts of a plugin that wait for its `proxy_done`, in one worker. Each costs the host some
 /// hundred bytes, though its request is over.
 pub const PENDING_CONTEXTS: usize = 16 << 10;

@@ -271,3 +271,23 @@ qr/"wasm_upstream": "web_service" is declared already in \S+:\d+ in \S+:\d+/
 --- must_die
 --- error_log
 invalid number of arguments in "wasm_upstream" directive
+
+
+
+=== TEST 17: an authority that no server accepts
+--- http_config
+    wasm_upstream api api.test:443 tls=on authority=user@api.test;
+--- check_config
+--- must_die
+--- error_log
+"wasm_upstream": "authority=user@api.test" is not a host with or without a port in
+
+
+
+=== TEST 18: a path that is too long for a socket
+--- http_config eval
+'wasm_upstream api unix:/' . 'a' x 107 . ' tls=off;'
+--- check_config
+--- must_die
+--- error_log eval
+qr/"wasm_upstream": "unix:\/a{107}" is not a server; write the name of an upstream block, HOST:PORT or unix:\/PATH in/

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::limits::{HOST_LABEL, HOST_NAME};
+use crate::limits::{HOST_LABEL, HOST_NAME, SOCKET_PATH};
 
 /// The target of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,8 @@ impl Target {
     /// there is an `upstream` block of that name: blocks come before hosts, as in `proxy_pass`.
     pub fn parse(text: &[u8], is_block: impl Fn(&str) -> bool) -> Option<Self> {
         if let Some(path) = text.strip_prefix(b"unix:") {
-            return (!path.is_empty()).then(|| Self::Unix(path.to_vec()));
+            let is_path = (1..=SOCKET_PATH).contains(&path.len()) && !path.contains(&0);
+            return is_path.then(|| Self::Unix(path.to_vec()));
         }
         let text = str::from_utf8(text).ok()?;
         if is_block(text) {
@@ -124,6 +125,15 @@ mod tests {
             assert_eq!(parse(text), None, "{text}");
         }
         assert_eq!(Target::parse(b"\xff", |_| false), None);
+    }
+
+    #[test]
+    fn a_path_that_no_socket_can_have_is_none() {
+        let path = format!("unix:/{}", "a".repeat(106));
+        assert!(matches!(parse(&path), Some(Target::Unix(_))));
+        for path in [&format!("{path}a"), "unix:\0a", "unix:/a\0"] {
+            assert_eq!(parse(path), None, "{}", path.escape_default());
+        }
     }
 
     #[test]

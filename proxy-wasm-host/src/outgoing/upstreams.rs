@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::target::{Target, has_host_length, split_port};
 use crate::config::UpstreamDeclaration;
+use crate::limits::HOST_LABEL;
 
 /// What the operator says of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +64,10 @@ impl Upstreams {
             ));
         }
         if let Some(sni) = declared.sni.as_deref().filter(|sni| !has_host_length(sni)) {
-            return Err(format!("\"sni={sni}\" is not a server's name; no name is as long"));
+            return Err(format!("\"sni={sni}\" is not a server's name; each of its parts has 1 to {HOST_LABEL} bytes"));
+        }
+        if let Some(authority) = declared.authority.as_deref().filter(|authority| !is_authority(authority)) {
+            return Err(format!("\"authority={authority}\" is not a host with or without a port"));
         }
         let upstream = Upstream {
             server,
@@ -148,6 +152,12 @@ impl Server<'_> {
     }
 }
 
+/// Whether a text is a host or an address, with or without a port: servers refuse other authorities,
+/// and TLS can ask for none.
+fn is_authority(text: &str) -> bool {
+    matches!(Target::parse(text.as_bytes(), |_| false), Some(Target::Host(..) | Target::Ip(..)))
+}
+
 /// Returns an authority's host, an address without its brackets.
 fn host_of(authority: &str) -> &str {
     let host = split_port(authority).map_or(authority, |(host, _)| host);
@@ -228,9 +238,24 @@ mod tests {
 
     #[test]
     fn a_name_that_tls_cannot_ask_for_is_refused() {
-        let sni = format!("sni={}", "a".repeat(64));
-        let declared = UpstreamDeclaration::parse(&[b"backend", sni.as_bytes()]).unwrap();
-        assert!(Upstreams::new(true).add(&declared, is_block).unwrap_err().contains("is not a server's name"));
+        for sni in [&*"a".repeat(64), ".a.test", "a..test", ".."] {
+            let error = refusal(&format!("sni={sni}"));
+            assert!(error.contains(&format!("\"sni={sni}\" is not a server's name; each")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_authority_that_servers_refuse_is_refused() {
+        for authority in [":80", "a:b", "a:", "a:99999", "a..b", "[zz]:1", "user@a", "user:b@a", "unix:1"] {
+            let error = refusal(&format!("authority={authority}"));
+            assert_eq!(error, format!("\"authority={authority}\" is not a host with or without a port"));
+        }
+        upstreams(&["a backend authority=a_b:80", "b backend authority=[::1]:80", "c backend authority=10.0.0.1"]);
+    }
+
+    fn refusal(parameter: &str) -> String {
+        let declared = UpstreamDeclaration::parse(&[b"backend", parameter.as_bytes()]).unwrap();
+        Upstreams::new(true).add(&declared, is_block).unwrap_err()
     }
 
     #[test]
