@@ -98,6 +98,13 @@ impl fmt::Debug for Connections {
     }
 }
 
+impl Place {
+    /// Whether the place is one of these.
+    pub fn is_of(&self, connections: &'static Connections) -> bool {
+        std::ptr::eq(self.0, connections)
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.leave();

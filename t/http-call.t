@@ -732,3 +732,34 @@ GET a.test /p
         }';
     }
 --- response_body_unlike: another port
+
+
+
+=== TEST 31: an upstream block has its turns, in whichever case a plugin writes its name
+--- http_config
+    upstream turns {
+        server unix:$TEST_NGINX_SERVER_ROOT/first.sock;
+        server unix:$TEST_NGINX_SERVER_ROOT/second.sock;
+    }
+    server { listen unix:$TEST_NGINX_SERVER_ROOT/first.sock; location / { return 200 "first"; } }
+    server { listen unix:$TEST_NGINX_SERVER_ROOT/second.sock; location / { return 200 "second"; } }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{
+            "on_request_headers": [
+                ["set", "by", ""],
+                ["http_call", "turns", [[":method", "GET"], [":authority", "a"], [":path", "/"]]],
+                ["return", "pause"]
+            ],
+            "on_http_call_response": [
+                ["get_buffer_bytes", "call_response_body"],
+                ["set", "by", "${by} ${last}"],
+                {"if": ["eq", "${count}", "1"], "then": [["http_call", "Turns", [[":method", "GET"], [":authority", "a"], [":path", "/"]]]]},
+                {"if": ["eq", "${count}", "2"], "then": [["send_local_response", 200, "${by}"]]}
+            ]
+        }';
+    }
+--- response_body chomp
+ first second
+--- no_error_log
+[error]

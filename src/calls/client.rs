@@ -41,7 +41,7 @@ pub struct Client {
     pool: Rc<Pool<Key, Http1>>,
     pub(super) redis: Rc<Pool<RedisKey, RedisConnection>>,
     http2: Rc<Http2Pool>,
-    /// Balancers by name of their `upstream` block.
+    /// Balancers by name of their `upstream` block, in lower case.
     balancers: RefCell<HashMap<String, Rc<Balancer<Address>>>>,
     next_id: Cell<u32>,
 }
@@ -93,21 +93,34 @@ impl Client {
         Names { upstreams: &self.upstreams, is_block, bare_hosts: dialect == Dialect::CModule }
     }
 
-    /// Returns an HTTP/2 connection to a service, a new one if none can be shared.
+    /// Returns an HTTP/2 connection to a service, a new one if none can be shared, and the place that
+    /// it takes among the plugin's connections while the call holds it. Calls of a plugin on one
+    /// connection share the place.
     pub async fn http2(
         &self,
         service: &Service,
         memory: HostMemory,
         resolver: Option<Resolver>,
-    ) -> Result<Rc<Http2>, CallError> {
+    ) -> Result<(Rc<Http2>, Rc<Place>), CallError> {
         let default_port = if service.tls.is_some() { 443 } else { 80 };
-        let _place = self.place_of(memory).await;
         let mut candidates = self.candidates(&service.target, default_port, resolver).await?;
-        let mut last_error = None;
+        let (mut free_place, mut last_error) = (None, None);
         while let Some(address) = candidates.next() {
             let key = Key { address, tls: service.tls.clone() };
+            if let Some(shared) = self.shared_http2(&key, memory) {
+                return Ok(shared);
+            }
+            let place = match free_place.take() {
+                Some(place) => place,
+                None => self.place_of(memory).await,
+            };
+            // Another call may have connected meanwhile.
+            if let Some(shared) = self.shared_http2(&key, memory) {
+                return Ok(shared);
+            }
             if let Some(connection) = self.http2.get(&key) {
-                return Ok(connection);
+                let place = connection.take_place(place);
+                return Ok((connection, place));
             }
             match self.connect(&key, b"\x02h2").await {
                 Ok(connection) => {
@@ -116,15 +129,24 @@ impl Client {
                         return Err(CallError::NoHttp2);
                     }
                     let connection = Http2::over(connection).await.map_err(CallError::Http)?;
-                    return Ok(self.http2.put(key, connection));
+                    let connection = self.http2.put(key, connection);
+                    let place = connection.take_place(place);
+                    return Ok((connection, place));
                 }
                 Err(error) => {
                     candidates.report(false);
-                    last_error = Some(error);
+                    (free_place, last_error) = (Some(place), Some(error));
                 }
             }
         }
         Err(last_error.unwrap_or_else(|| CallError::NoLiveServers(service.target.to_string())))
+    }
+
+    /// Returns a connection that other calls of the plugin use.
+    fn shared_http2(&self, key: &Key, memory: HostMemory) -> Option<(Rc<Http2>, Rc<Place>)> {
+        let connection = self.http2.get(key)?;
+        let place = connection.place_of(memory.account().connections())?;
+        Some((connection, place))
     }
 
     pub(super) async fn candidates(
@@ -263,7 +285,9 @@ impl Client {
 
     fn balancer(&self, name: &str) -> Rc<Balancer<Address>> {
         let mut balancers = self.balancers.borrow_mut();
-        Rc::clone(balancers.entry(name.to_owned()).or_insert_with(|| Rc::new(balancer(name))))
+        // A block has its name in any case, of which plugins can write very many.
+        let name = name.to_ascii_lowercase();
+        Rc::clone(balancers.entry(name).or_insert_with_key(|name| Rc::new(balancer(name))))
     }
 }
 

@@ -134,8 +134,8 @@ impl OutgoingGrpc {
     ) -> Result<Status, Cancelled> {
         let connecting = client.http2(&self.service, self.memory, self.resolver);
         let connected = timeout(limits::DEFAULT_TIMEOUT, OnQuit::Forget, connecting).await;
-        let connection = match connected.unwrap_or(Err(CallError::Timeout)) {
-            Ok(connection) => connection,
+        let (connection, _place) = match connected.unwrap_or(Err(CallError::Timeout)) {
+            Ok(connected) => connected,
             Err(error) => return Ok(Status::unavailable(&error)),
         };
         let response = match connection.send(self.request).await {

@@ -12,12 +12,15 @@ use proxy_wasm_host::limits::calls as limits;
 use super::grpc::Outbox;
 use super::pool::Key;
 use super::transport::Transport;
+use crate::connections::{Connections, Place};
 use crate::task::{NginxExecutor, OnQuit, Sleep, Task, spawn};
 
 /// An HTTP/2 connection. It closes when the pool and the last call on it have dropped it.
 pub struct Http2 {
     sender: SendRequest<Outbox>,
     _driver: Task,
+    /// For each plugin that has calls on it, the place that it takes among the plugin's connections.
+    places: RefCell<Vec<Weak<Place>>>,
 }
 
 impl Http2 {
@@ -28,7 +31,21 @@ impl Http2 {
         let (sender, connection) = builder.handshake(transport).await?;
         // hyper reports a connection's error to the calls that wait for their responses.
         let driver = spawn(OnQuit::Forget, async move { drop(connection.await) });
-        Ok(Self { sender, _driver: driver })
+        Ok(Self { sender, _driver: driver, places: RefCell::default() })
+    }
+
+    /// The place that the connection takes among these of a plugin, if calls of it use the connection.
+    pub fn place_of(&self, connections: &'static Connections) -> Option<Rc<Place>> {
+        let mut places = self.places.borrow_mut();
+        places.retain(|place| place.strong_count() > 0);
+        places.iter().filter_map(Weak::upgrade).find(|place| place.is_of(connections))
+    }
+
+    /// Gives the connection a place among those of a plugin, which it keeps while calls hold it.
+    pub fn take_place(&self, place: Place) -> Rc<Place> {
+        let place = Rc::new(place);
+        self.places.borrow_mut().push(Rc::downgrade(&place));
+        place
     }
 
     /// Sends a request and waits for the header of its response.

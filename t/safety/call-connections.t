@@ -3,6 +3,8 @@
 
 use lib '.';
 use t::ProxyWasm;
+use IO::Socket::INET;
+use JSON::PP qw(decode_json);
 use ProxyWasm::Zoo 'open_zoo';
 
 use constant { CALLS => 100, CONNECTIONS => 20, SHARE => 15 };
@@ -52,4 +54,38 @@ like $zoo->get('/come')->{body}, qr/^0 @{[SHARE]}$/, 'one after the other';
 $zoo->is_unharmed('afterwards');
 
 $zoo->close;
+
+# Streams of gRPC to many servers, each of which needs a connection. They are servers that say nothing.
+my $silent = IO::Socket::INET->new(LocalAddr => '0.0.0.0', Listen => 100, ReuseAddr => 1) or die "no listener: $!";
+my $port   = $silent->sockport;
+my $stream = join ', ', map { qq(["grpc_stream", "127.0.0.$_:$port", "a.B", "C"]) } 1 .. CONNECTIONS;
+my $s      = start_nginx(
+    http_config => <<"CONF",
+    wasm_call_connections ${\ CONNECTIONS };
+    wasm_plugin streams \$TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;
+    wasm_plugin other   \$TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;
+    server { listen 127.0.0.1:$called; return 200 other; }
+CONF
+    config => <<"CONF",
+    location = /streams { proxy_wasm streams '{"on_request_headers": [$stream, $stream, ["return", "pause"]]}'; }
+    location = /other { proxy_wasm other '{"on_request_headers": [
+        ["http_call", "127.0.0.1:$called", [[":method", "GET"], [":authority", "a"], [":path", "/"]]], ["return", "pause"]],
+        "on_http_call_response": [["get_buffer_bytes", "call_response_body"], ["send_local_response", 200, "\${last}"]]}'; }
+    location = /status { wasm_status; }
+CONF
+);
+sub connections { return decode_json($s->get('/status')->{body})->{call_connections} }
+my $streams = $s->connect;
+$streams->send_request('GET', '/streams');
+ok $s->_wait(sub { connections() == SHARE }), 'streams of one plugin get its share';
+is $s->get('/other')->{body}, 'other', 'calls of another get theirs';
+# The connection of that call is kept.
+is connections(), SHARE + 1, 'and the plugin has no more';
+$streams->close;
+ok $s->_wait(sub { decode_json($s->get('/status')->{body})->{calls} == 0 }), 'when they are over';
+$streams = $s->connect;
+$streams->send_request('GET', '/streams');
+is $s->get('/other')->{body}, 'other', 'others come';
+$streams->close;
+$s->stop;
 done_testing;
