@@ -165,6 +165,13 @@ impl Held {
         }
     }
 
+    /// Counts the bytes of another, too, if they are kept for the same plugin.
+    pub fn join(&mut self, mut other: Self) {
+        if other.is_of(self.memory) {
+            self.bytes += std::mem::take(&mut other.bytes);
+        }
+    }
+
     /// Whether the bytes count for this account.
     pub fn is_of(&self, memory: HostMemory) -> bool {
         std::ptr::eq(self.memory.account, memory.account)
@@ -191,7 +198,10 @@ mod tests {
         held.set(10).unwrap();
         let other = memory.take(90).unwrap();
         assert_eq!((memory.account().used(), of_worker()), (100, 100));
-        drop((held, other));
+        held.join(other);
+        held.join(HostMemory::of("joined", 100, 1000).take(50).unwrap());
+        assert_eq!((memory.account().used(), of_worker()), (100, 100));
+        drop(held);
         assert_eq!((memory.account().used(), of_worker()), (0, 0));
         assert!(memory.take(usize::MAX).is_err());
     }

@@ -155,7 +155,7 @@ impl<H: Host> Plugin<H> {
             places: ExportPlaces::of(wasm),
             abi_version,
             callbacks,
-            may_change_bodies: wasm.imports().any(|import| import.name() == "proxy_set_buffer_bytes"),
+            may_change_bodies: may_change_bodies(wasm, abi_version, callbacks),
             callback_ticks: engine.ticks(options.callback_timeout),
             start_ticks: engine.ticks(options.start_timeout),
             options,
@@ -189,7 +189,7 @@ impl<H: Host> Plugin<H> {
         self.callbacks
     }
 
-    /// Returns whether the plugin imports a function that can change a body.
+    /// Returns whether the plugin can change a body.
     #[inline]
     pub fn may_change_bodies(&self) -> bool {
         self.may_change_bodies
@@ -306,6 +306,14 @@ impl<H: Host> Plugin<H> {
             _ => self.callback_ticks,
         }
     }
+}
+
+/// Whether a module can change bodies: by a function that it imports, or by what its callback returns.
+fn may_change_bodies(module: &wasmtime::Module, version: AbiVersion, callbacks: CallbackSet) -> bool {
+    const CHANGING: [&str; 2] = ["proxy_set_buffer_bytes", "proxy_inject_encoded_data_to_filter_chain"];
+    let sees = [Callback::OnRequestBody, Callback::OnResponseBody].iter().any(|callback| callbacks.contains(*callback));
+    let drops = version == AbiVersion::V0_2_100 && sees;
+    drops || module.imports().any(|import| CHANGING.contains(&import.name()))
 }
 
 fn abi_version(module: &wasmtime::Module) -> Result<AbiVersion, Error> {

@@ -122,6 +122,11 @@ impl Body {
         start.resize(before + self.size(), 0);
         self.read(0, &mut start[before..])?;
         held.changed |= std::mem::take(&mut self.changed);
+        match (&mut held.held, self.held.take()) {
+            (Some(counted), Some(more)) => counted.join(more),
+            (Some(_), None) => {}
+            (none, more) => *none = more,
+        }
         held.source = self.source;
         Ok(held)
     }

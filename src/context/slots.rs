@@ -193,7 +193,7 @@ impl Slot {
         self.policy.resume == Resume::Calls && !self.is_driven_by_lua() && !self.calls_pending()
     }
 
-    /// Whether the plugin imports a function that can change a body.
+    /// Whether the plugin can change a body.
     pub fn may_change_body(&self) -> bool {
         self.plugin().may_change_bodies() && self.is_idle()
     }

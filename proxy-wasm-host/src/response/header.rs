@@ -52,6 +52,7 @@ pub(super) fn header_from<E: Exchange>(exchange: &E, first: usize) -> Result<(),
         && exchange.slots(0).any(|slot| exchange.sees_body(slot));
     if wants_body && exchange.slots(0).any(|slot| exchange.sees_body(slot) && slot.may_change_body()) {
         exchange.forbid_ranges();
+        response.may_change.set(true);
         response.stage.set(Stage::HeaderWaits);
         return Ok(());
     }

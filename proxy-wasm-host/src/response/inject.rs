@@ -2,20 +2,26 @@
 //! `proxy_inject_encoded_data_to_filter_chain`. They go before what the plugin sees or holds. If they
 //! end the body, they take the place of all the rest.
 
+use std::mem;
+
 use super::end::Stop;
 use super::exchange::{Exchange, Piece, Plugins, Slot};
 use super::pieces::pass_on;
 use super::state::{Response, Stage};
 
+/// How many pieces of one plugin wait to be passed on. What it injects then joins the last: each piece
+/// is taken through all plugins behind it, when the deadline of the callback is over.
+const PIECES: usize = 16;
+
 impl<P: Piece> Response<P> {
     /// Takes a piece that the plugin of a slot injects. Answers false if there is no body for it: the
-    /// header has not come or is held, the body has ended, or this plugin or one behind it has ended
-    /// it. Where [`Self::is_injecting`] afterwards, [`wake`](super::wake) is to be called from the
+    /// header has not come or is held, or says how long the body is; the body has ended, or this plugin
+    /// or one behind it has ended it. Where [`Self::is_injecting`] afterwards, [`wake`](super::wake) is to be called from the
     /// server's loop, unless a callback of the response's has injected it.
     pub fn inject(&self, slot: usize, piece: P, by_lua: bool) -> bool {
         let has_body = match self.stage.get() {
             // Until the end of the body has passed the plugin.
-            Stage::HeaderWaits | Stage::Body => {
+            Stage::HeaderWaits | Stage::Body if self.may_change.get() => {
                 let end_at = self.shows_end_to.get().or_else(|| self.held.end_holder());
                 !self.end_seen.get() || end_at.is_some_and(|at| at <= slot)
             }
@@ -23,10 +29,19 @@ impl<P: Piece> Response<P> {
             _ => false,
         };
         let is_ended = self.ended_by.get().is_some_and(|by| by >= slot);
-        if !has_body || is_ended || self.injected.borrow().iter().any(|(by, piece)| *by == slot && piece.is_last()) {
+        if !has_body || is_ended {
             return false;
         }
-        self.injected.borrow_mut().push((slot, piece));
+        let mut injected = self.injected.borrow_mut();
+        let pieces = injected.iter().filter(|(by, _)| *by == slot).count();
+        match injected.iter_mut().rfind(|(by, _)| *by == slot) {
+            Some((_, before)) if before.is_last() => return false,
+            Some((_, before)) if pieces >= PIECES => match mem::take(before).join(piece) {
+                Ok(joined) => *before = joined,
+                Err(_) => return false,
+            },
+            _ => injected.push((slot, piece)),
+        }
         true
     }
 

@@ -40,6 +40,10 @@ pub(super) fn pass_on<E: Exchange>(exchange: &E, first: usize, mut piece: E::Pie
         if !exchange.sees_body(slot) {
             continue;
         }
+        // It has asked for the body when the header had said how long that is.
+        if !response.may_change.get() && slot.may_change_body() {
+            continue;
+        }
         if shows_nothing && holds {
             return keep(exchange, slot, piece, GoesOn::Body);
         }

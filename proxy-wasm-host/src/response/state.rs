@@ -28,6 +28,9 @@ pub struct Response<P> {
     pub(super) end_seen: Cell<bool>,
     /// Whether an upstream makes the response.
     pub(super) from_upstream: Cell<bool>,
+    /// Whether the header leaves it open how long the body is: a plugin that sees the body may change
+    /// it.
+    pub(super) may_change: Cell<bool>,
     /// Whether a plugin changed the body.
     pub(super) changed: Cell<bool>,
 }
@@ -77,6 +80,7 @@ impl<P> Default for Response<P> {
             continues: Cell::default(),
             end_seen: Cell::default(),
             from_upstream: Cell::default(),
+            may_change: Cell::default(),
             changed: Cell::default(),
         }
     }

@@ -225,7 +225,8 @@ impl<H: Host> HttpContext<H> {
         }
         let call = |instance: &mut Instance<H>, id| {
             let result = call(instance, id)?;
-            if result == STOP_WITHOUT_BUFFER {
+            // The header may say how long the body is that a plugin gets which cannot change bodies.
+            if result == STOP_WITHOUT_BUFFER && self.plugin.plugin().may_change_bodies() {
                 drop_buffer(instance, part);
             }
             Ok(result)
