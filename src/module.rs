@@ -1,8 +1,9 @@
-//! The two modules of this library, and the tables that nginx looks for in it.
+//! The three modules of this library, and the tables that nginx looks for in it.
 //!
-//! There are two, because nginx calls modules in an order and each must have its own place in it.
+//! There are three, because nginx calls modules in an order and each must have its own place in it.
 //! The first has the directives and the phase handlers; it comes before APISIX's
-//! `ngx_http_wasm_module`, so that `wasm_vm` is this module's. The second has the filters; it comes
+//! `ngx_http_wasm_module`, so that `wasm_vm` is this module's. The second has a header filter that
+//! runs behind Lua's: it comes before `ngx_http_lua_module`. The third has the filters; it comes
 //! before `ngx_http_copy_filter_module`. If it came earlier, nginx's own filters would overwrite
 //! what it does; later, it would get bodies as file buffers.
 
@@ -36,9 +37,10 @@ static MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     merge_loc_conf: Some(merge_loc_conf),
 };
 
-static FILTER_MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
+/// A module without a configuration of its own.
+const FILTERS: ngx_http_module_t = ngx_http_module_t {
     preconfiguration: None,
-    postconfiguration: Some(filter_postconfiguration),
+    postconfiguration: None,
     create_main_conf: None,
     init_main_conf: None,
     create_srv_conf: None,
@@ -46,6 +48,12 @@ static FILTER_MODULE_CTX: ngx_http_module_t = ngx_http_module_t {
     create_loc_conf: None,
     merge_loc_conf: None,
 };
+
+static LUA_FILTER_MODULE_CTX: ngx_http_module_t =
+    ngx_http_module_t { postconfiguration: Some(lua_filter_postconfiguration), ..FILTERS };
+
+static FILTER_MODULE_CTX: ngx_http_module_t =
+    ngx_http_module_t { postconfiguration: Some(filter_postconfiguration), ..FILTERS };
 
 /// The module with the directives, the phase handlers and the process hooks.
 #[allow(non_upper_case_globals)]
@@ -57,6 +65,14 @@ static mut ngx_http_proxy_wasm_module: ngx_module_t = ngx_module_t {
     init_module: Some(init_module),
     init_process: Some(init_process),
     exit_process: Some(exit_process),
+    ..ngx_module_t::default()
+};
+
+/// The module with the header filter behind Lua's.
+#[allow(non_upper_case_globals)]
+static mut ngx_http_proxy_wasm_lua_filter_module: ngx_module_t = ngx_module_t {
+    ctx: (&raw const LUA_FILTER_MODULE_CTX).cast_mut().cast(),
+    type_: sys::NGX_HTTP_MODULE as ngx_uint_t,
     ..ngx_module_t::default()
 };
 
@@ -81,17 +97,29 @@ mod exports {
     unsafe impl<T, const N: usize> Sync for Table<T, N> {}
 
     #[unsafe(no_mangle)]
-    pub static ngx_modules: Table<ngx_module_t, 3> =
-        Table([&raw const ngx_http_proxy_wasm_module, &raw const ngx_http_proxy_wasm_filter_module, ptr::null()]);
+    pub static ngx_modules: Table<ngx_module_t, 4> = Table([
+        &raw const ngx_http_proxy_wasm_module,
+        &raw const ngx_http_proxy_wasm_lua_filter_module,
+        &raw const ngx_http_proxy_wasm_filter_module,
+        ptr::null(),
+    ]);
 
     #[unsafe(no_mangle)]
-    pub static ngx_module_names: Table<c_char, 3> =
-        Table([c"ngx_http_proxy_wasm_module".as_ptr(), c"ngx_http_proxy_wasm_filter_module".as_ptr(), ptr::null()]);
+    pub static ngx_module_names: Table<c_char, 4> = Table([
+        c"ngx_http_proxy_wasm_module".as_ptr(),
+        c"ngx_http_proxy_wasm_lua_filter_module".as_ptr(),
+        c"ngx_http_proxy_wasm_filter_module".as_ptr(),
+        ptr::null(),
+    ]);
 
+    /// nginx puts each module before all that stand behind it here. So the first one comes before Lua's,
+    /// too, which makes no difference: Lua's handlers run at the end of their phases.
     #[unsafe(no_mangle)]
-    pub static ngx_module_order: Table<c_char, 5> = Table([
+    pub static ngx_module_order: Table<c_char, 7> = Table([
         c"ngx_http_proxy_wasm_module".as_ptr(),
         c"ngx_http_wasm_module".as_ptr(),
+        c"ngx_http_proxy_wasm_lua_filter_module".as_ptr(),
+        c"ngx_http_lua_module".as_ptr(),
         c"ngx_http_proxy_wasm_filter_module".as_ptr(),
         c"ngx_http_copy_filter_module".as_ptr(),
         ptr::null(),
@@ -189,6 +217,13 @@ fn keep_variables(cf: Conf, main: &MainConf) -> Option<()> {
     cf.keep_variable(b"request_id")?;
     main.proxy_host.set(cf.index_if_declared(b"proxy_host"));
     cf.keep_variables_after(main.variables_of_modules.get())
+}
+
+extern "C" fn lua_filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {
+    guard(rc::ERROR, || {
+        filters::register_behind_lua();
+        rc::OK
+    })
 }
 
 extern "C" fn filter_postconfiguration(_: *mut ngx_conf_t) -> ngx_int_t {

@@ -38,6 +38,13 @@ impl Next {
         self.body.set(unsafe { top_body.replace(Some(body)) }.unwrap_or(no_body_filter));
     }
 
+    /// As [`Self::push`], for a header filter alone.
+    pub fn push_header(&self, header: HeaderFilter) {
+        let top = (&raw mut sys::ngx_http_top_header_filter).cast::<Option<HeaderFilter>>();
+        // SAFETY: as above.
+        self.header.set(unsafe { top.replace(Some(header)) }.unwrap_or(no_header_filter));
+    }
+
     /// Runs the header filters after this module's.
     #[inline]
     pub fn header(&self, request: Request) -> ngx_int_t {

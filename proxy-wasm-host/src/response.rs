@@ -11,9 +11,9 @@
 //! first bytes behind a header that a plugin holds.
 //!
 //! Two drivers lead through the plugins. The server's filters call [`header`] and [`body`], which
-//! call one plugin after the other; its event calls [`wake`]. Lua calls the plugins itself, each
-//! with [`offer`], because APISIX decides about their order. What plugins hold is in one place for
-//! both, [`Held`].
+//! call one plugin after the other; its event calls [`wake`]. Lua calls the plugins itself, with the
+//! header and then each piece with [`offer`], because APISIX decides about their order. What plugins
+//! hold is in one place for both.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -22,11 +22,12 @@
 //! | `verdict` | what a callback means for the message, and what ends a response |
 //! | `header`, `body`, `pieces`, `trailers` | the response's way through the filters |
 //! | `inject` | what plugins put into the body themselves |
-//! | `offer` | the same for a driver that calls the plugins itself |
+//! | `driver`, `offer` | the same for a driver that calls the plugins itself: the header, the body |
 //! | `end` | how a response ends early |
 //! | `wake` | how a response continues that plugins held |
 
 mod body;
+mod driver;
 mod end;
 mod exchange;
 mod header;
@@ -42,6 +43,7 @@ mod verdict;
 mod wake;
 
 pub use body::body;
+pub use driver::{hold_header, pause_by_driver};
 pub use end::{Stop, leave, unreadable};
 pub use exchange::{Chunk, Client, Description, Events, Exchange, Piece, Plugins, Slot, Source, Types};
 pub use header::header;

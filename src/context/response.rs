@@ -56,8 +56,11 @@ impl Response {
         self.unsent.get().map_or(0, Unsent::collect)
     }
 
-    /// Whether bytes wait behind a piece that a plugin holds, or a plugin has injected some.
+    /// Whether bytes wait behind a piece that a plugin holds, a plugin has injected some, or one that Lua
+    /// calls holds the header and may have waited for a call.
     pub fn must_be_woken(&self) -> bool {
-        !self.waiting.is_empty() && self.state.holds_piece() || self.state.is_injecting()
+        !self.waiting.is_empty() && self.state.holds_piece()
+            || self.state.is_injecting()
+            || self.state.is_header_held_by_driver()
     }
 }

@@ -3,9 +3,10 @@
 use std::ffi::{c_char, c_int};
 
 use ngx_bindings::Request;
+use ngx_bindings::log::Level;
 use ngx_bindings::pool::AllocError;
 use proxy_wasm_host::abi::MapType;
-use proxy_wasm_host::response::end_by_driver;
+use proxy_wasm_host::response::{end_by_driver, pause_by_driver};
 use proxy_wasm_host::{Callback, Dialect};
 
 use super::LuaPluginContext;
@@ -63,21 +64,31 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_headers(
 fn response_headers(ctx: &RequestContext, slot: &Slot) -> Verdict {
     let request = ctx.request();
     let count = header_count(request, MapType::HttpResponseHeaders, Dialect::CModule);
+    let state = &ctx.response.state;
+    state.enter_driver(slot.index());
     let verdict = ctx.call(slot, |http| http.on_response_headers(count, !ctx.expects_body()));
+    state.leave_driver();
     if LocConf::of(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
         let _ = request.set_variable(b"wasm_process_resp_body", b"true");
     }
     // The variable is checked last, because finding it by name costs more than all the other checks.
     let wants_body = || request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
     if slot.may_change_body() && ctx.expects_body() && wants_body() {
-        // Lua cannot hold the header back, so the header must not have a length that may change.
+        // The header does not wait for the body, so it must not have a length that may change.
         request.set_content_length(None);
         request.forbid_ranges();
         let _ = ctx.response.validators.drop_changed(request, true);
     }
-    // Lua's header_filter cannot yield, so Pause means Continue; a late call response finds the
-    // stream gone.
-    if let Verdict::Pause = verdict { Verdict::Continue } else { verdict }
+    let Verdict::Pause = verdict else { return verdict };
+    if request.is_answered_by_filter() {
+        let plugin = slot.plugin_name();
+        let line =
+            format_args!("plugin \"{plugin}\" cannot hold a page of nginx's own filters: nginx does not wait for it");
+        request.log().print(Level::Error, line);
+    } else {
+        pause_by_driver(ctx, slot);
+    }
+    Verdict::Continue
 }
 
 /// Runs callbacks in a phase that cannot wait. They run in the slot that the request has for a
@@ -88,7 +99,7 @@ pub(super) fn on_http(
     callback: impl FnOnce(&RequestContext, &Slot) -> Verdict,
 ) -> Outcome {
     on_request(r, context, |ctx, plugin| {
-        if ctx.response.state.is_cut() {
+        if ctx.response.state.is_cut() || ctx.response.state.is_over_for_driver() {
             return Outcome::Continue;
         }
         let verdict = slot_of(ctx, plugin).map_or_else(|verdict| verdict, |slot| callback(ctx, slot));

@@ -1,12 +1,12 @@
-//! The header filter and the body filter of the native path, and its filter of requests' bodies.
-//! Their work is in [`super::response`] and [`super::request_body`].
+//! The header filter and the body filter of the native path, its filter of requests' bodies, and the
+//! header filter behind Lua's. Their work is in [`super::response`] and [`super::request_body`].
 
 use ngx_bindings::chain::Chain;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 
 use super::request_body::{self, NEXT_OF_REQUEST};
-use super::response::{self, NEXT};
+use super::response::{self, BEHIND_LUA, NEXT};
 use crate::context::RequestContext;
 use crate::guard::guard;
 
@@ -14,6 +14,11 @@ use crate::guard::guard;
 pub fn register() {
     NEXT.push(header_filter, body_filter);
     NEXT_OF_REQUEST.push(request_body_filter);
+}
+
+/// Puts a header filter at the top of nginx's chain, before Lua puts its own there.
+pub fn register_behind_lua() {
+    BEHIND_LUA.push_header(header_filter_behind_lua);
 }
 
 extern "C" fn header_filter(request: Request) -> ngx_int_t {
@@ -49,4 +54,14 @@ extern "C" fn request_body_filter(request: Request, chain: Chain) -> ngx_int_t {
 #[inline(never)]
 extern "C" fn request_body_guarded(request: Request, chain: Chain) -> ngx_int_t {
     guard(rc::INTERNAL_SERVER_ERROR, || request_body::filter(request, chain))
+}
+
+extern "C" fn header_filter_behind_lua(request: Request) -> ngx_int_t {
+    if RequestContext::may_be_of(request) { header_behind_lua_guarded(request) } else { BEHIND_LUA.header(request) }
+}
+
+/// As [`header_guarded`].
+#[inline(never)]
+extern "C" fn header_behind_lua_guarded(request: Request) -> ngx_int_t {
+    guard(rc::ERROR, || response::header_behind_lua(request))
 }

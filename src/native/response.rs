@@ -31,6 +31,9 @@ use crate::limits;
 /// The filters that were at the top of the chains when this module added its own.
 pub static NEXT: Next = Next::none();
 
+/// The header filters that were at the top of the chain before Lua added its own.
+pub static BEHIND_LUA: Next = Next::none();
+
 /// Why no more of a response passes.
 type Stop = response::Stop<ngx_int_t>;
 
@@ -50,6 +53,14 @@ pub fn header_of(request: Request) -> ngx_int_t {
         Some(ctx) => response::header(ctx),
         None if LocConf::of(request).attachments.is_empty() => NEXT.header(request),
         None => super::context_of(request).map_or_else(Into::into, response::header),
+    }
+}
+
+/// Runs the header filter behind Lua's, which holds the header for plugins that Lua has called.
+pub fn header_behind_lua(request: Request) -> ngx_int_t {
+    match RequestContext::of(request) {
+        Some(ctx) if response::hold_header(ctx) => rc::OK,
+        _ => BEHIND_LUA.header(request),
     }
 }
 

@@ -127,7 +127,9 @@ fn end_now_by<E: Exchange>(exchange: &E, verdict: Verdict<E::Answer>) -> Result<
 fn answer_now<E: Exchange>(exchange: &E, answer: E::Answer) -> Result<(), Stop<E::Code>> {
     drop_all(exchange);
     exchange.replace_header(&answer)?;
-    exchange.response().stage.set(Stage::Dropping);
+    let response = exchange.response();
+    // Where a driver has seen the header, its plugins are not to see the body of another one.
+    response.stage.set(if response.is_header_behind_driver() { Stage::Answered } else { Stage::Dropping });
     send_header(exchange)?;
     if !exchange.header_only() {
         exchange.send_answer(answer)?;
@@ -189,6 +191,7 @@ pub(super) fn drop_all<E: Exchange>(exchange: &E) {
     let response = exchange.response();
     response.end_seen.set(source_has_ended(exchange));
     response.held.clear();
+    response.release_driver();
     response.injected.borrow_mut().clear();
     drop(response.aside.take());
     exchange.drop_put_by();

@@ -200,6 +200,11 @@ pub trait Client: Types {
     /// # Errors
     /// If a filter fails.
     fn send_header(&self) -> Result<Self::Code, Stop<Self::Code>>;
+    /// Sends a header that [`hold_header`](super::hold_header) has held behind the driver's filter.
+    ///
+    /// # Errors
+    /// If a filter fails.
+    fn send_header_behind_driver(&self) -> Result<Self::Code, Stop<Self::Code>>;
     /// Forbids cutting ranges out of the body, which may change.
     fn forbid_ranges(&self);
     /// Sets the length that the header states, and what else describes the body.

@@ -14,6 +14,7 @@ pub fn header<E: Exchange>(exchange: &E) -> E::Code {
         // The server now sends a page of its own (an error, or a page that replaces the response)
         // for a response that plugins have seen.
         drop_all(exchange);
+        response.replace_behind_driver();
         response.stage.set(Stage::Passing);
         return exchange.send_header().unwrap_or_else(|stop| stop.in_filter(exchange));
     }
@@ -67,9 +68,15 @@ pub(super) fn header_from<E: Exchange>(exchange: &E, first: usize) -> Result<(),
 /// Sends the header. If it is the whole response, the body is dropped: its source did not know this
 /// while the header was held.
 pub(super) fn send_header<E: Exchange>(exchange: &E) -> Result<(), Stop<E::Code>> {
-    exchange.send_header()?;
+    let response = exchange.response();
+    if response.is_header_behind_driver() {
+        response.forget_driver();
+        exchange.send_header_behind_driver()?;
+    } else {
+        exchange.send_header()?;
+    }
     if exchange.header_only() {
-        exchange.response().stage.set(Stage::Dropping);
+        response.stage.set(Stage::Dropping);
         drop_all(exchange);
     }
     Ok(())

@@ -188,6 +188,7 @@ fn end_now_by_driver<E: Exchange>(exchange: &E, verdict: Verdict<E::Answer>) {
     };
     match answer.filter(|answer| exchange.replace_header(answer).is_ok()) {
         Some(answer) => {
+            response.release_driver();
             exchange.keep_answer(answer);
             response.stage.set(Stage::Answering);
         }

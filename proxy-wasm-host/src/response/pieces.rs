@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::driver::keep_behind_header;
 use super::end::{Stop, cannot_hold, end_by, fail, send_kept_answer, unreadable};
 use super::exchange::{Chunk, Description, Exchange, Piece, Slot};
 use super::header::send_header;
@@ -137,6 +138,15 @@ pub(super) fn send<E: Exchange>(exchange: &E, piece: E::Piece) -> Result<E::Code
         describe(exchange, &piece)?;
         send_header(exchange)?;
     }
+    match keep_behind_header(exchange, piece)? {
+        Some(piece) => send_behind_header(exchange, piece),
+        None => Ok(E::OK),
+    }
+}
+
+/// Sends a piece whose header is sent.
+pub(super) fn send_behind_header<E: Exchange>(exchange: &E, piece: E::Piece) -> Result<E::Code, Stop<E::Code>> {
+    let response = exchange.response();
     match response.stage.get() {
         // A plugin set a status that allows no body.
         Stage::Dropping => {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use super::driver::HeaderHold;
 use super::exchange::Piece;
 use super::held::Held;
 
@@ -11,6 +12,12 @@ pub struct Response<P> {
     pub(super) stage: Cell<Stage>,
     /// What plugins hold of the body and the trailers.
     pub(super) held: Held<P>,
+    /// What plugins that a driver calls hold of the header.
+    pub(super) driver: RefCell<Option<Box<HeaderHold<P>>>>,
+    /// The slot of the plugin that a driver calls with the header now.
+    pub(super) entered: Cell<Option<usize>>,
+    /// Whether the driver is to call no plugin any more.
+    pub(super) over_for_driver: Cell<bool>,
     /// A copy of what has come of the body, before any plugin saw it: a whole body that lacks only
     /// its end, or the first bytes behind a header that is held.
     pub(super) aside: Cell<Option<Box<P>>>,
@@ -72,6 +79,9 @@ impl<P> Default for Response<P> {
         Self {
             stage: Cell::default(),
             held: Held::default(),
+            driver: RefCell::default(),
+            entered: Cell::default(),
+            over_for_driver: Cell::default(),
             aside: Cell::default(),
             resumed: RefCell::default(),
             injected: RefCell::default(),
@@ -89,7 +99,9 @@ impl<P> Default for Response<P> {
 impl<P: Piece> Response<P> {
     /// Whether the plugin of a slot holds the header or part of the body.
     pub fn is_held_by(&self, slot: usize) -> bool {
-        self.stage.get() == Stage::HeaderHeld(slot) || self.held.is_held_by(slot)
+        self.stage.get() == Stage::HeaderHeld(slot)
+            || self.held.is_held_by(slot)
+            || self.is_header_held_in_driver_by(slot)
     }
 
     /// Whether any plugin holds the header or part of the body.

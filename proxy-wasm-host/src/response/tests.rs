@@ -2,5 +2,6 @@
 
 mod body;
 mod cases;
+mod driver;
 mod orders;
 mod server;

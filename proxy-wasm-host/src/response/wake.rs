@@ -1,6 +1,7 @@
 //! Continues a response that plugins held and released, or held too long, from the server's loop.
 
 use super::body::{hand_out, pass_set_aside, settle, take};
+use super::driver;
 use super::end::{Stop, cut, end_by, fail, leave, send_kept_answer, source_has_ended};
 use super::exchange::{Chunk, Exchange, Slot};
 use super::header::header_from;
@@ -68,6 +69,8 @@ fn woken<E: Exchange>(exchange: &E, mut resumed: Vec<usize>, timed_out: bool) ->
     if let Some(answer) = exchange.take_answer() {
         return end_by(exchange, Verdict::Answer(answer)).map(|()| E::OK);
     }
+    let is_answered = |slot| exchange.slot(slot).is_some_and(|slot: &E::Slot| !slot.calls_pending());
+    resumed.extend(exchange.response().answered_holders(is_answered));
     let holder = exchange.response().holder().filter(|_| timed_out && resumed.is_empty());
     if let Some(slot) = holder.and_then(|slot| exchange.slot(slot)) {
         exchange.log(format_args!("plugin \"{}\" held the response past wasm_pause_timeout", slot.name()));
@@ -76,12 +79,16 @@ fn woken<E: Exchange>(exchange: &E, mut resumed: Vec<usize>, timed_out: bool) ->
     // The last slot comes first: bytes that an earlier slot releases are new to the slots after it.
     pass_all_injected(exchange)?;
     resumed.sort_unstable();
+    resumed.dedup();
     resumed.into_iter().rev().try_fold(E::OK, |_, slot| resume(exchange, slot))
 }
 
 /// Releases what the plugin of a slot holds.
 fn resume<E: Exchange>(exchange: &E, slot: usize) -> Result<E::Code, Stop<E::Code>> {
     let response = exchange.response();
+    if let Some(resumed) = driver::resume(exchange, slot) {
+        return resumed;
+    }
     if response.stage.get() == Stage::HeaderHeld(slot) {
         header_from(exchange, slot + 1)?;
         if response.stage.get() == Stage::Answering {

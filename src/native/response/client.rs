@@ -4,11 +4,12 @@
 
 use ngx_bindings::Request;
 use ngx_bindings::chain::{Chain, Marks};
+use ngx_bindings::filter::Next;
 use ngx_bindings::rc;
 use ngx_bindings::sys::ngx_int_t;
 use proxy_wasm_host::response::{Client, Description, unreadable};
 
-use super::{NEXT, Stop, failed};
+use super::{BEHIND_LUA, NEXT, Stop, failed};
 use crate::context::{Answer, Body, Chunk, Piece, RequestContext};
 use crate::host::trailer_count;
 use crate::identity::main_module;
@@ -35,11 +36,11 @@ impl Client for RequestContext {
     }
 
     fn send_header(&self) -> Result<ngx_int_t, Stop> {
-        match self.as_client_asked(|request| NEXT.header(request)) {
-            // A header filter answers with a status if the response is to be a page of nginx's.
-            code if code == rc::ERROR || code > rc::OK => Err(Stop::Filter(code)),
-            code => Ok(code),
-        }
+        self.send_header_by(&NEXT)
+    }
+
+    fn send_header_behind_driver(&self) -> Result<ngx_int_t, Stop> {
+        self.send_header_by(&BEHIND_LUA)
     }
 
     fn forbid_ranges(&self) {
@@ -186,6 +187,14 @@ impl Client for RequestContext {
 }
 
 impl RequestContext {
+    fn send_header_by(&self, filters: &Next) -> Result<ngx_int_t, Stop> {
+        match self.as_client_asked(|request| filters.header(request)) {
+            // A header filter answers with a status if the response is to be a page of nginx's.
+            code if code == rc::ERROR || code > rc::OK => Err(Stop::Filter(code)),
+            code => Ok(code),
+        }
+    }
+
     /// Returns the request through which the body is sent.
     #[inline]
     pub(super) fn outlet(&self) -> Request<'_> {

@@ -8,7 +8,7 @@ use super::server::{ANSWER, Does, Ended, INJECTED, PAGE, Sent, Server, Set};
 use crate::Callback;
 
 /// A server whose plugins do this, in this order, and then continue.
-fn server(set: Set, does: &[(Callback, usize, Does)]) -> Server {
+pub fn server(set: Set, does: &[(Callback, usize, Does)]) -> Server {
     let left = RefCell::new(does.to_vec());
     Server::new(
         set,
@@ -20,11 +20,11 @@ fn server(set: Set, does: &[(Callback, usize, Does)]) -> Server {
     )
 }
 
-fn bytes(start: usize, size: usize) -> Chunk {
+pub fn bytes(start: usize, size: usize) -> Chunk {
     Chunk { start, size, ..Chunk::default() }
 }
 
-fn last(start: usize, size: usize) -> Chunk {
+pub fn last(start: usize, size: usize) -> Chunk {
     Chunk { last: true, ..bytes(start, size) }
 }
 
@@ -36,7 +36,7 @@ const TRAILERS: Callback = Callback::OnResponseTrailers;
 const BOTH_HOLD: [(Callback, usize, Does); 3] =
     [(BODY, 0, Does::Continue), (BODY, 1, Does::Pause), (BODY, 0, Does::Pause)];
 
-fn places(size: usize) -> Vec<usize> {
+pub fn places(size: usize) -> Vec<usize> {
     (0..size).collect()
 }
 

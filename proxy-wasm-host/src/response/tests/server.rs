@@ -263,7 +263,10 @@ impl Server {
         assert!(!all.contains(&Sent::Gone), "{sent:?} after the request has gone");
         assert!(!all.contains(&Sent::End), "{sent:?} after the end");
         match sent {
-            Sent::Header => assert!(!all.contains(&Sent::Header), "a second header"),
+            Sent::Header => {
+                assert!(!all.contains(&Sent::Header), "a second header");
+                assert!(!self.state.is_header_held_by_driver(), "a header that is held");
+            }
             Sent::Bytes(_) | Sent::End => assert!(all.contains(&Sent::Header), "{sent:?} before the header"),
             Sent::Gone => {}
         }

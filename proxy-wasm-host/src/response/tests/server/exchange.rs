@@ -243,12 +243,21 @@ impl Client for Server {
         // Lua's header filter cannot wait, nor be stopped by one plugin.
         for slot in self.slots.iter().filter(|slot| slot.by_lua && !slot.is_gone.get()) {
             if self.ended.get().is_none() {
+                self.state.enter_driver(slot.index);
                 match self.on_headers(slot) {
-                    Verdict::Pause => {}
+                    Verdict::Pause => response::pause_by_driver(self, slot),
                     verdict => response::end_by_driver(self, verdict),
                 }
+                self.state.leave_driver();
             }
         }
+        if response::hold_header(self) {
+            return Ok(0);
+        }
+        self.send_header_behind_driver()
+    }
+
+    fn send_header_behind_driver(&self) -> Result<i32, Stop<i32>> {
         if self.refuses.get() {
             return Err(Stop::Filter(-1));
         }
