@@ -1,7 +1,8 @@
 --- Proxy-Wasm plugins from Lua: what Apache APISIX calls.
---
--- The functions, their results and their errors are those of the C module's library of the same name, so that APISIX runs
--- unmodified. Everything else happens in ngx_http_proxy_wasm_module.so, through symbols that no other module has.
+---
+--- The functions, their results and their errors are those of the C module's library of the same name,
+--- so that APISIX runs unmodified. Everything else happens in ngx_http_proxy_wasm_module.so, through
+--- symbols that no other module has.
 local ffi = require("ffi")
 local base = require("resty.core.base")
 
@@ -86,8 +87,8 @@ int ngx_http_proxy_wasm_set_property(ngx_http_request_t *r, const char *name, si
 void ngx_http_proxy_wasm_register(const char *version, size_t version_len, const char *path, size_t path_len);
 ]]
 
--- Half an install must not pass silently: APISIX takes a `require` that fails for a runtime without Wasm, and keeps the reason to
--- itself. So it is logged as well.
+-- Half an install must not pass silently: APISIX takes a `require` that fails for a runtime without
+-- Wasm, and keeps the reason to itself. So it is logged as well.
 if not pcall(function() return C.ngx_http_proxy_wasm_load end) then
     local missing = "resty.proxy-wasm: ngx_http_proxy_wasm_module.so is not loaded: "
                     .. "add a load_module line for it to the main block of nginx.conf"
@@ -95,14 +96,14 @@ if not pcall(function() return C.ngx_http_proxy_wasm_load end) then
     error(missing, 0)
 end
 
--- A file and a module of different versions work as well as they can: nothing above ever changes its arguments. But somebody should
--- know.
+-- A file and a module of different versions work as well as they can: nothing above ever changes its
+-- arguments. But somebody should know.
 if pcall(function() return C.ngx_http_proxy_wasm_register end) then
     local path = debug.getinfo(1, "S").source:gsub("^@", "")
     C.ngx_http_proxy_wasm_register(VERSION, #VERSION, path, #path)
 else
-    ngx_log(ngx.ERR, "resty.proxy-wasm: ngx_http_proxy_wasm_module.so is older than this file, which is of version ", VERSION,
-            ": install both from one release, and restart nginx")
+    ngx_log(ngx.ERR, "resty.proxy-wasm: ngx_http_proxy_wasm_module.so is older than this file, ",
+            "which is of version ", VERSION, ": install both from one release, and restart nginx")
 end
 
 local OUTCOME_NO_REQUEST = -2
@@ -127,13 +128,28 @@ local body_len_out = ffi.new("size_t[1]")
 local call_out = ffi.new("ngx_http_proxy_wasm_call_t")
 
 
+---@class resty.proxy-wasm
+---@field _VERSION string
 local _M = { _VERSION = VERSION }
+
+---@alias resty.proxy-wasm.plugin ffi.cdata* a plugin, which Lua's garbage collector unloads
+---@alias resty.proxy-wasm.ctx ffi.cdata* a plugin context, which Lua's garbage collector deletes
+---@alias resty.proxy-wasm.request ffi.cdata* nginx's request
+
+--- What resty.http is to do for a call.
+---@class resty.proxy-wasm.call
+---@field id integer
+---@field timeout integer in milliseconds
+---@field response_limit integer in bytes
+---@field server table for `connect`
+---@field request table for `request`
 
 
 --- Loads a plugin.
--- @param name its name, for the log and the properties `plugin_name` and `plugin_root_id`
--- @param path the module, .wasm or .wat
--- @return the plugin; or nil and an error
+---@param name string its name, for the log and the properties `plugin_name` and `plugin_root_id`
+---@param path string the module, .wasm or .wat
+---@return resty.proxy-wasm.plugin? plugin
+---@return string? err
 function _M.load(name, path)
     local file, err = io_open(path, "rb")
     if not file then
@@ -151,9 +167,10 @@ end
 
 
 --- Makes a plugin context: one configuration of a plugin.
--- @param plugin what `load` answered
--- @param conf the configuration, a string that is not empty
--- @return the plugin context; or nil and an error
+---@param plugin resty.proxy-wasm.plugin
+---@param conf string the configuration, which is not empty
+---@return resty.proxy-wasm.ctx? ctx
+---@return string? err
 function _M.on_configure(plugin, conf)
     if type(plugin) ~= "cdata" then
         return nil, "bad plugin"
@@ -172,7 +189,10 @@ function _M.on_configure(plugin, conf)
 end
 
 
--- The running request, if this is a plugin context; or nil and an error.
+-- The running request, if this is a plugin context.
+---@param ctx resty.proxy-wasm.ctx
+---@return resty.proxy-wasm.request? r
+---@return string? err
 local function request_of(ctx)
     if type(ctx) ~= "cdata" then
         return nil, "bad plugin ctx"
@@ -188,6 +208,9 @@ end
 
 
 -- The error for an outcome below OUTCOME_CONTINUE.
+---@param outcome integer
+---@param message string
+---@return string
 local function failure(outcome, message)
     if outcome == OUTCOME_NO_REQUEST then
         return "bad request"
@@ -197,16 +220,18 @@ local function failure(outcome, message)
 end
 
 
--- lua-resty-http, if it is installed. Not before the first call: it keeps the `ngx.socket.tcp` that it finds, and APISIX replaces
--- that one by its own, which resolves names APISIX's way.
+-- lua-resty-http, if it is installed. Not before the first call: it keeps the `ngx.socket.tcp` that it
+-- finds, and APISIX replaces that one by its own, which resolves names APISIX's way.
 local resty_http
+---@return table|false
 local function http_library()
     if resty_http == nil then
         local found, library = pcall(require, "resty.http")
         resty_http = found and library
         if not found then
-            ngx_log(ngx.WARN, "resty.http cannot be loaded, so this module's own client makes the HTTP calls of plugins: names by ",
-                    "nginx's resolver, certificates by wasm_ssl_trusted_certificate: ", match(tostring(library), "^[^\n]*"))
+            ngx_log(ngx.WARN, "resty.http cannot be loaded, so this module's own client makes the HTTP calls ",
+                    "of plugins: names by nginx's resolver, certificates by wasm_ssl_trusted_certificate: ",
+                    match(tostring(library), "^[^\n]*"))
         end
     end
 
@@ -214,12 +239,15 @@ local function http_library()
 end
 
 
+---@param text ffi.cdata* an ngx_http_proxy_wasm_text_t
+---@return string
 local function text_of(text)
     return ffi_str(text.data, text.len)
 end
 
 
 -- What `call_out` describes, in the terms of resty.http.
+---@return resty.proxy-wasm.call
 local function described_call()
     local headers = {}
     for name, value in gmatch(text_of(call_out.fields), "([^:]+):([^\n]*)\n") do
@@ -259,7 +287,11 @@ local function described_call()
 end
 
 
--- The whole body; or nil and an error.
+-- The whole body.
+---@param res table the response of resty.http
+---@param limit integer in bytes
+---@return string? body
+---@return string? err
 local function read_body(res, limit)
     if not res.has_body then
         return ""
@@ -288,6 +320,8 @@ end
 
 
 -- A response's fields, a line each; trailers that it announces stay unread.
+---@param headers table<string, string|string[]>
+---@return string
 local function fields_of(headers)
     local lines = {}
     for name, values in pairs(headers) do
@@ -300,21 +334,35 @@ local function fields_of(headers)
 end
 
 
--- The response and its body; or nil and an error.
-local function request(http, call)
-    local client, err = http.new()
-    if not client then
-        return nil, err
-    end
-
+-- Sends a request on a connection of its own.
+---@param client table of resty.http
+---@param call resty.proxy-wasm.call
+---@return table? res
+---@return string? err
+local function send(client, call)
     client:set_timeout(call.timeout)
     local connected, err = client:connect(call.server)
     if not connected then
         return nil, err
     end
 
-    local res, err = client:request(call.request)
-    local body
+    return client:request(call.request)
+end
+
+
+-- The response and its body; or nil and an error.
+---@param http table resty.http
+---@param call resty.proxy-wasm.call
+---@return table? res
+---@return string? body_or_err
+local function request(http, call)
+    local client, no_client = http.new()
+    if not client then
+        return nil, no_client
+    end
+
+    local res, body, err
+    res, err = send(client, call)
     if res then
         body, err = read_body(res, call.response_limit)
     end
@@ -329,6 +377,9 @@ end
 
 
 -- Makes a call, in a light thread.
+---@param r resty.proxy-wasm.request
+---@param http table resty.http
+---@param call resty.proxy-wasm.call
 local function make_call(r, http, call)
     local done, res, body = pcall(request, http, call)
     if done and res then
@@ -342,6 +393,8 @@ end
 
 
 -- Begins the calls that the module leaves to Lua.
+---@param r resty.proxy-wasm.request
+---@param threads thread[]
 local function begin_calls(r, threads)
     while C.ngx_http_proxy_wasm_next_call(r, call_out) ~= 0 do
         local http = http_library()
@@ -355,6 +408,10 @@ end
 
 
 -- Waits, without keeping the worker, for the calls that a plugin made, or for it to resume the request.
+---@param r resty.proxy-wasm.request
+---@param ctx resty.proxy-wasm.ctx
+---@param outcome integer
+---@return integer outcome
 local function wait(r, ctx, outcome)
     local threads = {}
     while outcome == OUTCOME_PAUSE do
@@ -381,6 +438,9 @@ end
 
 
 -- Sends the answer that a plugin gave; does not return.
+---@param r resty.proxy-wasm.request
+---@return boolean? done
+---@return string? err
 local function send_local_response(r)
     local code = C.ngx_http_proxy_wasm_local_response(r, body_out, body_len_out)
     if code < 0 then
@@ -399,8 +459,9 @@ end
 
 
 --- Runs `proxy_on_request_headers`.
--- @param ctx what `on_configure` answered
--- @return true; or nil and an error
+---@param ctx resty.proxy-wasm.ctx
+---@return true? done
+---@return string? err
 function _M.on_http_request_headers(ctx)
     local r, err = request_of(ctx)
     if not r then
@@ -429,9 +490,11 @@ function _M.on_http_request_headers(ctx)
 end
 
 
---- Runs `proxy_on_response_headers`.
--- @param ctx what `on_configure` answered
--- @return true; or nil and an error
+--- Runs `proxy_on_response_headers`. If the plugin pauses, the module holds the response when
+--- header_filter has returned.
+---@param ctx resty.proxy-wasm.ctx
+---@return true? done
+---@return string? err
 function _M.on_http_response_headers(ctx)
     local r, err = request_of(ctx)
     if not r then
@@ -448,6 +511,8 @@ end
 
 
 -- The body that a plugin made of the one it was given, or nil.
+---@param r resty.proxy-wasm.request
+---@return string?
 local function changed_body(r)
     if C.ngx_http_proxy_wasm_changed_body(r, body_out, body_len_out) == 0 then
         return nil
@@ -458,10 +523,11 @@ end
 
 
 --- Runs `proxy_on_request_body`; what the plugin makes of the body goes upstream.
--- @param ctx what `on_configure` answered
--- @param body the body, or a piece of it; nil for none
--- @param end_of_body whether it ends here
--- @return true; or nil and an error
+---@param ctx resty.proxy-wasm.ctx
+---@param body string? the body, or a piece of it
+---@param end_of_body boolean whether it ends here
+---@return true? done
+---@return string? err
 function _M.on_http_request_body(ctx, body, end_of_body)
     local r, err = request_of(ctx)
     if not r then
@@ -474,9 +540,12 @@ function _M.on_http_request_body(ctx, body, end_of_body)
         return nil, failure(outcome, "failed to run proxy_on_http_request_body")
     end
 
-    outcome = wait(r, ctx, outcome)
-    if outcome < OUTCOME_CONTINUE then
-        return nil, failure(outcome, "failed to run proxy_on_http_call_response")
+    -- Most do not wait. A loop that is entered for nothing would end LuaJIT's trace.
+    if outcome == OUTCOME_PAUSE then
+        outcome = wait(r, ctx, outcome)
+        if outcome < OUTCOME_CONTINUE then
+            return nil, failure(outcome, "failed to run proxy_on_http_call_response")
+        end
     end
 
     if outcome == OUTCOME_ANSWER then
@@ -494,8 +563,9 @@ end
 
 
 --- Runs `proxy_on_response_body` on the chunk in `ngx.arg`; what the plugin makes of it goes to the client.
--- @param ctx what `on_configure` answered
--- @return true; or nil and an error
+---@param ctx resty.proxy-wasm.ctx
+---@return true? done
+---@return string? err
 function _M.on_http_response_body(ctx)
     local r, err = request_of(ctx)
     if not r then
@@ -528,8 +598,9 @@ end
 
 
 --- A property of the running request, in the bytes that plugins get.
--- @param ... the segments of its path, such as "request", "headers", "host"; one alone is an nginx variable
--- @return a string, or nil if there is none; or nil and an error
+---@param ... string the segments of its path, such as "request", "headers", "host"; one alone is an nginx variable
+---@return string? value nil if there is none
+---@return string? err
 function _M.get_property(...)
     local r = get_request()
     if not r then
@@ -551,6 +622,7 @@ end
 
 
 -- By what ngx_http_proxy_wasm_set_property answers.
+---@type table<integer, string>
 local PROPERTY_ERRORS = {
     [OUTCOME_NO_REQUEST] = "bad request",
     [OUTCOME_ERROR] = "no memory",
@@ -561,9 +633,10 @@ local PROPERTY_ERRORS = {
 
 
 --- Sets a property that plugins will see: an nginx variable.
--- @param name its name
--- @param value a string
--- @return true; or nil and an error
+---@param name string
+---@param value string
+---@return true? done
+---@return string? err
 function _M.set_property(name, value)
     local r = get_request()
     if not r then
@@ -580,7 +653,8 @@ end
 
 
 --- What this worker runs, as `wasm_status` says it.
--- @return a table; or nil and an error
+---@return table? status
+---@return string? err
 function _M.status()
     local ok, cjson = pcall(require, "cjson.safe")
     if not ok then
@@ -596,7 +670,8 @@ end
 
 
 --- The metrics of all workers, as `wasm_metrics` serves them: for APISIX's own metrics page.
--- @return Prometheus' text; or nil and an error
+---@return string? text Prometheus'
+---@return string? err
 function _M.metrics()
     if C.ngx_http_proxy_wasm_metrics(body_out, body_len_out) ~= 0 then
         return nil, "no metrics: miss wasm_vm configuration"

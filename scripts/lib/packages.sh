@@ -28,6 +28,7 @@ libwww-perl              =                   perl-libwww-perl            perl-li
 python3-prometheus-client =                  python3-prometheus_client   py3-prometheus-client
 redis-server             =                   redis                       redis
 g++                      =                   gcc-c++                     =
+lua-check                =                   -                           -
 luajit2                  luajit              luajit                      luajit
 shellcheck               =                   ShellCheck                  =
 TABLE
@@ -108,5 +109,5 @@ install_test_packages() {
     packages g++ valgrind
 
     # Linters. luajit2 is the LuaJIT that Debian 12's Lua module is built on; its luajit would remove that module.
-    packages luajit2 shellcheck
+    packages lua-check luajit2 shellcheck
 }

@@ -181,17 +181,17 @@ function _M:request(params)
         return nil, err
     end
 
-    local line, err = self.sock:receive("*l")
+    local line, no_line = self.sock:receive("*l")
     if not line then
-        return nil, err
+        return nil, no_line
     end
     local status = tonumber(line:match("^HTTP/1%.[01] (%d%d%d)"))
     if not status then
         return nil, "couldn't parse HTTP version from response status line: " .. line
     end
-    local headers, err = read_fields(self.sock)
+    local headers, no_headers = read_fields(self.sock)
     if not headers then
-        return nil, err
+        return nil, no_headers
     end
 
     self.keepalive = line:find("^HTTP/1.1") and not lower(headers["Connection"] or ""):find("close", 1, true)
