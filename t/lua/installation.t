@@ -4,6 +4,7 @@
 use lib '.';
 use t::ProxyWasm;
 use Cwd ();
+use File::Temp ();
 use JSON::PP ();
 
 my $lib = Cwd::realpath('lib');
@@ -19,6 +20,35 @@ my $ours = slurp("$lib/resty/proxy-wasm.lua");
 my ($version) = $ours =~ /^local VERSION = "(.*)"$/m;
 like slurp('Cargo.toml'), qr/^version = "\Q$version\E"$/m, 'module and Lua file are of one version';
 
+# The default path, as far as it is a folder of libraries, without a library of this name: a runtime of APISIX's has one.
+sub default_path {
+    my $s = start_nginx(
+        lua         => 1,
+        http_config => 'lua_package_path ";;";',
+        config      => 'location = /path { content_by_lua_block { ngx.print(package.path) } }',
+    );
+    my $path = $s->get('/path')->{body};
+    $s->stop;
+    my %copies;
+    return map { m{^(/.*?)(/\?.*)$} && -d $1 ? ($copies{$1} //= without_library($1)) . $2 : () } split /;/, $path;
+}
+
+# A folder of links to what a folder has, but to that library.
+sub without_library {
+    my ($folder) = @_;
+    my $copy = File::Temp::tempdir(CLEANUP => 1);
+    chmod 0755, $copy;
+    mkdir "$copy/resty" or die "$copy/resty: $!";
+    for my $entry (glob "$folder/* $folder/resty/*") {
+        my $name = substr $entry, length $folder;
+        next if $name eq '/resty' || $name eq '/resty/proxy-wasm.lua';
+        symlink Cwd::realpath($entry), "$copy$name" or die "$copy$name: $!";
+    }
+    return $copy;
+}
+
+my $default = join ';', default_path();
+
 # What the C module's library looks like to whoever requires it.
 my $foreign = 'return { load = function() return nil, "failed to load wasm plugin" end }';
 
@@ -29,7 +59,7 @@ sub nginx {
         lua         => 1,
         log_level   => 'notice',
         http_config => ($options{http} // 'wasm_vm wasmtime;')
-            . ' lua_package_path "$TEST_NGINX_HTML_DIR/?.lua;' . ($options{lib} // '') . ';;";'
+            . sprintf(' lua_package_path "%s";', join ';', '$TEST_NGINX_HTML_DIR/?.lua', $options{lib} // (), $default)
             . ($options{init} // ''),
         config => 'location = /status { wasm_status; } location = /t { content_by_lua_block { require("resty.proxy-wasm") } }',
         user_files => $options{files} // [],
