@@ -67,17 +67,19 @@ impl Log<'_> {
     /// Writes one line; nginx cuts it at about 2,000 bytes.
     pub fn write(self, level: Level, message: &[u8]) {
         if self.enabled(level) {
-            // SAFETY: the log is valid, and `%*s` takes a length and that many bytes.
-            unsafe {
-                ngx_log_error_core(
-                    level as ngx_uint_t,
-                    self.as_ptr(),
-                    0,
-                    c"%*s".as_ptr(),
-                    message.len(),
-                    message.as_ptr(),
-                );
-            }
+            // SAFETY: the log is valid.
+            unsafe { write_to(self.as_ptr(), level, message) };
+        }
+    }
+
+    /// As [`Self::write`], without what nginx adds about the connection or the request: more of the
+    /// message follows.
+    pub fn write_part(self, level: Level, message: &[u8]) {
+        if self.enabled(level) {
+            let mut log = *self.0.get();
+            log.handler = None;
+            // SAFETY: a copy of a valid log, which nginx does not keep.
+            unsafe { write_to(&raw mut log, level, message) };
         }
     }
 
@@ -90,6 +92,14 @@ impl Log<'_> {
             }
         }
     }
+}
+
+/// # Safety
+///
+/// The log is valid.
+unsafe fn write_to(log: *mut ngx_log_t, level: Level, message: &[u8]) {
+    // SAFETY: by this function's contract; `%*s` takes a length and that many bytes.
+    unsafe { ngx_log_error_core(level as ngx_uint_t, log, 0, c"%*s".as_ptr(), message.len(), message.as_ptr()) };
 }
 
 /// A formatted line, no longer than nginx can write: a value that it quotes may have any length.

@@ -107,8 +107,9 @@ pub struct Origin<'a, S> {
 pub trait Logging<S> {
     /// The lowest level that is logged.
     fn log_level(&self, stream: Option<&S>) -> LogLevel;
-    /// Writes one line: to the request's log if there is a request, else to the worker's.
-    fn log(&self, stream: Option<&S>, level: LogLevel, message: &[u8]);
+    /// Writes one line: to the request's log if there is a request, else to the worker's. `more`: the
+    /// next line of the same message follows.
+    fn log(&self, stream: Option<&S>, level: LogLevel, line: &[u8], more: bool);
 }
 
 /// Spec, "Clocks".

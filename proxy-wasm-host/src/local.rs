@@ -175,8 +175,8 @@ impl Logging<LocalStream> for LocalHost {
         self.worker().log_level
     }
 
-    fn log(&self, _: Option<&LocalStream>, level: LogLevel, message: &[u8]) {
-        self.worker().log.push((level, String::from_utf8_lossy(message).into_owned()));
+    fn log(&self, _: Option<&LocalStream>, level: LogLevel, line: &[u8], _: bool) {
+        self.worker().log.push((level, String::from_utf8_lossy(line).into_owned()));
     }
 }
 

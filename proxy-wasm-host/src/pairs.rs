@@ -189,6 +189,11 @@ pub struct Measure {
 }
 
 impl Measure {
+    /// Whether the map has no pair.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Adds a pair.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         self.count += 1;

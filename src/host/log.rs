@@ -15,8 +15,12 @@ impl Logging<RequestStream> for NginxHost {
         with_log(stream, |log| proxy_wasm_level(log.level())).unwrap_or(LogLevel::Critical)
     }
 
-    fn log(&self, stream: Option<&RequestStream>, level: LogLevel, message: &[u8]) {
-        with_log(stream, |log| log.write(nginx_level(level), message));
+    fn log(&self, stream: Option<&RequestStream>, level: LogLevel, line: &[u8], more: bool) {
+        // What nginx adds to a request's line, the client and so on, stands behind the whole message.
+        let write = |log: Log<'_>| {
+            if more { log.write_part(nginx_level(level), line) } else { log.write(nginx_level(level), line) }
+        };
+        with_log(stream, write);
     }
 }
 

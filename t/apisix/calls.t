@@ -94,10 +94,12 @@ on_http_call_response 1
 === TEST 7: nobody listens: the callback gets nothing, and the request goes on
 --- script
 {"on_request_headers": [["http_call", "127.0.0.1:1", [[":method", "GET"], [":path", "/called"], [":authority", "a"]]]],
- "on_http_call_response": [["add_header_map_value", "request", "x-seen", "${num_headers} ${body_size} ${num_trailers}"]]}
+ "on_http_call_response": [["get_header_map_value", "call_response", ":status"], ["get_header_map_pairs", "call_response"],
+    ["add_header_map_value", "request", "x-seen", "${num_headers} ${body_size} ${num_trailers}"]]}
 --- response_body_like: x-seen: 0 0 0
 --- error_log eval
-qr{http call failed: connection refused, uri: http://127\.0\.0\.1:1/called}
+[qr{http call failed: connection refused, uri: http://127\.0\.0\.1:1/called},
+ qr{get_header_map_value call_response :status -> NOT_FOUND}, qr{get_header_map_pairs call_response -> OK}]
 
 
 

@@ -283,7 +283,7 @@ create http context 2
 --- script
 {"on_request_headers": [["stdout", "to stdout\n"], ["stderr", "to stderr\n"], ["raw", "path_open", 3, 0, "slot", 4, 0, 0, 0, 0, "slot"]]}
 --- error_log eval
-[qr/to stdout/, qr/to stderr/, qr/path_open.* -> BADF/]
+[qr/\[info\].* to stdout/, qr/\[warn\].* to stderr/, qr/path_open.* -> BADF/]
 
 
 

@@ -81,7 +81,7 @@ qr/\[warn\] \d+#\d+: hello from configure\s*$/
 
 
 
-=== TEST 5: a message of several lines is an entry for each
+=== TEST 5: a message of several lines is an entry for each, of which the last says whose it is
 --- config
     location /t {
         proxy_wasm hostcalls '{"on_request_headers": [
@@ -92,7 +92,7 @@ qr/\[warn\] \d+#\d+: hello from configure\s*$/
 --- request
 GET /t
 --- error_log eval
-[qr/\[warn\].* one, client/, qr/\[warn\].* two, client/]
+[qr/\[warn\] \d+#\d+: \*\d+ one$/m, qr/\[warn\] \d+#\d+: \*\d+ two, client/]
 
 
 
@@ -219,4 +219,4 @@ too quiet
 --- request
 GET /t
 --- error_log eval
-[qr/\[info\] \d+#\d+: \*\d+ first, client: /, qr/\[info\] \d+#\d+: \*\d+ 2000\/01\/01 00:00:00 \[alert\] 1#1: forged, client: /]
+[qr/\[info\] \d+#\d+: \*\d+ first$/m, qr/\[info\] \d+#\d+: \*\d+ 2000\/01\/01 00:00:00 \[alert\] 1#1: forged, client: /]

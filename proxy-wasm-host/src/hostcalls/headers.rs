@@ -50,6 +50,12 @@ fn get_header_map_pairs<H: Host>(guest: &mut Guest<'_, H>, map: i32, out: Return
     let map = MapType::try_from(map)?;
     guest.check_return(out)?;
     let measure = measure(guest.state(), map)?;
+    if map == MapType::HttpCallResponseHeaders && measure.is_empty() && guest.state().plugin.dialect == Dialect::CModule
+    {
+        // The C module answers NOT_FOUND for a call that failed. To the Go SDK no bytes mean that, too; the
+        // Rust SDK would panic on the status, and takes no bytes for no fields.
+        return guest.give(out, 0, |_, _| Ok(()));
+    }
     // An empty map is sent as a count of 0. The AssemblyScript SDK reads the count without looking
     // at the size, and the Go SDK takes zero bytes for "not found".
     guest.give(out, measure.size(), |into, state| {
@@ -196,8 +202,12 @@ fn writable<H: Host>(state: &mut VmState<H>, map: MapType) -> std::result::Resul
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::identity::Identity;
     use crate::local::probe::{OUT, Probe};
+    use crate::root_id::RootId;
     use crate::state::HttpCallResponse;
 
     const REQUEST: u32 = MapType::HttpRequestHeaders as u32;
@@ -261,6 +271,24 @@ mod tests {
         assert_eq!(get(&mut probe, CALL_HEADERS, ":dispatch_status"), Ok(b"timeout".to_vec()));
         assert_eq!(names(&mut probe, CALL_HEADERS), "");
         assert_eq!(get(&mut probe, REQUEST, ":dispatch_status"), Err(Status::NotFound));
+    }
+
+    #[test]
+    fn the_headers_of_a_failed_call_are_no_bytes_where_the_c_module_has_none() {
+        for (dialect, size) in [(Dialect::CModule, 0), (Dialect::Envoy, 4)] {
+            let mut probe = Probe::new();
+            probe.store.data_mut().plugin = Arc::new(Identity {
+                name: "p".to_owned(),
+                root_id: RootId::given("p", b""),
+                dialect,
+                vm_id: String::new(),
+                vm_configuration: Vec::new(),
+                node: Arc::default(),
+            });
+            probe.store.data_mut().incoming.http_call = Some(HttpCallResponse::default());
+            assert_eq!(probe.get("proxy_get_header_map_pairs", &[CALL_HEADERS]).unwrap().len(), size);
+            assert_eq!(get(&mut probe, CALL_HEADERS, ":status"), Err(Status::NotFound));
+        }
     }
 
     #[test]

@@ -18,30 +18,31 @@ fn log<H: Host>(guest: &mut Guest<'_, H>, level: i32, message: GuestBytes) -> Re
     let message = memory.bytes(message)?;
     let (host, stream) = state.host_and_stream();
     if level >= host.log_level(stream) {
-        lines(message, |line| host.log(stream, level, line));
+        lines(message, |line, more| host.log(stream, level, line, more));
     }
     Ok(())
 }
 
-/// Writes each line of a message as its own log line. Otherwise a plugin, or a client that the
-/// plugin quotes, could write lines that look like the host's. Lines beyond the limit are replaced
-/// by one line that says how much was cut.
-pub fn lines(message: &[u8], mut write: impl FnMut(&[u8])) {
+/// Writes each line of a message as its own log line, and says with each whether more follow.
+/// Otherwise a plugin, or a client that the plugin quotes, could write lines that look like the
+/// host's. Lines beyond the limit are replaced by one line that says how much was cut.
+pub fn lines(message: &[u8], mut write: impl FnMut(&[u8], bool)) {
     let mut rest = message.get(..limits::LOG_BYTES).unwrap_or(message);
     let mut cut = message.len() - rest.len();
     if !rest.iter().any(is_line_end) {
-        write(rest);
+        write(rest, cut > 0);
     } else {
-        for _ in 0..limits::LOG_LINES {
-            let Some(begin) = rest.iter().position(|byte| !is_line_end(byte)) else { break };
+        let mut left = limits::LOG_LINES;
+        while let Some(begin) = rest.iter().position(|byte| !is_line_end(byte)).filter(|_| left > 0) {
             let line = rest[begin..].split(is_line_end).next().unwrap_or_default();
             rest = &rest[begin + line.len()..];
-            write(line);
+            left -= 1;
+            write(line, cut > 0 || !rest.iter().all(is_line_end));
         }
         cut += if rest.iter().all(is_line_end) { 0 } else { rest.len() };
     }
     if cut > 0 {
-        write(format!("{cut} more bytes of a plugin's message were not logged").as_bytes());
+        write(format!("{cut} more bytes of a plugin's message were not logged").as_bytes(), false);
     }
 }
 
@@ -79,7 +80,13 @@ mod tests {
 
     fn written(message: &str) -> Vec<String> {
         let mut written = Vec::new();
-        super::lines(message.as_bytes(), |line| written.push(String::from_utf8_lossy(line).into()));
+        let mut is_followed = true;
+        super::lines(message.as_bytes(), |line, more| {
+            assert!(is_followed, "the one before was the last");
+            is_followed = more;
+            written.push(String::from_utf8_lossy(line).into());
+        });
+        assert!(!is_followed || written.is_empty(), "the last is known as such");
         written
     }
 
