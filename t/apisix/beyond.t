@@ -261,3 +261,37 @@ register http call callout id: 0
 get_header_map_value call_response :status -> OK 204
 --- no_error_log
 [error]
+
+
+
+=== TEST 18: Pause in response headers, for a call (C: the response goes on)
+--- script
+{"on_response_headers": [CALL(/called), ["return", "pause"]],
+ "on_http_call_response": [["get_header_map_value", "call_response", "x-verdict"],
+    ["add_header_map_value", "response", "x-verdict", "${last}"], ["continue_stream", "response"]]}
+--- upstream
+    location = /t { return 200 "from upstream"; }
+    location = /called { add_header X-Verdict fine; return 204; }
+--- response_headers
+x-verdict: fine
+--- response_body chomp
+from upstream
+--- no_error_log
+[error]
+
+
+
+=== TEST 19: and the answer of the call can be the response
+--- script
+{"on_response_headers": [CALL(/called), ["return", "pause"]],
+ "on_http_call_response": [["send_local_response", 403, "not for you", [["x-why", "so"]]]]}
+--- upstream
+    location = /t { return 200 "from upstream"; }
+    location = /called { return 403; }
+--- error_code: 403
+--- response_headers
+x-why: so
+--- response_body chomp
+not for you
+--- no_error_log
+[error]
