@@ -130,6 +130,23 @@ impl<'r> Iterator for Entries<'r> {
         self.next = self.next.wrapping_add(1);
         Some(field)
     }
+
+    /// Part by part: whatever counts fields does so for each request.
+    #[inline]
+    fn fold<B, F: FnMut(B, Field<'r>) -> B>(mut self, init: B, mut add: F) -> B {
+        let mut folded = init;
+        loop {
+            while self.next != self.end {
+                // SAFETY: a part has as many fields as it says.
+                folded = add(folded, Field(unsafe { Live::of(self.next) }));
+                self.next = self.next.wrapping_add(1);
+            }
+            match self.behind {
+                Some(part) => self = Self::of(part),
+                None => return folded,
+            }
+        }
+    }
 }
 
 impl<'r> HeaderList<'r> {

@@ -28,6 +28,27 @@ const POINTERS: &[(&[u8], usize)] = &[
     (b"link", offset_of!(HeadersOut, link)),
 ];
 
+/// The letters that names in [`POINTERS`] begin with, by the low five bits of a letter.
+const LETTERS: u32 = {
+    let (mut letters, mut index) = (0, 0);
+    while index < POINTERS.len() {
+        letters |= 1 << (POINTERS[index].0[0] & 0x1f);
+        index += 1;
+    }
+    letters
+};
+
+/// Finds a name in [`POINTERS`]. Most names that plugins add begin with another letter.
+#[inline]
+fn pointer_of(name: &[u8]) -> Option<&'static (&'static [u8], usize)> {
+    let letter = name.first()? & 0x1f;
+    if LETTERS & 1 << letter == 0 { None } else { find_pointer(name) }
+}
+
+fn find_pointer(name: &[u8]) -> Option<&'static (&'static [u8], usize)> {
+    POINTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))
+}
+
 impl<'r> Request<'r> {
     /// The response's header fields, except those that nginx keeps elsewhere (status, content type
     /// and length, connection).
@@ -40,7 +61,10 @@ impl<'r> Request<'r> {
     /// Appends a response field.
     pub fn add_header_out(self, name: &[u8], value: &[u8]) -> Result<(), AllocError> {
         let field = self.headers_out().push_response_field(self.pool(), name, value)?;
-        self.index_header_out(name, Some(field))
+        match pointer_of(name) {
+            Some(known) => self.index_known_header_out(known, name, Some(field)),
+            None => Ok(()),
+        }
     }
 
     /// Appends response fields, as [`Self::add_headers_in`] does for a request.
@@ -53,7 +77,7 @@ impl<'r> Request<'r> {
             }
         }
         let mut known = POINTERS.iter().zip(known).filter_map(|((name, _), known)| known.then_some(name));
-        known.try_for_each(|name| self.index_header_out(name, None))
+        known.try_for_each(|name| self.index_header_out(name))
     }
 
     /// Removes all response fields of that name.
@@ -65,7 +89,7 @@ impl<'r> Request<'r> {
         }
         // For a file, nginx only keeps the time, and writes the field at the end.
         found |= name.eq_ignore_ascii_case(b"last-modified");
-        if found { self.index_header_out(name, None) } else { Ok(()) }
+        if found { self.index_header_out(name) } else { Ok(()) }
     }
 
     /// Removes all response fields in the list.
@@ -73,7 +97,7 @@ impl<'r> Request<'r> {
         for field in self.headers_out().iter() {
             field.hide();
         }
-        POINTERS.iter().try_for_each(|(name, _)| self.index_header_out(name, None))
+        POINTERS.iter().try_for_each(|(name, _)| self.index_header_out(name))
     }
 
     /// The fields that follow the response's body.
@@ -94,12 +118,18 @@ impl<'r> Request<'r> {
         self.set_expect_trailers_bit(1)
     }
 
-    /// Points nginx's own field for `name` at the field that the list holds now. If `added` is
-    /// given, it is the only new field in the list.
-    fn index_header_out(mut self, name: &[u8], added: Option<Field<'r>>) -> Result<(), AllocError> {
-        let Some((known, offset)) = POINTERS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
-            return Ok(());
-        };
+    /// Points nginx's own field for `name`, if there is one, at the field that the list holds now.
+    fn index_header_out(self, name: &[u8]) -> Result<(), AllocError> {
+        pointer_of(name).map_or(Ok(()), |known| self.index_known_header_out(known, name, None))
+    }
+
+    /// Does so for a name that is known. If `added` is given, it is the only new field in the list.
+    fn index_known_header_out(
+        mut self,
+        (known, offset): &(&[u8], usize),
+        name: &[u8],
+        added: Option<Field<'r>>,
+    ) -> Result<(), AllocError> {
         let repeated = cfg!(not(nginx_linked_headers)) && matches!(*known, b"cache-control" | b"link");
         let slot = self.as_ptr().wrapping_byte_add(offset_of!(ngx_http_request_t, headers_out) + offset);
         // SAFETY: `offset` is the offset of a field of `headers_out` of the right kind.

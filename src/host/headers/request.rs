@@ -26,8 +26,8 @@ const CONNECTION_FIELDS: [&[u8]; 2] = [b"connection", b"transfer-encoding"];
 #[inline(never)]
 pub(super) fn request_count(request: Request, dialect: Dialect) -> usize {
     let authority = !request.host().is_empty() || request_field(request, b":authority").is_some();
-    let fields = request.headers_in().iter().filter(|header| is_visible(*header, dialect));
-    fields.count() + PSEUDO_FIELDS.len() - usize::from(!authority)
+    let count = |count, field| if is_visible(field, dialect) { count + 1 } else { count };
+    request.headers_in().iter().fold(PSEUDO_FIELDS.len() - usize::from(!authority), count)
 }
 
 /// Whether a field stands in the map. Nearly always its name's length says so.
@@ -37,13 +37,18 @@ fn is_visible(field: Field, dialect: Dialect) -> bool {
 }
 
 /// Whether Envoy's map does not have a field: [`CONNECTION_FIELDS`], and `host`.
-#[inline(never)]
+#[inline]
 fn is_hidden(field: Field) -> bool {
-    let is_hidden = |name: &[u8]| matches!(name, b"host" | b"connection" | b"transfer-encoding");
     match field.lowcase_request_name() {
-        Some(name) => is_hidden(name),
-        None => is_hidden(&field.name().to_ascii_lowercase()),
+        Some(name) => name == b"host" || name == b"connection" || name == b"transfer-encoding",
+        None => is_hidden_name(field.name()),
     }
+}
+
+/// As [`is_hidden`], for a field of which nginx has no name in lower case.
+#[cold]
+fn is_hidden_name(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"host") || CONNECTION_FIELDS.iter().any(|hidden| name.eq_ignore_ascii_case(hidden))
 }
 
 /// Visits the whole map in its order. `scheme` is the one that plugins see.
