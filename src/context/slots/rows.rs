@@ -12,6 +12,8 @@ pub struct Rows<T> {
     first: Row<T>,
     /// The places before this number have items.
     len: Cell<usize>,
+    /// Whether an item is being made.
+    is_making: Cell<bool>,
 }
 
 /// A fixed number of places, filled from the left, and the next row.
@@ -26,7 +28,7 @@ type Place<T> = UnsafeCell<MaybeUninit<T>>;
 impl<T> Default for Rows<T> {
     #[inline]
     fn default() -> Self {
-        Self { first: Row::default(), len: Cell::default() }
+        Self { first: Row::default(), len: Cell::default(), is_making: Cell::default() }
     }
 }
 
@@ -46,11 +48,12 @@ impl<T> Rows<T> {
         for _ in 0..index / ROW {
             row = row.next.get_or_init(Box::default);
         }
-        let item = make(index);
-        assert!(self.len.get() == index, "an item is added while another one is made");
-        // SAFETY: nobody has a reference to a place that has no item.
+        assert!(!self.is_making.replace(true), "an item is added while another one is made");
+        // SAFETY: nobody has a reference to a place that has no item, or comes to have one while the
+        // item is made.
         let place = unsafe { &mut *row.places[index % ROW].get() };
-        let item = place.write(item);
+        let item = place.write(make(index));
+        self.is_making.set(false);
         self.len.set(index + 1);
         item
     }
@@ -87,12 +90,18 @@ impl<T> Rows<T> {
 impl<T> Drop for Rows<T> {
     fn drop(&mut self) {
         // Whoever looks at the list meanwhile finds none of them.
-        let len = self.len.replace(0);
-        for index in 0..len {
-            let Some(row) = self.row(index) else { return };
-            let item: *mut T = row.places[index % ROW].get().cast();
-            // SAFETY: the place has an item, and is not read any more.
-            unsafe { ptr::drop_in_place(item) };
+        let mut left = self.len.replace(0);
+        let mut row = Some(&self.first);
+        while left > 0
+            && let Some(Row { places, next }) = row
+        {
+            for place in places.iter().take(left) {
+                let item: *mut T = place.get().cast();
+                // SAFETY: the place has an item, and is not read any more.
+                unsafe { ptr::drop_in_place(item) };
+            }
+            left = left.saturating_sub(ROW);
+            row = next.get().map(Box::as_ref);
         }
     }
 }
