@@ -151,6 +151,7 @@ impl NginxHost {
 impl Drop for RequestStream {
     /// If the request still lives, its instance is going away, and with it everything that the
     /// request may wait for.
+    #[inline(always)]
     fn drop(&mut self) {
         if let Some(ctx) = self.handle().get() {
             ctx.instance_gone(self.slot());
@@ -159,6 +160,7 @@ impl Drop for RequestStream {
 }
 
 impl Stream for RequestStream {
+    #[inline(always)]
     fn leaves_calls(&self) -> bool {
         self.leaves_calls()
     }

@@ -68,7 +68,7 @@ struct HttpSlot<S> {
 
 impl<S: Stream> HttpSlot<S> {
     /// Lets go of the request, which is over.
-    #[inline]
+    #[inline(always)]
     fn leave(&mut self) {
         if let Some(stream) = &self.stream {
             self.leaves_calls = stream.leaves_calls();
@@ -266,7 +266,7 @@ impl<S: Stream> Contexts<S> {
 
     /// Makes an HTTP context of a plugin context. Returns its index, its id, and the id of the
     /// plugin context.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(&mut self, plugin: usize, stream: S) -> (usize, u32, u32) {
         let owner = &mut self.plugins[plugin];
         owner.live += 1;

@@ -236,7 +236,7 @@ impl Image {
     ) -> Result<Instance<H>, NotRestored> {
         let mut store = plugin.store(host, mem::take(contexts));
         match self.restore_in(plugin, &mut store) {
-            Ok(exports) => Ok(Instance::restored(store, exports, Rc::clone(&self.file))),
+            Ok(exports) => Ok(Instance::restored(plugin, store, exports, Rc::clone(&self.file))),
             Err(failed) => {
                 *contexts = store.into_data().contexts;
                 Err(failed)

@@ -17,10 +17,12 @@ use super::plugin::Plugin;
 use super::state::{GuestExports, VmState};
 use crate::wasm::images::ImageFile;
 use crate::wasm::interrupt::{self, Deadline};
-use crate::wasm::{start, wasi};
+use crate::wasm::{Deadlines, start, wasi};
 
 pub(crate) struct Instance<H: Host> {
     pub store: Store<VmState<H>>,
+    /// Whether the guest compares wasmtime's epoch with its deadline.
+    has_checks: bool,
     pub handle: wasmtime::Instance,
     pub callbacks: Callbacks,
     pub joined: Option<Joined>,
@@ -74,7 +76,7 @@ impl<H: Host> Instance<H> {
         wasi::flush(store.data_mut());
         match initialized {
             Ok(exports) => {
-                let mut instance = Self::of(store, exports);
+                let mut instance = Self::of(plugin, store, exports);
                 instance.join(plugin);
                 Ok(instance)
             }
@@ -86,14 +88,15 @@ impl<H: Host> Instance<H> {
     }
 
     /// An instance that was restored from an image.
-    pub fn restored(mut store: Store<VmState<H>>, exports: Exports, pages: Rc<ImageFile>) -> Self {
+    pub fn restored(plugin: &Plugin<H>, mut store: Store<VmState<H>>, exports: Exports, pages: Rc<ImageFile>) -> Self {
         wasi::flush(store.data_mut());
-        let instance = Self::of(store, exports);
+        let instance = Self::of(plugin, store, exports);
         Self { was_restored: true, pages: Some(pages), requests_until_joined: REQUESTS_UNTIL_JOINED, ..instance }
     }
 
-    fn of(store: Store<VmState<H>>, Exports { handle, callbacks }: Exports) -> Self {
+    fn of(plugin: &Plugin<H>, store: Store<VmState<H>>, Exports { handle, callbacks }: Exports) -> Self {
         Self {
+            has_checks: plugin.engine().config().deadlines == Deadlines::Checks,
             store,
             handle,
             callbacks,
@@ -152,7 +155,9 @@ impl<H: Host> Instance<H> {
     #[inline]
     pub fn enter(&mut self, effective: ContextKey, ticks: Option<u64>) -> bool {
         if let Some(ticks) = ticks {
-            self.store.set_epoch_deadline(ticks);
+            if self.has_checks {
+                self.store.set_epoch_deadline(ticks);
+            }
             self.deadline = Deadline::after(ticks);
         }
         self.outer_deadline = self.deadline.begin();
@@ -162,7 +167,7 @@ impl<H: Host> Instance<H> {
     }
 
     /// Ends a call, of one callback or of several.
-    #[inline]
+    #[inline(always)]
     pub fn leave(&mut self, callbacks: usize, returned: bool, measured: bool) {
         self.outer_deadline.begin();
         let memory_size = measured.then(|| self.memory_size());

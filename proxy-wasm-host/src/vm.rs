@@ -181,6 +181,7 @@ impl<H: Host> VmContext<H> {
     }
 
     /// Ends a context that its owner dropped: now, or when the guest has returned.
+    #[inline(always)]
     fn end(&self, ending: Ending) {
         self.place.end(ending);
     }

@@ -16,6 +16,7 @@ impl RequestContext {
     }
 
     /// Whether the client expects a body in the response.
+    #[inline(always)]
     pub fn expects_body(&self) -> bool {
         self.as_client_asked(|request| request.expects_body())
     }
@@ -31,6 +32,7 @@ impl RequestContext {
 
     /// Runs code that must know what the client expects. While it runs, the request is HEAD only if
     /// the client asked with HEAD.
+    #[inline(always)]
     pub fn as_client_asked<R>(&self, run: impl FnOnce(Request) -> R) -> R {
         match self.client_asks_head.get() {
             Some(head) => self.request().with_head(head, run),

@@ -172,8 +172,9 @@ impl<H: Host> InstanceSlot<H> {
         }
     }
 
-    /// Calls the guest in a context. If the call does not return, the instance ends.
-    #[inline]
+    /// Calls the guest in a context. If the call does not return, the instance ends. Part of its
+    /// callers, which would otherwise hand over all that the call takes by the stack.
+    #[inline(always)]
     pub fn call<R>(
         &mut self,
         effective: ContextKey,
@@ -205,7 +206,7 @@ impl<H: Host> InstanceSlot<H> {
     /// Does the same as [`InstanceSlot::call`] for several callbacks in one crossing. `ran` reads
     /// from the result how many of them have run. Returns `None` for a plugin whose callbacks are
     /// not joined.
-    #[inline]
+    #[inline(always)]
     fn call_joined<R>(
         &mut self,
         effective: ContextKey,
@@ -426,7 +427,7 @@ impl<H: Host> InstanceSlot<H> {
     }
 
     /// Ends a context that its owner dropped.
-    #[inline]
+    #[inline(always)]
     pub fn end(&mut self, ending: Ending) {
         match ending {
             // The context ended with its instance.
@@ -505,7 +506,7 @@ impl<H: Host> InstanceSlot<H> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(&mut self, key: ContextKey) {
         match key {
             ContextKey::Plugin(index) => self.contexts().release_plugin(index),

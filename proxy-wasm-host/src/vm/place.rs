@@ -29,7 +29,7 @@ impl<H: Host> Place<H> {
     }
 
     /// Ends a context that its owner dropped: now, or when the guest has returned.
-    #[inline]
+    #[inline(always)]
     pub fn end(&self, ending: Ending) {
         let Ok(mut slot) = self.slot.try_borrow_mut() else {
             self.endings.borrow_mut().push(ending);

@@ -299,15 +299,19 @@ impl<H: Host> PluginContext<H> {
     }
 
     /// The context's index and id among the VM's contexts. Both are given at the first call.
+    #[inline(always)]
     pub(super) fn register(&self, slot: &mut InstanceSlot<H>) -> (usize, u32) {
-        self.registered.get().unwrap_or_else(|| {
-            self.plugin.choose_root_id();
-            let contexts = slot.contexts();
-            let index = contexts.register(Arc::clone(&self.configuration));
-            let registered = (index, contexts.id(ContextKey::Plugin(index)));
-            self.registered.set(Some(registered));
-            registered
-        })
+        self.registered.get().unwrap_or_else(|| self.register_first(slot))
+    }
+
+    #[cold]
+    fn register_first(&self, slot: &mut InstanceSlot<H>) -> (usize, u32) {
+        self.plugin.choose_root_id();
+        let contexts = slot.contexts();
+        let index = contexts.register(Arc::clone(&self.configuration));
+        let registered = (index, contexts.id(ContextKey::Plugin(index)));
+        self.registered.set(Some(registered));
+        registered
     }
 }
 
