@@ -18,12 +18,13 @@ mod method;
 mod nginx_host;
 mod pause;
 mod plugin_contexts;
+mod rare;
 mod response;
 mod slots;
 mod unsent;
 mod upload;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -37,7 +38,6 @@ use proxy_wasm_host::{Callback, CallbackSet, Failure, HttpContext, PluginContext
 pub use self::allowance::Allowance;
 pub use self::answer::Answer;
 pub use self::body::Body;
-use self::instances::InstanceWait;
 pub use self::kept_properties::KeptProperties;
 pub use self::live::RequestHandle;
 pub use self::lua_calls::{Description as CallDescription, LuaCall, LuaCalls, Reply};
@@ -45,6 +45,7 @@ pub use self::lua_thread::{LuaThread, Post};
 pub use self::nginx_host::{NginxHost, RedisServers, RequestStream, Ticks};
 use self::pause::Pause;
 pub use self::plugin_contexts::PluginContexts;
+use self::rare::Rare;
 pub use self::response::{Chunk, Piece, Response};
 pub use self::slots::{BodyOf, Slot, Slots, Source};
 use self::upload::LazyUpload;
@@ -65,38 +66,26 @@ pub struct RequestContext {
     /// All callbacks that the plugins driven by nginx export. A callback that is not among them is
     /// skipped for the whole request.
     callbacks: Cell<CallbackSet>,
-    /// The answer that a callback wants sent, until nginx sends it.
-    answer: RefCell<Option<Box<Answer>>>,
-    /// Why the first answer was given, in its plugin's words.
-    answer_details: LazyBox<RefCell<Vec<u8>>>,
     /// Whether a plugin closed the stream.
     closed: Cell<bool>,
     /// Whether a callback of the request runs. What it leaves to do is done when it has returned.
     running: Cell<bool>,
-    /// The request's body, while plugins may see it.
-    pub request_body: RefCell<Option<Body>>,
-    /// The bytes of a changed body, while Lua copies them.
-    pub for_lua: LazyBox<RefCell<Vec<u8>>>,
     /// Whether nginx has read the request's body.
     pub body_read: Cell<bool>,
     /// The Lua thread that waits for a plugin of this request.
     pub lua_thread: LuaThread,
     /// Whether the client's own method is HEAD. Set only if a plugin has changed the method.
     client_asks_head: Cell<Option<bool>>,
-    /// The properties that plugins set.
-    pub properties: KeptProperties,
     /// The scheme that a plugin wrote, if one did.
     pub scheme: Cell<Option<&'static [u8]>>,
-    /// The server that the request is to go to, if a plugin chose one.
-    pub chosen_host: LazyBox<RefCell<Vec<u8>>>,
     /// Who holds the request or the response.
     pub pause: Pause,
-    /// Whether the request waits for an instance of its own.
-    instance: InstanceWait,
     /// How many bytes the plugins have used up of what may be kept for this request.
     pub allowance: Allowance,
     /// How far the response has come.
     pub response: Response,
+    /// What few requests need.
+    pub rare: LazyBox<Rare>,
     handle: RequestHandle,
     /// The request's body, if it passes the plugins piece by piece.
     upload: LazyUpload,
@@ -183,22 +172,16 @@ impl RequestContext {
                 request: request.store(),
                 slots: Slots::default(),
                 callbacks: Cell::default(),
-                answer: RefCell::default(),
-                answer_details: LazyBox::default(),
                 closed: Cell::default(),
                 running: Cell::default(),
-                request_body: RefCell::default(),
-                for_lua: LazyBox::default(),
                 body_read: Cell::default(),
                 lua_thread: LuaThread::default(),
                 client_asks_head: Cell::default(),
-                properties: KeptProperties::default(),
                 scheme: Cell::default(),
-                chosen_host: LazyBox::default(),
                 pause: Pause::default(),
-                instance: InstanceWait::default(),
                 allowance: Allowance::default(),
                 response: Response::default(),
+                rare: LazyBox::default(),
                 handle,
                 upload: LazyUpload::default(),
                 drivers,
@@ -354,17 +337,17 @@ impl RequestContext {
 
     /// Sets the answer that a plugin wants sent. The first answer stays.
     pub fn set_answer(&self, answer: Box<Answer>) {
-        self.answer.borrow_mut().get_or_insert(answer);
+        self.rare.make().answer.borrow_mut().get_or_insert(answer);
     }
 
     /// Keeps why a plugin answers.
     pub fn set_answer_details(&self, details: &[u8]) {
-        self.answer_details.make().replace(details.to_vec());
+        self.rare.make().answer_details.replace(Some(details.to_vec()));
     }
 
     /// Why a plugin answered, if one did and said why.
     pub fn answer_details(&self) -> Option<Vec<u8>> {
-        self.answer_details.get().map(|details| details.borrow().clone())
+        self.rare.get()?.answer_details.borrow().clone()
     }
 
     /// Closes the stream as soon as the guest has returned.
@@ -385,14 +368,18 @@ impl RequestContext {
     /// Takes the answer that [`Self::set_answer`] set.
     #[inline]
     pub fn take_answer(&self) -> Option<Box<Answer>> {
-        // A check before the write: nearly always there is none.
-        if self.has_answer() { self.answer.take() } else { None }
+        self.rare.get()?.answer.take()
+    }
+
+    /// Takes the request's body, which plugins may not see any more.
+    pub fn take_request_body(&self) -> Option<Body> {
+        self.rare.get()?.request_body.take()
     }
 
     /// Whether [`Self::set_answer`] set an answer.
     #[inline]
     pub fn has_answer(&self) -> bool {
-        self.answer.borrow().is_some()
+        self.rare.get().is_some_and(|rare| rare.answer.borrow().is_some())
     }
 
     /// Runs `proxy_on_done`, `proxy_on_log` and `proxy_on_delete` of every context.
@@ -406,7 +393,7 @@ impl RequestContext {
     fn finish_contexts(&self) {
         self.lua_thread.forget();
         self.cancel_calls_of_holders();
-        self.pause.forget();
+        self.forget_pause();
         if let Some(upload) = self.upload() {
             upload.forget();
         }

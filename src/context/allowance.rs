@@ -4,15 +4,14 @@
 //! before the request ends. A plugin that sets them in a loop would fill the machine's memory
 //! within its deadline.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
-use ngx_bindings::Request;
 use ngx_bindings::log::Level;
 use proxy_wasm_host::abi::Status;
 use proxy_wasm_host::host::Result;
 
-use crate::host_memory::{Held, HostMemory};
-use crate::lazy_box::LazyBox;
+use super::RequestContext;
+use crate::host_memory::HostMemory;
 use crate::limits::request::{ENTRY, SET, UNCOUNTED};
 
 /// The bytes that the plugins of one request have used up.
@@ -22,27 +21,28 @@ pub struct Allowance {
     set: Cell<usize>,
     /// Bytes of the pool that nginx used to evaluate variables for plugins.
     read: Cell<usize>,
-    held: LazyBox<RefCell<Vec<Held>>>,
 }
 
-impl Allowance {
+impl RequestContext {
     /// Takes the bytes for a name and a value that a plugin sets.
     ///
     /// # Errors
     /// `InternalFailure` if too little is left. The first time, a line in the request's log says
     /// so.
-    pub fn take(&self, request: Request, memory: HostMemory, name: &[u8], value: &[u8]) -> Result {
-        let used = self.set.get();
+    #[inline]
+    pub fn allow(&self, memory: HostMemory, name: &[u8], value: &[u8]) -> Result {
+        let set = &self.allowance.set;
+        let used = set.get();
         let needed = used.saturating_add(name.len() + value.len() + ENTRY);
         if needed <= SET {
-            self.count(memory, used, needed)?;
-            self.set.set(needed);
+            self.count_bytes(memory, used, needed)?;
+            set.set(needed);
             return Ok(());
         }
         if used < SET {
-            self.set.set(SET);
+            set.set(SET);
             let line = format_args!("plugins set more than {SET} bytes of fields and variables in one request");
-            request.log().print(Level::Error, line);
+            self.request().log().print(Level::Error, line);
         }
         Err(Status::InternalFailure)
     }
@@ -52,11 +52,12 @@ impl Allowance {
     ///
     /// # Errors
     /// `InternalFailure` if the worker keeps too many bytes for the plugin already.
-    pub fn take_read(&self, memory: HostMemory, value: usize) -> Result {
-        let used = self.read.get();
+    pub fn allow_read(&self, memory: HostMemory, value: usize) -> Result {
+        let read = &self.allowance.read;
+        let used = read.get();
         let needed = used.saturating_add(value + ENTRY);
-        self.count(memory, used, needed)?;
-        self.read.set(needed);
+        self.count_bytes(memory, used, needed)?;
+        read.set(needed);
         Ok(())
     }
 
@@ -64,8 +65,8 @@ impl Allowance {
     ///
     /// # Errors
     /// `InternalFailure` if the worker keeps too many bytes for the plugin already.
-    pub fn hold(&self, memory: HostMemory, bytes: usize) -> Result {
-        let mut held = self.held.make().borrow_mut();
+    pub fn hold_bytes(&self, memory: HostMemory, bytes: usize) -> Result {
+        let mut held = self.rare.make().held.borrow_mut();
         match held.iter_mut().find(|held| held.is_of(memory)) {
             Some(held) => held.grow(bytes),
             None => memory.take(bytes).map(|new| held.push(new)),
@@ -73,7 +74,7 @@ impl Allowance {
     }
 
     #[inline]
-    fn count(&self, memory: HostMemory, used: usize, needed: usize) -> Result {
-        if needed <= UNCOUNTED { Ok(()) } else { self.hold(memory, needed - used.max(UNCOUNTED)) }
+    fn count_bytes(&self, memory: HostMemory, used: usize, needed: usize) -> Result {
+        if needed <= UNCOUNTED { Ok(()) } else { self.hold_bytes(memory, needed - used.max(UNCOUNTED)) }
     }
 }

@@ -97,16 +97,16 @@ impl RequestContext {
     #[inline(never)]
     fn must_wait_for(&self, limit: usize) -> bool {
         let (taken, waiting) = count();
-        match *self.instance.0.borrow() {
-            State::Waits => true,
-            State::Granted(_) | State::TimedOut => false,
-            State::No => (taken >= limit || waiting > 0) && !self.has_own_instance(),
+        match self.rare.get().map(|rare| rare.instance.0.borrow()).as_deref() {
+            Some(State::Waits) => true,
+            Some(State::Granted(_) | State::TimedOut) => false,
+            Some(State::No) | None => (taken >= limit || waiting > 0) && !self.has_own_instance(),
         }
     }
 
     /// Queues the request, once. The caller holds it.
     pub(super) fn queue_for_instance(&self) {
-        if !matches!(self.instance.0.replace(State::Waits), State::Waits) {
+        if !matches!(self.rare.make().instance.0.replace(State::Waits), State::Waits) {
             INSTANCES.with(|instances| instances.waiting.borrow_mut().push_back(self.handle()));
         }
     }
@@ -116,16 +116,17 @@ impl RequestContext {
     pub(super) fn give_up_instance(&self) -> bool {
         let waits = self.stop_waiting();
         if waits {
-            self.instance.0.replace(State::TimedOut);
+            self.rare.make().instance.0.replace(State::TimedOut);
         }
         waits
     }
 
     /// Leaves the queue. Answers false if the request does not wait.
     pub(super) fn stop_waiting(&self) -> bool {
-        let waits = matches!(*self.instance.0.borrow(), State::Waits);
+        let Some(wait) = self.rare.get().map(|rare| &rare.instance) else { return false };
+        let waits = matches!(*wait.0.borrow(), State::Waits);
         if waits {
-            self.instance.0.replace(State::No);
+            wait.0.replace(State::No);
             INSTANCES.with(|instances| instances.waiting.borrow_mut().retain(|waiting| *waiting != self.handle()));
         }
         waits
@@ -134,15 +135,17 @@ impl RequestContext {
     /// The request needs no instance any more.
     #[inline]
     pub fn forget_instance(&self) {
-        if !matches!(*self.instance.0.borrow(), State::No) && !self.stop_waiting() {
-            drop(self.instance.0.take());
+        if let Some(rare) = self.rare.get()
+            && !self.stop_waiting()
+        {
+            drop(rare.instance.0.take());
         }
     }
 
     /// Returns the right to an instance of a plugin of that policy; `None` if there are too many.
     pub(super) fn permit(&self, limit: usize) -> Option<Permit> {
         self.stop_waiting();
-        match self.instance.0.take() {
+        match self.rare.get().map(|rare| rare.instance.0.take()).unwrap_or_default() {
             State::Granted(permit) => {
                 self.let_subrequests_go_on(limit);
                 Some(permit)
@@ -166,7 +169,7 @@ impl RequestContext {
 
     /// Goes on after waiting.
     fn go_on_with(&self, permit: Permit) {
-        let before = self.instance.0.replace(State::Granted(permit));
+        let before = self.rare.make().instance.0.replace(State::Granted(permit));
         drop(before);
         if let Some(holder) = self.pause.request_holder() {
             self.resume(holder, StreamType::HttpRequest);
@@ -176,7 +179,8 @@ impl RequestContext {
     /// Whether the client's request has an instance, or one of its subrequests has.
     fn has_own_instance(&self) -> bool {
         self.any_of_client(|ctx| {
-            matches!(*ctx.instance.0.borrow(), State::Granted(_)) || ctx.slots.iter().any(Slot::has_permit)
+            ctx.rare.get().is_some_and(|rare| matches!(*rare.instance.0.borrow(), State::Granted(_)))
+                || ctx.slots.iter().any(Slot::has_permit)
         })
     }
 }

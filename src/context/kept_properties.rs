@@ -3,11 +3,9 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::lazy_box::LazyBox;
-
 /// The properties of one request that are not variables of nginx.
 #[derive(Debug, Default)]
-pub struct KeptProperties(LazyBox<RefCell<Properties>>);
+pub struct KeptProperties(RefCell<Properties>);
 
 #[derive(Debug, Default)]
 struct Properties {
@@ -21,7 +19,7 @@ struct Properties {
 impl KeptProperties {
     /// Sets the value of a path. A new path is kept twice.
     pub fn set(&self, path: &[u8], value: &[u8]) {
-        let mut properties = self.0.make().borrow_mut();
+        let mut properties = self.0.borrow_mut();
         let Properties { values, by_path, by_name } = &mut *properties;
         if let Some(&place) = by_path.get(path) {
             values[place] = value.to_vec();
@@ -34,14 +32,14 @@ impl KeptProperties {
 
     /// Returns the value of a path.
     pub fn get(&self, path: &[u8]) -> Option<Vec<u8>> {
-        let properties = self.0.get()?.borrow();
+        let properties = self.0.borrow();
         Some(properties.values[*properties.by_path.get(path)?].clone())
     }
 
     /// Returns the value of the path that this name stands for in `$wasm_property_NAME`. If several
     /// paths have the same name there, the first one that was set counts.
     pub fn by_variable(&self, name: &[u8]) -> Option<Vec<u8>> {
-        let properties = self.0.get()?.borrow();
+        let properties = self.0.borrow();
         Some(properties.values[*properties.by_name.get(&as_in_variable(name))?].clone())
     }
 }

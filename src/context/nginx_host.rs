@@ -201,6 +201,7 @@ impl RequestStream {
     }
 
     /// Whether calls of the request go on when it is over.
+    #[inline(always)]
     pub fn leaves_calls(&self) -> bool {
         self.rare.get().and_then(|rare| rare.calls.get()).is_some_and(Calls::any_outlives)
     }
@@ -217,6 +218,6 @@ impl RequestStream {
 
     /// Asks whether a name and a value may be set. The request's pool then keeps them.
     pub fn allow(&self, name: &[u8], value: &[u8]) -> Result {
-        self.ctx().allowance.take(self.request(), self.slot().memory(), name, value)
+        self.ctx().allow(self.slot().memory(), name, value)
     }
 }

@@ -6,7 +6,6 @@
 
 mod hold;
 
-use std::cell::RefCell;
 use std::ffi::c_void;
 
 use ngx_bindings::event::{self, Event};
@@ -20,11 +19,10 @@ use super::{RequestContext, Upload};
 use crate::conf::LocConf;
 use crate::guard::guard;
 
-/// What plugins hold of one request, and the event that continues it.
+/// What plugins hold of one request.
 #[derive(Default)]
 pub struct Pause {
     request: Hold,
-    event: RefCell<Option<Box<Event>>>,
 }
 
 impl Pause {
@@ -37,28 +35,33 @@ impl Pause {
     pub fn request_holder(&self) -> Option<usize> {
         self.request.holder()
     }
+}
 
+impl RequestContext {
     /// Stops the pause timeout: nothing is held any more.
+    #[inline]
     pub fn stop_clock(&self) {
-        if let Some(event) = self.event.borrow_mut().as_mut() {
+        if let Some(rare) = self.rare.get()
+            && let Some(event) = rare.event.borrow_mut().as_mut()
+        {
             event.cancel_timer();
         }
     }
 
     /// Releases the request, and stops the pause timeout.
     pub fn release_request(&self) {
-        self.request.free();
+        self.pause.request.free();
         self.stop_clock();
     }
 
     /// Drops the event: the request is over.
-    pub fn forget(&self) {
-        self.request.free();
-        *self.event.borrow_mut() = None;
+    pub(super) fn forget_pause(&self) {
+        self.pause.request.free();
+        if let Some(rare) = self.rare.get() {
+            *rare.event.borrow_mut() = None;
+        }
     }
-}
 
-impl RequestContext {
     /// Keeps the request in its phase until the plugin of `slot` resumes it.
     pub fn pause_request(&self, slot: usize) {
         self.pause.request.hold(slot);
@@ -134,7 +137,7 @@ impl RequestContext {
     }
 
     fn with_event(&self, body: impl FnOnce(&mut Event)) {
-        let mut event = self.pause.event.borrow_mut();
+        let mut event = self.rare.make().event.borrow_mut();
         body(event.get_or_insert_with(|| Box::new(self.new_event(on_event))));
     }
 
@@ -148,7 +151,7 @@ impl RequestContext {
 
     /// Handles the event, from nginx's loop. The request may be gone afterwards.
     fn wake(&self) {
-        let timed_out = self.pause.event.borrow_mut().as_mut().is_some_and(|event| event.take_timed_out());
+        let timed_out = self.rare.make().event.borrow_mut().as_mut().is_some_and(|event| event.take_timed_out());
         if self.request().is_closed() {
             return;
         }
@@ -186,7 +189,7 @@ impl RequestContext {
                 unsafe { self.request().finalize_in_event(rc::GATEWAY_TIME_OUT) }
             }
             Next::Phases => {
-                self.pause.release_request();
+                self.release_request();
                 self.stop_waiting();
                 // SAFETY: as above.
                 unsafe { self.request().resume_phases() }

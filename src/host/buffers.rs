@@ -47,11 +47,13 @@ impl RequestStream {
     fn with_body<R>(&self, buffer: BufferType, run: impl FnOnce(&mut Body) -> Result<R>) -> Result<R> {
         let ctx = self.ctx();
         let shown = match buffer {
-            BufferType::HttpRequestBody if ctx.response.body.borrow().is_none() => &ctx.request_body,
-            BufferType::HttpRequestBody | BufferType::HttpResponseBody => &ctx.response.body,
+            BufferType::HttpRequestBody if ctx.response.body.borrow().is_none() => {
+                ctx.rare.get().map(|rare| &rare.request_body)
+            }
+            BufferType::HttpRequestBody | BufferType::HttpResponseBody => Some(&ctx.response.body),
             _ => return Err(Status::NotFound),
         };
-        if let Some(body) = shown.borrow_mut().as_mut() {
+        if let Some(body) = shown.map(|shown| shown.borrow_mut()).as_deref_mut().and_then(Option::as_mut) {
             return run(body);
         }
         let slot = self.slot().index();

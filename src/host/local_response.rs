@@ -21,7 +21,7 @@ impl LocalResponse for RequestStream {
         }
         // Counted until the request ends, because nginx sends a copy of these bytes.
         let size = response.body.len() + response.headers.size() + response.details.len();
-        self.ctx().allowance.hold(self.slot().memory(), size)?;
+        self.ctx().hold_bytes(self.slot().memory(), size)?;
         if !response.details.is_empty() {
             let details = response.details.escape_ascii();
             let line = format_args!("local response {}, details: {details}", response.status);

@@ -41,7 +41,7 @@ impl Properties for RequestStream {
         if request.pool().mark() != before {
             let size = value.as_ref().map_or(0, |value| value.len());
             // NotFound is the only status besides OK that makes no plugin panic.
-            self.ctx().allowance.take_read(self.slot().memory(), size).map_err(|_| Status::NotFound)?;
+            self.ctx().allow_read(self.slot().memory(), size).map_err(|_| Status::NotFound)?;
         }
         Ok(value.or_else(|| self.of_stream(path)))
     }
@@ -99,7 +99,7 @@ impl RequestStream {
             b"response\0headers_bytes" => size(MapType::HttpResponseHeaders),
             b"response\0trailers" => map(MapType::HttpResponseTrailers),
             path => {
-                let kept = |path: &[u8]| self.ctx().properties.get(path).map(Cow::Owned);
+                let kept = |path: &[u8]| self.ctx().rare.get()?.properties.get(path).map(Cow::Owned);
                 kept(path).or_else(|| kept(path.strip_prefix(b"filter_state\0wasm.")?))
             }
         }
@@ -110,7 +110,7 @@ impl RequestStream {
         self.allow(path.as_bytes(), value)?;
         // The name that the path has in variables.
         self.allow(path.as_bytes(), b"")?;
-        self.ctx().properties.set(path.as_bytes(), value);
+        self.ctx().rare.make().properties.set(path.as_bytes(), value);
         Ok(())
     }
 }

@@ -29,5 +29,6 @@ extern "C" fn value<'r>(
 fn property(request: Request, name: &[u8]) -> Option<Vec<u8>> {
     let ctx = RequestContext::of_ended(request)?;
     // A line break would end the field or the line that the configuration puts the variable into.
-    ctx.properties.by_variable(name).filter(|value| !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')))
+    let value = ctx.rare.get()?.properties.by_variable(name)?;
+    (!value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0'))).then_some(value)
 }

@@ -18,9 +18,7 @@ impl Upstreams for RequestStream {
     }
 
     fn override_upstream_host(&mut self, address: &[u8]) -> Result {
-        let mut chosen = self.ctx().chosen_host.make().borrow_mut();
-        chosen.clear();
-        chosen.extend_from_slice(address);
+        self.ctx().rare.make().chosen_host.replace(Some(address.to_vec()));
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ fn request_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: boo
     if !slot.has(Callback::OnRequestBody) {
         return Outcome::Continue;
     }
-    *ctx.request_body.borrow_mut() = Some(Body::copied(body.to_vec(), false));
+    *ctx.rare.make().request_body.borrow_mut() = Some(Body::copied(body.to_vec(), false));
     waiting::run(ctx, slot, |http| http.on_request_body(size(body), end_of_body))
 }
 
@@ -54,7 +54,7 @@ unsafe extern "C" fn ngx_http_proxy_wasm_on_http_response_body(
 
 fn response_body(ctx: &RequestContext, slot: &Slot, body: &[u8], end_of_body: bool) -> Verdict {
     // The request's body may be left over: Lua does not fetch it after a failure or an answer.
-    drop(ctx.request_body.take());
+    drop(ctx.take_request_body());
     let (verdict, passed) = offer(ctx, slot, || Piece::of_lua(body, end_of_body));
     if let Some(piece) = passed {
         // Left for Lua, which passes it on.
@@ -79,9 +79,9 @@ fn changed_body(r: Option<Request>, body: &mut *const c_char, body_len: &mut usi
     // A response without a body must not get one: the client would take bytes after the header for
     // the next response.
     let of_response = || ctx.response.body.take().filter(|_| ctx.request().expects_body());
-    let passed = ctx.request_body.take().or_else(of_response);
+    let passed = ctx.take_request_body().or_else(of_response);
     let bytes = passed.filter(Body::is_changed).and_then(Body::into_bytes)?;
-    let mut kept = ctx.for_lua.make().borrow_mut();
+    let mut kept = ctx.rare.make().for_lua.borrow_mut();
     *kept = bytes;
     *body = kept.as_ptr().cast();
     *body_len = kept.len();

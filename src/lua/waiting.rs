@@ -39,7 +39,7 @@ pub fn request_headers<'a>(
         ctx.wait_for_instance_in_lua();
         return (None, Outcome::Pause);
     }
-    ctx.pause.release_request();
+    ctx.release_request();
     ctx.lua_thread.calls.serve(ctx.slots.len());
     let (slot, verdict) = ctx.receive(source, &plugin.context, &plugin.policy, (num_headers, end_of_stream));
     (Some(slot), settle(ctx, slot, verdict))
@@ -131,7 +131,7 @@ fn resumed(ctx: &RequestContext, slot: &Slot) -> Outcome {
     } else {
         return Outcome::Pause;
     };
-    ctx.pause.release_request();
+    ctx.release_request();
     ctx.lua_thread.calls.stop();
     outcome
 }

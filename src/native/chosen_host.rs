@@ -35,10 +35,10 @@ fn begin_with(request: Request<'_>, upstream: Upstream<'_>) -> ngx_int_t {
 }
 
 fn choose(request: Request<'_>, upstream: Upstream<'_>) {
-    let chosen = RequestContext::of(request.main()).and_then(|ctx| ctx.chosen_host.get());
-    let Some(chosen) = chosen.map(|chosen| chosen.borrow()) else { return };
+    let rare = RequestContext::of(request.main()).and_then(|ctx| ctx.rare.get());
+    let Some(chosen) = rare.and_then(|rare| rare.chosen_host.borrow().clone()) else { return };
     let mut peers = upstream.peers().into_iter().flatten().filter(|peer| peer.healthy);
-    if let Some(peer) = peers.find(|peer| peer.address.to_string().as_bytes() == *chosen) {
+    if let Some(peer) = peers.find(|peer| peer.address.to_string().as_bytes() == chosen) {
         upstream.choose(request, &peer.address);
     }
 }

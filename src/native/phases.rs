@@ -195,7 +195,7 @@ fn body_read(request: Request) {
 fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Option<ngx_int_t> {
     while let Some(slot) = next_for_body(ctx, loc, phase) {
         let size = {
-            let mut body = ctx.request_body.borrow_mut();
+            let mut body = ctx.rare.make().request_body.borrow_mut();
             body.get_or_insert_with(|| Body::of(ctx.request().body())).size()
         };
         slot.see_request_body();
@@ -214,7 +214,7 @@ fn request_body(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Option<ngx
 /// Gives nginx the request's body, which it has read, as the plugins left it, in the form that
 /// nginx's own handlers expect. Returns nginx's code if it cannot.
 fn keep_body(ctx: &RequestContext) -> Option<ngx_int_t> {
-    let changed = ctx.request_body.take().filter(Body::is_changed).and_then(Body::into_bytes);
+    let changed = ctx.take_request_body().filter(Body::is_changed).and_then(Body::into_bytes);
     let kept = match changed {
         Some(bytes) => ctx.request().set_body(&bytes),
         None => ctx.request().name_body_file(),

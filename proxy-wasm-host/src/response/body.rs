@@ -104,7 +104,7 @@ fn set_aside<E: Exchange>(exchange: &E) -> Result<(), Stop<E::Code>> {
     let mut piece = E::Piece::from(taken);
     let kept = piece.keep();
     exchange.give_back(taken);
-    let aside = &exchange.response().aside;
+    let aside = &exchange.response().make_rare().aside;
     let before = aside.take().map(|piece| *piece);
     let joined = kept.and_then(|()| join(before, piece)).map_err(|error| unreadable(exchange, &error))?;
     aside.set(Some(Box::new(joined)));
@@ -116,7 +116,7 @@ fn set_aside<E: Exchange>(exchange: &E) -> Result<(), Stop<E::Code>> {
 fn is_counted_behind_header<E: Exchange>(exchange: &E, chunk: E::Chunk) -> bool {
     let Stage::HeaderHeld(slot) = exchange.response().stage.get() else { return false };
     let Some(slot) = exchange.slot(slot) else { return false };
-    let aside = &exchange.response().aside;
+    let aside = &exchange.response().make_rare().aside;
     let mut piece = aside.take().unwrap_or_default();
     let size = piece.size() + chunk.size();
     let counted = size <= E::PIECE.min(slot.body_buffer_size()) && exchange.count(slot, &mut piece, size);
@@ -129,9 +129,11 @@ fn is_counted_behind_header<E: Exchange>(exchange: &E, chunk: E::Chunk) -> bool 
 /// Passes what was copied behind a header that is held no longer.
 pub(super) fn pass_set_aside<E: Exchange>(exchange: &E) -> Result<(), Stop<E::Code>> {
     let response = exchange.response();
-    let aside = response.aside.take();
+    let aside = response.take_aside();
     let size = aside.as_ref().map_or(0, |piece| piece.size() as u64);
-    response.aside.set(aside);
+    if aside.is_some() {
+        response.make_rare().aside.set(aside);
+    }
     let rest = exchange.waiting();
     let end_follows = || {
         rest.size() == 0 && rest.is_last()
@@ -213,8 +215,9 @@ fn lacks_only_its_end<E: Exchange>(exchange: &E, chunk: E::Chunk) -> bool {
 /// Whether a plugin that waits for a call holds as many bytes as it may. It continues when the
 /// call's response comes.
 fn lacks_room<E: Exchange>(exchange: &E, size: usize) -> bool {
-    exchange.response().held.lacks_room(|slot, piece| {
-        let full = |slot: &E::Slot| piece.size() + size > slot.body_buffer_size() && slot.calls_pending();
-        exchange.slot(slot).is_some_and(full)
-    })
+    let is_full = |slot: usize, piece: &E::Piece| {
+        let is_full = |slot: &E::Slot| piece.size() + size > slot.body_buffer_size() && slot.calls_pending();
+        exchange.slot(slot).is_some_and(is_full)
+    };
+    exchange.response().held().is_some_and(|held| held.lacks_room(is_full))
 }

@@ -9,6 +9,7 @@ use std::io;
 
 use super::exchange::{Chunk, Exchange, Slot};
 use super::header::send_header;
+use super::held::Held;
 use super::pieces::INTERNAL_ERROR;
 use super::state::Stage;
 use super::verdict::{Ending, Verdict};
@@ -190,10 +191,14 @@ pub(super) fn without_its_end<E: Exchange>(exchange: &E, chunk: E::Chunk) -> Res
 pub(super) fn drop_all<E: Exchange>(exchange: &E) {
     let response = exchange.response();
     response.end_seen.set(source_has_ended(exchange));
-    response.held.clear();
+    if let Some(rare) = response.rare() {
+        rare.held.clear();
+    }
     response.release_driver();
-    response.injected.borrow_mut().clear();
-    drop(response.aside.take());
+    if let Some(rare) = response.rare() {
+        rare.injected.borrow_mut().clear();
+        drop(rare.aside.take());
+    }
     exchange.drop_put_by();
     exchange.drop_waiting();
     exchange.stop_clock();
@@ -202,7 +207,7 @@ pub(super) fn drop_all<E: Exchange>(exchange: &E) {
 /// Whether the source has sent the whole body, as far as is known here.
 pub(super) fn source_has_ended<E: Exchange>(exchange: &E) -> bool {
     let response = exchange.response();
-    response.end_seen.get() || exchange.waiting().is_last() || response.held.has_end()
+    response.end_seen.get() || exchange.waiting().is_last() || response.held().is_some_and(Held::has_end)
 }
 
 /// Ends the plugins' part in the response, because a `post_action` runs now.

@@ -22,20 +22,19 @@ impl<P: Piece> Response<P> {
         let has_body = match self.stage.get() {
             // Until the end of the body has passed the plugin.
             Stage::HeaderWaits | Stage::Body if self.may_change.get() => {
-                let end_at = self.shows_end_to.get().or_else(|| self.held.end_holder());
+                let end_at = self.shows_end_to.get().or_else(|| self.held()?.end_holder());
                 !self.end_seen.get() || end_at.is_some_and(|at| at <= slot)
             }
-            Stage::Passing => by_lua && !self.held.has_passed_end(slot),
+            Stage::Passing => by_lua && !self.held().is_some_and(|held| held.has_passed_end(slot)),
             _ => false,
         };
         let is_ended = self.ended_by.get().is_some_and(|by| by >= slot);
-        if !has_body || is_ended {
+        if !has_body || is_ended || self.injects_end(slot) {
             return false;
         }
-        let mut injected = self.injected.borrow_mut();
+        let mut injected = self.make_rare().injected.borrow_mut();
         let pieces = injected.iter().filter(|(by, _)| *by == slot).count();
         match injected.iter_mut().rfind(|(by, _)| *by == slot) {
-            Some((_, before)) if before.is_last() => return false,
             Some((_, before)) if pieces >= PIECES => match mem::take(before).join(piece) {
                 Ok(joined) => *before = joined,
                 Err(_) => return false,
@@ -47,20 +46,24 @@ impl<P: Piece> Response<P> {
 
     /// Whether something was injected that has not been passed on.
     pub fn is_injecting(&self) -> bool {
-        !self.injected.borrow().is_empty()
+        self.rare().is_some_and(|rare| !rare.injected.borrow().is_empty())
+    }
+
+    /// Whether the plugin of a slot has injected the end of the body, and it has not been passed on.
+    fn injects_end(&self, slot: usize) -> bool {
+        let is_end = |(by, piece): &(usize, P)| *by == slot && piece.is_last();
+        self.rare().is_some_and(|rare| rare.injected.borrow().iter().any(is_end))
     }
 
     /// Takes what the plugin of a slot has injected.
     pub(super) fn take_injected(&self, slot: usize) -> Vec<P> {
-        if !self.is_injecting() {
-            return Vec::new();
-        }
-        let (taken, left) = self.injected.take().into_iter().partition(|(by, _)| *by == slot);
-        self.injected.replace(left);
+        let Some(rare) = self.rare().filter(|_| self.is_injecting()) else { return Vec::new() };
+        let (taken, left) = rare.injected.take().into_iter().partition(|(by, _)| *by == slot);
+        rare.injected.replace(left);
         let taken: Vec<(usize, P)> = taken;
         if taken.iter().any(|(_, piece)| piece.is_last()) {
             self.ended_by.set(Some(slot));
-            if let Some(kept) = self.held.take(slot) {
+            if let Some(kept) = rare.held.take(slot) {
                 kept.piece.discard();
             }
         }
@@ -89,15 +92,15 @@ pub(super) fn pass_injected<E: Exchange>(exchange: &E, slot: usize) -> Result<bo
 /// one before it injects is new to it.
 pub(super) fn pass_all_injected<E: Exchange>(exchange: &E) -> Result<(), Stop<E::Code>> {
     let response = exchange.response();
-    let mut slots: Vec<usize> = response.injected.borrow().iter().map(|(slot, _)| *slot).collect();
+    let Some(rare) = response.rare() else { return Ok(()) };
+    let mut slots: Vec<usize> = rare.injected.borrow().iter().map(|(slot, _)| *slot).collect();
     slots.sort_unstable();
     slots.dedup();
     for slot in slots.into_iter().rev() {
         if by_lua(exchange, slot) {
             // Lua passes it on, when it comes with the next piece; with the end, if the plugin held it and
             // now drops it.
-            let ends = response.injected.borrow().iter().any(|(by, piece)| *by == slot && piece.is_last());
-            exchange.push(ends && response.held.is_end_held_by(slot))?;
+            exchange.push(response.injects_end(slot) && rare.held.is_end_held_by(slot))?;
         } else {
             pass_injected(exchange, slot)?;
         }

@@ -65,7 +65,7 @@ fn offer_piece<E: Exchange>(
     piece: impl FnOnce() -> E::Piece,
 ) -> (Verdict<E::Answer>, Option<E::Piece>) {
     let response = exchange.response();
-    let held = response.held.take(slot.index());
+    let held = response.take_held(slot.index());
     let sees_body = slot.has(Callback::OnResponseBody);
     if held.is_none() && !sees_body {
         return (Verdict::Continue, None);
@@ -80,12 +80,12 @@ fn offer_piece<E: Exchange>(
         // Another plugin resumed; this one still keeps its bytes.
         (true, false) => {
             if let Some(piece) = joined(exchange, kept, Some(piece)) {
-                response.held.put(slot.index(), piece, HELD);
+                response.make_rare().held.put(slot.index(), piece, HELD);
             }
             (Verdict::Pause, None)
         }
         (true, true) => {
-            response.held.put(slot.index(), E::Piece::end(), RESUMED);
+            response.make_rare().held.put(slot.index(), E::Piece::end(), RESUMED);
             (Verdict::Continue, joined(exchange, kept, Some(piece)))
         }
         // A plugin that failed keeps nothing any more.
@@ -94,9 +94,9 @@ fn offer_piece<E: Exchange>(
         (false, true) => match see(exchange, slot, piece) {
             // The end of the body, and the bytes before it, are kept as one piece.
             (Verdict::Pause, _) if is_last => {
-                let end = response.held.take(slot.index()).map(|kept| kept.piece);
+                let end = response.take_held(slot.index()).map(|kept| kept.piece);
                 if let Some(piece) = joined(exchange, kept, end) {
-                    response.held.put(slot.index(), piece, HELD);
+                    response.make_rare().held.put(slot.index(), piece, HELD);
                 }
                 (Verdict::Pause, None)
             }
@@ -112,7 +112,7 @@ fn offer_piece<E: Exchange>(
 
 /// Runs the callback on a piece, and keeps the piece if the plugin pauses.
 fn see<E: Exchange>(exchange: &E, slot: &E::Slot, mut piece: E::Piece) -> (Verdict<E::Answer>, Option<E::Piece>) {
-    let (held, is_last) = (&exchange.response().held, piece.is_last());
+    let (held, is_last) = (|| &exchange.response().make_rare().held, piece.is_last());
     let verdict = match exchange.on_body(slot, &mut piece) {
         Ok(verdict) => verdict,
         Err(stop) => return stopped(exchange, stop),
@@ -122,7 +122,7 @@ fn see<E: Exchange>(exchange: &E, slot: &E::Slot, mut piece: E::Piece) -> (Verdi
     let cannot_hold = is_last && exchange.is_subrequest();
     if !matches!(verdict, Verdict::Pause) || cannot_hold {
         if is_last {
-            held.put(slot.index(), E::Piece::end(), RESUMED);
+            held().put(slot.index(), E::Piece::end(), RESUMED);
         }
         if !matches!(verdict, Verdict::Pause) {
             return (verdict, Some(piece));
@@ -135,7 +135,7 @@ fn see<E: Exchange>(exchange: &E, slot: &E::Slot, mut piece: E::Piece) -> (Verdi
         let stop = cut(exchange);
         return stopped(exchange, stop);
     }
-    held.put(slot.index(), piece, HELD);
+    held().put(slot.index(), piece, HELD);
     if is_last {
         exchange.set_held(true);
         exchange.start_clock();

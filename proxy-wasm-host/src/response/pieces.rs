@@ -20,7 +20,7 @@ pub(super) fn pass<E: Exchange>(exchange: &E, first: usize, mut piece: E::Piece)
     let response = exchange.response();
     // An end that a plugin has injected is not that of the source.
     response.see_end(piece.is_last() && (first == 0 || response.ended_by.get().is_none()));
-    if let Some(aside) = response.aside.take() {
+    if let Some(aside) = response.take_aside() {
         piece = join(Some(*aside), piece).map_err(|error| unreadable(exchange, &error))?;
     }
     pass_on(exchange, first, piece)
@@ -34,7 +34,7 @@ pub(super) fn pass_on<E: Exchange>(exchange: &E, first: usize, mut piece: E::Pie
             piece.discard();
             return Ok(E::OK);
         }
-        let held = response.held.take(slot.index()).map(|kept| kept.piece);
+        let held = response.take_held(slot.index()).map(|kept| kept.piece);
         let (holds, shows_nothing) = (held.is_some(), piece.size() == 0 && !piece.is_last());
         piece = join(held, piece).map_err(|error| unreadable(exchange, &error))?;
         // A plugin that failed meanwhile sees nothing any more; what it held goes before this piece.
@@ -122,7 +122,7 @@ fn keep<E: Exchange>(
     goes_on: GoesOn,
 ) -> Result<E::Code, Stop<E::Code>> {
     piece.keep().map_err(|error| unreadable(exchange, &error))?;
-    exchange.response().held.put(slot.index(), piece, goes_on);
+    exchange.response().make_rare().held.put(slot.index(), piece, goes_on);
     Ok(E::OK)
 }
 

@@ -1,30 +1,24 @@
 //! How far a response has come on its way through the plugins.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 use super::driver::HeaderHold;
 use super::exchange::Piece;
-use super::held::Held;
+use super::held::{Held, Kept};
 
 /// How far the response of a request has come. Host functions look at it while a callback runs, so
 /// it is changed through shared references.
 pub struct Response<P> {
     pub(super) stage: Cell<Stage>,
-    /// What plugins hold of the body and the trailers.
-    pub(super) held: Held<P>,
     /// What plugins that a driver calls hold of the header.
     pub(super) driver: RefCell<Option<Box<HeaderHold<P>>>>,
     /// The slot of the plugin that a driver calls with the header now.
     pub(super) entered: Cell<Option<usize>>,
     /// Whether the driver is to call no plugin any more.
     pub(super) over_for_driver: Cell<bool>,
-    /// A copy of what has come of the body, before any plugin saw it: a whole body that lacks only
-    /// its end, or the first bytes behind a header that is held.
-    pub(super) aside: Cell<Option<Box<P>>>,
-    /// Slots whose plugins resumed. The event handles them.
-    resumed: RefCell<Vec<usize>>,
-    /// What plugins have injected and was not passed on, by their slots.
-    pub(super) injected: RefCell<Vec<(usize, P)>>,
+    /// What most responses do without, made when the first of it is needed. One look tells that there
+    /// is none of it.
+    rare: OnceCell<Box<Rare<P>>>,
     /// The slot whose plugin sees the last piece now.
     pub(super) shows_end_to: Cell<Option<usize>>,
     /// The slot of the plugin that has ended the body by what it injected.
@@ -40,6 +34,19 @@ pub struct Response<P> {
     pub(super) may_change: Cell<bool>,
     /// Whether a plugin changed the body.
     pub(super) changed: Cell<bool>,
+}
+
+/// What most responses do without.
+pub(super) struct Rare<P> {
+    /// What plugins hold of the body and the trailers.
+    pub held: Held<P>,
+    /// A copy of what has come of the body, before any plugin saw it: a whole body that lacks only
+    /// its end, or the first bytes behind a header that is held.
+    pub aside: Cell<Option<Box<P>>>,
+    /// Slots whose plugins resumed. The event handles them.
+    resumed: RefCell<Vec<usize>>,
+    /// What plugins have injected and was not passed on, by their slots.
+    pub injected: RefCell<Vec<(usize, P)>>,
 }
 
 /// How far a response has come.
@@ -78,13 +85,10 @@ impl<P> Default for Response<P> {
     fn default() -> Self {
         Self {
             stage: Cell::default(),
-            held: Held::default(),
             driver: RefCell::default(),
             entered: Cell::default(),
             over_for_driver: Cell::default(),
-            aside: Cell::default(),
-            resumed: RefCell::default(),
-            injected: RefCell::default(),
+            rare: OnceCell::new(),
             shows_end_to: Cell::default(),
             ended_by: Cell::default(),
             continues: Cell::default(),
@@ -96,24 +100,64 @@ impl<P> Default for Response<P> {
     }
 }
 
+impl<P> Default for Rare<P> {
+    fn default() -> Self {
+        Self {
+            held: Held::default(),
+            aside: Cell::default(),
+            resumed: RefCell::default(),
+            injected: RefCell::default(),
+        }
+    }
+}
+
 impl<P: Piece> Response<P> {
+    /// What is rare, if there is any of it.
+    #[inline]
+    pub(super) fn rare(&self) -> Option<&Rare<P>> {
+        self.rare.get().map(Box::as_ref)
+    }
+
+    /// What is rare, made if this is the first of it.
+    pub(super) fn make_rare(&self) -> &Rare<P> {
+        self.rare.get_or_init(Box::default)
+    }
+
+    /// What plugins hold, if any has held something.
+    #[inline]
+    pub(super) fn held(&self) -> Option<&Held<P>> {
+        self.rare().map(|rare| &rare.held)
+    }
+
+    /// Takes the copy of what has come before any plugin saw it.
+    #[inline]
+    pub(super) fn take_aside(&self) -> Option<Box<P>> {
+        self.rare()?.aside.take()
+    }
+
+    /// Takes what the plugin of a slot holds.
+    #[inline]
+    pub(super) fn take_held(&self, slot: usize) -> Option<Kept<P>> {
+        self.held()?.take(slot)
+    }
+
     /// Whether the plugin of a slot holds the header or part of the body.
     pub fn is_held_by(&self, slot: usize) -> bool {
         self.stage.get() == Stage::HeaderHeld(slot)
-            || self.held.is_held_by(slot)
+            || self.held().is_some_and(|held| held.is_held_by(slot))
             || self.is_header_held_in_driver_by(slot)
     }
 
     /// Whether any plugin holds the header or part of the body.
     #[inline]
     pub fn is_held(&self) -> bool {
-        matches!(self.stage.get(), Stage::HeaderHeld(_)) || !self.held.is_empty()
+        matches!(self.stage.get(), Stage::HeaderHeld(_)) || self.held().is_some_and(|held| !held.is_empty())
     }
 
     /// Lends the part of the body that the plugin of a slot holds, to a callback that is not one of the
     /// response's.
     pub fn with_held<R>(&self, slot: usize, run: impl FnOnce(&mut P) -> R) -> Option<R> {
-        self.held.with(slot, run)
+        self.held()?.with(slot, run)
     }
 
     /// Whether the response has begun.
@@ -131,7 +175,7 @@ impl<P: Piece> Response<P> {
     pub fn holder(&self) -> Option<usize> {
         match self.stage.get() {
             Stage::HeaderHeld(slot) => Some(slot),
-            _ => self.held.holder(),
+            _ => self.held()?.holder(),
         }
     }
 
@@ -141,13 +185,15 @@ impl<P: Piece> Response<P> {
     pub(super) fn must_be_timed(&self) -> bool {
         match self.stage.get() {
             Stage::HeaderHeld(_) => true,
-            _ => self.held.holder().is_some() && (self.held.has_end() || !self.from_upstream.get()),
+            _ => {
+                self.held().is_some_and(|held| held.holder().is_some() && (held.has_end() || !self.from_upstream.get()))
+            }
         }
     }
 
     /// Whether a plugin holds a piece of the body in the filters.
     pub fn holds_piece(&self) -> bool {
-        self.held.in_filters().is_some()
+        self.held().is_some_and(|held| held.in_filters().is_some())
     }
 
     /// Notes that the plugin of a slot has resumed the response. Answers false if it holds nothing
@@ -156,7 +202,7 @@ impl<P: Piece> Response<P> {
         if !self.is_held_by(slot) {
             return false;
         }
-        let mut resumed = self.resumed.borrow_mut();
+        let mut resumed = self.make_rare().resumed.borrow_mut();
         if !resumed.contains(&slot) {
             resumed.push(slot);
         }
@@ -165,7 +211,7 @@ impl<P: Piece> Response<P> {
 
     /// Takes the slots whose plugins have resumed.
     pub(super) fn take_resumed(&self) -> Vec<usize> {
-        self.resumed.take()
+        self.rare().map(|rare| rare.resumed.take()).unwrap_or_default()
     }
 
     pub(super) fn see_end(&self, is_end: bool) {

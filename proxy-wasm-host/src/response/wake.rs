@@ -97,7 +97,7 @@ fn resume<E: Exchange>(exchange: &E, slot: usize) -> Result<E::Code, Stop<E::Cod
         pass_set_aside(exchange)?;
         return take(exchange, E::Chunk::EMPTY);
     }
-    match response.held.resume(slot) {
+    match response.held().and_then(|held| held.resume(slot)) {
         None => Ok(E::OK),
         Some(Resumed::Push { at_end }) => exchange.push(at_end),
         Some(Resumed::Piece(kept)) if kept.goes_on == GoesOn::Trailers => {

@@ -29,9 +29,9 @@ impl Upload for RequestContext {
 
     fn on_body(&self, slot: &Slot, piece: &mut Piece) -> Result<Verdict, Stop> {
         let (size, end_of_stream) = (u32::try_from(piece.body.size()).unwrap_or(u32::MAX), piece.marks.last);
-        *self.request_body.borrow_mut() = Some(std::mem::take(&mut piece.body));
+        *self.rare.make().request_body.borrow_mut() = Some(std::mem::take(&mut piece.body));
         let verdict = self.call_for_piece(slot, |http| http.on_request_body(size, end_of_stream));
-        piece.body = self.request_body.take().ok_or(Ending::Page(500))?;
+        piece.body = self.take_request_body().ok_or(Ending::Page(500))?;
         Ok(verdict)
     }
 

@@ -24,7 +24,7 @@ impl Events for RequestContext {
 
     #[inline]
     fn stop_clock(&self) {
-        self.pause.stop_clock();
+        self.stop_clock();
     }
 
     fn wake_soon(&self) {

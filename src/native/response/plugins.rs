@@ -48,10 +48,12 @@ impl Plugins for RequestContext {
 
     #[inline]
     fn on_headers(&self, slot: &Slot) -> Verdict {
+        // What the callback gets is found only for a plugin that has it.
         let asks = slot.has(Callback::OnResponseHeaders);
         let request = self.request();
         let count = if asks { header_count(request, MapType::HttpResponseHeaders, Dialect::Envoy) } else { 0 };
-        let verdict = self.call(slot, |http| http.on_response_headers(count, !self.expects_body()));
+        let end_of_stream = asks && !self.expects_body();
+        let verdict = self.call(slot, |http| http.on_response_headers(count, end_of_stream));
         if slot.holds_headers() && !self.sees_body(slot) {
             // No callback for the body would release the header.
             slot.release_headers();

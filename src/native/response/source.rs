@@ -8,7 +8,7 @@ use crate::context::{Chunk, RequestContext};
 
 impl Source for RequestContext {
     fn begin(&self) {
-        self.pause.release_request();
+        self.release_request();
         self.forget_length_of_missing_body();
     }
 
