@@ -24,8 +24,8 @@ E
         map({ location("close-request", $_, '["close_stream", "request"]') } @callbacks),
         map({ location("close-response", $_, '["close_stream", "response"]') } @callbacks),
         map({ location("other", $_, '["close_stream", "downstream"], ["close_stream", "upstream"], ["close_stream", 9]') } @callbacks),
-        map({ my $callback = $_; map { location("return-$_", $callback, qq{["return", $_]}) } 2, 99 } @callbacks),
-        map({ location('open', $_, '["return", 2]', 'open') } @callbacks),
+        map({ my $callback = $_; map { location("return-$_", $callback, qq{["return", $_]}) } 5, 99 } @callbacks),
+        map({ location('open', $_, '["return", 5]', 'open') } @callbacks),
         <<'E' . "$proxied }\n",
         location /old { proxy_wasm old '{
             "on_configure": [["set", "held", ""], ["set_tick_period_milliseconds", 20]],
@@ -63,7 +63,7 @@ subtest 'there are no other streams' => sub {
 };
 
 # The first of a second is an error line.
-for my $action (2, 99) {
+for my $action (5, 99) {
     subtest "to return $action fails the request, and says whose plugin did" => sub {
         for my $callback (@callbacks) {
             $s->mark_log;
