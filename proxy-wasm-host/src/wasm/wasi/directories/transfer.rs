@@ -32,6 +32,37 @@ pub fn check_size(size: u64) -> Result {
     if size > limit { Err(Errno::Fbig) } else { Ok(()) }
 }
 
+/// Moves bytes between a guest's parts and a file, from a position on and `most` of them: `run` moves those of one part, and returns
+/// how many it has moved. A failure is the result only if nothing was moved before it; else the next call says it.
+fn each_part(
+    memory: &mut LinearMemory<'_>,
+    (parts, count): (u32, u32),
+    most: u32,
+    start: u64,
+    mut run: impl FnMut(&mut LinearMemory<'_>, GuestBytes, u64) -> Result<usize>,
+) -> Result<u32> {
+    let mut moved = 0;
+    for index in 0..count.min(PARTS) {
+        let part = part(memory, parts, index)?;
+        let size = part.size.min(most - moved);
+        if size == 0 {
+            continue;
+        }
+        let from = after(start, moved as usize)?;
+        let done = match run(memory, GuestBytes { size, ..part }, from) {
+            // It is never larger than the part.
+            Ok(done) => done as u32,
+            Err(error) if moved == 0 => return Err(error),
+            Err(_) => 0,
+        };
+        moved += done;
+        if done < part.size {
+            break;
+        }
+    }
+    Ok(moved)
+}
+
 impl Directories {
     /// `fd_read`, and `fd_pread` at an offset.
     pub(super) fn read(
@@ -49,26 +80,9 @@ impl Directories {
         }
         let file = &self.file(fd)?.file;
         let start = offset.unwrap_or(state.position);
-        let mut read = 0;
-        for index in 0..count.min(PARTS) {
-            let part = part(&memory, parts, index)?;
-            let size = part.size.min(READ - read);
-            if size == 0 {
-                continue;
-            }
-            let from = after(start, read as usize)?;
-            let got = match file.read_at(memory.bytes_mut(GuestBytes { size, ..part })?, from) {
-                // It is never larger than the part.
-                Ok(got) => got as u32,
-                Err(error) if read == 0 => return Err(error.into()),
-                // The next call says it.
-                Err(_) => 0,
-            };
-            read += got;
-            if got < part.size {
-                break;
-            }
-        }
+        let read = each_part(&mut memory, (parts, count), READ, start, |memory, part, from| {
+            Ok(file.read_at(memory.bytes_mut(part)?, from)?)
+        })?;
         if offset.is_none() {
             self.table.state(fd)?.position = after(start, read as usize)?;
         }
@@ -92,28 +106,10 @@ impl Directories {
         let file = &self.file(fd)?.file;
         // Where the kernel writes at the end, it does not look at a position.
         let start = if state.appends { file.metadata()?.len() } else { offset.unwrap_or(state.position) };
-        let mut written = 0;
-        for index in 0..count.min(PARTS) {
-            let part = part(&memory, parts, index)?;
-            let size = part.size.min(WRITE - written);
-            if size == 0 {
-                continue;
-            }
-            let from = after(start, written as usize)?;
-            let done = check_size(after(from, size as usize)?)
-                .and_then(|()| Ok(file.write_at(memory.bytes(GuestBytes { size, ..part })?, from)?));
-            let put = match done {
-                // It is never larger than the part.
-                Ok(put) => put as u32,
-                Err(error) if written == 0 => return Err(error),
-                // The next call says it.
-                Err(_) => 0,
-            };
-            written += put;
-            if put < part.size {
-                break;
-            }
-        }
+        let written = each_part(&mut memory, (parts, count), WRITE, start, |memory, part, from| {
+            check_size(after(from, part.size as usize)?)?;
+            Ok(file.write_at(memory.bytes(part)?, from)?)
+        })?;
         self.has_changed = true;
         if offset.is_none() {
             self.table.state(fd)?.position = after(start, written as usize)?;
