@@ -203,6 +203,13 @@ for my $document (documents()) {
     is join(' ', map { unknown($_) } code($text)), '', "$document: make has every target and variable";
 }
 
+# The table's first row is the version that is built here. A format's last byte is its number.
+my ($of_wasmtime) = slurp('Cargo.lock') =~ /^name = "wasmtime"\nversion = "(\d+)/m;
+my @formats = map { hex((slurp("proxy-wasm-host/src/shared/$_.rs") =~ /^const FORMAT: u64 = 0x\w+_\w\w(\w\w);$/m)[0]) } qw(data queues metrics);
+my ($version, $wasmtime, $upgraded) = slurp('docs/upgrading.md') =~ /^\| ([\d.]+) \| [^|]+ \| (\d+) \|.*\| ([\d, ]+) \|$/m;
+is "$version, $wasmtime: $upgraded", (slurp('Cargo.toml') =~ /^version = "(.*)"$/m)[0] . ", $of_wasmtime: " . join(', ', @formats),
+    'docs/upgrading.md: version, wasmtime and formats of zones are those that are built';
+
 my @walked = slurp('docs/architecture.md') =~ /\*\*`([\w\/]+)`\*\*/g;
 cmp_ok @walked, '>', 5, "docs/architecture.md: a request's walk passes some rooms";
 is join(' ', grep { !-e "$root/src/$_.rs" } @walked), '', 'and each is there';

@@ -57,6 +57,7 @@ for my $name (sort keys %bad) {
 my ($status, $output) = check(file('bad.wat', with('(import "env" "foo" (func)) (import "wasi_unstable" "bar" (func)) (import "env" "proxy_done" (func (result i32)))')));
 like $output, qr/^imports +env\.proxy_done\nunsupported +imports env\.foo, which this host does not have\n +imports wasi_unstable\.bar, which/m,
     'every import that is not supported is listed, not only the first';
+like $output, qr/^needs +none of the versions up to \d+\.\d+\.\d+ has all its imports$/m, 'and no version has them';
 
 ($status, $output) = check("$plugins/greeter.wasm");
 is $status, 3, 'a refused configuration: exit status';
@@ -70,6 +71,7 @@ like $output, qr/^SDK +Rust$/m, 'its SDK';
 like $output, qr/^memory +1\.1 MB at start$/m, 'its memory';
 like $output, qr/^callbacks +proxy_on_\w+$/m, 'its callbacks';
 like $output, qr/^imports +\w+\.\w+$/m, 'its imports';
+like $output, qr/^needs +version 0\.1\.0 of the module, or newer$/m, 'the version of the module that has them';
 like $output, qr/^proxy_on_request_headers\n(?:    .*\n)*    \+ x-rust-conf: hi\n(?:    .*\n)*    continues$/m, 'what it changed';
 
 SKIP: {

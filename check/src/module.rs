@@ -6,6 +6,7 @@ use proxy_wasm_host::config::units::Size;
 use proxy_wasm_host::config::{Directory, Options};
 use proxy_wasm_host::error::Error;
 use proxy_wasm_host::local::{self, LocalHost};
+use proxy_wasm_host::versions;
 use proxy_wasm_host::wasm::{Compiler, Module};
 use proxy_wasm_host::{Dialect, Identity, Plugin, PluginOptions, RootId};
 use wasmtime::{ExternType, FuncType};
@@ -28,7 +29,8 @@ pub fn check(arguments: &Arguments, bytes: &[u8]) -> Result<Arc<Plugin<LocalHost
     made_by(bytes, module.wasmtime());
     memory(module.wasmtime());
     exports(module.wasmtime());
-    imports(module.wasmtime());
+    let is_supported = imports(module.wasmtime());
+    needs(module.wasmtime(), is_supported);
     plugin
 }
 
@@ -88,7 +90,8 @@ fn exports(module: &wasmtime::Module) {
     list("other exports", &others);
 }
 
-fn imports(module: &wasmtime::Module) {
+/// Prints the imports. Returns whether this host has all of them.
+fn imports(module: &wasmtime::Module) -> bool {
     let mut supported = Vec::new();
     let mut faults = Vec::new();
     for import in module.imports() {
@@ -105,6 +108,20 @@ fn imports(module: &wasmtime::Module) {
     }
     list("imports", &supported);
     list("unsupported", &faults);
+    faults.is_empty()
+}
+
+/// Prints which versions of nginx's module have all that the plugin imports, and call all its
+/// callbacks. Those that will come may have what this one lacks.
+fn needs(module: &wasmtime::Module, is_supported: bool) {
+    if !is_supported {
+        return line(
+            "needs",
+            format_args!("none of the versions up to {} has all its imports", env!("CARGO_PKG_VERSION")),
+        );
+    }
+    let names = module.imports().map(|import| import.name()).chain(module.exports().map(|export| export.name()));
+    line("needs", format_args!("version {} of the module, or newer", versions::needed(names)));
 }
 
 /// Returns the host's error about this import alone: the host is asked with a module that has no

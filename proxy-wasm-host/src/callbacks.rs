@@ -20,6 +20,10 @@ macro_rules! callbacks {
         pub enum Callback { $($(#[$doc])* $variant,)* }
 
         impl Callback {
+            /// The names of all callbacks.
+            #[cfg(test)]
+            pub const NAMES: &[&str] = &[$($name),*];
+
             /// The name of the callback's export.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }

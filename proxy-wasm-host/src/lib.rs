@@ -23,6 +23,7 @@
 //! | [`pairs`], [`property`] | serialized header maps, property paths |
 //! | [`target`], [`authority`] | `:path`, and `host` with `:authority`, as plugins write them |
 //! | [`error`] | why a plugin cannot be loaded |
+//! | [`versions`] | which version of this host a plugin needs |
 //!
 //! Inside:
 //!
@@ -73,6 +74,7 @@ mod state;
 pub mod status;
 pub mod target;
 mod trial;
+pub mod versions;
 mod vm;
 pub mod wasm;
 

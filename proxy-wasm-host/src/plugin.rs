@@ -30,7 +30,7 @@ use crate::wasm::{Engine, Module};
 
 /// The exports that mark the ABI versions, newest first. If a module has several, the newest
 /// counts.
-const ABI_VERSIONS: [(&str, AbiVersion); 4] = [
+pub(crate) const ABI_VERSIONS: [(&str, AbiVersion); 4] = [
     ("proxy_abi_version_0_2_100", AbiVersion::V0_2_100),
     ("proxy_abi_version_0_2_1", AbiVersion::V0_2_1),
     ("proxy_abi_version_0_2_0", AbiVersion::V0_2_0),

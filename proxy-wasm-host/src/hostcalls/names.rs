@@ -107,7 +107,8 @@ pub fn similar(name: &str) -> Vec<&'static str> {
     similar.into_iter().take(OFFERED).map(|(_, known)| known).collect()
 }
 
-fn all() -> impl Iterator<Item = &'static str> {
+/// Returns the names of all functions that plugins can import.
+pub fn all() -> impl Iterator<Item = &'static str> {
     ENV.iter().copied().flatten().chain(WASI).copied()
 }
 
