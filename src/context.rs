@@ -1,8 +1,8 @@
 //! The state of one request: its HttpContexts, and what their callbacks left to do once the guest
 //! has returned.
 //!
-//! A [`RequestContext`] belongs to the request that the client sent, and stays the same through
-//! internal redirects and error pages. It lives as long as the request's pool. Host functions reach
+//! A [`RequestContext`] belongs to the request that the client sent, or to a subrequest, and stays the
+//! same through internal redirects and error pages. It lives as long as the request's pool. Host functions reach
 //! it while a callback runs, so all its fields are changed through shared references.
 
 mod allowance;
@@ -89,6 +89,8 @@ pub struct RequestContext {
     handle: RequestHandle,
     /// The request's body, if it passes the plugins piece by piece.
     upload: LazyUpload,
+    /// Whether the plugins of nginx's phases and filters get this subrequest.
+    serves_subrequest: Cell<bool>,
     drivers: Drivers,
 }
 
@@ -184,6 +186,7 @@ impl RequestContext {
                 rare: LazyBox::default(),
                 handle,
                 upload: LazyUpload::default(),
+                serves_subrequest: Cell::default(),
                 drivers,
             });
         }
@@ -350,9 +353,33 @@ impl RequestContext {
         self.rare.get()?.answer_details.borrow().clone()
     }
 
-    /// Closes the stream as soon as the guest has returned.
+    /// Closes the stream as soon as the guest has returned. A subrequest of which the client gets nothing
+    /// fails instead: nothing that it does may end the client's request.
     pub fn close(&self) {
-        self.closed.set(true);
+        if self.request().is_background() {
+            self.set_answer(Box::new(failure::page()));
+        } else {
+            self.closed.set(true);
+        }
+    }
+
+    /// Whether the plugins of nginx's phases and filters get this request: each does that is not a
+    /// subrequest.
+    pub fn serves(&self) -> bool {
+        self.serves_subrequest.get() || !self.request().is_subrequest()
+    }
+
+    /// Lets plugins of nginx's phases and filters get a subrequest.
+    ///
+    /// # Errors
+    ///
+    /// If nginx has no memory.
+    pub fn serve_subrequest(&self) -> Result<(), AllocError> {
+        if !self.serves_subrequest.replace(true) {
+            self.request().become_independent()?;
+            self.body_read.set(true);
+        }
+        Ok(())
     }
 
     /// Whether a callback of this request runs.
@@ -387,6 +414,25 @@ impl RequestContext {
     pub fn finish(&self) {
         if self.handle.leave() {
             self.finish_contexts();
+        }
+    }
+
+    /// Does the same as [`Self::finish`] for a request, in nginx's log phase. A client's request ends with
+    /// its subrequests, of which nginx logs none by default.
+    pub fn finish_of(request: Request<'_>) {
+        if !request.is_subrequest() {
+            let finish = |ctx: NonNull<c_void>| {
+                // SAFETY: what `create` registered with `destroy` is a `RequestContext`.
+                let ctx = unsafe { ctx.cast::<Self>().as_ref() };
+                if ctx.request().is_subrequest() {
+                    ctx.finish();
+                }
+                false
+            };
+            request.pool().find_on_destroy(destroy, finish);
+        }
+        if let Some(ctx) = Self::of_ended(request) {
+            ctx.finish();
         }
     }
 

@@ -25,7 +25,7 @@ pub static mut COMMANDS: [ngx_command_t; 40] = [
     main_directive(c"wasm_vm", sys::NGX_CONF_TAKE1, cmd_wasm_vm),
     main_directive(c"wasm_plugin", sys::NGX_CONF_2MORE, cmd_wasm_plugin),
     main_directive(c"wasm_config", sys::NGX_CONF_TAKE1, cmd_wasm_config),
-    location_directive(c"proxy_wasm", sys::NGX_CONF_TAKE12, cmd_proxy_wasm),
+    location_directive(c"proxy_wasm", sys::NGX_CONF_TAKE123, cmd_proxy_wasm),
     main_directive(c"wasm_start", sys::NGX_CONF_TAKE12, cmd_wasm_start),
     location_directive(c"wasm_request_body", sys::NGX_CONF_TAKE1, cmd_wasm_request_body),
     location_directive(c"wasm_response_body", sys::NGX_CONF_TAKE1, cmd_wasm_response_body),
@@ -362,16 +362,33 @@ fn read_file(cf: Conf, path: &[u8]) -> Result<Vec<u8>, String> {
     std::fs::read(&path).map_err(|error| format!("{} cannot be read: {}", path.display(), io_reason(&error)))
 }
 
-/// `proxy_wasm NAME [CONF | conf_file=PATH];` or `proxy_wasm off;`.
+/// `proxy_wasm NAME [CONF | conf_file=PATH] [subrequests=on|off];` or `proxy_wasm off;`.
 fn attach(cf: Conf, args: &[&[u8]], main: &mut HttpConf, loc: &mut LocConf) -> Handled {
     if args == [b"off"] {
         loc.off = true;
         return Ok(());
     }
-    let attachment = attachment(cf, args, "proxy_wasm")?;
+    let (args, subrequests) = match *args {
+        [ref before @ .., last] if !before.is_empty() => match subrequests(last)? {
+            Some(on) => (before, on),
+            None => (args, false),
+        },
+        _ => (args, false),
+    };
+    let attachment = Attachment { subrequests, ..attachment(cf, args, "proxy_wasm")? };
     loc.own.push(main.attachments.len());
     main.attachments.push(attachment);
     Ok(())
+}
+
+/// Reads `subrequests=on|off`; `None` for an argument that is something else.
+fn subrequests(argument: &[u8]) -> Result<Option<bool>, String> {
+    match argument.strip_prefix(b"subrequests=") {
+        None => Ok(None),
+        Some(b"on") => Ok(Some(true)),
+        Some(b"off") => Ok(Some(false)),
+        Some(other) => Err(format!("\"{}\" is not a value of subrequests; write on or off", other.escape_ascii())),
+    }
 }
 
 /// `wasm_start NAME [CONF | conf_file=PATH];`.
@@ -390,13 +407,14 @@ fn attachment(cf: Conf, args: &[&[u8]], directive: &'static str) -> Result<Attac
             Some(path) => (name, read_file(cf, path)?),
             None => (name, conf.to_vec()),
         },
-        _ => return Err("takes a name and a configuration".to_owned()),
+        _ => return Err("takes a name and a configuration, and subrequests=on or off behind them".to_owned()),
     };
     Ok(Attachment {
         directive,
         name: String::from_utf8_lossy(name).into_owned(),
         configuration: Arc::from(configuration),
         in_location: cf.block() & sys::NGX_HTTP_LOC_CONF != 0,
+        subrequests: false,
         place: cf.place(),
     })
 }

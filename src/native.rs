@@ -20,7 +20,28 @@ pub mod unseen;
 use ngx_bindings::Request;
 use ngx_bindings::pool::AllocError;
 
+use super::conf::LocConf;
 use super::context::{Drivers, RequestContext};
+
+/// Returns the context of a subrequest if plugins get it: they are in its location, or got it elsewhere.
+/// The parts that `slice` fetches are one response with that of their request. What nginx's cache fetches
+/// in the background has passed no phase; no plugin gets it.
+///
+/// # Errors
+///
+/// If nginx has no memory.
+pub fn context_of_subrequest(request: Request<'_>, in_phase: bool) -> Result<Option<&RequestContext>, AllocError> {
+    if let Some(ctx) = RequestContext::of(request).filter(|ctx| ctx.serves()) {
+        return Ok(Some(ctx));
+    }
+    let is_seen = in_phase || !request.is_slice() && !request.is_background();
+    if !is_seen || !LocConf::of(request).has_lines_for(request) {
+        return Ok(None);
+    }
+    let ctx = context_of(request)?;
+    ctx.serve_subrequest()?;
+    Ok(Some(ctx))
+}
 
 /// Returns the context of a request, and makes it if there is none yet.
 ///

@@ -43,6 +43,7 @@ impl<'r> Request<'r> {
     /// new body is in memory up to `client_body_buffer_size`, and in a temporary file beyond that,
     /// or if nginx was told to keep all bodies in files.
     pub fn set_body(self, bytes: &[u8]) -> Result<(), AllocError> {
+        self.own_body()?;
         let in_file = bytes.len() > self.core_loc_conf().client_body_buffer_size || self.must_keep_body_in_file();
         if in_file {
             self.write_body_file(bytes)?

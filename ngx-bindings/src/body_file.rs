@@ -43,7 +43,8 @@ impl<'r> Request<'r> {
     /// Makes sure, after [`Self::read_body`], that nginx's handler of `PUT` finds the body in a
     /// file with a name: the body may have been read for another location.
     pub fn name_body_file(self) -> Result<(), AllocError> {
-        if !self.may_need_named_body_file() {
+        // The file of a subrequest is that of the client's request.
+        if !self.may_need_named_body_file() || self.is_subrequest() {
             return Ok(());
         }
         match self.body_file() {

@@ -142,6 +142,24 @@ impl Chain {
         }
     }
 
+    /// Marks the end of a subrequest's body as that of a request's. nginx marks it otherwise, because the
+    /// response of the request goes on behind it.
+    pub fn end_as_request(self) {
+        self.bufs().filter(|buf| buf.raw().last_in_chain() != 0).for_each(|mut buf| buf.raw_mut().set_last_buf(1));
+    }
+
+    /// Undoes [`Self::end_as_request`], for the filters behind this module's.
+    pub fn end_as_subrequest(self) {
+        for mut buf in self.bufs().filter(|buf| buf.raw().last_buf() != 0) {
+            let is_empty = buf.size() == 0;
+            let raw = buf.raw_mut();
+            raw.set_last_buf(0);
+            raw.set_last_in_chain(1);
+            // nginx reports an empty buffer without flags as an error.
+            raw.set_sync((is_empty || raw.sync() != 0).into());
+        }
+    }
+
     /// Marks all buffers as sent, so that the code that filled them may use them again.
     pub fn consume(self) {
         self.bufs().for_each(Buf::consume);

@@ -21,8 +21,11 @@ impl Request<'_> {
     /// Suspends the request in a phase handler of ours, while nginx goes on noticing that the client
     /// leaves. A `post_action` runs whether it has left or not.
     pub fn watch_client(mut self) {
-        self.read_by(if self.is_post_action() { sys::ngx_http_block_reading } else { sys::ngx_http_test_reading });
         self.raw_mut().write_event_handler = Some(sys::ngx_http_request_empty_handler);
+        if self.is_background() {
+            return;
+        }
+        self.read_by(if self.is_post_action() { sys::ngx_http_block_reading } else { sys::ngx_http_test_reading });
         self.look_at_client();
     }
 

@@ -219,19 +219,32 @@ impl<'r> HeaderList<'r> {
         let text = pool.alloc_bytes(name.len() + value.len() + 2)?;
         let (name_at, value_at) = text.split_at_mut(name.len() + 1);
         let (key, value) = (string::write_terminated(name_at, name), string::write_terminated(value_at, value));
-        // SAFETY: the list is valid, and one of fields.
-        let field: *mut MaybeUninit<ngx_table_elt_t> = unsafe { ngx_list_push(self.0.as_ptr()) }.cast();
-        // SAFETY: null, or fresh memory for a field, in the request's pool.
-        let field: &'r mut MaybeUninit<ngx_table_elt_t> = unsafe { field.as_mut() }.ok_or(AllocError)?;
-        let field = field.write(ngx_table_elt_t {
+        self.push_field(ngx_table_elt_t {
             hash: hash as ngx_uint_t,
             key,
             value,
             lowcase_key,
             #[cfg(nginx_linked_headers)]
             next: ptr::null_mut(),
-        });
-        Ok(Field(field.into()))
+        })
+    }
+
+    /// Appends a field to a list that is initialized.
+    fn push_field(self, new: ngx_table_elt_t) -> Result<Field<'r>, AllocError> {
+        // SAFETY: the list is valid, and one of fields.
+        let field: *mut MaybeUninit<ngx_table_elt_t> = unsafe { ngx_list_push(self.0.as_ptr()) }.cast();
+        // SAFETY: null, or fresh memory for a field, in the request's pool.
+        let field: &'r mut MaybeUninit<ngx_table_elt_t> = unsafe { field.as_mut() }.ok_or(AllocError)?;
+        Ok(Field(field.write(new).into()))
+    }
+
+    /// Copies the fields into a list of its own, at the place of one whose parts another list has, too. The
+    /// texts stay where they are: they do not change.
+    pub(crate) fn copy(mut self, pool: Pool) -> Result<(), AllocError> {
+        let fields: Vec<_> = self.iter().map(|field| *field.raw()).collect();
+        self.raw_mut().last = ptr::null_mut();
+        self.init(pool)?;
+        fields.into_iter().try_for_each(|field| self.push_field(field).map(drop))
     }
 
     /// Takes all fields of that name out of the list, without moving the others. Returns whether

@@ -25,9 +25,18 @@ impl<'r> Request<'r> {
     /// Appends request fields. Appending them one by one would walk through all fields of the name
     /// each time, because nginx 1.23 and newer link them.
     pub fn add_headers_in<'a>(self, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<(), AllocError> {
-        let mut known: Vec<(ngx_uint_t, &[u8])> = Vec::new();
+        let mut names = Vec::new();
         for (name, value) in fields {
             self.headers_in().push_request_field(self.pool(), name, value)?;
+            names.push(name);
+        }
+        self.index_headers_in(&names)
+    }
+
+    /// Points nginx's own fields for these names at the fields that the list holds now, each of them once.
+    fn index_headers_in(self, names: &[&[u8]]) -> Result<(), AllocError> {
+        let mut known: Vec<(ngx_uint_t, &[u8])> = Vec::new();
+        for name in names {
             if let Some(offset) = self.offset_of_header_in(name)
                 && known.iter().all(|&(seen, _)| seen != offset)
             {
@@ -57,6 +66,35 @@ impl<'r> Request<'r> {
         let names: Vec<_> = self.headers_in().iter().map(Field::name).collect();
         self.headers_in().clear(self.pool())?;
         names.into_iter().try_for_each(|name| self.index_header_in(name, None))
+    }
+
+    /// Gives a subrequest its own fields, and its own pointers to them: it begins with those of the request
+    /// that it is in.
+    ///
+    /// # Errors
+    ///
+    /// If nginx has no memory.
+    pub(crate) fn own_headers_in(mut self) -> Result<(), AllocError> {
+        let (fields, server) = (self.headers_in(), self.raw().headers_in.server);
+        let names: Vec<_> = fields.iter().map(Field::name).collect();
+        fields.copy(self.pool())?;
+        #[cfg(not(nginx_linked_headers))]
+        self.forget_arrays();
+        self.index_headers_in(&names)?;
+        // The host of the request line goes before the field.
+        self.raw_mut().headers_in.server = server;
+        Ok(())
+    }
+
+    /// Forgets the arrays of fields, which belong to the request that a subrequest is in.
+    #[cfg(not(nginx_linked_headers))]
+    fn forget_arrays(mut self) {
+        let headers = &mut self.raw_mut().headers_in;
+        headers.cookies = NO_FIELDS;
+        #[cfg(ngx_feature = "http_x_forwarded_for")]
+        {
+            headers.x_forwarded_for = NO_FIELDS;
+        }
     }
 
     /// Points nginx's own field for `name` at the field that the list holds now. If `added` is
@@ -102,6 +140,11 @@ impl<'r> Request<'r> {
         header.map(|header| header.offset)
     }
 }
+
+/// An array that nginx has not initialized.
+#[cfg(not(nginx_linked_headers))]
+const NO_FIELDS: nginx_sys::ngx_array_t =
+    nginx_sys::ngx_array_t { elts: std::ptr::null_mut(), nelts: 0, size: 0, nalloc: 0, pool: std::ptr::null_mut() };
 
 /// The part of a Host field that nginx keeps: in lower case, without the port and a last dot.
 fn server_name(host: &[u8]) -> Vec<u8> {

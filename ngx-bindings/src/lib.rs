@@ -99,6 +99,7 @@ pub mod signature;
 pub mod slice;
 pub mod ssl;
 pub mod string;
+mod subrequest;
 pub mod upstream;
 pub mod variables;
 

@@ -29,7 +29,7 @@ impl Request<'_> {
         let Some(target) = self.parse_target(target)? else {
             return Ok(false);
         };
-        let path_stays = path(target.unparsed.as_bytes()) == path(self.unparsed_uri());
+        let path_stays = path(target.unparsed.as_bytes()) == path(&self.target());
         self.raw_mut().unparsed_uri = target.unparsed;
         self.raw_mut().args = target.args;
         self.set_valid_unparsed_uri_bit(0);

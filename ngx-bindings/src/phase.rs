@@ -10,8 +10,10 @@ use crate::{Conf, Request, array, modules};
 pub enum Phase {
     /// Rewriting, inside a location.
     Rewrite,
-    /// Access control.
+    /// Access control, which subrequests skip.
     Access,
+    /// What is behind access control, and before the response is made.
+    Precontent,
     /// Logging, after the response.
     Log,
 }
@@ -25,6 +27,7 @@ pub fn add_handler(cf: Conf, phase: Phase, handler: Handler) -> Result<(), Alloc
     let phase = match phase {
         Phase::Rewrite => sys::ngx_http_phases_NGX_HTTP_REWRITE_PHASE,
         Phase::Access => sys::ngx_http_phases_NGX_HTTP_ACCESS_PHASE,
+        Phase::Precontent => sys::ngx_http_phases_NGX_HTTP_PRECONTENT_PHASE,
         Phase::Log => sys::ngx_http_phases_NGX_HTTP_LOG_PHASE,
     };
     // SAFETY: `postconfiguration` is called when all of `http` is read, and nothing else uses it.

@@ -309,9 +309,13 @@ impl<'r> Request<'r> {
         self.raw().headers_in.server.as_bytes()
     }
 
-    /// Returns whether the request has a body that is still to be read.
+    /// Returns whether the request has a body that is still to be read. Of a subrequest the body is there,
+    /// or there is none.
     #[inline]
     pub fn has_body(self) -> bool {
+        if self.is_subrequest() {
+            return self.has_read_body();
+        }
         let headers = &self.raw().headers_in;
         headers.content_length_n > 0 || headers.chunked() != 0 || self.http2_body_to_come()
     }
@@ -384,10 +388,13 @@ impl<'r> Request<'r> {
     /// Tells nginx whether a filter of this module holds part of the response, so that nginx does
     /// not take the response as sent.
     pub fn set_buffered(self, buffered: bool) {
-        // One of the four bits of `ngx_http_request_t`; nginx's image filter uses it, too.
-        const BIT: u32 = 0x08;
-        let other = self.buffered_bits() & !BIT;
-        self.set_buffered_bits(other | if buffered { BIT } else { 0 });
+        let other = self.buffered_bits() & !BUFFERED;
+        self.set_buffered_bits(other | if buffered { BUFFERED } else { 0 });
+    }
+
+    /// Returns whether a filter of this module holds part of the response.
+    pub(crate) fn is_buffered(self) -> bool {
+        self.buffered_bits() & BUFFERED != 0
     }
 
     /// Returns whether part of the response is on its way to the client: in the filters after this
@@ -428,6 +435,9 @@ impl<'r> Request<'r> {
         self.set_single_range_bit(0);
     }
 }
+
+/// One of the four bits of `ngx_http_request_t`; nginx's image filter uses it, too.
+const BUFFERED: u32 = 0x08;
 
 const METHODS: &[(&[u8], u32)] = &[
     (b"GET", sys::NGX_HTTP_GET),

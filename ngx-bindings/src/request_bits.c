@@ -9,6 +9,7 @@
 #define SET(field) \
     void ngx_bindings_request_set_##field(ngx_http_request_t *r, unsigned value) { r->field = value; }
 
+GET(background)
 GET(blocked)
 GET(buffered) SET(buffered)
 GET(chunked)

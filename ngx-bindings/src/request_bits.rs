@@ -35,6 +35,7 @@ macro_rules! bits {
 
 bits! {
     get {
+        background_bit = ngx_bindings_request_background,
         blocked_bits = ngx_bindings_request_blocked,
         buffered_bits = ngx_bindings_request_buffered,
         chunked_bit = ngx_bindings_request_chunked,

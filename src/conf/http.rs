@@ -90,6 +90,8 @@ pub struct Attachment {
     pub name: String,
     pub configuration: Arc<[u8]>,
     pub in_location: bool,
+    /// Whether the plugin gets subrequests, too.
+    pub subrequests: bool,
     pub place: String,
 }
 
@@ -246,6 +248,7 @@ mod tests {
             name: name.to_owned(),
             configuration: Arc::default(),
             in_location: true,
+            subrequests: false,
             place,
         }
     }

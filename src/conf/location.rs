@@ -69,6 +69,8 @@ pub struct Attached {
     /// Whether the line stands in a location. Lines of `http` and `server` run before those of
     /// locations.
     pub in_location: bool,
+    /// Whether the plugin gets subrequests, too.
+    pub subrequests: bool,
 }
 
 /// What the operator set for the requests of a plugin, as opposed to its VM.
@@ -121,6 +123,23 @@ impl LocConf {
         self.attachments.sort_by_key(|line| (line.in_location, Reverse(line.priority)));
     }
 
+    /// The lines whose plugins get a request in this location: of a subrequest, those that say so.
+    #[inline]
+    pub fn lines_for(&self, request: Request) -> impl Iterator<Item = &Attached> {
+        self.lines(request.is_subrequest())
+    }
+
+    #[inline]
+    fn lines(&self, of_subrequest: bool) -> impl Iterator<Item = &Attached> {
+        self.attachments.iter().filter(move |line| !of_subrequest || line.subrequests)
+    }
+
+    /// Whether any plugin gets a request in this location.
+    #[inline]
+    pub fn has_lines_for(&self, request: Request) -> bool {
+        !self.attachments.is_empty() && self.lines_for(request).next().is_some()
+    }
+
     /// When `proxy_on_request_body` runs for a request in this location.
     pub fn request_body(&self, request: Request) -> RequestBodyMode {
         self.request_body.unwrap_or_else(|| match self.passing.get() {
@@ -160,7 +179,14 @@ mod tests {
             memory,
             own_instances: None,
         };
-        Attached { index, phase: Phase::Access, policy: Rc::new(policy), priority, in_location }
+        Attached {
+            index,
+            phase: Phase::Access,
+            policy: Rc::new(policy),
+            priority,
+            in_location,
+            subrequests: index.is_multiple_of(2),
+        }
     }
 
     fn level(own: &[usize]) -> LocConf {
@@ -178,6 +204,15 @@ mod tests {
         server.merge(&http, &lines);
         location.merge(&server, &lines);
         assert_eq!(order(&location), [1, 0, 3, 2, 4]);
+    }
+
+    #[test]
+    fn subrequests_get_to_the_plugins_whose_lines_say_so() {
+        let lines = [0, 1, 2, 3].map(|index| line(index, 0, true));
+        let mut location = level(&[0, 1, 2, 3]);
+        location.merge(&level(&[]), &lines);
+        let indexes = |of_subrequest| location.lines(of_subrequest).map(|line| line.index).collect::<Vec<_>>();
+        assert_eq!((indexes(false), indexes(true)), (vec![0, 1, 2, 3], vec![0, 2]));
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl RequestContext {
     /// Handles the event, from nginx's loop. The request may be gone afterwards.
     fn wake(&self) {
         let timed_out = self.rare.make().event.borrow_mut().as_mut().is_some_and(|event| event.take_timed_out());
-        if self.request().is_closed() {
+        if self.request().is_over() {
             return;
         }
         let holder = self.pause.request_holder().and_then(|slot| self.slots.get(slot));

@@ -36,7 +36,7 @@ pub fn header_count(request: Request, map: MapType, dialect: Dialect) -> u32 {
 
 /// The values of a request field, joined by commas.
 pub fn joined_request_field<'r>(request: Request<'r>, name: &[u8]) -> Option<Cow<'r, [u8]>> {
-    joined(request.headers_in().iter(), name).or_else(|| request_field(request, name).map(Cow::Borrowed))
+    joined(request.headers_in().iter(), name).or_else(|| request_field(request, name))
 }
 
 /// The values of a response field, joined by commas.
@@ -93,7 +93,7 @@ impl HeaderMaps for RequestStream {
         let request = self.request();
         match map {
             MapType::HttpRequestHeaders if name == b":scheme" => Ok(Some(Cow::Borrowed(self.scheme()))),
-            MapType::HttpRequestHeaders => Ok(request_field(request, name).map(Cow::Borrowed)),
+            MapType::HttpRequestHeaders => Ok(request_field(request, name)),
             MapType::HttpResponseHeaders if self.has_response() => Ok(response_field(request, name)),
             MapType::HttpResponseTrailers => {
                 Ok(request.trailers_out().find(name).map(|field| Cow::Borrowed(field.value())))

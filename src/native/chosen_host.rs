@@ -27,15 +27,16 @@ unsafe extern "C" fn begin(r: *mut ngx_http_request_t, upstream: *mut ngx_http_u
 fn begin_with(request: Request<'_>, upstream: Upstream<'_>) -> ngx_int_t {
     let Some(balancers) = MainConf::of(request).balancers.get() else { return rc::ERROR };
     let begun = balancers.begin(request, upstream);
-    // A request for `slice` fetches a part of the same response.
-    if begun == rc::OK && (!request.is_subrequest() || request.is_slice()) && RequestContext::may_be_of(request) {
+    if begun == rc::OK && RequestContext::may_be_of(request) {
         choose(request, upstream);
     }
     begun
 }
 
 fn choose(request: Request<'_>, upstream: Upstream<'_>) {
-    let rare = RequestContext::of(request.main()).and_then(|ctx| ctx.rare.get());
+    // A subrequest of `slice` fetches a part of the same response.
+    let owner = if request.is_slice() { request.main() } else { request };
+    let rare = RequestContext::of(owner).filter(|ctx| ctx.serves()).and_then(|ctx| ctx.rare.get());
     let Some(chosen) = rare.and_then(|rare| rare.chosen_host.borrow().clone()) else { return };
     let mut peers = upstream.peers().into_iter().flatten().filter(|peer| peer.healthy);
     if let Some(peer) = peers.find(|peer| peer.address.to_string().as_bytes() == chosen) {

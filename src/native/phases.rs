@@ -1,7 +1,9 @@
-//! The handlers of the rewrite, access and log phases on the native path.
+//! The handlers of the rewrite, access and log phases on the native path, and for subrequests, which skip
+//! the access phase, of that behind it.
 
 use ngx_bindings::conf::Conf;
 use ngx_bindings::phase::{self, Phase as NginxPhase};
+use ngx_bindings::pool::AllocError;
 use ngx_bindings::sys::ngx_int_t;
 use ngx_bindings::{Request, rc};
 use proxy_wasm_host::abi::MapType;
@@ -9,7 +11,7 @@ use proxy_wasm_host::config::Phase;
 use proxy_wasm_host::response::{Ending, leave};
 use proxy_wasm_host::{Callback, Dialect};
 
-use super::context_of;
+use super::{context_of, context_of_subrequest};
 use crate::conf::{LocConf, RequestBodyMode};
 use crate::context::{Body, RequestContext, Slot, Source, Verdict};
 use crate::guard::guard;
@@ -24,6 +26,7 @@ pub fn register(cf: Conf, main: &MainConf) -> ngx_int_t {
     // between the phases.
     let added = add(main.has_attachments_in(Phase::Rewrite), NginxPhase::Rewrite, on_rewrite)
         .and_then(|()| add(main.has_attachments(), NginxPhase::Access, on_access))
+        .and_then(|()| add(main.has_attachments_for_subrequests(), NginxPhase::Precontent, on_precontent))
         .and_then(|()| add(main.said.enabled, NginxPhase::Log, on_log));
     added.map_or_else(Into::into, |()| rc::OK)
 }
@@ -36,9 +39,13 @@ extern "C" fn on_access(request: Request) -> ngx_int_t {
     if has_plugins(request) { access_guarded(request) } else { rc::DECLINED }
 }
 
+extern "C" fn on_precontent(request: Request) -> ngx_int_t {
+    if request.is_subrequest() && has_plugins(request) { access_guarded(request) } else { rc::DECLINED }
+}
+
 #[inline]
 fn has_plugins(request: Request) -> bool {
-    !LocConf::of(request).attachments.is_empty() && !request.is_subrequest()
+    LocConf::of(request).has_lines_for(request)
 }
 
 /// A separate function with C's calling convention, which does not unwind, so that a location
@@ -56,8 +63,9 @@ extern "C" fn access_guarded(request: Request) -> ngx_int_t {
 
 /// Runs the plugins of this phase, from where they stopped.
 fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
-    let ctx = match context_of(request) {
-        Ok(ctx) => ctx,
+    let ctx = match context(request) {
+        Ok(Some(ctx)) => ctx,
+        Ok(None) => return rc::DECLINED,
         Err(error) => return error.into(),
     };
     if request.is_post_action() {
@@ -104,6 +112,10 @@ fn run(request: Request, loc: &LocConf, phase: Phase) -> ngx_int_t {
     request_body(ctx, loc, phase).unwrap_or(rc::DECLINED)
 }
 
+fn context(request: Request<'_>) -> Result<Option<&RequestContext>, AllocError> {
+    if request.is_subrequest() { context_of_subrequest(request, true) } else { context_of(request).map(Some) }
+}
+
 /// Makes nginx read the whole body, through those plugins that see it as it comes. nginx then runs the
 /// phase again.
 fn read_body(ctx: &RequestContext, loc: &LocConf) -> ngx_int_t {
@@ -122,7 +134,7 @@ fn request_headers(ctx: &RequestContext, loc: &LocConf, phase: Phase) -> Verdict
     }
     // A location has no line twice, so the slots that this loop adds need not be searched.
     let is_first = ctx.slots.is_empty();
-    for attached in loc.attachments.iter().filter(|attached| attached.phase == phase) {
+    for attached in loc.lines_for(request).filter(|attached| attached.phase == phase) {
         let source = Source::Directive(attached.index);
         if !is_first && ctx.slots.find(source).is_some() {
             continue;
@@ -161,7 +173,7 @@ fn next_for_body<'a>(ctx: &'a RequestContext, loc: &LocConf, phase: Phase) -> Op
     if !ctx.any_has(Callback::OnRequestBody) {
         return None;
     }
-    let attached = loc.attachments.iter().filter(|attached| attached.phase == phase);
+    let attached = loc.lines_for(ctx.request()).filter(|attached| attached.phase == phase);
     let mut slots = attached.filter_map(|attached| ctx.slots.find(Source::Directive(attached.index)));
     let mode = mode_of(ctx, loc);
     slots.find(|slot| slot.wants_request_body(ctx.request(), mode))
@@ -233,9 +245,7 @@ extern "C" fn finish_guarded(request: Request) -> ngx_int_t {
 }
 
 fn finish(request: Request) -> ngx_int_t {
-    if let Some(ctx) = RequestContext::of_ended(request) {
-        ctx.finish();
-    }
+    RequestContext::finish_of(request);
     rc::OK
 }
 

@@ -47,7 +47,11 @@ pub fn may_concern(request: Request) -> bool {
 /// Runs the header filter for a request that plugins may see.
 pub fn header_of(request: Request) -> ngx_int_t {
     if request.is_subrequest() {
-        return NEXT.header(request);
+        return match super::context_of_subrequest(request, false) {
+            Ok(Some(ctx)) => response::header(ctx),
+            Ok(None) => NEXT.header(request),
+            Err(error) => error.into(),
+        };
     }
     match RequestContext::of(request) {
         Some(ctx) => response::header(ctx),
@@ -68,11 +72,21 @@ pub fn header_behind_lua(request: Request) -> ngx_int_t {
 pub fn body_of(request: Request, chain: Chain) -> ngx_int_t {
     // The output of a subrequest of `slice` is part of the client's response.
     if request.is_subrequest() && !request.is_slice() {
-        return NEXT.body(request, chain);
+        return body_of_subrequest(request, chain);
     }
     match RequestContext::of(request.main()) {
         Some(ctx) => {
             ctx.response.note_latest(request);
+            response::body(ctx, Chunk(chain))
+        }
+        None => NEXT.body(request, chain),
+    }
+}
+
+fn body_of_subrequest(request: Request, chain: Chain) -> ngx_int_t {
+    match RequestContext::of(request).filter(|ctx| ctx.serves()) {
+        Some(ctx) => {
+            chain.end_as_request();
             response::body(ctx, Chunk(chain))
         }
         None => NEXT.body(request, chain),

@@ -2,8 +2,8 @@
 //! and for what other modules of nginx add to a response's body without the plugins.
 //!
 //! Plugins see what nginx produces for a request itself. They do not see what later filters add by
-//! subrequests (`add_after_body`, `ssi`). An operator may rely on a plugin to see everything that
-//! clients get, so a warning is logged when the configuration is read.
+//! subrequests (`add_after_body`, `ssi`), unless they get those, too. An operator may rely on a plugin to
+//! see everything that clients get, so a warning is logged when the configuration is read.
 
 use std::ffi::CStr;
 
@@ -13,7 +13,7 @@ use ngx_bindings::modules::{Directive, Location};
 use ngx_bindings::passing::Passers;
 use proxy_wasm_host::Callback;
 
-use crate::conf::{BodyMode, LocConf};
+use crate::conf::{Attachment, BodyMode, LocConf};
 use crate::worker::{DeclaredPlugin, MainConf};
 
 const ADDITION: &CStr = c"ngx_http_addition_filter_module";
@@ -34,9 +34,9 @@ pub fn look_through(cf: Conf, main: &MainConf) {
         let location = unsafe { location.lend(cf) };
         let loc = location.conf(LocConf::module());
         loc.passing.set(passers.of(location));
-        let mut seeing = plugins_that_see(loc, main).peekable();
-        let Some((_, place)) = seeing.peek() else { continue };
-        for (name, _) in adding.iter().filter(|(_, directive)| directive.is_in_force(location)) {
+        let missing = plugins_that_see(loc, main).find(|(_, attachment)| !attachment.subrequests);
+        for (name, _) in adding.iter().filter(|(_, directive)| missing.is_some() && directive.is_in_force(location)) {
+            let place = missing.map_or("", |(_, attachment)| &attachment.place);
             let line = format!(
                 "\"{name}\" adds to responses what plugins do not see, those of \"proxy_wasm\"{place} among them"
             );
@@ -45,16 +45,18 @@ pub fn look_through(cf: Conf, main: &MainConf) {
                 said.push(line);
             }
         }
-        let changed = seeing.any(|(plugin, _)| plugin.plugin.may_change_bodies());
+        let changed = plugins_that_see(loc, main).any(|(plugin, _)| plugin.plugin.may_change_bodies());
         loc.is_changed_in_parts.set(changed && slice.is_some_and(|slice| slice.is_in_force(location)));
     }
 }
 
 /// Returns the plugins that see the bodies of a location's responses, and where they are attached.
-fn plugins_that_see<'a>(loc: &'a LocConf, main: &'a MainConf) -> impl Iterator<Item = (&'a DeclaredPlugin, &'a str)> {
+fn plugins_that_see<'a>(
+    loc: &'a LocConf,
+    main: &'a MainConf,
+) -> impl Iterator<Item = (&'a DeclaredPlugin, &'a Attachment)> {
     let attached = loc.attachments.iter().filter(|_| loc.response_body() != BodyMode::Never);
-    let plugins =
-        attached.map(|attached| (main.plugin_of(attached.index), main.said.attachments[attached.index].place.as_str()));
+    let plugins = attached.map(|attached| (main.plugin_of(attached.index), &main.said.attachments[attached.index]));
     plugins.filter(|(plugin, _)| plugin.plugin.has(Callback::OnResponseBody))
 }
 

@@ -148,6 +148,11 @@ impl MainConf {
         self.attached().iter().any(|attached| self.gets_requests(attached.index))
     }
 
+    /// Whether any plugin gets subrequests.
+    pub fn has_attachments_for_subrequests(&self) -> bool {
+        self.attached().iter().any(|attached| attached.subrequests)
+    }
+
     fn gets_requests(&self, attachment: usize) -> bool {
         !self.said.attachments[attachment].is_service()
     }
@@ -187,7 +192,8 @@ impl Made {
         let lines = said.attachments.iter().zip(&plugin_of).enumerate();
         let attached = lines.map(|(index, (line, &plugin))| {
             let DeclaredPlugin { phase, ref policy, priority, .. } = plugins[plugin];
-            Attached { index, phase, policy: Rc::clone(policy), priority, in_location: line.in_location }
+            let (in_location, subrequests) = (line.in_location, line.subrequests);
+            Attached { index, phase, policy: Rc::clone(policy), priority, in_location, subrequests }
         });
         Ok(Self { attached: attached.collect(), runtime, tls, upstreams, plugins, vms, vm_of, plugin_of })
     }

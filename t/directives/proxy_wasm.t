@@ -287,7 +287,7 @@ X-Rust: hi
 --- check_config
 --- must_die
 --- error_log
-invalid number of arguments in "proxy_wasm" directive
+"proxy_wasm": takes a name and a configuration, and subrequests=on or off behind them
 
 
 
@@ -306,3 +306,25 @@ GET /bad
     'failed to configure plugin context 2, rc: 0',
     qr/\[error\] .*plugin "fault" did not start for "proxy_wasm" in \S+nginx\.conf:\d+$/m,
 ]
+
+
+
+=== TEST 23: subrequests are on or off
+--- config
+    location /t { proxy_wasm rust some subrequests=yes; }
+--- check_config
+--- must_die
+--- error_log
+"proxy_wasm": "yes" is not a value of subrequests; write on or off
+
+
+
+=== TEST 24: subrequests stand behind the configuration, or without one
+--- config
+    location /a { proxy_wasm rust some subrequests=on; }
+    location /b { proxy_wasm rust subrequests=off; }
+    location /c { proxy_wasm rust subrequests=on more; }
+--- check_config
+--- must_die
+--- error_log eval
+qr/"proxy_wasm": takes a name and a configuration, and subrequests=on or off behind them in \S+nginx\.conf:\d+/

@@ -1,5 +1,7 @@
 //! The map of the request: nginx's list, then the pseudo headers.
 
+use std::borrow::Cow;
+
 use ngx_bindings::Request;
 use ngx_bindings::headers::Field;
 use proxy_wasm_host::Dialect;
@@ -25,7 +27,7 @@ const CONNECTION_FIELDS: [&[u8]; 2] = [b"connection", b"transfer-encoding"];
 /// Returns the number of fields in the map.
 #[inline(never)]
 pub(super) fn request_count(request: Request, dialect: Dialect) -> usize {
-    let authority = !request.host().is_empty() || request_field(request, b":authority").is_some();
+    let authority = !request.host().is_empty() || field_in_place(request, b":authority").is_some();
     let count = |count, field| if is_visible(field, dialect) { count + 1 } else { count };
     request.headers_in().iter().fold(PSEUDO_FIELDS.len() - usize::from(!authority), count)
 }
@@ -65,21 +67,25 @@ pub(super) fn each_request_field(
         }
     }
     for name in PSEUDO_FIELDS {
-        let value = if name == b":scheme" { Some(scheme) } else { request_field(request, name) };
+        let value = if name == b":scheme" { Some(Cow::Borrowed(scheme)) } else { request_field(request, name) };
         if let Some(value) = value {
-            field(name, value);
+            field(name, &value);
         }
     }
 }
 
 /// Returns the first value of a name.
-pub fn request_field<'r>(request: Request<'r>, name: &[u8]) -> Option<&'r [u8]> {
+pub fn request_field<'r>(request: Request<'r>, name: &[u8]) -> Option<Cow<'r, [u8]>> {
+    if name == b":path" { Some(request.target()) } else { field_in_place(request, name).map(Cow::Borrowed) }
+}
+
+/// As [`request_field`], for a name that is not `:path`.
+fn field_in_place<'r>(request: Request<'r>, name: &[u8]) -> Option<&'r [u8]> {
     if !name.starts_with(b":") {
         return request.headers_in().find_request_field(name).map(Field::value);
     }
     match name {
         b":scheme" => Some(request.scheme()),
-        b":path" => Some(request.unparsed_uri()),
         b":method" => Some(request.method()),
         // A request over HTTP/1.0 may have no host.
         b":authority" => request
@@ -151,7 +157,7 @@ impl RequestStream {
         // A plugin cannot write back what the map did not show.
         let unseen = CONNECTION_FIELDS.map(|name| {
             let is_new = pairs.iter().any(|(new, _)| new.eq_ignore_ascii_case(name));
-            request_field(request, name).filter(|_| self.dialect() == Dialect::Envoy && !is_new)
+            field_in_place(request, name).filter(|_| self.dialect() == Dialect::Envoy && !is_new)
         });
         request.clear_headers_in().or_status()?;
         for (name, value) in CONNECTION_FIELDS.into_iter().zip(unseen) {
@@ -209,7 +215,7 @@ impl RequestStream {
     /// meanwhile.
     fn set_path(&self, path: &[u8]) -> Result {
         let request = self.request();
-        if path == request.unparsed_uri() && !path.is_empty() {
+        if *path == *request.target() && !path.is_empty() {
             return Ok(());
         }
         // The C module does nothing but write this line, and existing test suites look for it.
@@ -252,7 +258,7 @@ impl RequestStream {
     }
 
     fn current_host(&self) -> &[u8] {
-        request_field(self.request(), b":authority").unwrap_or_default()
+        field_in_place(self.request(), b":authority").unwrap_or_default()
     }
 
     /// Ends the request with the answer that nginx would give to a client who had sent this value.

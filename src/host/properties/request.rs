@@ -10,14 +10,14 @@ use crate::host::headers::request_field;
 pub fn of_request<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
     let bytes = |value: &'r [u8]| Some(Cow::Borrowed(value));
     match name {
-        b"path" => bytes(request.unparsed_uri()),
-        b"url_path" => bytes(request.unparsed_uri().split(|&c| c == b'?').next()?),
+        b"path" => Some(request.target()),
+        b"url_path" => Some(before_arguments(request.target())),
         b"query" => bytes(request.args()),
-        b"host" => request_field(request, b":authority").map(Cow::Borrowed),
+        b"host" => request_field(request, b":authority"),
         b"scheme" => bytes(request.scheme()),
         b"method" => bytes(request.method()),
-        b"referer" => request_field(request, b"referer").map(Cow::Borrowed),
-        b"useragent" => request_field(request, b"user-agent").map(Cow::Borrowed),
+        b"referer" => request_field(request, b"referer"),
+        b"useragent" => request_field(request, b"user-agent"),
         b"id" => variable(request, b"request_id"),
         b"protocol" => protocol(request),
         b"time" => {
@@ -28,6 +28,17 @@ pub fn of_request<'r>(request: Request<'r>, name: &[u8]) -> Value<'r> {
         b"size" => int(variable(request, b"content_length").as_deref().and_then(parse).unwrap_or(0)),
         b"total_size" => integer(request, b"request_length"),
         _ => None,
+    }
+}
+
+fn before_arguments(target: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    let end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
+    match target {
+        Cow::Borrowed(target) => Cow::Borrowed(&target[..end]),
+        Cow::Owned(mut target) => {
+            target.truncate(end);
+            Cow::Owned(target)
+        }
     }
 }
 

@@ -107,6 +107,9 @@ impl Client for RequestContext {
         if chain.is_empty() && !outlet.is_sending() {
             return Ok(rc::OK);
         }
+        if self.request().is_subrequest() {
+            chain.end_as_subrequest();
+        }
         match NEXT.body(outlet, chain) {
             rc::ERROR => Err(Stop::Filter(rc::ERROR)),
             code => Ok(code),

@@ -23,7 +23,7 @@ impl Plugins for RequestContext {
 
     fn open_missing(&self) -> Verdict {
         let request = self.request();
-        for (position, attached) in LocConf::of(request).attachments.iter().enumerate() {
+        for (position, attached) in LocConf::of(request).lines_for(request).enumerate() {
             let source = Source::Directive(attached.index);
             if self.slots.find_near(position, source).is_none() {
                 let plugin = MainConf::of(request).contexts().get(attached.index);
@@ -57,9 +57,9 @@ impl Plugins for RequestContext {
         if slot.holds_headers() && !self.sees_body(slot) {
             // No callback for the body would release the header.
             slot.release_headers();
-            return if let Verdict::Continue = verdict { Verdict::Pause } else { verdict };
+            return self.in_background(if let Verdict::Continue = verdict { Verdict::Pause } else { verdict });
         }
-        verdict
+        self.in_background(verdict)
     }
 
     #[inline]
@@ -97,5 +97,17 @@ impl Plugins for RequestContext {
     #[inline]
     fn take_answer(&self) -> Option<Box<Answer>> {
         self.take_answer()
+    }
+}
+
+impl RequestContext {
+    /// The header of a subrequest that runs in the background goes on: nginx does not wait for it, and
+    /// nobody gets it.
+    #[inline]
+    fn in_background(&self, verdict: Verdict) -> Verdict {
+        match verdict {
+            Verdict::Pause if self.request().is_background() => Verdict::Continue,
+            verdict => verdict,
+        }
     }
 }
