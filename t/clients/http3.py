@@ -1,8 +1,10 @@
 """An HTTP/3 client for tests: http3.py PORT, requests on standard input, what came on standard output.
 
-The input is one line of JSON, a list of {"method", "path", "body"}. Each request has a connection of
-its own, on which /next is asked afterwards. The output is a list of {"sees", "next", "body"}: "sees" is
-a status, "whole" for 200, "none" for a stream without a response, "cut" for one that ends early.
+The input is one line of JSON, a list of {"method", "path", "headers", "body"}. Headers are a list of
+[name, value]. A body is a text, or a list of pieces, of which each is sent when the server has
+acknowledged the one before. Each request has a connection of its own, on which /next is asked
+afterwards. The output is a list of {"sees", "next", "headers", "body", "trailers"}: "sees" is a status,
+"whole" for 200, "none" for a stream without a response, "cut" for one that ends early.
 
 http3.py PORT leave: sends all requests on one connection, prints "waiting", and resets all their
 streams when the next line comes. Then it asks for /next, too, and prints its body.
@@ -26,6 +28,7 @@ TIMEOUT = 20
 class Stream:
     def __init__(self):
         self.status, self.body, self.complete = None, b"", False
+        self.headers, self.trailers = [], []
         self.over = asyncio.Event()
 
     def sees(self):
@@ -54,26 +57,41 @@ class Client(QuicConnectionProtocol):
                 continue
             if isinstance(part, HeadersReceived):
                 status = dict(part.headers).get(b":status")
-                stream.status = int(status) if status else stream.status
+                fields = [[name.decode(), value.decode("latin-1")] for name, value in part.headers]
+                if status:
+                    stream.status, stream.headers = int(status), fields
+                else:
+                    stream.trailers = fields
             if isinstance(part, DataReceived):
                 stream.body += part.data
             if part.stream_ended:
                 stream.complete = True
                 stream.over.set()
 
-    def start(self, method, path, body=None):
+    def start(self, method, path, body=None, fields=()):
         stream_id = self._quic.get_next_available_stream_id()
         self.streams[stream_id] = Stream()
         headers = {":method": method, ":scheme": "https", ":authority": "localhost", ":path": path}
-        encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
+        encoded = [(name.encode(), value.encode()) for name, value in [*headers.items(), *fields]]
         self.http.send_headers(stream_id, encoded, end_stream=body is None)
-        if body is not None:
+        if isinstance(body, str):
             self.http.send_data(stream_id, body.encode(), end_stream=True)
         self.transmit()
         return stream_id
 
-    async def get(self, *request):
-        stream = self.streams[self.start(*request)]
+    async def send_pieces(self, stream_id, pieces):
+        for piece in pieces:
+            self.http.send_data(stream_id, piece.encode(), end_stream=False)
+            self.transmit()
+            await self.ping()
+        self.http.send_data(stream_id, b"", end_stream=True)
+        self.transmit()
+
+    async def get(self, method, path, body=None, fields=()):
+        stream_id = self.start(method, path, body, fields)
+        stream = self.streams[stream_id]
+        if isinstance(body, list):
+            await self.send_pieces(stream_id, body)
         try:
             await asyncio.wait_for(stream.over.wait(), TIMEOUT)
         except asyncio.TimeoutError:
@@ -87,7 +105,7 @@ def connection(port):
 
 
 def parts(request):
-    return request["method"], request["path"], request.get("body")
+    return request["method"], request["path"], request.get("body"), request.get("headers", ())
 
 
 async def ask(port, request):
@@ -97,7 +115,9 @@ async def ask(port, request):
         return {
             "sees": stream.sees(),
             "next": after.body.decode("latin-1") if after.complete else after.sees(),
+            "headers": stream.headers,
             "body": stream.body.decode("latin-1"),
+            "trailers": stream.trailers,
         }
 
 
