@@ -300,6 +300,7 @@ impl RequestContext {
     #[cold]
     fn without(&self, slot: &Slot, failure: &Failure) -> Verdict {
         let verdict = self.failed(slot, failure);
+        slot.release_headers();
         slot.finish();
         verdict
     }

@@ -5,8 +5,12 @@
 //! reads it as a whole, or, for a handler that passes it on *unbuffered*, one part after the other:
 //! then the handler begins as soon as nginx has to wait for the client.
 
-use nginx_sys::{self as sys, ngx_http_request_body_t, ngx_int_t, off_t};
+use std::mem;
+use std::ptr;
 
+use nginx_sys::{self as sys, ngx_buf_t, ngx_http_request_body_t, ngx_int_t, off_t};
+
+use crate::live::zeroed;
 use crate::pool::AllocError;
 use crate::{Request, rc};
 
@@ -15,6 +19,7 @@ unsafe extern "C" {
     fn ngx_bindings_body_last_saved(body: *const ngx_http_request_body_t) -> u32;
     fn ngx_bindings_body_need_buffering(body: *mut ngx_http_request_body_t);
     fn ngx_bindings_body_in_chunk(r: Request<'_>, rest: off_t) -> ngx_int_t;
+    fn ngx_bindings_body_skip(r: Request<'_>);
 }
 
 impl<'r> Request<'r> {
@@ -36,6 +41,41 @@ impl<'r> Request<'r> {
             // SAFETY: the request's body, which is being read.
             unsafe { ngx_bindings_body_need_buffering(body.as_ptr()) }
         }
+    }
+
+    /// Runs the filters behind this module's on a part of a body which nginx reads as a whole, and makes
+    /// nginx's own, at the end of the chain, write what it has of the body to the body's file, as it does
+    /// when its buffer is full. The part must not be the end.
+    pub fn with_full_body_buffer<R>(self, run: impl FnOnce() -> R) -> R {
+        let mut full: ngx_buf_t = zeroed();
+        let replace = |buf, rest| {
+            self.read_parts().map(|mut parts| {
+                let parts = parts.get_mut();
+                (mem::replace(&mut parts.buf, buf), mem::replace(&mut parts.rest, rest))
+            })
+        };
+        // nginx looks only whether there is room behind its end, and whether more is to come.
+        let own = replace(&raw mut full, 1);
+        let result = run();
+        if let Some((buf, rest)) = own {
+            replace(buf, rest);
+        }
+        result
+    }
+
+    /// Forgets the body, of which a part has not come or is dropped: who answers the request instead,
+    /// an `error_page` that another server makes for example, would wait for it. nginx reads no more of
+    /// it; `forget_length` may not be in use any more. The client's connection is to be closed if
+    /// [`Self::is_body_read`] is false.
+    pub fn forget_body(self) {
+        let Some(mut parts) = self.read_parts() else { return };
+        parts.get_mut().bufs = ptr::null_mut();
+        // SAFETY: the request is valid by the handle's contract.
+        unsafe { ngx_bindings_body_skip(self) }
+        self.stop_body_timeout();
+        self.unwatch_client();
+        // Without memory for a field of 0, the field stays as it is.
+        let _ = self.set_length(0);
     }
 
     /// Returns whether the handler has begun, while nginx reads on: the header of its own request is

@@ -36,3 +36,15 @@ ngx_int_t ngx_bindings_body_in_chunk(ngx_http_request_t *r, off_t rest)
 
     return NGX_OK;
 }
+
+/* Lets HTTP/2 skip what still comes of the body. */
+void ngx_bindings_body_skip(ngx_http_request_t *r)
+{
+#if (NGX_HTTP_V2)
+    if (r->stream) {
+        r->stream->skip_data = 1;
+    }
+#else
+    (void) r;
+#endif
+}

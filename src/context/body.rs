@@ -53,6 +53,14 @@ impl Body {
         }
     }
 
+    /// The length in bytes, if the bytes are not where nginx has them.
+    pub fn made_size(&self) -> usize {
+        match &self.data {
+            Data::Chain => 0,
+            Data::Bytes(bytes) => bytes.len(),
+        }
+    }
+
     /// Whether a plugin changed the body.
     pub fn is_changed(&self) -> bool {
         self.changed
@@ -169,12 +177,12 @@ impl Body {
         self.source.consume();
     }
 
-    /// Returns what is to be sent: our bytes, or nginx's buffers as they came.
-    pub fn into_owned_or_chain(self) -> Result<Vec<u8>, Chain> {
+    /// Returns what is to be sent: our bytes, with their count, or nginx's buffers as they came.
+    pub fn into_owned_or_chain(self) -> Result<(Vec<u8>, Option<Held>), Chain> {
         match self.data {
             Data::Bytes(bytes) => {
                 self.source.consume();
-                Ok(bytes)
+                Ok((bytes, self.held))
             }
             Data::Chain => Err(self.source),
         }

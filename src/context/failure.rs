@@ -58,6 +58,8 @@ impl RequestContext {
         match slot.policy.failure {
             FailurePolicy::Closed if is_held => {
                 self.set_answer(Box::new(page()));
+                // It has no say in the page, which an `error_page` may make.
+                slot.finish();
             }
             FailurePolicy::Closed => {}
             FailurePolicy::Open => {

@@ -31,6 +31,7 @@ pub fn end_in_filter(ctx: &RequestContext, upload: &Upload, stop: Stop) -> ngx_i
         }
         Ending::Page(status) => {
             request.leave_body_unread();
+            request.forget_body();
             status as ngx_int_t
         }
         Ending::Cut => rc::CLOSE,
@@ -43,6 +44,7 @@ pub fn end_in_event(ctx: &RequestContext, upload: &Upload, stop: Stop) {
     let Some(stop) = left_by_response(ctx, stop) else { return };
     let request = ctx.request();
     request.leave_body_unread();
+    request.forget_body();
     match stop {
         // SAFETY: nothing of the request is used afterwards.
         Ending::Answer(answer) => unsafe { request.end_with_answer(|request| answer.send(request)) },

@@ -1,21 +1,25 @@
 //! The plugins of a request's body.
 
 use std::fmt::Arguments;
+use std::mem;
 
+use ngx_bindings::chain::Marks;
 use ngx_bindings::log::Level;
 use ngx_bindings::rc;
-use proxy_wasm_host::request::{Body, Upload};
+use ngx_bindings::sys::ngx_int_t;
+use proxy_wasm_host::request;
 use proxy_wasm_host::response::{Ending, Piece as _};
 
 use super::{NEXT_OF_REQUEST, Stop, chain_of, framing};
-use crate::context::{Answer, Piece, RequestContext, Slot, Verdict};
+use crate::context::{Answer, Body, Piece, RequestContext, Slot, Upload, Verdict};
+use crate::limits::response::UNSENT;
 
-impl Upload for RequestContext {
+impl request::Upload for RequestContext {
     type Slot = Slot;
     type Piece = Piece;
     type Answer = Box<Answer>;
 
-    fn body(&self) -> &Body<Piece> {
+    fn body(&self) -> &request::Body<Piece> {
         &self.request_upload().body
     }
 
@@ -29,7 +33,7 @@ impl Upload for RequestContext {
 
     fn on_body(&self, slot: &Slot, piece: &mut Piece) -> Result<Verdict, Stop> {
         let (size, end_of_stream) = (u32::try_from(piece.body.size()).unwrap_or(u32::MAX), piece.marks.last);
-        *self.rare.make().request_body.borrow_mut() = Some(std::mem::take(&mut piece.body));
+        *self.rare.make().request_body.borrow_mut() = Some(mem::take(&mut piece.body));
         let verdict = self.call_for_piece(slot, |http| http.on_request_body(size, end_of_stream));
         piece.body = self.take_request_body().ok_or(Ending::Page(500))?;
         Ok(verdict)
@@ -39,7 +43,7 @@ impl Upload for RequestContext {
         piece.body.count_for(slot.memory(), bytes).is_ok()
     }
 
-    fn pass(&self, piece: Piece) -> Result<(), Stop> {
+    fn pass(&self, mut piece: Piece) -> Result<(), Stop> {
         let upload = self.request_upload();
         let (size, is_last) = (piece.size() as u64, piece.is_last());
         if size == 0 && !is_last {
@@ -51,13 +55,34 @@ impl Upload for RequestContext {
         if is_last {
             framing::tell_length(self, upload)?;
         }
-        match NEXT_OF_REQUEST.body(self.request(), chain_of(self, upload, piece)?) {
-            rc::OK => Ok(()),
-            code => Err(Ending::Page(u32::try_from(code).unwrap_or(500))),
+        if spill(self, upload, &mut piece)? && !is_last {
+            return Ok(());
         }
+        go_on(NEXT_OF_REQUEST.body(self.request(), chain_of(self, upload, piece)?))
     }
 
     fn log(&self, line: Arguments<'_>) {
         self.request().log().print(Level::Error, line);
     }
+}
+
+fn go_on(code: ngx_int_t) -> Result<(), Stop> {
+    match code {
+        rc::OK => Ok(()),
+        code => Err(Ending::Page(u32::try_from(code).unwrap_or(500))),
+    }
+}
+
+/// Lets nginx write a piece to the file of the body, if plugins have made more than may be in memory.
+/// nginx itself, which keeps the body of a request that it reads as a whole, looks only at the bytes that
+/// have come. Returns whether that was done; only the marks of the piece are left then.
+fn spill(ctx: &RequestContext, upload: &Upload, piece: &mut Piece) -> Result<bool, Stop> {
+    let request = ctx.request();
+    if request.is_body_unbuffered() || upload.unsent.collect() + piece.body.made_size() <= UNSENT {
+        return Ok(false);
+    }
+    let body = mem::replace(&mut piece.body, Body::copied(Vec::new(), true));
+    let chain = chain_of(ctx, upload, Piece { body, marks: Marks::default() })?;
+    go_on(request.with_full_body_buffer(|| NEXT_OF_REQUEST.body(request, chain)))?;
+    Ok(true)
 }

@@ -209,13 +209,13 @@ impl RequestContext {
     #[inline]
     fn chain_of(&self, body: Body, marks: Marks) -> Result<Chain, Stop> {
         match body.into_owned_or_chain() {
-            Ok(bytes) => self.response.unsent.make().add(self.request(), bytes, marks).map_err(failed),
+            Ok(made) => self.response.unsent.make().add(self.request(), made, marks).map_err(failed),
             Err(chain) => Ok(chain),
         }
     }
 
     fn pass_bytes(&self, bytes: Vec<u8>, marks: Marks) -> Result<ngx_int_t, Stop> {
-        let chain = self.response.unsent.make().add(self.request(), bytes, marks).map_err(failed)?;
+        let chain = self.response.unsent.make().add(self.request(), (bytes, None), marks).map_err(failed)?;
         self.pass(Chunk(chain))
     }
 }

@@ -53,6 +53,8 @@ impl Plugins for RequestContext {
         let request = self.request();
         let count = if asks { header_count(request, MapType::HttpResponseHeaders, Dialect::Envoy) } else { 0 };
         let end_of_stream = asks && !self.expects_body();
+        // The request, whose headers it may have held, has ended in another way.
+        slot.release_headers();
         let verdict = self.call(slot, |http| http.on_response_headers(count, end_of_stream));
         if slot.holds_headers() && !self.sees_body(slot) {
             // No callback for the body would release the header.
