@@ -183,6 +183,11 @@ impl Slot {
         self.holds_headers.get()
     }
 
+    /// Whether the plugin holds headers alone, which it does no longer: Lua decides what that means.
+    pub fn take_headers(&self) -> bool {
+        self.holds_headers.take()
+    }
+
     /// The headers go on: the plugin has seen the body, or no body comes to it.
     pub fn release_headers(&self) {
         self.holds_headers.set(false);

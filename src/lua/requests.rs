@@ -71,6 +71,7 @@ fn response_headers(ctx: &RequestContext, slot: &Slot) -> Verdict {
     if LocConf::of(request).response_body == Some(BodyMode::Always) && slot.has(Callback::OnResponseBody) {
         let _ = request.set_variable(b"wasm_process_resp_body", b"true");
     }
+    let held_alone = slot.take_headers();
     // The variable is checked last, because finding it by name costs more than all the other checks.
     let wants_body = || request.variable(b"wasm_process_resp_body").is_some_and(|value| !value.is_empty());
     if slot.may_change_body() && ctx.expects_body() && wants_body() {
@@ -79,6 +80,11 @@ fn response_headers(ctx: &RequestContext, slot: &Slot) -> Verdict {
         request.forbid_ranges();
         let _ = ctx.response.validators.drop_changed(request, true);
     }
+    let verdict = match verdict {
+        // Of a header that waits for the body, Lua would bring no body.
+        Verdict::Continue if held_alone && (slot.calls_pending() || !wants_body()) => Verdict::Pause,
+        verdict => verdict,
+    };
     let Verdict::Pause = verdict else { return verdict };
     if request.is_answered_by_filter() {
         let plugin = slot.plugin_name();

@@ -16,6 +16,7 @@ use proxy_wasm_host::{Failure, HttpContext};
 
 use super::LuaPluginContext;
 use super::requests::{self, Outcome};
+use crate::conf::{LocConf, RequestBodyMode};
 use crate::context::{NginxHost, Post, RequestContext, Slot, Verdict};
 use crate::guard::guard;
 
@@ -58,6 +59,7 @@ pub fn run(
 
 fn settle(ctx: &RequestContext, slot: &Slot, verdict: Verdict) -> Outcome {
     let calls = slot.calls_pending();
+    let held_alone = slot.take_headers();
     let outcome = match verdict {
         Verdict::Fail | Verdict::Close => Outcome::Error,
         // If one callback makes a call and answers, the call counts.
@@ -67,10 +69,18 @@ fn settle(ctx: &RequestContext, slot: &Slot, verdict: Verdict) -> Outcome {
             Outcome::Answer
         }
         Verdict::Pause | Verdict::PauseByWatermark => return hold(ctx, slot, false),
+        // No callback for the body would let the headers go on.
+        Verdict::Continue if held_alone && !brings_body(ctx) => return hold(ctx, slot, false),
         Verdict::Continue => Outcome::Continue,
     };
     ctx.lua_thread.calls.stop();
     outcome
+}
+
+/// Whether APISIX brings the request's body to its plugins.
+fn brings_body(ctx: &RequestContext) -> bool {
+    let is_asked_for = || ctx.request().variable(b"wasm_process_req_body").is_some_and(|value| !value.is_empty());
+    LocConf::of(ctx.request()).request_body == Some(RequestBodyMode::Whole) || is_asked_for()
 }
 
 fn hold(ctx: &RequestContext, slot: &Slot, for_calls: bool) -> Outcome {
