@@ -124,6 +124,7 @@ valgrind: deps plugins all ## install what is missing, build, run suites under v
 lint: deps ## install what is missing, check formats and styles
 	cargo fmt --all --check
 	scripts/with-nginx cargo clippy --release --workspace --exclude ngx-proxy-wasm-fuzz --all-targets $(CARGO_FLAGS) -- -D warnings
+	cargo clippy --release --package proxy-wasm-host --no-default-features $(CARGO_FLAGS) -- -D warnings
 	RUSTDOCFLAGS='-D warnings' scripts/with-nginx cargo doc --release --workspace --exclude ngx-proxy-wasm-fuzz --no-deps $(CARGO_FLAGS)
 	scripts/lint-plugins
 	scripts/lint-scripts

@@ -28,6 +28,7 @@ use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ngx_bindings::modules::HttpModule;
 use ngx_bindings::pool::AllocError;
@@ -104,6 +105,10 @@ pub struct Drivers {
     pub upload: fn(&RequestContext, timed_out: bool),
 }
 
+/// Whether Lua has called a plugin in this process. What only Lua's plugins need costs other requests
+/// one look.
+static CALLED_BY_LUA: AtomicBool = AtomicBool::new(false);
+
 impl RequestContext {
     /// Answers false if no plugin has seen the request. Every request without plugins asks this, so
     /// it is one cheap check.
@@ -112,6 +117,12 @@ impl RequestContext {
         // The cleanup that destroys the context stays in the pool even if nginx has cleared the
         // module's context.
         request.pool().has_on_destroy()
+    }
+
+    /// As [`Self::may_be_of`], for plugins that Lua calls.
+    #[inline]
+    pub fn may_be_driven_by_lua(request: Request) -> bool {
+        CALLED_BY_LUA.load(Ordering::Relaxed) && Self::may_be_of(request)
     }
 
     /// Returns the context of a request, if any plugin has seen the request.
@@ -252,7 +263,9 @@ impl RequestContext {
     fn add_slot(&self, source: Source, plugin: &Rc<PluginContext<NginxHost>>, policy: &Rc<Policy>) -> &Slot {
         let permit = policy.own_instances.map(|limit| self.permit(limit));
         let slot = self.slots.push(source, plugin, policy, permit);
-        if !slot.is_driven_by_lua() {
+        if slot.is_driven_by_lua() {
+            CALLED_BY_LUA.store(true, Ordering::Relaxed);
+        } else {
             self.callbacks.set(self.callbacks.get().union(plugin.plugin().callbacks()));
         }
         slot

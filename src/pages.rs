@@ -70,7 +70,7 @@ fn plugin(vm: &VmContext<NginxHost>, stores: Option<&Stores>) -> Plugin {
 
 fn image(vm: &VmContext<NginxHost>) -> Image {
     let status = vm.image_status().unwrap_or_default();
-    Image { bytes: status.bytes, why_not: status.why, restores: status.restores }
+    Image { bytes: status.bytes, shared: status.shared, why_not: status.why, restores: status.restores }
 }
 
 fn zones(stores: &Stores) -> Zones {

@@ -52,6 +52,8 @@ for my $case ([rust => 'rust-headers', 'x-rust', 'auto'], [go => 'go-headers', '
         $serves->('conf', 'at first');
         is totals($s, $name), '1 started, 2 restored', 'one worker has started it, the others restored it';
         is grep({ $_->{image}{bytes} } values %{ statuses($s, $name) }), 3, 'each has the image';
+        is grep({ $_->{image}{shared} > $_->{image}{bytes} / 2 } values %{ statuses($s, $name) }), 3,
+            'and has written little of it';
 
         is $s->get('/x', 'X-Panic' => 1)->{status}, 503, 'a panic';
         $serves->('conf', 'afterwards');

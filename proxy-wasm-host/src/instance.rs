@@ -184,6 +184,12 @@ impl<H: Host> Instance<H> {
         self.memory().map_or(0, |memory| memory.data_size(&self.store))
     }
 
+    /// How many bytes of the memory are an image's, which other processes share; `None` if there is no
+    /// image, or the system does not tell.
+    pub fn shared_memory(&self) -> Option<usize> {
+        self.pages.as_ref()?.shared_in(self.memory()?.data(&self.store)).ok()
+    }
+
     /// Ends the instance and returns its contexts, which outlive it.
     pub fn into_contexts(self) -> Contexts<H::Stream> {
         self.store.into_data().contexts

@@ -88,6 +88,9 @@ pub struct Plugin {
 pub struct Image {
     /// The bytes of memory in it; none if there is no image.
     pub bytes: Option<usize>,
+    /// The bytes of it that this worker's instance has not written, so that they are there once for all
+    /// workers; none if there is no instance, or the system does not tell.
+    pub shared: Option<usize>,
     /// Why there is no image, where one is wanted.
     pub why_not: Option<String>,
     /// How many instances were restored in this worker.

@@ -137,9 +137,7 @@ impl<H: Host> VmContext<H> {
 
     /// The state of the image; `None` if images are not kept, or while the guest is running.
     pub fn image_status(&self) -> Option<ImageStatus> {
-        let slot = self.place.slot.try_borrow().ok()?;
-        let restores = self.counts.restores.get();
-        slot.images.as_ref().map(|images| ImageStatus { restores, ..images.status() })
+        self.place.slot.try_borrow().ok()?.image_status()
     }
 
     /// Makes a context for one configuration of the plugin. The context gets its id when it is

@@ -57,7 +57,11 @@ extern "C" fn request_body_guarded(request: Request, chain: Chain) -> ngx_int_t 
 }
 
 extern "C" fn header_filter_behind_lua(request: Request) -> ngx_int_t {
-    if RequestContext::may_be_of(request) { header_behind_lua_guarded(request) } else { BEHIND_LUA.header(request) }
+    if RequestContext::may_be_driven_by_lua(request) {
+        header_behind_lua_guarded(request)
+    } else {
+        BEHIND_LUA.header(request)
+    }
 }
 
 /// As [`header_guarded`].

@@ -142,7 +142,11 @@ fn starts(page: &mut String, plugin: &Plugin) -> fmt::Result {
     match (plugin.image.bytes, &plugin.image.why_not) {
         (Some(bytes), _) => {
             let restores = Grouped(plugin.image.restores);
-            write!(page, "<small>{restores} restored, image of {}</small>", Size(bytes))?;
+            write!(page, "<small>{restores} restored, image of {}", Size(bytes))?;
+            if let Some(shared) = plugin.image.shared {
+                write!(page, ", {} shared", Size(shared))?;
+            }
+            page.write_str("</small>")?;
         }
         (None, Some(why_not)) => write!(page, "<small>no image: {}</small>", Text(why_not))?,
         (None, None) => {}
@@ -321,10 +325,13 @@ mod tests {
     #[test]
     fn an_image_is_told_or_why_there_is_none() {
         let [mut kept, mut refused] = [plugin("kept"), plugin("refused")];
-        kept.image = Image { bytes: Some(32 << 20), why_not: None, restores: 3 };
+        kept.image = Image { bytes: Some(32 << 20), shared: None, why_not: None, restores: 3 };
+        let mut shared = plugin("shared");
+        shared.image = Image { shared: Some(31 << 20), ..kept.image.clone() };
         refused.image.why_not = Some("<it> drew".into());
-        let page = page(&status(vec![kept, refused]), None);
+        let page = page(&status(vec![kept, refused, shared]), None);
         assert!(page.contains("<td data-name=\"Starts\">1<small>3 restored, image of 32 MB</small></td>"));
+        assert!(page.contains("<small>3 restored, image of 32 MB, 31 MB shared</small>"));
         assert!(page.contains("<small>no image: &lt;it&gt; drew</small>"));
     }
 

@@ -12,6 +12,7 @@ use crate::context::{ContextKey, Stage};
 use crate::failure::CallFailed;
 use crate::host::Host;
 use crate::image::{self, Image, NotRestored};
+use crate::instance::Instance;
 use crate::limits::images::MEMORY;
 use crate::plugin::ImagePolicy;
 use crate::wasm::images::{Claim, Found, Images, Key};
@@ -40,6 +41,9 @@ pub(super) struct VmImages {
 pub struct ImageStatus {
     /// The bytes of memory in the image; `None` if there is none.
     pub bytes: Option<usize>,
+    /// The bytes of it that the instance has not written, and shares with other processes; `None` if
+    /// there is no instance, or the system does not tell.
+    pub shared: Option<usize>,
     /// Why there is no image.
     pub why: Option<String>,
     /// How many instances were restored.
@@ -71,7 +75,8 @@ impl VmImages {
     }
 
     pub fn status(&self) -> ImageStatus {
-        ImageStatus { bytes: self.image.as_ref().map(|image| image.size()), why: self.why.clone(), restores: 0 }
+        let bytes = self.image.as_ref().map(|image| image.size());
+        ImageStatus { bytes, shared: None, why: self.why.clone(), restores: 0 }
     }
 
     fn may_be_used(&self) -> bool {
@@ -85,6 +90,13 @@ impl VmImages {
 }
 
 impl<H: Host> InstanceSlot<H> {
+    /// The state of the image; `None` if images are not kept.
+    pub(super) fn image_status(&self) -> Option<ImageStatus> {
+        let images = self.images.as_ref()?;
+        let shared = self.instance.as_ref().and_then(Instance::shared_memory);
+        Some(ImageStatus { shared, restores: self.counts.restores.get(), ..images.status() })
+    }
+
     /// Whether images of this VM's instances may be made, as far as is known.
     pub(super) fn wants_image(&self) -> bool {
         self.images.as_ref().is_some_and(VmImages::may_be_used)

@@ -464,6 +464,20 @@ impl ImageFile {
         self.mapped.get().map_or(&[], Vec::as_slice)
     }
 
+    /// How many bytes of these parts an instance has not written: they are the image's own, and shared
+    /// by all processes. `memory` is that of the instance.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn shared_in(&self, memory: &[u8]) -> io::Result<usize> {
+        let private = pagemap::private_pages(memory)?;
+        let overlap = |first: &Range<usize>, second: &Range<usize>| {
+            first.end.min(second.end).saturating_sub(first.start.max(second.start))
+        };
+        let shared = |part: &Range<usize>| part.len() - private.iter().map(|own| overlap(part, own)).sum::<usize>();
+        Ok(self.mapped().iter().map(shared).sum())
+    }
+
     /// Maps the parts of the memory over that of an instance, which is as large. The parts are the
     /// same for all instances.
     ///
@@ -642,7 +656,9 @@ mod tests {
             let mapped = Memory::new(&mut store, MemoryType::new(4, None)).unwrap();
             image.map_over(&mut store, mapped, &whole()).unwrap();
             assert!(mapped.data(&store) == memory());
+            assert_eq!(image.shared_in(mapped.data(&store)).unwrap(), 4 * WASM_PAGE, "nothing is written yet");
             mapped.data_mut(&mut store)[7] = 1;
+            assert_eq!(image.shared_in(mapped.data(&store)).unwrap(), 4 * WASM_PAGE - PAGE, "the page is a copy");
             mapped.grow(&mut store, 1).unwrap();
             assert_eq!((mapped.data(&store)[7], mapped.data(&store)[4 * WASM_PAGE]), (1, 0));
         }
