@@ -24,10 +24,12 @@ my $s = start_nginx(
     log_level          => 'warn',
     main_config        => 'worker_rlimit_nofile 20000;',
     http_config        => 'wasm_plugin scripted $TEST_NGINX_PLUGINS/hostcalls.wasm; wasm_plugin go $TEST_NGINX_PLUGINS/go-streams.wasm;
-        wasm_plugin rust $TEST_NGINX_PLUGINS/rust-streams.wasm;',
+        wasm_plugin rust $TEST_NGINX_PLUGINS/rust-streams.wasm;
+        wasm_plugin upper $TEST_NGINX_PLUGINS/c-upper.wasm;',
     config             => <<"E",
         proxy_http_version 1.1; proxy_request_buffering off;
         location = /counts { client_max_body_size 0; proxy_wasm rust '{}'; proxy_wasm go '{}'; proxy_pass http://127.0.0.1:$port; }
+        location = /upper { client_max_body_size 0; proxy_wasm upper; proxy_pass http://127.0.0.1:$port; }
         location = /changes {
             client_max_body_size 0;
             proxy_wasm scripted '{
@@ -56,7 +58,7 @@ sub stream {
     my $framing = $chunked ? 'Transfer-Encoding: chunked' : "Content-Length: $length";
     return {
         sock => $sock, length => $length, left => $length, breaks_at => $breaks_at, in => '', sent => 0, chunked => $chunked,
-        md5 => Digest::MD5->new, body => '',
+        md5 => Digest::MD5->new, body => '', is_upper => $path eq '/upper',
         out => "POST $path HTTP/1.1\r\nHost: x\r\n$framing\r\nConnection: close\r\n\r\n",
     };
 }
@@ -69,8 +71,9 @@ sub fill {
     $size = $stream->{left} if $size > $stream->{left};
     my $bytes = substr $letters, int rand 23, $size;
     $stream->{left} -= $size;
-    $stream->{md5}->add($bytes);
-    $stream->{body} .= $bytes if $stream->{length} <= ProxyWasm::Collector::LARGE;
+    my $seen = $stream->{is_upper} ? uc $bytes : $bytes;
+    $stream->{md5}->add($seen);
+    $stream->{body} .= $seen if $stream->{length} <= ProxyWasm::Collector::LARGE;
     $stream->{out} .= !$stream->{chunked} ? $bytes : $size ? sprintf("%x\r\n%s\r\n", $size, $bytes) : '';
     $stream->{out} .= "0\r\n\r\n" if $stream->{chunked} && !$stream->{left};
     $stream->{filled} = !$stream->{left};
@@ -92,6 +95,7 @@ sub is_right {
     $body =~ tr/<>//d;
     my $expected = $stream->{length} > ProxyWasm::Collector::LARGE
         ? "$stream->{length} " . $stream->{md5}->hexdigest : $stream->{body};
+    $expected = uc $expected if $stream->{is_upper};
     return $head =~ m{\AHTTP/1.1 200 } && $body eq $expected;
 }
 
@@ -137,7 +141,7 @@ sub carry {
 sub left { return $s->get('/status')->{body} =~ /"http_contexts": ?(\d+)/ ? $1 : () }
 
 srand($ENV{TEST_NGINX_SEED} // 1);
-for my $path ('/counts', '/changes') {
+for my $path ('/counts', '/changes', '/upper') {
     is carry(1, [$path, 5 << 20]), 0, "$path: an upload";
     my $before = memory();
     is carry(1, [$path, $upload]), 0, "$path: a large one";
