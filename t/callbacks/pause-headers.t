@@ -26,6 +26,8 @@ my %scripts = (
     waits   => qq({"on_request_headers": [$call, $call, ["return", 1]], "on_http_call_response": [["echo", "answered"]]}),
     waits_for_body => qq({"on_request_body": [$until_end, $call, ["return", "pause"]]}),
     waits_in_response => qq({"on_response_headers": [$call, ["return", "pause"]]}),
+    asks_late => qq({"on_response_headers": [$call, ["return", 1]],
+        "on_http_call_response": [$caller, ["replace_header_map_value", "response", "x-late", "yes"], ["continue_stream", "response"]]}),
     response => '{"on_response_headers": [["return", 1]], "on_response_body": [["replace_header_map_value", "response", "x-size", "${body_size}"]]}',
 );
 my $servers = "map \$http_x_model \$chosen { large 127.0.0.1:$port; default 127.0.0.1:\$TEST_NGINX_SERVER_PORT; }";
@@ -53,6 +55,7 @@ my $s = start_nginx(
         location = /calls/body { proxy_wasm calls conf_file=html/waits_for_body; proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/answer; }
         location = /calls/streamed { proxy_request_buffering off; proxy_http_version 1.1; proxy_wasm calls conf_file=html/waits_for_body; proxy_pass http://127.0.0.1:$port; }
         location = /calls/response { proxy_wasm calls conf_file=html/waits_in_response; proxy_pass http://127.0.0.1:\$TEST_NGINX_SERVER_PORT/done; }
+        location = /bodiless { proxy_wasm headers conf_file=html/asks_late; return 204; }
         location = /response { wasm_request_body never; proxy_wasm headers conf_file=html/response; return 200 done; }
 E
     user_files => [map { [$_, $scripts{$_}] } sort keys %scripts],
@@ -138,6 +141,8 @@ subtest 'resume=calls' => sub {
 
 my $r = $s->get('/response');
 is_deeply [$r->{body}, $r->{headers}{'x-size'}], ['done', 4], 'the header of a response waits for the body';
+
+is $s->get('/bodiless')->{headers}{'x-late'}, 'yes', 'that of a response without a body waits for the plugin';
 
 $s->stop;
 done_testing;

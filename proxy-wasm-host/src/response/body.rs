@@ -212,12 +212,12 @@ fn lacks_only_its_end<E: Exchange>(exchange: &E, chunk: E::Chunk) -> bool {
     !chunk.is_last() && exchange.content_length().is_some_and(whole)
 }
 
-/// Whether a plugin that waits for a call holds as many bytes as it may. It continues when the
-/// call's response comes.
+/// Whether a plugin that waits for a call, or lets no more be read, holds as many bytes as it may. It
+/// continues when the call's response comes, or when it resumes.
 fn lacks_room<E: Exchange>(exchange: &E, size: usize) -> bool {
     let is_full = |slot: usize, piece: &E::Piece| {
         let is_full = |slot: &E::Slot| piece.size() + size > slot.body_buffer_size() && slot.calls_pending();
         exchange.slot(slot).is_some_and(is_full)
     };
-    exchange.response().held().is_some_and(|held| held.lacks_room(is_full))
+    exchange.response().held().is_some_and(|held| held.is_full() || held.lacks_room(is_full))
 }

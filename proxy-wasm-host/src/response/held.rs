@@ -26,8 +26,13 @@ pub struct Kept<P> {
 /// Where a piece goes on when its plugin has resumed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GoesOn {
-    /// To the next plugin's `proxy_on_response_body`.
+    /// To the next plugin's `proxy_on_response_body`. The plugin's own next call sees all that it holds.
     Body,
+    /// To the next plugin's `proxy_on_response_body`. The plugin's own next call sees only what is new.
+    BodyByWatermark {
+        /// Whether the plugin holds as much as it may: no more comes until it resumes.
+        is_full: bool,
+    },
     /// To the next plugin's `proxy_on_response_trailers`: all plugins have seen the body.
     Trailers,
     /// With the next piece, when Lua calls the plugin again.
@@ -153,6 +158,11 @@ impl<P: Piece> Held<P> {
     /// Whether a plugin holds the end of the body.
     pub(super) fn has_end(&self) -> bool {
         self.end_holder().is_some()
+    }
+
+    /// Whether a plugin holds as much as it may, and its next call waits until it resumes.
+    pub(super) fn is_full(&self) -> bool {
+        self.find(|kept| kept.goes_on == GoesOn::BodyByWatermark { is_full: true }).is_some()
     }
 
     /// Whether more bytes have no room with a plugin that holds a piece in the filters.

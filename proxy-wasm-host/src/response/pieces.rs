@@ -34,8 +34,14 @@ pub(super) fn pass_on<E: Exchange>(exchange: &E, first: usize, mut piece: E::Pie
             piece.discard();
             return Ok(E::OK);
         }
-        let held = response.take_held(slot.index()).map(|kept| kept.piece);
-        let (holds, shows_nothing) = (held.is_some(), piece.size() == 0 && !piece.is_last());
+        let held = response.take_held(slot.index());
+        let (goes_on, shows_nothing) = (held.as_ref().map(|kept| kept.goes_on), piece.size() == 0 && !piece.is_last());
+        let shows_new =
+            matches!(goes_on, Some(GoesOn::BodyByWatermark { .. })) && exchange.sees_body(slot) && !shows_nothing;
+        let (before, held) = held.map(|kept| kept.piece).map_or((None, None), |held| match shows_new {
+            true => (Some(held), None),
+            false => (None, Some(held)),
+        });
         piece = join(held, piece).map_err(|error| unreadable(exchange, &error))?;
         // A plugin that failed meanwhile sees nothing any more; what it held goes before this piece.
         if !exchange.sees_body(slot) {
@@ -45,8 +51,8 @@ pub(super) fn pass_on<E: Exchange>(exchange: &E, first: usize, mut piece: E::Pie
         if !response.may_change.get() && slot.may_change_body() {
             continue;
         }
-        if shows_nothing && holds {
-            return keep(exchange, slot, piece, GoesOn::Body);
+        if shows_nothing && let Some(goes_on) = goes_on {
+            return keep(exchange, slot, piece, goes_on);
         }
         if shows_nothing {
             continue;
@@ -55,7 +61,8 @@ pub(super) fn pass_on<E: Exchange>(exchange: &E, first: usize, mut piece: E::Pie
         let verdict = exchange.on_body(slot, &mut piece);
         response.shows_end_to.set(None);
         let verdict = verdict?;
-        let goes_on = matches!(verdict, Verdict::Continue | Verdict::Pause);
+        piece = join(before, piece).map_err(|error| unreadable(exchange, &error))?;
+        let goes_on = matches!(verdict, Verdict::Continue | Verdict::Pause | Verdict::PauseByWatermark);
         if goes_on && response.is_injecting() && pass_injected(exchange, slot.index())? {
             piece.discard();
             return Ok(E::OK);
@@ -63,6 +70,10 @@ pub(super) fn pass_on<E: Exchange>(exchange: &E, first: usize, mut piece: E::Pie
         match verdict {
             Verdict::Continue => {}
             Verdict::Pause => return hold(exchange, slot, piece, GoesOn::Body),
+            Verdict::PauseByWatermark => {
+                let is_full = piece.size() >= slot.body_buffer_size();
+                return hold(exchange, slot, piece, GoesOn::BodyByWatermark { is_full });
+            }
             verdict => {
                 piece.discard();
                 return end_by(exchange, verdict).map(|()| E::OK);
@@ -80,7 +91,15 @@ pub(super) fn hold<E: Exchange>(
     goes_on: GoesOn,
 ) -> Result<E::Code, Stop<E::Code>> {
     let is_last = piece.is_last();
-    let refusal = if !may_hold(exchange, slot, &mut piece) {
+    let fits = match goes_on {
+        // Nothing more is read, but what has been may be more than may wait.
+        GoesOn::BodyByWatermark { .. } => {
+            let size = piece.size();
+            exchange.count(slot, &mut piece, size)
+        }
+        _ => may_hold(exchange, slot, &mut piece),
+    };
+    let refusal = if !fits {
         Some(fail(exchange, INTERNAL_ERROR))
     } else if is_last {
         exchange.cannot_wait().map(|what| cannot_hold(exchange, slot, what))

@@ -181,12 +181,13 @@ impl<P: Piece> Response<P> {
 
     /// Whether a plugin holds something for which the pause timeout runs. It does not for a piece
     /// while an upstream has not finished: the plugin may wait for the rest, and the server's own
-    /// timeout for the upstream applies.
+    /// timeout for the upstream applies. It does if nothing of the rest comes to the plugin.
     pub(super) fn must_be_timed(&self) -> bool {
         match self.stage.get() {
             Stage::HeaderHeld(_) => true,
             _ => {
-                self.held().is_some_and(|held| held.holder().is_some() && (held.has_end() || !self.from_upstream.get()))
+                let waits_for_rest = |held: &Held<P>| self.from_upstream.get() && !held.has_end() && !held.is_full();
+                self.held().is_some_and(|held| held.holder().is_some() && !waits_for_rest(held))
             }
         }
     }

@@ -68,7 +68,10 @@ impl Plugins for RequestContext {
     fn on_body(&self, slot: &Slot, piece: &mut Piece) -> Result<Verdict, Stop> {
         let (size, end_of_stream) = (u32::try_from(piece.body.size()).unwrap_or(u32::MAX), piece.marks.last);
         *self.response.body.borrow_mut() = Some(std::mem::take(&mut piece.body));
-        let mut verdict = self.call(slot, |http| http.on_response_body(size, end_of_stream));
+        let mut verdict = self.call_for_piece(slot, |http| http.on_response_body(size, end_of_stream));
+        if slot.is_driven_by_lua() {
+            verdict = verdict.without_watermark();
+        }
         // Lua has no function for trailers, so the callback runs with the end of the body.
         if end_of_stream && slot.is_driven_by_lua() && matches!(verdict, Verdict::Continue) {
             let count = trailer_count(self.request());

@@ -96,6 +96,35 @@ fn a_held_piece_is_joined_with_the_next_and_goes_on_behind_its_plugin() {
 }
 
 #[test]
+fn a_plugin_that_pauses_by_watermark_sees_only_what_is_new() {
+    let server = server(
+        Set { plugins: 2, ..Set::UPSTREAM },
+        &[(BODY, 0, Does::PauseByWatermark), (BODY, 0, Does::PauseByWatermark)],
+    );
+    server.header();
+    server.body_filter(bytes(0, 2));
+    server.body_filter(bytes(2, 2));
+    assert_eq!((server.slots[0].shown_from.get(), server.body()), (2, (vec![], false)));
+    server.body_filter(last(4, 2));
+    assert_eq!(server.slots[0].shown_from.get(), 4);
+    assert_eq!(server.body(), (places(6), true), "its held bytes go before");
+}
+
+#[test]
+fn no_more_is_read_for_a_plugin_that_pauses_by_watermark_than_may_be_held() {
+    let server = server(Set { limit: 3, ..Set::UPSTREAM }, &[(BODY, 0, Does::PauseByWatermark)]);
+    server.header();
+    server.body_filter(bytes(0, 4));
+    assert!(server.clock.get() && server.log.borrow().is_empty(), "nothing comes by which it would be called again");
+    server.body_filter(last(4, 2));
+    assert_eq!((server.consumed(), server.body()), (places(4), (vec![], false)));
+    server.resume(0);
+    server.turn();
+    assert_eq!(server.body(), (places(6), true));
+    assert!(!server.clock.get() && !server.held.get());
+}
+
+#[test]
 fn the_last_of_several_plugins_goes_first_when_they_resume() {
     let server = server(Set { plugins: 2, ..Set::UPSTREAM }, &BOTH_HOLD);
     server.header();

@@ -110,12 +110,13 @@ impl Upstream {
     }
 }
 
-/// Whether a plugin holds what must not be held for ever: the header, the end of the body, or a piece
-/// that does not come from an upstream, which has a timeout of its own.
+/// Whether a plugin holds what must not be held for ever: the header, the end of the body, a piece
+/// that does not come from an upstream, which has a timeout of its own, or all that it may.
 fn must_be_timed(server: &Server) -> bool {
     let holds_header = matches!(server.state.stage.get(), Stage::HeaderHeld(_));
     let holds_end = (0..server.slots.len()).any(|slot| server.holds_end(slot));
-    let holds = holds_header || holds_end || server.state.holds_piece() && !server.set.from_upstream;
+    let is_full = server.state.held().is_some_and(|held| held.is_full());
+    let holds = holds_header || holds_end || is_full || server.state.holds_piece() && !server.set.from_upstream;
     holds && server.ended.get().is_none()
 }
 
@@ -273,7 +274,7 @@ struct Choice {
 
 const PAUSES: Choice = Choice { does: &[Does::Continue, Does::Pause], may_break: true };
 const WHOLE: Choice = Choice {
-    does: &[Does::Continue, Does::Continue, Does::Change, Does::Pause, Does::PauseAndResume],
+    does: &[Does::Continue, Does::Continue, Does::Change, Does::Pause, Does::PauseByWatermark, Does::PauseAndResume],
     may_break: false,
 };
 const ALL: Choice = Choice {
@@ -281,6 +282,7 @@ const ALL: Choice = Choice {
         Does::Continue,
         Does::Change,
         Does::Pause,
+        Does::PauseByWatermark,
         Does::PauseAndResume,
         Does::Answer,
         Does::Fail,

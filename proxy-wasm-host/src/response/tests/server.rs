@@ -24,6 +24,8 @@ pub enum Does {
     Continue,
     Change,
     Pause,
+    /// Pauses, and sees only what is new in its next call.
+    PauseByWatermark,
     /// Pauses, and resumes before it returns.
     PauseAndResume,
     Answer,
@@ -51,6 +53,10 @@ pub struct Slot {
     /// How many bytes of the body the plugin has seen, and where the latest piece began.
     seen: Cell<usize>,
     held_from: Cell<usize>,
+    /// Where what the plugin has seen last began.
+    pub shown_from: Cell<usize>,
+    /// Whether what it sees next is only what is new, although it holds more.
+    sees_new: Cell<bool>,
     pub end_seen: Cell<bool>,
     trailers_seen: Cell<bool>,
     header_seen: Cell<bool>,
@@ -140,6 +146,8 @@ impl Server {
             is_gone: Cell::new(false),
             seen: Cell::new(0),
             held_from: Cell::new(0),
+            shown_from: Cell::new(0),
+            sees_new: Cell::new(false),
             end_seen: Cell::new(false),
             trailers_seen: Cell::new(false),
             header_seen: Cell::new(false),
@@ -329,6 +337,9 @@ impl Server {
             Does::Continue | Does::Change | Does::FailOpen | Does::SetNoBody => Verdict::Continue,
             Does::Inject | Does::InjectEnd => Verdict::Continue,
             Does::Pause | Does::PauseAndResume | Does::InjectAndPause | Does::InjectEndAndPause => Verdict::Pause,
+            // In other callbacks, and by Lua, it is another Pause.
+            Does::PauseByWatermark if callback == Callback::OnResponseBody && !slot.by_lua => Verdict::PauseByWatermark,
+            Does::PauseByWatermark => Verdict::Pause,
             Does::Answer => Verdict::Answer(Text(None)),
             Does::Fail => Verdict::Fail,
             Does::Close => Verdict::Close,

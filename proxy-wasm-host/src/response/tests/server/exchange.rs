@@ -96,17 +96,22 @@ impl Plugins for Server {
         }
         let first = of_source.first().copied().unwrap_or(seen);
         let until = first + of_source.len();
-        let is_next = first == slot.held_from.get() || first == seen;
+        // What it held before it saw only what is new may have gone on meanwhile.
+        let is_next = [slot.held_from.get(), slot.shown_from.get(), seen].contains(&first);
         assert!(is_next, "slot {}: {piece:?} after {seen} bytes", slot.index);
         assert!(of_source.into_iter().eq(first..until), "slot {}: {piece:?}", slot.index);
         let is_new = until > seen || piece.last && !slot.end_seen.get();
         assert!(is_new || slot.by_lua, "slot {} has seen {piece:?}", slot.index);
         assert!(!(piece.last && slot.end_seen.get()), "slot {} has seen the end", slot.index);
-        slot.held_from.set(first);
+        slot.shown_from.set(first);
+        if !slot.sees_new.get() {
+            slot.held_from.set(first);
+        }
         assert!(!slot.trailers_seen.get(), "a body behind its trailers");
         slot.seen.set(until);
         slot.end_seen.set(slot.end_seen.get() | piece.last);
         let (verdict, changes) = self.run(Callback::OnResponseBody, slot);
+        slot.sees_new.set(matches!(verdict, Verdict::PauseByWatermark));
         piece.changed |= changes;
         Ok(verdict)
     }
