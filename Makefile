@@ -1,6 +1,6 @@
 # Builds, lints and tests the module. `make help` lists the targets and what can be set.
 
-# nginx to build against and test on: vendored (nginx-sys' own), debian12, debian13, newest (of Debian), apisix (like its runtimes)
+# nginx to build against and test on: vendored (nginx-sys' own), debian12, debian13, newest (of Debian), apisix (like its runtimes); or arm64 by an emulator
 NGINX ?=
 # nginx to build against, a source tree; empty: Debian's
 NGINX_SOURCE_DIR ?=
@@ -87,11 +87,16 @@ deps: ## the same, and what is missing to lint and test
 # Two profiles: `release` for what is installed, `quick` for all else. The fuzz targets, which have
 # no tests, are named for the features that they ask of dependencies: wasmtime is compiled once.
 .PHONY: test
+ifeq ($(NGINX),arm64)
+test: deps plugins
+	scripts/with-nginx scripts/test-emulated
+else
 test: deps plugins all ## install what is missing, build, run all tests
 	scripts/unit-tests
 	scripts/test-plugins
 	scripts/with-nginx scripts/test-suites
 	scripts/fuzz 5
+endif
 
 .PHONY: test-browser
 test-browser: plugins all ## look at the status page in headless Chromium, where that is installed

@@ -1,5 +1,5 @@
 # Sources and binaries of nginx and its Lua module, from registries that machines have anyway. Sourced, after apt.sh and debian.sh;
-# $tree is where they go.
+# $tree is where they go. $architecture, if it is set, is the one that binaries are for, by Debian's name.
 
 # debian RELEASE ARGUMENTS: apt-get in a folder of its own, with package lists of its own: the machine's stay as they are,
 # and what is installed there does not count.
@@ -15,7 +15,8 @@ debian() {
         set -- update "$@"
     fi
     local options=(-qq -o Dir::Etc::SourceList="$lists/sources.list" -o Dir::Etc::SourceParts=- -o Dir::State::Lists="$lists/lists"
-        -o Dir::State::Status=/dev/null -o APT::Sandbox::User=root)
+        -o Dir::State::Status=/dev/null -o APT::Sandbox::User=root
+        ${architecture:+-o APT::Architecture="$architecture" -o APT::Architectures="$architecture"})
     if [ "$1" = update ]; then
         apt-get "${options[@]}" update || return
         echo "$release" >"$lists/release"

@@ -28,6 +28,9 @@ libwww-perl              =                   perl-libwww-perl            perl-li
 python3-prometheus-client =                  python3-prometheus_client   py3-prometheus-client
 redis-server             =                   redis                       redis
 g++                      =                   gcc-c++                     =
+gcc-aarch64-linux-gnu    =                   =                           -
+libc6-dev-arm64-cross    =                   -                           -
+qemu-user-static         =                   =                           qemu-aarch64
 lua-check                =                   -                           -
 luajit2                  luajit              luajit                      luajit
 shellcheck               =                   ShellCheck                  =

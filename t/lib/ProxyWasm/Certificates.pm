@@ -22,9 +22,15 @@ sub issue {
     print $ext "subjectAltName=$alt_name\n";
     close $ext;
     $self->_openssl(qw(req -newkey rsa:2048 -nodes), '-subj', "/CN=$name", '-keyout', "$dir/$name.key", '-out', "$dir/$name.csr");
-    $self->_openssl(qw(x509 -req -CAcreateserial -days), $options{expired} ? -1 : 2,
+    $self->_openssl(qw(x509 -req -CAcreateserial), $options{expired} ? expired() : qw(-days 2),
         '-in', "$dir/$name.csr", '-CA', "$dir/ca.crt", '-CAkey', "$dir/ca.key", '-extfile', "$dir/$name.ext", '-out', "$dir/$name.crt");
     return $self;
+}
+
+# What makes a certificate that is not valid any more: dates where openssl takes them, which then takes no negative number of days.
+sub expired {
+    return `openssl x509 -help 2>&1` =~ /-not_after/
+        ? qw(-not_before 20200101000000Z -not_after 20200102000000Z) : qw(-days -1);
 }
 
 sub _openssl {

@@ -95,13 +95,24 @@ sub stop {
 sub worker_pids {
     my ($self) = @_;
     return if !$self->{pid};
-    my @pids = grep {
+    my @pids = $ENV{TEST_NGINX_EMULATED} ? $self->_workers_of_log : grep {
         my $title = _slurp("/proc/$_/cmdline");
         # Under valgrind nginx cannot set its title.
         _wrapper() || $title =~ /^nginx: worker process(?! is shutting down)/;
     } $self->_children;
     return sort { $a <=> $b } @pids if wantarray;
     return scalar @pids;
+}
+
+# Under qemu nginx cannot set its title either: its log tells the workers from other processes, and which of them are leaving.
+sub _workers_of_log {
+    my ($self) = @_;
+    my %is_worker;
+    for (split /^/, _slurp($self->log_file)) {
+        $is_worker{$1} = 1 if /: start worker process (\d+)$/;
+        delete $is_worker{$1} if / (\d+)#\d+: gracefully shutting down$/;
+    }
+    return grep { $is_worker{$_} } $self->_children;
 }
 
 # Waits until no worker has work at hand and the log has stopped growing.

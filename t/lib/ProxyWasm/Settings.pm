@@ -23,7 +23,7 @@ our $Master       = $ENV{TEST_NGINX_MASTER_PROCESS} || 'off';
 our $Verbose      = $ENV{TEST_NGINX_VERBOSE};
 our $NoShuffle    = $ENV{TEST_NGINX_NO_SHUFFLE};
 # How many times longer than usual everything may take.
-our $Patience     = $ENV{TEST_NGINX_USE_VALGRIND} ? 20 : $ENV{TEST_NGINX_SANITIZED} ? 3 : 1;
+our $Patience     = $ENV{TEST_NGINX_USE_VALGRIND} ? 20 : $ENV{TEST_NGINX_EMULATED} ? 10 : $ENV{TEST_NGINX_SANITIZED} ? 3 : 1;
 our $Timeout      = ($ENV{TEST_NGINX_TIMEOUT} || 3) * $Patience;
 our $Workers      = 1;
 our $Connections  = 64;
