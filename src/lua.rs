@@ -11,6 +11,7 @@
 //! | file | what it is |
 //! |---|---|
 //! | `plugins` | registers, loads and configures plugins |
+//! | `loading` | a plugin's module on its way |
 //! | `requests` | the callbacks of a request without a body |
 //! | `bodies` | the callbacks with a body |
 //! | `calls` | the HTTP calls that Lua makes for plugins |
@@ -22,13 +23,14 @@
 mod answer;
 mod bodies;
 mod calls;
+mod loading;
 mod plugins;
 mod properties;
 mod requests;
 mod status;
 mod waiting;
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ffi::{c_char, c_void};
 use std::path::PathBuf;
 use std::ptr;
@@ -38,7 +40,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use ngx_bindings::conf::Conf;
 use ngx_bindings::string;
 use ngx_bindings::sys::ngx_str_t;
-use proxy_wasm_host::PluginContext;
+use proxy_wasm_host::{Announced, PluginContext};
+
+use self::loading::{Failed, Load};
 
 use super::conf::Policy;
 use super::context::{NginxHost, Source};
@@ -70,12 +74,16 @@ fn with_current<R>(body: impl FnOnce(&MainConf) -> R) -> Option<R> {
     unsafe { CURRENT.load(Ordering::Relaxed).as_ref() }.map(body)
 }
 
-/// A plugin that Lua loaded. A helper process loads its file only when the plugin is first
+/// A plugin that Lua loads. A helper process loads its module only when the plugin is first
 /// configured.
 struct LuaPlugin {
     name: String,
     path: PathBuf,
     loaded: OnceCell<LoadedPlugin>,
+    /// The module on its way, or why there is none.
+    load: RefCell<Option<Result<Load, Failed>>>,
+    /// For the VM, once there is one.
+    announced: Rc<Cell<Option<Announced>>>,
 }
 
 /// A plugin whose file was loaded.

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `main_conf` | the main configuration that nginx keeps for `http` |
 //! | `runtime` | engine, compiler, cache: loads plugins |
+//! | `declared` | loads the declared plugins, several at once |
 //! | `vm` | one plugin in this process |
 //! | `contexts` | the PluginContexts of the native path |
 //! | `images` | the images of started instances, which workers share |
@@ -18,6 +19,7 @@ pub mod announce;
 mod contexts;
 mod cpu_timer;
 pub mod deadlines;
+mod declared;
 pub mod images;
 mod installation;
 mod main_conf;
@@ -26,6 +28,7 @@ mod runtime;
 pub mod user;
 pub mod vm;
 
+pub use declared::DeclaredPlugin;
 pub use main_conf::MainConf;
-pub use runtime::{DeclaredPlugin, Runtime};
+pub use runtime::Runtime;
 pub use vm::Vm;

@@ -67,6 +67,9 @@ sub lua {
             for name in names:gmatch("[^,]+") do
                 handles[name] = assert(wasm.load(name, "$TEST_NGINX_HTML_DIR/" .. name .. ".wat"))
             end
+            for _, handle in pairs(handles) do
+                while require("ffi").C.ngx_http_proxy_wasm_is_loading(handle) ~= 0 do ngx.sleep(0.001) end
+            end
         end
         function run(name)
             contexts[name] = contexts[name] or assert(wasm.on_configure(handles[name], "conf"))

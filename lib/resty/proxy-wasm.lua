@@ -31,6 +31,7 @@ local ngx_exit = ngx.exit
 local ngx_log = ngx.log
 local ngx_print = ngx.print
 local ngx_arg = ngx.arg
+local get_phase = ngx.get_phase
 local new_semaphore = require("ngx.semaphore").new
 
 local VERSION = "0.1.0"
@@ -40,6 +41,9 @@ typedef struct ngx_http_request_s  ngx_http_request_t;
 
 void *ngx_http_proxy_wasm_load(const char *name, size_t name_len, const char *path, size_t path_len);
 void ngx_http_proxy_wasm_unload(void *plugin);
+int ngx_http_proxy_wasm_is_loading(void *plugin);
+void ngx_http_proxy_wasm_wait_for_module(void *plugin, void *semaphore, void *post);
+int ngx_http_proxy_wasm_wait_shortly(void *plugin);
 void *ngx_http_proxy_wasm_on_configure(void *plugin, const char *conf, size_t conf_len);
 void ngx_http_proxy_wasm_delete_plugin_ctx(void *ctx);
 int ngx_http_proxy_wasm_on_http_request_headers(ngx_http_request_t *r, void *ctx);
@@ -123,6 +127,19 @@ local PIECE = 64 * 1024
 
 local post_semaphore = ffi.cast("void *", C.ngx_http_lua_ffi_sema_post)
 
+-- An older module loads a plugin before `load` returns.
+local waits_for_modules = pcall(function() return C.ngx_http_proxy_wasm_is_loading end)
+
+--- Those who wait for a plugin, to configure it.
+---@class resty.proxy-wasm.waiting
+---@field semaphore table of ngx.semaphore
+---@field contexts table<string, resty.proxy-wasm.ctx|false> what they made, by its configuration
+
+-- By the address of the plugin. An entry stays until the module has posted the semaphore for all,
+-- though some may have been killed.
+---@type table<string, resty.proxy-wasm.waiting>
+local waiting_for_modules = {}
+
 local body_out = ffi.new("const char *[1]")
 local body_len_out = ffi.new("size_t[1]")
 local call_out = ffi.new("ngx_http_proxy_wasm_call_t")
@@ -145,7 +162,8 @@ local _M = { _VERSION = VERSION }
 ---@field request table for `request`
 
 
---- Loads a plugin.
+--- Begins to load a plugin, and returns at once. A file that cannot be a plugin is an error here; whatever
+--- else is wrong with it, `on_configure` finds.
 ---@param name string its name, for the log and the properties `plugin_name` and `plugin_root_id`
 ---@param path string the module, .wasm or .wat
 ---@return resty.proxy-wasm.plugin? plugin
@@ -166,7 +184,66 @@ function _M.load(name, path)
 end
 
 
---- Makes a plugin context: one configuration of a plugin.
+-- Waits, without keeping the worker, until a plugin is loaded or has failed. Where Lua cannot wait, the
+-- module waits for a moment, and at a worker's start for as long as it takes.
+---@param plugin resty.proxy-wasm.plugin
+---@return boolean done
+---@return resty.proxy-wasm.waiting? waiting those who waited, if anybody did
+local function wait_for_module(plugin)
+    local address = tostring(plugin)
+    local waiting
+    while C.ngx_http_proxy_wasm_is_loading(plugin) ~= 0 and get_phase() ~= "init_worker" do
+        waiting = waiting_for_modules[address]
+        if not waiting then
+            local semaphore, err = new_semaphore(0)
+            if not semaphore then
+                ngx_log(ngx.ERR, err)
+                return false
+            end
+            waiting = { semaphore = semaphore, contexts = {} }
+            waiting_for_modules[address] = waiting
+        end
+
+        C.ngx_http_proxy_wasm_wait_for_module(plugin, waiting.semaphore.sem, post_semaphore)
+        local done, err = waiting.semaphore:wait(LONGEST_WAIT)
+        if not done and err ~= "timeout" and C.ngx_http_proxy_wasm_wait_shortly(plugin) == 0 then
+            ngx_log(ngx.ERR, "a plugin is still being compiled, and ", get_phase(), " cannot wait for it")
+            return false
+        end
+    end
+
+    waiting_for_modules[address] = nil
+    return true, waiting
+end
+
+
+---@param plugin resty.proxy-wasm.plugin
+---@param conf string
+---@return resty.proxy-wasm.ctx? ctx
+local function new_context(plugin, conf)
+    local ctx = C.ngx_http_proxy_wasm_on_configure(plugin, conf, #conf)
+    return ctx ~= nil and ffi_gc(ctx, C.ngx_http_proxy_wasm_delete_plugin_ctx) or nil
+end
+
+
+-- As new_context, once for all who have waited with the same configuration: APISIX keeps a plugin context
+-- when it has one, so all requests that came meanwhile have asked for theirs.
+---@param waiting resty.proxy-wasm.waiting
+---@param plugin resty.proxy-wasm.plugin
+---@param conf string
+---@return resty.proxy-wasm.ctx? ctx
+local function shared_context(waiting, plugin, conf)
+    local contexts = waiting.contexts
+    if contexts[conf] == nil then
+        contexts[conf] = new_context(plugin, conf) or false
+    end
+
+    return contexts[conf] or nil
+end
+
+
+--- Makes a plugin context: one configuration of a plugin. Waits for the plugin while it is loaded; where
+--- Lua cannot wait, as in header_filter, a plugin that is still compiled is an error.
 ---@param plugin resty.proxy-wasm.plugin
 ---@param conf string the configuration, which is not empty
 ---@return resty.proxy-wasm.ctx? ctx
@@ -180,12 +257,21 @@ function _M.on_configure(plugin, conf)
         return nil, "bad conf"
     end
 
-    local ctx = C.ngx_http_proxy_wasm_on_configure(plugin, conf, #conf)
-    if ctx == nil then
+    local done, waiting = true, nil
+    if waits_for_modules then
+        done, waiting = wait_for_module(plugin)
+    end
+
+    local ctx
+    if done then
+        ctx = waiting and shared_context(waiting, plugin, conf) or not waiting and new_context(plugin, conf)
+    end
+
+    if not ctx then
         return nil, "failed to run proxy_on_configure"
     end
 
-    return ffi_gc(ctx, C.ngx_http_proxy_wasm_delete_plugin_ctx)
+    return ctx
 end
 
 

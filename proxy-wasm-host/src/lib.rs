@@ -88,4 +88,4 @@ pub use plugin::{ImagePolicy, Isolation, Plugin, PluginOptions};
 pub use root_id::RootId;
 pub use state::HttpCallResponse;
 pub use trial::Verdict;
-pub use vm::{HttpContext, ImageStatus, PluginContext, VmContext};
+pub use vm::{Announced, HttpContext, ImageStatus, PluginContext, VmContext};

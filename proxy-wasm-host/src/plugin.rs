@@ -3,12 +3,13 @@
 //! Every check that does not need to run the plugin is made here, while nginx reads its
 //! configuration.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tracing::error;
-use wasmparser::{Parser, Payload};
+use wasmparser::{Export, ExternalKind, Parser, Payload};
 use wasmtime::{Caller, ExternType, FuncType, ImportType, InstancePre, Linker, Store, UnknownImportError, Val};
 
 use super::abi::{AbiVersion, Status};
@@ -23,6 +24,7 @@ use super::trial::{Trial, Verdict};
 use crate::config::Directory;
 pub use crate::config::{ImagePolicy, Isolation};
 use crate::error::{Error, one_line};
+use crate::wasm::head;
 use crate::wasm::limits::Limits;
 use crate::wasm::prepare::Prepared;
 use crate::wasm::wasi::{self, Access, Wasi};
@@ -177,6 +179,20 @@ impl<H: Host> Plugin<H> {
         unknown.next().map_or(Ok(()), |import| Err(unknown_import(import.module, import.name)))
     }
 
+    /// Checks what the beginning of a plugin's file shows, however large the file is: imports, ABI
+    /// version and memory. What cannot be found out so, the compiler complains about.
+    ///
+    /// # Errors
+    /// When the file cannot be a plugin that this host can run; or the system's error.
+    pub fn check_beginning(file: &mut (impl io::Read + io::Seek)) -> io::Result<Result<(), Error>> {
+        let head = match head::read(file)? {
+            Ok(Some(head)) => head,
+            Ok(None) => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
+        };
+        Ok(Self::check_imports(&head).and_then(|()| check_exports(&head)))
+    }
+
     /// Returns whether the plugin exports this callback.
     #[inline]
     pub fn has(&self, callback: Callback) -> bool {
@@ -317,19 +333,40 @@ fn may_change_bodies(module: &wasmtime::Module, version: AbiVersion, callbacks: 
 }
 
 fn abi_version(module: &wasmtime::Module) -> Result<AbiVersion, Error> {
-    let known = ABI_VERSIONS.iter().find(|(marker, _)| module.get_export(marker).is_some());
+    abi_version_of(module.exports().map(|export| export.name()))
+}
+
+/// Finds the ABI version by the names of exports.
+fn abi_version_of<'a>(names: impl Iterator<Item = &'a str>) -> Result<AbiVersion, Error> {
+    let markers: Vec<_> = names.filter(|name| name.starts_with("proxy_abi_version_")).collect();
+    let known = ABI_VERSIONS.iter().find(|(marker, _)| markers.contains(marker));
     known.map(|(_, version)| *version).ok_or_else(|| {
-        let unknown = module.exports().find(|export| export.name().starts_with("proxy_abi_version_"));
-        Error::Plugin(match unknown {
-            Some(marker) => format!("exports {}, which this host does not know", marker.name()),
+        Error::Plugin(match markers.first() {
+            Some(marker) => format!("exports {marker}, which this host does not know"),
             None => "exports no proxy_abi_version_*".into(),
         })
     })
 }
 
+/// Checks the exports of a module that has not been compiled.
+fn check_exports(module: &[u8]) -> Result<(), Error> {
+    let exports = Parser::new(0).parse_all(module).map_while(Result::ok).find_map(|payload| match payload {
+        Payload::ExportSection(section) => Some(section),
+        _ => None,
+    });
+    let exports: Vec<_> = exports.into_iter().flatten().map_while(Result::ok).collect();
+    abi_version_of(exports.iter().map(|export| export.name))?;
+    let is_memory = |export: &Export<'_>| export.name == "memory" && export.kind == ExternalKind::Memory;
+    if exports.iter().any(is_memory) { Ok(()) } else { Err(no_memory()) }
+}
+
+fn no_memory() -> Error {
+    Error::Plugin("exports no memory".into())
+}
+
 fn check_memory(module: &wasmtime::Module, limit: usize) -> Result<(), Error> {
     let Some(ExternType::Memory(memory)) = module.get_export("memory") else {
-        return Err(Error::Plugin("exports no memory".into()));
+        return Err(no_memory());
     };
     let minimum = memory.minimum().saturating_mul(memory.page_size());
     if minimum > limit as u64 {
@@ -505,6 +542,21 @@ mod tests {
         }
         let known = b"\0asm\x01\0\0\0\x01\x05\x01\x60\0\x01\x7f\x02\x12\x01\x03env\x0aproxy_done\0\0";
         Plugin::<LocalHost>::check_imports(known).unwrap();
+    }
+
+    #[test]
+    fn the_beginning_of_a_file_shows_what_a_compiled_module_does() {
+        let check = |text: &str| {
+            let wasm = wat::parse_str(text).unwrap();
+            Plugin::<LocalHost>::check_beginning(&mut io::Cursor::new(wasm)).unwrap()
+        };
+        check(&with("(func nop)")).unwrap();
+        let fly = r#"(import "env" "fly" (func))"#;
+        for text in
+            ["(module)", &with(fly), &with("").replace("0_2_1", "9_9"), &with("").replace("\"memory\"", "\"m\"")]
+        {
+            assert_eq!(check(text).unwrap_err().to_string(), fault(text));
+        }
     }
 
     #[test]

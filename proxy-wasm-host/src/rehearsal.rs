@@ -86,7 +86,7 @@ fn start_within<H: Host>(
     let mut file = File::from(file);
     let time = time(vm, contexts.len());
     let limits = CompileLimits { time, memory };
-    let child = Child::start_for(Purpose::Run, &file, limits, |file| {
+    let child = Child::start_for(Purpose::Run, &file, limits, |file, _| {
         keep_time(vm.engine())?;
         run(vm, contexts, file)
     });

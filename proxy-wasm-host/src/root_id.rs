@@ -7,12 +7,8 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use memchr::memmem;
-
 use super::trial::Verdict;
-
-/// The property's path, as bytes of a module that asks for it.
-const PROPERTY: &str = "plugin_root_id";
+use super::wasm::mentions::mentions;
 
 /// The root id of a plugin, or the ids of which one is to be chosen.
 #[derive(Debug)]
@@ -25,18 +21,31 @@ pub struct RootId {
 }
 
 impl RootId {
+    /// The property's path, which a module has in its data that asks for it.
+    pub const PROPERTY: &str = "plugin_root_id";
+
     /// The root id that the operator gave to the plugin of this module file.
     pub fn given(id: &str, module: &[u8]) -> Self {
-        Self::of(vec![id.to_owned()], module)
+        Self::given_if_asked(id, mentions(module, Self::PROPERTY))
+    }
+
+    /// Does the same for a module that is known to have the property's name in it, or not to.
+    pub fn given_if_asked(id: &str, is_asked_for: bool) -> Self {
+        Self::of(vec![id.to_owned()], is_asked_for)
     }
 
     /// The root id of a plugin without one: the empty id, as in Envoy, or else the plugin's name.
     pub fn to_find(name: &str, module: &[u8]) -> Self {
-        Self::of(vec![String::new(), name.to_owned()], module)
+        Self::to_find_if_asked(name, mentions(module, Self::PROPERTY))
     }
 
-    fn of(candidates: Vec<String>, module: &[u8]) -> Self {
-        Self { candidates, is_asked_for: asks(module), chosen: OnceLock::new() }
+    /// Does the same for a module that is known to have the property's name in it, or not to.
+    pub fn to_find_if_asked(name: &str, is_asked_for: bool) -> Self {
+        Self::of(vec![String::new(), name.to_owned()], is_asked_for)
+    }
+
+    fn of(candidates: Vec<String>, is_asked_for: bool) -> Self {
+        Self { candidates, is_asked_for, chosen: OnceLock::new() }
     }
 
     /// The chosen id; before one was chosen, the first candidate.
@@ -80,19 +89,12 @@ impl fmt::Display for RootId {
     }
 }
 
-/// Returns whether a module has the property's name in its data: the C++ SDK as bytes, the
-/// AssemblyScript SDK as UTF-16.
-fn asks(module: &[u8]) -> bool {
-    let wide: Vec<u8> = PROPERTY.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    memmem::find(module, PROPERTY.as_bytes()).is_some() || memmem::find(module, &wide).is_some()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn chosen(verdicts: [Verdict; 2]) -> (String, Verdict) {
-        let root_id = RootId::to_find("name", PROPERTY.as_bytes());
+        let root_id = RootId::to_find("name", RootId::PROPERTY.as_bytes());
         let verdict = root_id.choose(|id| verdicts[usize::from(!id.is_empty())]);
         (root_id.as_str().to_owned(), verdict)
     }
@@ -115,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_id_that_was_given_stays() {
-        let root_id = RootId::given("mine", PROPERTY.as_bytes());
+        let root_id = RootId::given("mine", RootId::PROPERTY.as_bytes());
         assert_eq!((root_id.as_str(), root_id.is_chosen()), ("mine", false));
         assert_eq!(root_id.choose(|_| Verdict::Ends), Verdict::Ends);
         assert_eq!((root_id.as_str(), root_id.is_chosen()), ("mine", true));

@@ -58,6 +58,27 @@ pub struct VmContext<H: Host> {
     /// Who ended the last instance that failed. Shared with the slot, which is borrowed while the
     /// requests that lived there learn of it.
     culprit: Rc<Cell<Option<Culprit>>>,
+    /// Dropped when all contexts have ended.
+    _announced: Announced,
+}
+
+/// A plugin that the log has as loaded. Dropping it logs that it is unloaded.
+#[derive(Debug)]
+pub struct Announced(());
+
+impl Announced {
+    /// Logs that a plugin is loaded.
+    #[allow(clippy::new_without_default)]
+    pub fn new() -> Self {
+        info!("loaded wasm plugin");
+        Self(())
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        info!("unloaded wasm plugin");
+    }
 }
 
 /// The state of a VM, for status pages.
@@ -88,12 +109,24 @@ impl<H: Host> VmContext<H> {
     /// `make_host`. When an instance fails, its host is dropped, and must take with it what the
     /// instance has started: ticks, calls, queues.
     pub fn new(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>) -> Rc<Self> {
-        info!("loaded wasm plugin");
+        Self::of_announced(plugin, make_host, Announced::new())
+    }
+
+    /// Makes a VM of a plugin that was announced before its module was there.
+    pub fn of_announced(plugin: Arc<Plugin<H>>, make_host: Box<dyn Fn() -> H>, announced: Announced) -> Rc<Self> {
         let culprit = Rc::<Cell<_>>::default();
         let counts = Rc::<Counts>::default();
         let slot = InstanceSlot::new(Arc::clone(&plugin), Rc::from(make_host), Rc::clone(&culprit), Rc::clone(&counts));
         let spares = Rc::clone(&slot.spares);
-        Rc::new(Self { place: Place::new(slot), plugin, counts, spares, told: Told::default(), culprit })
+        Rc::new(Self {
+            place: Place::new(slot),
+            plugin,
+            counts,
+            spares,
+            told: Told::default(),
+            culprit,
+            _announced: announced,
+        })
     }
 
     /// The plugin.
@@ -198,6 +231,5 @@ impl<H: Host> VmContext<H> {
 impl<H: Host> Drop for VmContext<H> {
     fn drop(&mut self) {
         self.place.slot.get_mut().end_all();
-        info!("unloaded wasm plugin");
     }
 }

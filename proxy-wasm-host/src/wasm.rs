@@ -10,10 +10,12 @@
 pub mod cache;
 pub mod compiler;
 pub mod engine;
+pub mod head;
 pub mod images;
 pub mod interrupt;
 pub mod limits;
 pub mod memory;
+pub mod mentions;
 pub mod module;
 pub mod prepare;
 pub mod start;
@@ -21,8 +23,9 @@ pub mod ticker;
 pub mod wasi;
 
 pub use cache::Cache;
-pub use compiler::{CompileLimits, Compiler};
+pub use compiler::loading::{Loaded, Loading};
+pub use compiler::{CompileLimits, Compiler, Source};
 pub use engine::{Deadlines, Engine, EngineConfig};
-pub use module::Module;
+pub use module::{Begun, Hash, Module};
 
 pub use crate::error::Error;

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use proxy_wasm_host::PluginContext;
 use proxy_wasm_host::limits::plugin::START_TIMEOUT;
+use proxy_wasm_host::{Announced, PluginContext};
 
 use super::deadlines;
 use super::main_conf::MainConf;
@@ -31,7 +31,7 @@ impl Contexts {
         let vm = |(index, declared): (usize, &DeclaredVm)| {
             let of_vm = lines.clone().filter(|&(_, &plugin)| main.vm_indexes()[plugin] == index);
             let configurations = of_vm.map(|(line, _)| &*line.configuration);
-            Vm::new(declared.plugin.clone(), declared.memory, main, configurations)
+            Vm::new(declared.plugin.clone(), declared.memory, main, configurations, Announced::new())
         };
         let vms: Vec<_> = main.vms().iter().enumerate().map(vm).collect();
         let made = lines.map(|(line, &plugin)| {

@@ -12,9 +12,10 @@ use proxy_wasm_host::config::Phase;
 use proxy_wasm_host::outgoing::Upstreams;
 
 use super::contexts::Contexts;
+use super::declared::{self, DeclaredPlugin};
 use super::installation::Installation;
 use super::rehearsal;
-use super::runtime::{DeclaredPlugin, DeclaredVm, Runtime};
+use super::runtime::{DeclaredVm, Runtime};
 use crate::calls::{Client, RESPONSE_BODY};
 use crate::conf::{Attached, Fault, HttpConf, TlsSettings};
 use crate::identity::main_module_of;
@@ -184,8 +185,7 @@ impl Made {
         let upstreams = Rc::new(said.upstreams(|name| upstream::is_block(cf, name))?);
         let runtime = Runtime::new(said, cf)?;
         shared.declare(cf, &said.zones).map_err(|message| Fault { message, place: String::new() })?;
-        let load = |declared| runtime.declared(said, declared);
-        let plugins = said.declared.iter().map(load).collect::<Result<Vec<_>, _>>()?;
+        let plugins = declared::load(&runtime, said)?;
         let (vms, vm_of) = vms(&runtime, said, &plugins, &firsts)?;
         rehearsal::start(&said.attachments, &plugins, &vms, (&plugin_of, &vm_of))?;
         let tls = tls(&said.tls, upstreams.any_verifies(), cf)?;

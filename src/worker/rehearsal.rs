@@ -6,7 +6,8 @@ use proxy_wasm_host::config::StartFailure;
 use proxy_wasm_host::rehearsal::{self, NotStarted};
 
 use super::deadlines;
-use super::runtime::{DeclaredPlugin, DeclaredVm};
+use super::declared::DeclaredPlugin;
+use super::runtime::DeclaredVm;
 use crate::conf::{Attachment, Fault};
 
 /// Starts the plugins of all lines whose failure is to stop nginx's start, as a worker will start

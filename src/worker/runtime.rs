@@ -2,19 +2,19 @@
 
 use std::cell::Cell;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ngx_bindings::Conf;
-use proxy_wasm_host::config::{Options, Phase, StartFailure};
+use proxy_wasm_host::config::Options;
 use proxy_wasm_host::node::Node;
-use proxy_wasm_host::wasm::{Cache, Compiler, Deadlines, Engine, EngineConfig, Module};
+use proxy_wasm_host::wasm::{Cache, Compiler, Deadlines, Engine, EngineConfig, Error, Loaded, Loading, Module, Source};
 use proxy_wasm_host::{Dialect, Identity, Plugin, PluginOptions, RootId};
 
+use super::declared::DeclaredPlugin;
 use super::{announce, deadlines};
-use crate::conf::{CacheSetting, Declared, Fault, HttpConf, Policy, io_reason};
+use crate::conf::{CacheSetting, Declared, Fault, HttpConf, io_reason};
 use crate::context::NginxHost;
 use crate::host_memory::HostMemory;
 use crate::shared::loads::Loads;
@@ -34,15 +34,6 @@ pub struct Runtime {
     /// The number of this configuration among those that this nginx has read.
     pub turn: u64,
     node: Arc<Node>,
-}
-
-/// A declared plugin that was read, checked and compiled.
-pub struct DeclaredPlugin {
-    pub plugin: Arc<Plugin<NginxHost>>,
-    pub priority: i64,
-    pub phase: Phase,
-    pub policy: Rc<Policy>,
-    pub start_failure: StartFailure,
 }
 
 /// A VM of declared plugins.
@@ -75,27 +66,6 @@ impl Runtime {
         })
     }
 
-    /// Loads and checks a declared plugin.
-    ///
-    /// # Errors
-    ///
-    /// The reason, and the place of the declaration.
-    pub fn declared(&self, said: &HttpConf, declared: &Declared) -> Result<DeclaredPlugin, Fault> {
-        let name = &declared.plugin.name;
-        let options = said.with_directories(name, declared.plugin.overrides.over(&self.options));
-        let root_id = declared.plugin.root_id.as_deref();
-        let plugin = self
-            .load(name, &declared.path, Dialect::Envoy, root_id, declared.vm(), &options)
-            .map_err(|error| declared.fault(&format!("\"{name}\" at {} {error}", declared.path.display())))?;
-        Ok(DeclaredPlugin {
-            plugin,
-            priority: declared.plugin.priority,
-            phase: declared.plugin.phase,
-            policy: Rc::new(said.policy(name, &options)),
-            start_failure: options.start_failure,
-        })
-    }
-
     /// Makes the VM of a plugin, which is the first one of that VM.
     ///
     /// # Errors
@@ -121,7 +91,8 @@ impl Runtime {
         Ok(DeclaredVm { plugin, memory: said.policy(vm, &options).memory })
     }
 
-    /// Loads and checks one plugin. Without a `root_id`, it is found when the plugin starts.
+    /// Loads and checks one plugin, and waits until it is compiled. Without a `root_id`, it is found
+    /// when the plugin starts.
     ///
     /// # Errors
     ///
@@ -132,7 +103,7 @@ impl Runtime {
         path: &Path,
         dialect: Dialect,
         root_id: Option<&str>,
-        (vm_id, vm_configuration): (&str, &[u8]),
+        vm: (&str, &[u8]),
         options: &Options,
     ) -> Result<Arc<Plugin<NginxHost>>, String> {
         let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {}", io_reason(&error)))?;
@@ -147,9 +118,49 @@ impl Runtime {
             .map_err(|error| error.to_string())?;
         announce::loaded(name, &module, compiled.get(), begun.elapsed());
         self.loads.add(name, module.from_cache());
+        let root_id = root_id.map_or_else(|| RootId::to_find(name, &bytes), |id| RootId::given(id, &bytes));
+        self.link(name, &module, dialect, root_id, vm, options)
+    }
+
+    /// Begins to load a module in a child process.
+    ///
+    /// # Errors
+    ///
+    /// When no child can be started.
+    pub fn begin(&self, path: &Path) -> Result<Loading, Error> {
+        let Compiler::Child(limits) = self.compiler else { unreachable!("nginx compiles in a child") };
+        Loading::start(&self.engine, limits, self.cache.as_ref(), Source::File(path), RootId::PROPERTY)
+    }
+
+    /// Returns the module that was begun so, and waits for it if need be.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn finish(&self, name: &str, loading: Loading, begun: Instant, compiling: impl Fn()) -> Result<Loaded, Error> {
+        let loaded = loading.finish(&self.engine, self.cache.as_ref(), compiling)?;
+        announce::loaded(name, &loaded.module, loaded.is_compiled, begun.elapsed());
+        self.loads.add(name, !loaded.is_compiled);
+        Ok(loaded)
+    }
+
+    /// Checks a module, and makes a plugin of it.
+    ///
+    /// # Errors
+    ///
+    /// The reason, worded to be read after the plugin's path.
+    pub fn link(
+        &self,
+        name: &str,
+        module: &Module,
+        dialect: Dialect,
+        root_id: RootId,
+        (vm_id, vm_configuration): (&str, &[u8]),
+        options: &Options,
+    ) -> Result<Arc<Plugin<NginxHost>>, String> {
         let identity = Identity {
             name: name.to_owned(),
-            root_id: root_id.map_or_else(|| RootId::to_find(name, &bytes), |id| RootId::given(id, &bytes)),
+            root_id,
             dialect,
             vm_id: vm_id.to_owned(),
             vm_configuration: vm_configuration.to_vec(),
@@ -165,7 +176,7 @@ impl Runtime {
             isolation: options.isolation,
             directories: options.directories.clone().into(),
         };
-        Plugin::new(&self.engine, &module, identity, options).map_err(|error| error.to_string())
+        Plugin::new(&self.engine, module, identity, options).map_err(|error| error.to_string())
     }
 }
 

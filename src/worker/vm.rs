@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use ngx_bindings::cycle;
-use proxy_wasm_host::{Plugin, PluginContext, VmContext};
+use proxy_wasm_host::{Announced, Plugin, PluginContext, VmContext};
 
 use super::images;
 use super::main_conf::MainConf;
@@ -33,6 +33,7 @@ impl Vm {
         memory: HostMemory,
         main: &MainConf,
         configurations: impl IntoIterator<Item = &'a [u8]>,
+        announced: Announced,
     ) -> Self {
         let plugin_contexts = Rc::<PluginContexts>::default();
         let (client, known) = (Rc::clone(main.client()), Rc::clone(&plugin_contexts));
@@ -49,7 +50,7 @@ impl Vm {
             let (client, definer) = (Rc::clone(&client), Rc::clone(&definer));
             NginxHost::new(client, Rc::clone(&known), &identity, memory, definer, counters, is_restart)
         });
-        let context = VmContext::new(plugin, make_host);
+        let context = VmContext::of_announced(plugin, make_host, announced);
         if let Some(images) = images::of_worker() {
             context.keep_images(Arc::clone(images), scope);
         }

@@ -116,7 +116,8 @@ is_loud($late, $mismatch, 'a Lua file of another version, required late');
 my $later = nginx(
     files => [['resty/proxy-wasm.lua', $ours =~ s/ngx_http_proxy_wasm_register/ngx_http_proxy_wasm_of_tomorrow/gr]],
     init  => 'init_by_lua_block { wasm = require "resty.proxy-wasm" }
-              init_worker_by_lua_block { plugin = assert(wasm.load("log", "$TEST_NGINX_PLUGINS/log.wasm")) }',
+              init_worker_by_lua_block { plugin = assert(wasm.load("log", "$TEST_NGINX_PLUGINS/log.wasm"))
+              assert(wasm.on_configure(plugin, "info")) }',
 );
 my $older = qr/resty\.proxy-wasm: ngx_http_proxy_wasm_module\.so is older than this file, which is of version \Q$version\E: install both from one release, and restart nginx/;
 like $later->error_log, qr/\[error\] .*$older/, 'a module that is older than its Lua file: a line says so';

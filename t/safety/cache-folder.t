@@ -187,6 +187,32 @@ subtest 'what the master compiled, workers do not' => sub {
     $s->stop;
 };
 
+subtest 'a plugin of the master, and one of workers' => sub {
+    my $cache = folder();
+    for my $round ('a cold start', 'a warm one') {
+        my $s = server($cache,
+            log_level   => 'info',
+            workers     => 4,
+            http_config => qq{
+                wasm_cache $cache;
+                wasm_plugin p $plugins/log-headers.wasm;
+                wasm_plugin again $plugins/log-headers.wasm;
+                init_worker_by_lua_block {
+                    local wasm = require("resty.proxy-wasm")
+                    one = assert(wasm.load("one", "$plugins/log-headers.wasm"))
+                    two = assert(wasm.load("two", "$plugins/rust-headers.wasm"))
+                }},
+        );
+        ok $s->wait_for_log(qr/plugin "two" .*(?:compiled in|from the cache in)/, count => 4, timeout => 60),
+            "$round: each worker has loaded them";
+        my $times = () = ($s->stderr . $s->error_log) =~ /plugin "\w+" compiled in/g;
+        is $times, $round =~ /cold/ ? 2 : 0, 'each file was compiled once in all';
+        is_deeply [map { scalar entries("$cache/$_") } 0, $uid], [1, 1], 'by the user who needs it';
+        unlike $s->stderr . $s->error_log, qr/\[warn\]/, 'without a warning';
+        $s->stop;
+    }
+};
+
 subtest 'a folder that everybody may write' => sub {
     my $cache = folder();
     mkdir $cache;

@@ -39,8 +39,11 @@ sub lua_conf {
         config      => <<'CONF',
     location /t {
         content_by_lua_block {
-            local plugin, err = require("resty.proxy-wasm").load("p", ngx.var.arg_file)
-            ngx.say(plugin and "loaded" or err)
+            local wasm = require("resty.proxy-wasm")
+            local plugin, err = wasm.load("p", ngx.var.arg_file)
+            local ctx = plugin
+            if plugin then ctx, err = wasm.on_configure(plugin, "info") end
+            ngx.say(ctx and "configured" or err)
         }
     }
 CONF
@@ -105,7 +108,7 @@ for my $kind (sort keys %BOMBS) {
         my ($worker) = $s->worker_pids;
         $s->mark_log;
         my $r = $s->request(GET => '/t?file=' . $s->html_dir . "/$file", timeout => 60);
-        is $r->{body}, "failed to load wasm plugin\n", 'has an error';
+        is $r->{body}, "failed to run proxy_on_configure\n", 'has an error';
         my @errors = lines('error', $s->error_log);
         is scalar @errors, 1, 'and one line';
         like $errors[0], qr/failed to load wasm plugin "p" at \S+$file: $words/, 'that says why';
@@ -128,7 +131,7 @@ subtest 'on a good path' => sub {
     unlike $s->error_log, qr/unknown process|\[alert\]|\[warn\]/, 'and no line';
     $s->stop;
     $s = start_nginx(lua_conf(''));
-    is $s->request(GET => "/t?file=$GOOD", timeout => 60)->{body}, "loaded\n", 'a worker';
+    is $s->request(GET => "/t?file=$GOOD", timeout => 60)->{body}, "configured\n", 'a worker';
     my ($worker) = $s->worker_pids;
     is_deeply [children($worker)], [], 'leaves none';
     unlike $s->error_log, qr/SIGCHLD|unknown process|waitpid/, 'and no line';

@@ -16,6 +16,7 @@ mod entry;
 mod folder;
 mod lock;
 
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::hash::{Hash as _, Hasher};
 use std::path::{Path, PathBuf};
@@ -26,7 +27,8 @@ use nix::unistd::Uid;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
-use self::folder::{Folder, words};
+use self::folder::Folder;
+pub(super) use self::folder::words;
 use self::lock::Lock;
 use super::Engine;
 use super::compiler::Artifact;
@@ -76,27 +78,44 @@ impl Cache {
         patience: Duration,
         compile: impl Fn() -> Result<Artifact, Error>,
     ) -> Result<(wasmtime::Module, bool), Error> {
-        let key = key(engine, hash);
-        let name = format!("{key}.cwasm");
-        if let Some(module) = self.find(engine, &name) {
+        if let Some((module, _)) = self.find(engine, hash) {
             return Ok((module, true));
         }
+        let compiled = Cell::new(false);
+        let (module, _) = self.make(engine, hash, patience, || {
+            compiled.set(true);
+            compile()
+        })?;
+        Ok((module, !compiled.get()))
+    }
+
+    /// Compiles a module that [`Cache::find`] has not found, unless another process does that
+    /// meanwhile.
+    pub(super) fn make(
+        &self,
+        engine: &Engine,
+        hash: &Hash,
+        patience: Duration,
+        compile: impl Fn() -> Result<Artifact, Error>,
+    ) -> Result<(wasmtime::Module, Place), Error> {
+        let key = key(engine, hash);
+        let name = file_of(&key);
         let Some(folder) = self.own_folder() else {
-            return Ok((compile()?.into_module(engine)?, false));
+            return Ok((compile()?.into_module(engine)?, Place::Nowhere));
         };
         let lock = Lock::take(&folder, format!("{key}.lock"), patience);
         // If another process compiled while this one waited, the entry exists now.
         if lock.is_some()
             && let Ok(Some(module)) = entry::load(&folder, &name, engine)
         {
-            return Ok((module, true));
+            return Ok((module, Place::Own));
         }
         let artifact = compile()?;
         match artifact.read(|bytes| entry::store(&folder, &name, bytes)) {
             // Load the entry just written: it is mapped, and so shared with other processes.
             Ok(()) => {
                 if let Ok(Some(module)) = entry::load(&folder, &name, engine) {
-                    return Ok((module, false));
+                    return Ok((module, Place::Own));
                 }
             }
             Err(error) => {
@@ -104,20 +123,40 @@ impl Cache {
                 warn!("cannot write {}, so its module will be compiled again: {}", path.display(), words(&error));
             }
         }
-        Ok((artifact.into_module(engine)?, false))
+        Ok((artifact.into_module(engine)?, Place::Nowhere))
     }
 
     /// Finds a module that this user's processes compiled, or root's.
-    fn find(&self, engine: &Engine, name: &str) -> Option<wasmtime::Module> {
-        let (own, root) = (Uid::effective(), Uid::from_raw(0));
-        let others = (!own.is_root()).then_some(root);
-        [Some(own), others].into_iter().flatten().find_map(|user| {
-            let folder = self.usable(Folder::open(&self.directory, user))??;
-            entry::load(&folder, name, engine).unwrap_or_else(|reason| {
+    pub(super) fn find(&self, engine: &Engine, hash: &Hash) -> Option<(wasmtime::Module, Place)> {
+        let name = file_of(&key(engine, hash));
+        let others = (!Uid::effective().is_root()).then_some(Place::Root);
+        [Some(Place::Own), others].into_iter().flatten().find_map(|place| {
+            let folder = self.usable(Folder::open(&self.directory, place.user()?))??;
+            let module = entry::load(&folder, &name, engine).unwrap_or_else(|reason| {
                 warn!("{reason}");
                 None
-            })
+            });
+            module.map(|module| (module, place))
         })
+    }
+
+    /// Loads the entry that another process has just found to be whole.
+    pub(super) fn find_checked(&self, engine: &Engine, hash: &Hash, place: Place) -> Option<wasmtime::Module> {
+        let name = file_of(&key(engine, hash));
+        let folder = self.usable(Folder::open(&self.directory, place.user()?))??;
+        entry::load_checked(&folder, &name, engine).unwrap_or_else(|reason| {
+            warn!("{reason}");
+            None
+        })
+    }
+
+    /// Looks at the folders that a child of this process will use, so that a warning about them is
+    /// logged once, by this process.
+    pub(super) fn look(&self) {
+        self.own_folder();
+        if !Uid::effective().is_root() {
+            self.usable(Folder::open(&self.directory, Uid::from_raw(0)));
+        }
     }
 
     fn own_folder(&self) -> Option<Folder> {
@@ -135,6 +174,36 @@ impl Cache {
             })
             .ok()
     }
+}
+
+/// Where a compiled module is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Not in the cache.
+    Nowhere = 0,
+    /// In the folder of this process's user.
+    Own = 1,
+    /// In root's folder, and this process's user is not root.
+    Root = 2,
+}
+
+impl Place {
+    pub fn from_u8(number: u8) -> Option<Self> {
+        [Self::Nowhere, Self::Own, Self::Root].into_iter().find(|place| *place as u8 == number)
+    }
+
+    fn user(self) -> Option<Uid> {
+        match self {
+            Self::Nowhere => None,
+            Self::Own => Some(Uid::effective()),
+            Self::Root => Some(Uid::from_raw(0)),
+        }
+    }
+}
+
+/// The name of an entry's file.
+fn file_of(key: &str) -> String {
+    format!("{key}.cwasm")
 }
 
 /// The name of a module's entry, without its extension.
@@ -171,7 +240,8 @@ mod tests {
     use std::{env, fs, process};
 
     use super::*;
-    use crate::wasm::{Compiler, Deadlines, EngineConfig, Module};
+    use crate::wasm::compiler::compile_here;
+    use crate::wasm::{Deadlines, EngineConfig, Module};
 
     const MODULE: &[u8] = br#"(module (func (export "f") (result i32) (i32.const 7)))"#;
 
@@ -345,7 +415,7 @@ mod tests {
         let held = fs::File::create(entry.with_extension("lock")).unwrap();
         held.lock().unwrap();
         let (engine, hash) = (Engine::new(&EngineConfig::default()).unwrap(), Hash::of(MODULE));
-        let compile = || Compiler::Here.compile(&engine, MODULE);
+        let compile = || compile_here(&engine, MODULE);
         let loaded = directory.cache().load_or_compile(&engine, &hash, Duration::from_millis(30), compile);
         assert!(!loaded.unwrap().1, "compiled");
         assert!(load(&directory.cache(), EngineConfig::default()).from_cache(), "and is stored");

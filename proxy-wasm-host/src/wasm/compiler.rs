@@ -7,11 +7,15 @@
 //!
 //! | file | what it is |
 //! |---|---|
+//! | `loading` | a module that a child loads, as its parent sees it |
 //! | `child` | the child process: its start, what it gives up, its end |
 //! | `job` | the work that the child does |
+//! | `told` | what the child tells its parent |
 
 pub(crate) mod child;
 mod job;
+pub(super) mod loading;
+mod told;
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -19,8 +23,11 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::signal::Signal;
 
 use self::child::{Child, End};
+use self::job::Job;
+pub use self::job::Source;
 use super::prepare::prepare;
 use super::{Engine, Error};
 use crate::error::single_spaced;
@@ -44,6 +51,9 @@ impl Default for CompileLimits {
     }
 }
 
+/// The time of the child besides that of the compiler: to read a file, and to write the result.
+const GRACE: Duration = Duration::from_secs(60);
+
 /// Where modules are compiled.
 #[derive(Clone, Copy, Debug)]
 pub enum Compiler {
@@ -53,29 +63,13 @@ pub enum Compiler {
     Child(CompileLimits),
 }
 
-impl Compiler {
-    /// Compiles a module from its bytes or its text.
-    ///
-    /// # Errors
-    /// When the bytes are not a module, when a limit stops the compiler, or when no child can be
-    /// started.
-    pub(super) fn compile(&self, engine: &Engine, bytes: &[u8]) -> Result<Artifact, Error> {
-        match self {
-            Self::Here => {
-                let module = wasmtime::Module::new(engine.wasmtime(), prepare(bytes));
-                module.map(Artifact::Module).map_err(|error| Error::Compile(words_for(engine.wasmtime(), bytes, error)))
-            }
-            Self::Child(limits) => in_child(engine, *limits, bytes).map(Artifact::File),
-        }
-    }
-
-    /// How long a process may hold the lock for making an entry of the cache.
-    pub fn longest(&self) -> Duration {
-        match self {
-            Self::Here => CompileLimits::default().time,
-            Self::Child(limits) => limits.time,
-        }
-    }
+/// Compiles a module from its bytes or its text, in this process.
+///
+/// # Errors
+/// When the bytes are not a module.
+pub(super) fn compile_here(engine: &Engine, bytes: &[u8]) -> Result<Artifact, Error> {
+    let module = wasmtime::Module::new(engine.wasmtime(), prepare(bytes));
+    module.map(Artifact::Module).map_err(|error| Error::Compile(words_for(engine.wasmtime(), bytes, error)))
 }
 
 /// The compiler's result.
@@ -127,19 +121,35 @@ fn words_for(engine: &wasmtime::Engine, bytes: &[u8], error: wasmtime::Error) ->
     own.ok().and_then(Result::err).unwrap_or(error)
 }
 
-fn in_child(engine: &Engine, limits: CompileLimits, bytes: &[u8]) -> Result<File, Error> {
-    let no_child = |error: io::Error| Error::Compiler(format!("no process can be started for the compiler: {error}"));
+/// Starts a child that loads a module. Returns the file that the child writes, too.
+fn start(job: &Job<'_>) -> Result<(Child, File), Error> {
     let no_file = |error: Errno| Error::Compiler(format!("no file in memory can be made: {}", io::Error::from(error)));
     let file = memfd_create(c"proxy-wasm-artifact", MFdFlags::MFD_CLOEXEC).map_err(no_file)?;
-    let mut file = File::from(file);
-    let config = engine.config();
-    let child = Child::start(&file, limits, |file| job::run(config, bytes, file)).map_err(no_child)?;
-    match child.wait(limits.time).map_err(no_child)? {
-        End::Code(job::DONE) => Ok(file),
-        End::Code(job::REFUSED) => Err(Error::Compile(wasmtime::Error::msg(said(&mut file)))),
-        End::Code(job::OUT_OF_MEMORY) => Err(Error::CompileMemory(limits.memory)),
-        End::TimedOut => Err(Error::CompileTimeout(limits.time)),
-        end => Err(why(end, &said(&mut file), limits)),
+    let file = File::from(file);
+    let mut limits = job.limits;
+    if let Source::File(path) = job.source {
+        // The child has the file in its memory.
+        let size = std::fs::metadata(path).map_or(0, |file| file.len());
+        limits.memory = limits.memory.saturating_add(usize::try_from(size).unwrap_or(usize::MAX));
+    }
+    let child = Child::start(&file, limits, |file, tell| job.run(file, tell)).map_err(no_child)?;
+    Ok((child, file))
+}
+
+fn no_child(error: io::Error) -> Error {
+    Error::Compiler(format!("no process can be started for the compiler: {error}"))
+}
+
+/// Why there is no module, of a child that has ended.
+fn reason(end: End, file: &mut File, limits: CompileLimits) -> Error {
+    match end {
+        End::Code(job::NOT_WASM) => Error::NotWasm,
+        End::Code(job::UNREADABLE) => Error::Plugin(said(file)),
+        End::Code(job::REFUSED) => Error::Compile(wasmtime::Error::msg(said(file))),
+        End::Code(job::OUT_OF_MEMORY) => Error::CompileMemory(limits.memory),
+        // The child has set itself an alarm.
+        End::Signal(Signal::SIGALRM) | End::TimedOut => Error::CompileTimeout(limits.time),
+        end => why(end, &said(file), limits),
     }
 }
 
@@ -246,7 +256,7 @@ mod tests {
     fn a_child_that_is_killed_is_an_error() {
         let file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
         let limits = CompileLimits::default();
-        let child = Child::start(&file, limits, |_| {
+        let child = Child::start(&file, limits, |_, _| {
             loop {
                 std::thread::sleep(SECOND);
             }
@@ -262,13 +272,13 @@ mod tests {
     fn a_panic_is_an_error_with_its_words() {
         let mut file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
         let limits = CompileLimits::default();
-        let child = Child::start(&file, limits, |_| panic!("a defect")).unwrap();
+        let child = Child::start(&file, limits, |_, _| panic!("a defect")).unwrap();
         let error = why(child.wait(limits.time).unwrap(), &said(&mut file), limits);
         assert!(error.to_string().contains("a defect"), "{error}");
     }
 
     /// The error of a child that does the job.
-    fn error_of(job: impl FnOnce(&mut File) -> io::Result<i32>) -> String {
+    fn error_of(job: impl FnOnce(&mut File, &child::Tell) -> io::Result<i32>) -> String {
         let mut file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
         let limits = CompileLimits::default();
         let end = Child::start(&file, limits, job).unwrap().wait(limits.time).unwrap();
@@ -277,10 +287,17 @@ mod tests {
 
     #[test]
     fn an_artifact_that_does_not_fit_is_an_error_with_its_reason() {
-        let config = engine().config();
-        let error = error_of(|file| {
+        let engine = engine();
+        let job = Job {
+            engine: &engine,
+            cache: None,
+            limits: CompileLimits::default(),
+            source: Source::Bytes(b"(module (func))"),
+            name: "",
+        };
+        let error = error_of(|file, tell| {
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_FSIZE, 1000, 1000)?;
-            job::run(config, b"(module (func))", file)
+            job.run(file, tell)
         });
         assert!(
             error.ends_with("the compiler failed: its result cannot be written: File too large (os error 27)"),
@@ -291,9 +308,11 @@ mod tests {
     #[test]
     fn no_file_for_the_artifact_is_an_error_with_its_reason() {
         let engine = engine();
-        let error = error_of(|file| {
+        let source = Source::Bytes(b"(module)");
+        let job = Job { engine: &engine, cache: None, limits: CompileLimits::default(), source, name: "" };
+        let error = error_of(|file, _| {
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE, 0, 0)?;
-            let error = in_child(&engine, CompileLimits::default(), b"(module)").unwrap_err();
+            let error = start(&job).unwrap_err();
             io::Write::write_all(file, error.to_string().as_bytes())?;
             Ok(job::REFUSED)
         });
@@ -303,7 +322,7 @@ mod tests {
     #[test]
     fn a_part_of_an_artifact_is_not_taken_for_words() {
         let artifact = engine().wasmtime().precompile_module(b"(module (func))").unwrap();
-        let error = error_of(|file| {
+        let error = error_of(|file, _| {
             io::Write::write_all(file, &artifact[..artifact.len() / 2])?;
             nix::sys::signal::raise(nix::sys::signal::Signal::SIGKILL)?;
             Ok(job::DONE)
@@ -315,7 +334,7 @@ mod tests {
     fn a_child_that_runs_guests_is_not_root() {
         let mut file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
         let limits = CompileLimits::default();
-        let child = Child::start_for(child::Purpose::Run, &file, limits, |file| {
+        let child = Child::start_for(child::Purpose::Run, &file, limits, |file, _| {
             io::Write::write_all(file, std::fs::read_to_string("/proc/self/status")?.as_bytes())?;
             Ok(0)
         });
@@ -328,7 +347,7 @@ mod tests {
     fn a_child_holds_nothing_of_its_parent() {
         let (read, write) = nix::unistd::pipe().unwrap();
         let file = File::from(memfd_create(c"test", MFdFlags::MFD_CLOEXEC).unwrap());
-        let child = Child::start(&file, CompileLimits::default(), |_| {
+        let child = Child::start(&file, CompileLimits::default(), |_, _| {
             loop {
                 std::thread::sleep(SECOND);
             }

@@ -610,7 +610,8 @@ mod tests {
     }
 
     fn start(images: &Images, run: impl Fn(&Arc<Images>) -> i32) -> Child {
-        let run = |file: &mut File| Ok(run(&Arc::new(Images { file: file.try_clone()?, used: Mutex::default() })));
+        let run =
+            |file: &mut File, _: &_| Ok(run(&Arc::new(Images { file: file.try_clone()?, used: Mutex::default() })));
         Child::start(&images.file, CompileLimits::default(), run).unwrap()
     }
 

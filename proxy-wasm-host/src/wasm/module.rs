@@ -3,16 +3,24 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::compiler::loading::Loading;
+use super::compiler::{Source, compile_here};
 use super::{Cache, Compiler, Deadlines, Engine, interrupt};
 use crate::error::Error;
+use crate::limits::plugin::COMPILE_TIME;
 
 /// The BLAKE3 hash of a plugin's file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    pub(super) fn of(bytes: &[u8]) -> Self {
+    /// The hash of a file of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes).into())
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
     }
 
     /// The hash's bytes.
@@ -69,27 +77,64 @@ impl Module {
         bytes: &[u8],
         compiling: impl Fn(),
     ) -> Result<Self, Error> {
+        match Self::begin(engine, compiler, cache, bytes, &compiling)? {
+            Begun::Loaded(module) => Ok(module),
+            Begun::Loading(_, loading) => loading.finish(engine, cache, compiling).map(|loaded| loaded.module),
+        }
+    }
+
+    /// Begins to load a module, in a child process if it is to be compiled there.
+    ///
+    /// # Errors
+    /// Those of [`Module::load_or_compile`] that show at once.
+    pub fn begin(
+        engine: &Engine,
+        compiler: &Compiler,
+        cache: Option<&Cache>,
+        bytes: &[u8],
+        compiling: impl Fn(),
+    ) -> Result<Begun, Error> {
         let hash = Hash::of(bytes);
         if let Some(known) = engine.loaded(&hash) {
-            return Ok(Self(known));
+            return Ok(Begun::Loaded(Self(known)));
         }
         if !looks_like_wasm(bytes) {
             return Err(Error::NotWasm);
         }
-        let compile = || {
-            compiling();
-            compiler.compile(engine, bytes)
+        let found = cache.and_then(|cache| cache.find(engine, &hash));
+        let (wasmtime, from_cache) = match (found, compiler, cache) {
+            (Some((module, _)), ..) => (module, true),
+            (None, Compiler::Child(limits), _) => {
+                let loading = Loading::start(engine, *limits, cache, Source::Bytes(bytes), "")?;
+                return Ok(Begun::Loading(hash, loading));
+            }
+            (None, Compiler::Here, cache) => {
+                let compile = || {
+                    compiling();
+                    compile_here(engine, bytes)
+                };
+                match cache {
+                    Some(cache) => cache.load_or_compile(engine, &hash, COMPILE_TIME, compile)?,
+                    None => (compile()?.into_module(engine)?, false),
+                }
+            }
         };
-        let (wasmtime, from_cache) = match cache {
-            Some(cache) => cache.load_or_compile(engine, &hash, compiler.longest(), compile)?,
-            None => (compile()?.into_module(engine)?, false),
-        };
+        Ok(Begun::Loaded(Self::remembered(engine, hash, bytes.len(), from_cache, wasmtime)))
+    }
+
+    /// A module that the engine finds again, as long as it is in use.
+    pub(super) fn remembered(
+        engine: &Engine,
+        hash: Hash,
+        size: usize,
+        from_cache: bool,
+        wasmtime: wasmtime::Module,
+    ) -> Self {
         let interruptible =
             (engine.config().deadlines == Deadlines::Signal).then(|| interrupt::Registered::of(&wasmtime));
-        let compiled =
-            Arc::new(Compiled { hash, size: bytes.len(), from_cache, _interruptible: interruptible, wasmtime });
+        let compiled = Arc::new(Compiled { hash, size, from_cache, _interruptible: interruptible, wasmtime });
         engine.remember(&compiled);
-        Ok(Self(compiled))
+        Self(compiled)
     }
 
     /// The hash of the file's content.
@@ -113,9 +158,23 @@ impl Module {
     }
 }
 
+impl From<Arc<Compiled>> for Module {
+    fn from(known: Arc<Compiled>) -> Self {
+        Self(known)
+    }
+}
+
+/// What [`Module::begin`] has done.
+pub enum Begun {
+    /// The module is there.
+    Loaded(Module),
+    /// A child loads the module of that content.
+    Loading(Hash, Loading),
+}
+
 /// Returns whether the bytes are worth a compiler's error message: a binary by its magic number, or
 /// a text by its first character.
-fn looks_like_wasm(bytes: &[u8]) -> bool {
+pub(super) fn looks_like_wasm(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\0asm") || matches!(bytes.trim_ascii_start().first(), Some(b'(' | b';'))
 }
 

@@ -19,6 +19,27 @@ const CHECKSUM: usize = 4;
 /// # Errors
 /// When there is an entry that cannot be used; in words for an operator.
 pub fn load(folder: &Folder, name: &str, engine: &Engine) -> Result<Option<wasmtime::Module>, String> {
+    load_if(folder, name, engine, |file| match checksum_matches(file)? {
+        true => Ok(()),
+        false => Err(io::Error::other("its checksum is wrong")),
+    })
+}
+
+/// Loads a module whose checksum another process of this user has just compared. Reading a large
+/// entry for it takes long.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_checked(folder: &Folder, name: &str, engine: &Engine) -> Result<Option<wasmtime::Module>, String> {
+    load_if(folder, name, engine, |_| Ok(()))
+}
+
+fn load_if(
+    folder: &Folder,
+    name: &str,
+    engine: &Engine,
+    is_whole: impl FnOnce(&File) -> io::Result<()>,
+) -> Result<Option<wasmtime::Module>, String> {
     let path = folder.path_of(name);
     let file = match folder.read(name) {
         Ok(file) => file,
@@ -27,10 +48,11 @@ pub fn load(folder: &Folder, name: &str, engine: &Engine) -> Result<Option<wasmt
             return Err(format!("cannot read {}, so its module is compiled: {}", path.display(), words(&error)));
         }
     };
-    let module = verify(&file).map_err(|error| words(&error)).and_then(|()| {
-        // SAFETY: `verify` has checked that the file is whole, as `store` wrote it from a module
-        // that wasmtime had compiled, and that file and folder belong to a user who may run any
-        // code in this process. The file does not change later: an entry is only ever replaced by a
+    let is_usable = is_trusted(&file).and_then(|()| is_whole(&file));
+    let module = is_usable.map_err(|error| words(&error)).and_then(|()| {
+        // SAFETY: file and folder belong to a user who may run any code in this process. The file
+        // is whole, as `store` wrote it from a module that wasmtime had compiled: that was checked
+        // here, or by a child of this process. The file does not change later: an entry is only ever replaced by a
         // rename, which leaves an open file as it is.
         #[allow(unsafe_code)]
         let module = unsafe { wasmtime::Module::deserialize_open_file(engine.wasmtime(), file) };
@@ -68,7 +90,7 @@ fn create(folder: &Folder, temporary: &str) -> io::Result<File> {
 }
 
 /// Returns whether code from this file may be run.
-fn verify(file: &File) -> io::Result<()> {
+fn is_trusted(file: &File) -> io::Result<()> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a file"));
@@ -82,11 +104,11 @@ fn verify(file: &File) -> io::Result<()> {
     if metadata.mode() & 0o022 != 0 {
         return Err(io::Error::other("others may write it"));
     }
-    if checksum_matches(file, metadata.len())? { Ok(()) } else { Err(io::Error::other("its checksum is wrong")) }
+    Ok(())
 }
 
-fn checksum_matches(file: &File, size: u64) -> io::Result<bool> {
-    let Some(size) = size.checked_sub(CHECKSUM as u64) else { return Ok(false) };
+fn checksum_matches(file: &File) -> io::Result<bool> {
+    let Some(size) = file.metadata()?.len().checked_sub(CHECKSUM as u64) else { return Ok(false) };
     let mut artifact = file.take(size);
     let found = each_chunk(&mut artifact, |_| Ok(()))?;
     let mut checksum = [0; CHECKSUM];

@@ -4,7 +4,11 @@
 //! is made by `clone`, without a signal for its end: the kernel then hides it from every `waitpid`
 //! that does not ask for such children. This is a fork without libc, which is safe while there is
 //! one thread. In a process with more threads, libc's own `fork` is used, which takes care of its
-//! allocator's locks.
+//! allocator's locks. nginx may then reap the child, so the child itself tells its parent how it
+//! ends.
+//!
+//! What the child tells goes through a pipe, which the parent may watch: it hangs up when the child
+//! has ended.
 //!
 //! The child keeps no descriptor of its parent's except the file that it writes, unless it runs what
 //! its parent has loaded, which may be mapped from descriptors. What Rust's library writes to standard
@@ -16,8 +20,8 @@
 
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -59,14 +63,47 @@ impl Purpose {
 /// The lowest descriptor that the child keeps: above the standard ones.
 const ABOVE_STANDARD: RawFd = 3;
 
+/// The child's last message, which its exit code follows.
+const ENDS: u8 = 0xff;
+
 /// A child that has begun.
+#[derive(Debug)]
 pub struct Child {
     pid: Pid,
     /// Hangs up when the child has ended, because only the child has the other end.
-    ended: OwnedFd,
-    /// The signals that the thread blocked before.
-    mask: SigSet,
+    told: File,
+    /// What the child has told so far.
+    heard: Vec<u8>,
     is_reaped: bool,
+}
+
+/// The child's end of the pipe to its parent.
+#[derive(Debug)]
+pub struct Tell(OwnedFd);
+
+impl Tell {
+    /// Tells the parent. Without a parent, nobody hears it.
+    pub fn tell(&self, message: &[u8]) {
+        let _ = nix::unistd::write(&self.0, message);
+    }
+
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+}
+
+/// Ends this process by SIGALRM after some time, in place of an earlier set one.
+pub fn end_in(time: Duration) {
+    let value = libc::timeval {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        // A time of zero would mean no end.
+        tv_usec: time.subsec_micros().max(1).into(),
+    };
+    let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
+    // SAFETY: the system reads the first, and writes nothing where there is no second.
+    unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
 }
 
 /// How a child ended.
@@ -88,7 +125,7 @@ impl Child {
     pub fn start(
         file: &File,
         limits: CompileLimits,
-        job: impl FnOnce(&mut File) -> io::Result<i32>,
+        job: impl FnOnce(&mut File, &Tell) -> io::Result<i32>,
     ) -> io::Result<Self> {
         Self::start_for(Purpose::Compile, file, limits, job)
     }
@@ -101,26 +138,23 @@ impl Child {
         purpose: Purpose,
         file: &File,
         limits: CompileLimits,
-        job: impl FnOnce(&mut File) -> io::Result<i32>,
+        job: impl FnOnce(&mut File, &Tell) -> io::Result<i32>,
     ) -> io::Result<Self> {
-        let (ended, held) = pipe2(OFlag::O_CLOEXEC)?;
+        let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&told, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let parent = getpid();
         // The parent's signal handlers must not run in the child.
         let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-        match fork() {
-            Ok(ForkResult::Child) => be_child(purpose, file, &held, limits, parent, job),
-            Ok(ForkResult::Parent { child }) => {
-                // If a SIGCHLD comes, it is delivered after the child has been reaped, so that no
-                // handler finds the child.
-                let mut waiting = mask;
-                waiting.add(Signal::SIGCHLD);
-                waiting.thread_set_mask()?;
-                Ok(Self { pid: child, ended, mask, is_reaped: false })
+        let forked = fork();
+        if let Ok(ForkResult::Child) = forked {
+            be_child(purpose, file, Tell(tell), limits, parent, job);
+        }
+        mask.thread_set_mask()?;
+        match forked? {
+            ForkResult::Parent { child } => {
+                Ok(Self { pid: child, told: told.into(), heard: Vec::new(), is_reaped: false })
             }
-            Err(error) => {
-                mask.thread_set_mask()?;
-                Err(error.into())
-            }
+            ForkResult::Child => unreachable!("the child has not returned"),
         }
     }
 
@@ -130,37 +164,69 @@ impl Child {
         self.pid
     }
 
+    /// The descriptor that can be read when the child has told something, or has ended.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.told.as_fd()
+    }
+
+    /// Hears what the child has told, without waiting. Returns whether the child has ended.
+    ///
+    /// # Errors
+    /// When the pipe cannot be read.
+    pub fn hear(&mut self) -> io::Result<bool> {
+        match (&self.told).read_to_end(&mut self.heard) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the child has told so far.
+    pub fn heard(&self) -> &[u8] {
+        &self.heard
+    }
+
     /// Waits for the child's end, and kills the child when the time is over.
     ///
     /// # Errors
     /// When waiting fails.
     pub fn wait(mut self, time: Duration) -> io::Result<End> {
-        if !self.ends_within(time)? {
-            self.kill();
-            return Ok(End::TimedOut);
+        let begun = Instant::now();
+        while !self.hear()? {
+            let left = time.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                self.kill();
+                return Ok(End::TimedOut);
+            }
+            self.wait_to_hear(left)?;
         }
-        let status = self.reap()?;
-        Ok(match status {
-            WaitStatus::Exited(_, code) => End::Code(code),
-            WaitStatus::Signaled(_, signal, _) => End::Signal(signal),
-            _ => End::Unknown,
-        })
+        self.end()
     }
 
-    fn ends_within(&self, time: Duration) -> io::Result<bool> {
-        let begun = Instant::now();
-        loop {
-            let left = time.saturating_sub(begun.elapsed());
-            // Rounded up, so that the loop does not spin in the last millisecond.
-            let timeout =
-                PollTimeout::try_from(left.as_millis() + u128::from(!left.is_zero())).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(self.ended.as_fd(), PollFlags::POLLIN)], timeout) {
-                Ok(0) if begun.elapsed() >= time => return Ok(false),
-                Ok(0) | Err(Errno::EINTR) => {}
-                Ok(_) => return Ok(true),
-                Err(error) => return Err(error.into()),
-            }
+    /// Waits until the child tells something or ends, or the time is over.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub fn wait_to_hear(&self, time: Duration) -> io::Result<()> {
+        // Rounded up, so that the caller does not spin in the last millisecond.
+        let timeout = PollTimeout::try_from(time.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(self.told.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// How the child ended, which [`Child::hear`] has said that it has.
+    ///
+    /// # Errors
+    /// When that cannot be found out.
+    pub fn end(mut self) -> io::Result<End> {
+        Ok(match (self.reap()?, &self.heard[..]) {
+            (WaitStatus::Signaled(_, signal, _), _) => End::Signal(signal),
+            (WaitStatus::Exited(_, code), _) => End::Code(code),
+            (_, [.., ENDS, code]) => End::Code(i32::from(*code)),
+            _ => End::Unknown,
+        })
     }
 
     fn reap(&mut self) -> io::Result<WaitStatus> {
@@ -176,9 +242,18 @@ impl Child {
     }
 
     fn kill(&mut self) {
-        // The child's number stays its own until it is reaped.
-        let _ = signal::kill(self.pid, Signal::SIGKILL);
+        // The child's number stays its own until it is reaped. Nobody else reaps it while its signal
+        // is blocked, or if it has ended before.
+        let mut chld = SigSet::empty();
+        chld.add(Signal::SIGCHLD);
+        let mask = chld.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+        if !self.hear().unwrap_or(true) {
+            let _ = signal::kill(self.pid, Signal::SIGKILL);
+        }
         let _ = self.reap();
+        if let Ok(mask) = mask {
+            let _ = mask.thread_set_mask();
+        }
     }
 }
 
@@ -187,8 +262,6 @@ impl Drop for Child {
         if !self.is_reaped {
             self.kill();
         }
-        // Restores the mask that this thread had before.
-        let _ = self.mask.thread_set_mask();
     }
 }
 
@@ -217,15 +290,17 @@ fn has_one_thread() -> bool {
 fn be_child(
     purpose: Purpose,
     file: &File,
-    held: &OwnedFd,
+    tell: Tell,
     limits: CompileLimits,
     parent: Pid,
-    job: impl FnOnce(&mut File) -> io::Result<i32>,
+    job: impl FnOnce(&mut File, &Tell) -> io::Result<i32>,
 ) -> ! {
+    let mut to_parent = None;
     let run = || -> io::Result<i32> {
-        let mut file = become_child(purpose, file, held, limits, parent)?;
+        let (mut file, tell) = become_child(purpose, file, tell, limits, parent)?;
+        let tell = &*to_parent.insert(tell);
         let said = file.try_clone()?;
-        Ok(catch_unwind(AssertUnwindSafe(|| job(&mut file)))
+        Ok(catch_unwind(AssertUnwindSafe(|| job(&mut file, tell)))
             .unwrap_or_else(|panic| {
                 let text = panic.downcast_ref::<&str>().copied();
                 Err(io::Error::other(
@@ -238,22 +313,31 @@ fn be_child(
             }))
     };
     let code = run().unwrap_or(FAILED);
+    if let (Some(tell), Ok(code)) = (&to_parent, u8::try_from(code)) {
+        tell.tell(&[ENDS, code]);
+    }
     // SAFETY: ends this process.
     unsafe { libc::_exit(code) }
 }
 
 /// Gives up everything that belongs to the parent, and sets the limits.
-fn become_child(purpose: Purpose, file: &File, held: &OwnedFd, limits: CompileLimits, parent: Pid) -> io::Result<File> {
+fn become_child(
+    purpose: Purpose,
+    file: &File,
+    tell: Tell,
+    limits: CompileLimits,
+    parent: Pid,
+) -> io::Result<(File, Tell)> {
     prctl::set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
         return Err(io::Error::other("its parent has gone"));
     }
     reset_signals()?;
-    let file = match purpose {
-        Purpose::Compile => keep_alone(file, held)?,
+    let (file, tell) = match purpose {
+        Purpose::Compile => keep_alone(file, tell)?,
         Purpose::Run => {
             dup2_stderr(file)?;
-            file.try_clone()?
+            (file.try_clone()?, tell)
         }
     };
     let _ = prctl::set_name(purpose.name());
@@ -264,7 +348,7 @@ fn become_child(purpose: Purpose, file: &File, held: &OwnedFd, limits: CompileLi
     if purpose == Purpose::Run {
         give_up_rights(parent)?;
     }
-    Ok(file)
+    Ok((file, tell))
 }
 
 /// Gives up the rights of root before guests run. Where that is not allowed, as in a container that
@@ -317,24 +401,24 @@ extern "C" fn on_abort(_: libc::c_int) {
     unsafe { libc::_exit(FAILED) }
 }
 
-/// Closes every descriptor except the file and the end of the pipe. Standard error becomes the
+/// Closes every descriptor except the file and the pipe to the parent. Standard error becomes the
 /// file, for the messages of Rust's library.
-fn keep_alone(file: &File, held: &OwnedFd) -> io::Result<File> {
+fn keep_alone(file: &File, given: Tell) -> io::Result<(File, Tell)> {
     // Moves both above the standard descriptors.
     let file = duplicate(file.as_fd())?;
-    let held = duplicate(held.as_fd())?;
+    let tell = duplicate(&given.0)?;
     let null = OpenOptions::new().read(true).write(true).open("/dev/null");
     let nothing = null.as_ref().map_or(file.as_fd(), AsFd::as_fd);
     dup2_stdin(nothing)?;
     dup2_stdout(nothing)?;
     dup2_stderr(file.as_fd())?;
-    let (low, high) = (file.as_raw_fd().min(held.as_raw_fd()), file.as_raw_fd().max(held.as_raw_fd()));
+    let (low, high) = (file.as_raw_fd().min(tell.as_raw_fd()), file.as_raw_fd().max(tell.as_raw_fd()));
     close_range(ABOVE_STANDARD, low - 1);
     close_range(low + 1, high - 1);
     close_range(high + 1, RawFd::MAX);
-    // `null` is closed already, and `held` must stay open until the end.
-    std::mem::forget((null, held));
-    Ok(file.into())
+    // They are closed already.
+    std::mem::forget((null, given));
+    Ok((file.into(), Tell(tell)))
 }
 
 fn duplicate(fd: impl AsFd) -> io::Result<OwnedFd> {

@@ -1,45 +1,139 @@
-//! The work that the child does: it compiles on all cores, and writes the artifact to the file.
+//! The work of the child: it finds the module in the cache, or compiles it on all cores, and keeps it
+//! there.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Seek, Write};
+use std::path::Path;
 use std::thread::available_parallelism;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use wasmtime::OutOfMemory;
 
-use crate::wasm::EngineConfig;
-use crate::wasm::compiler::words_for;
+use super::child::{Tell, end_in};
+use super::told::{Facts, Message, Warnings};
+use super::{Artifact, CompileLimits, GRACE, words_for};
+use crate::error::Error;
+use crate::wasm::cache::{Cache, Place, words};
+use crate::wasm::mentions::mentions;
+use crate::wasm::module::{Hash, looks_like_wasm};
 use crate::wasm::prepare::prepare;
+use crate::wasm::{Engine, EngineConfig};
 
-/// The file holds the artifact.
+/// The module is in the file, or in the cache.
 pub const DONE: i32 = 0;
 /// The file holds the reason why the bytes are not a module.
 pub const REFUSED: i32 = 1;
 /// The memory limit was met.
 pub const OUT_OF_MEMORY: i32 = 3;
+/// The bytes do not look like a module.
+pub const NOT_WASM: i32 = 4;
+/// The file holds the reason why the plugin's file cannot be read.
+pub const UNREADABLE: i32 = 5;
 
 /// More threads take more memory for stacks than they save time.
 const MOST_THREADS: usize = 16;
 
-/// Compiles, and returns a code for what the file holds.
-pub fn run(config: EngineConfig, bytes: &[u8], file: &mut File) -> io::Result<i32> {
-    match compile(config, bytes) {
-        Ok(artifact) => write(file, &artifact).map(|()| DONE),
-        Err(error) if error.is::<OutOfMemory>() => Ok(OUT_OF_MEMORY),
-        Err(error) => write(file, format!("{error:#}").as_bytes()).map(|()| REFUSED),
+/// Where a module's bytes are.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// In a file, which the child reads.
+    File(&'a Path),
+    /// In memory. Their parent has looked into the cache already.
+    Bytes(&'a [u8]),
+}
+
+/// The arguments of the child.
+pub struct Job<'a> {
+    pub engine: &'a Engine,
+    pub cache: Option<&'a Cache>,
+    pub limits: CompileLimits,
+    pub source: Source<'a>,
+    /// A name that is looked for in the module.
+    pub name: &'a str,
+}
+
+impl Job<'_> {
+    /// Does the work, tells the parent of it, and returns a code for what the file holds.
+    pub fn run(&self, file: &mut File, tell: &Tell) -> io::Result<i32> {
+        let tell_warnings = tracing::Dispatch::new(Warnings::new(tell)?);
+        tracing::dispatcher::with_default(&tell_warnings, || self.answer(file, tell))
+    }
+
+    fn answer(&self, file: &mut File, tell: &Tell) -> io::Result<i32> {
+        end_in(self.limits.time + GRACE);
+        let (code, reason) = match self.load(file, tell) {
+            Ok(facts) => {
+                tell.tell(&Message::Loaded(facts).to_bytes());
+                return Ok(DONE);
+            }
+            Err(Error::NotWasm) => return Ok(NOT_WASM),
+            Err(Error::CompileMemory(_)) => return Ok(OUT_OF_MEMORY),
+            Err(Error::Plugin(reason)) => (UNREADABLE, reason),
+            Err(Error::Compile(error)) => (REFUSED, format!("{error:#}")),
+            Err(Error::Compiler(reason)) => return Err(io::Error::other(reason)),
+            Err(error) => return Err(io::Error::other(error.to_string())),
+        };
+        write(file, reason.as_bytes()).map(|()| code)
+    }
+
+    fn load(&self, file: &mut File, tell: &Tell) -> Result<Facts, Error> {
+        let read;
+        let bytes = match self.source {
+            Source::Bytes(bytes) => bytes,
+            Source::File(path) => {
+                let not_read = |error| Error::Plugin(format!("cannot be read: {}", words(&error)));
+                read = std::fs::read(path).map_err(not_read)?;
+                &read
+            }
+        };
+        if !looks_like_wasm(bytes) {
+            return Err(Error::NotWasm);
+        }
+        let hash = Hash::of(bytes);
+        let place = self.place(&hash, bytes, file, tell)?;
+        Ok(Facts { hash, size: bytes.len() as u64, mentions_name: mentions(bytes, self.name), place })
+    }
+
+    /// Returns where the compiled module is.
+    fn place(&self, hash: &Hash, bytes: &[u8], file: &mut File, tell: &Tell) -> Result<Place, Error> {
+        if let (Source::File(_), Some(cache)) = (self.source, self.cache)
+            && let Some((_, place)) = cache.find(self.engine, hash)
+        {
+            return Ok(place);
+        }
+        let file = Cell::new(Some(file));
+        let compile = || {
+            tell.tell(&Message::Compiling.to_bytes());
+            end_in(self.limits.time);
+            let artifact = compile(self.engine.config(), self.limits, bytes)?;
+            end_in(GRACE);
+            let into = file.take().expect("it is compiled once");
+            let failed = |error: io::Error| Error::Compiler(error.to_string());
+            write(into, &artifact).map_err(failed)?;
+            into.try_clone().map(Artifact::File).map_err(failed)
+        };
+        match self.cache {
+            // Another process may compile it, and take as long.
+            Some(cache) => {
+                end_in(self.limits.time + GRACE);
+                cache.make(self.engine, hash, self.limits.time, compile).map(|(_, place)| place)
+            }
+            None => compile().map(|_| Place::Nowhere),
+        }
     }
 }
 
-fn compile(config: EngineConfig, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+fn compile(config: EngineConfig, limits: CompileLimits, bytes: &[u8]) -> Result<Vec<u8>, Error> {
     let pool = threads();
     let mut config = config.wasmtime();
     config.parallel_compilation(pool.is_some());
-    let engine = wasmtime::Engine::new(&config)?;
+    let engine = wasmtime::Engine::new(&config).map_err(Error::Engine)?;
     let prepared = prepare(bytes);
     let compile = || {
         engine.precompile_module(&prepared).map_err(|error| match error.is::<OutOfMemory>() {
-            true => error,
-            false => words_for(&engine, bytes, error),
+            true => Error::CompileMemory(limits.memory),
+            false => Error::Compile(words_for(&engine, bytes, error)),
         })
     };
     match &pool {
