@@ -134,8 +134,11 @@ sub normal {
     my ($text) = @_;
     my ($head, $body) = split /\r\n\r\n/, $text, 2;
     $body //= '';
-    $body =~ s/([0-9a-f]+)\r\n(.*?)\r\n(?=[0-9a-f]+\r\n)/$2/gs if ($head // '') =~ /^transfer-encoding: chunked/mi;
-    $body =~ s/0\r\n\r\n\z//;
+    # The last line of a body that is not in chunks may end with a 0, too.
+    if (($head // '') =~ /^transfer-encoding: chunked/mi) {
+        $body =~ s/([0-9a-f]+)\r\n(.*?)\r\n(?=[0-9a-f]+\r\n)/$2/gs;
+        $body =~ s/0\r\n\r\n\z//;
+    }
     my @head = grep { !/^(?:date|server|connection|content-length|transfer-encoding):/i } split /\r\n/, lc($head // '');
     my $status = shift(@head) // 'no answer';
     $status =~ s{^http/\S+ (\d+).*}{$1};

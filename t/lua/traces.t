@@ -63,6 +63,9 @@ open my $traces, '<', $file or die "$file: $!";
 my @lines = grep { /proxy-wasm\.lua/ } <$traces>;
 close $traces;
 cmp_ok scalar(grep { !/---/ } @lines), '>', 0, 'functions of the library are compiled';
-is join('', grep { /---/ } @lines), '', 'and no trace is given up in them' or diag @lines;
+# A trace that begins in a function of lua-resty-core, which the library calls, ends where that one returns: the library's own traces
+# have that function in them.
+my @given_up = grep { /---/ && (/--- (?:\(\S+\) )?proxy-wasm\.lua:/ || !/-- NYI: return to lower frame at/) } @lines;
+is join('', @given_up), '', 'and no trace is given up in them' or diag @lines;
 
 done_testing;
