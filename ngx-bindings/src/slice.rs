@@ -35,6 +35,11 @@ impl Request<'_> {
         !self.slice_ctx().is_null()
     }
 
+    /// Returns whether the client asked for a range, and that is not forgotten.
+    pub fn asks_for_range(self) -> bool {
+        !self.raw().headers_in.range.is_null()
+    }
+
     /// Makes nginx fetch and send the whole response although the client asked for a range. `slice`
     /// would begin at the range's start, and no range can be given for a body that is changed.
     pub fn forget_range(mut self) {

@@ -120,7 +120,7 @@ pub fn pause_by_driver<E: Exchange>(exchange: &E, slot: &E::Slot) {
     if exchange.is_subrequest() {
         return exchange.log(format_args!("plugin \"{name}\" cannot hold the header of a subrequest's response"));
     }
-    if let Some(what) = exchange.cannot_wait() {
+    if let Some(what) = exchange.header_cannot_wait() {
         exchange.log(format_args!("plugin \"{name}\" cannot hold {what}"));
         cut(exchange).in_filter(exchange);
         return;
@@ -159,6 +159,7 @@ pub fn hold_header<E: Exchange>(exchange: &E) -> bool {
     };
     response.driver.borrow_mut().get_or_insert_default().before = Some(before);
     response.stage.set(Stage::HeaderHeld(holder));
+    exchange.forbid_ranges();
     exchange.start_clock();
     exchange.set_held(true);
     true

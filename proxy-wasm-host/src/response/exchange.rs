@@ -195,6 +195,10 @@ pub trait Client: Types {
     fn header_only(&self) -> bool;
     /// Why the response cannot wait for a plugin, nor for an event, if it cannot.
     fn cannot_wait(&self) -> Option<&'static str>;
+    /// Why the header cannot wait for a plugin, if it cannot.
+    fn header_cannot_wait(&self) -> Option<&'static str> {
+        self.cannot_wait()
+    }
     /// Sends the header.
     ///
     /// # Errors
@@ -205,7 +209,7 @@ pub trait Client: Types {
     /// # Errors
     /// If a filter fails.
     fn send_header_behind_driver(&self) -> Result<Self::Code, Stop<Self::Code>>;
-    /// Forbids cutting ranges out of the body, which may change.
+    /// Forbids cutting ranges out of the body, which may change, or comes before its header.
     fn forbid_ranges(&self);
     /// Sets the length that the header states, and what else describes the body.
     ///

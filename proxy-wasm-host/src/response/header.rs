@@ -38,9 +38,10 @@ pub(super) fn header_from<E: Exchange>(exchange: &E, first: usize) -> Result<(),
         match exchange.on_headers(slot) {
             Verdict::Continue => {}
             Verdict::Pause => {
-                if let Some(what) = exchange.cannot_wait() {
+                if let Some(what) = exchange.header_cannot_wait() {
                     return Err(cannot_hold(exchange, slot, what));
                 }
+                exchange.forbid_ranges();
                 exchange.start_clock();
                 exchange.set_held(true);
                 return Ok(());

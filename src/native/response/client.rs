@@ -35,6 +35,11 @@ impl Client for RequestContext {
         }
     }
 
+    fn header_cannot_wait(&self) -> Option<&'static str> {
+        let is_range = || self.request().is_sliced() && self.request().asks_for_range();
+        self.cannot_wait().or_else(|| is_range().then_some("a range of what `slice` fetches: its bytes do not wait"))
+    }
+
     fn send_header(&self) -> Result<ngx_int_t, Stop> {
         self.send_header_by(&NEXT)
     }
