@@ -1,17 +1,18 @@
 package Bench::Subject::Load;
 
 # The time until a Go plugin of 2.7 MB, with Go's runtime, can serve in every worker: from the
-# cache, and without it. Also the memory that no two workers share.
+# cache, and without it. Also the memory that no two workers share, and what compiling a plugin of
+# 24 MB costs nginx's own processes.
 
 use strict;
 use warnings;
 use Bench::Callgrind qw(count under_callgrind);
 use Bench::Client;
-use Bench::Clock qw(least);
+use Bench::Clock qw(cpu_time least);
 use Bench::Row;
 use Bench::Server qw(directory plugin start stop);
 use File::Path qw(make_path remove_tree);
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 use constant { WORKERS => 8, PLUGINS => 10, TIMES => 10 };
 
@@ -37,6 +38,15 @@ sub rows {
         Bench::Row->new(
             key => 'load.private', title => 'private memory that these add to a worker', unit => 'MB',
             measure => $of_cold->('private')),
+        Bench::Row->new(
+            key => 'load.master', title => 'a WAF of 24 MB: memory of a master that had it compiled, over one that found it',
+            unit => 'MB', measure => \&_master),
+        Bench::Row->new(
+            key => 'load.cores', title => 'the same: time to compile it on two cores, of that on one', unit => 'times',
+            timing => 1, measure => \&_cores),
+        Bench::Row->new(
+            key => 'load.worker', title => 'the same: the longest that a worker works without a break while it is compiled for it', unit => 'ms',
+            timing => 1, measure => \&_worker),
     );
 }
 
@@ -136,6 +146,75 @@ E
     return $server;
 }
 
+# Bytes that only the master has, of a start that compiles, over those of one that does not.
+sub _master {
+    my $cache = directory() . '/master-cache';
+    remove_tree($cache);
+    my ($cold, $warm) = map {
+        my $server  = start(http_config => "wasm_cache $cache;\nwasm_plugin waf " . plugin('waf-go') . ';', start_timeout => 600);
+        my $private = _private_of($server->pid);
+        stop($server);
+        $private;
+    } 1 .. 2;
+    remove_tree($cache);
+    return ($cold - $warm) / 1e6;
+}
+
+# The least of some alternating runs. The compiler takes a thread for each core that it may use.
+sub _cores {
+    my @least;
+    for my $cores ((1, 2) x 3) {
+        my $seconds = _seconds_on($cores);
+        $least[$cores] = $seconds if !defined $least[$cores] || $seconds < $least[$cores];
+    }
+    return $least[2] / $least[1];
+}
+
+sub _seconds_on {
+    my ($cores) = @_;
+    my ($all) = `taskset -cp $$` =~ /: (\S+)$/ or die "taskset: $!\n";
+    _run_on('0-' . ($cores - 1));
+    my $server = start(
+        http_config   => "wasm_cache off;\nwasm_plugin waf " . plugin('waf-go') . ';',
+        log_level     => 'notice',
+        start_timeout => 600,
+    );
+    _run_on($all);
+    my ($seconds) = ($server->stderr . $server->error_log) =~ /plugin "waf" compiled in ([\d.]+) s/ or die "no time was told\n";
+    stop($server);
+    return $seconds;
+}
+
+sub _run_on {
+    my ($cores) = @_;
+    system("taskset -cp $cores $$ > /dev/null") == 0 or die "there are no cores $cores\n";
+}
+
+# From when it is asked for the plugin until it has it, on a cold cache: the most processor time between two looks at it, which is as
+# much as a turn of its loop, or more.
+sub _worker {
+    my $cache = directory() . '/worker-cache';
+    my $path  = plugin('waf-go');
+    remove_tree($cache);
+    my $server = start(
+        log_level   => 'notice',
+        http_config => "wasm_vm wasmtime;\nwasm_cache $cache;\n",
+        config      => qq{location /t { content_by_lua_block { plugin = assert(require("resty.proxy-wasm").load("p", "$path")) } }},
+    );
+    my ($worker) = $server->worker_pids;
+    my ($most, $is_loaded) = (cpu_time($worker, sub { Bench::Client->new($server->port)->ask(1) }), 0);
+    while (!$is_loaded) {
+        my $time = cpu_time($worker, sub {
+            sleep 0.02;
+            $is_loaded = $server->error_log =~ /plugin "p" compiled in/;
+        });
+        $most = $time if $time > $most;
+    }
+    stop($server);
+    remove_tree($cache);
+    return $most;
+}
+
 # The same plugin with another custom section, "bench", at the end of each: to every cache they have nothing in common.
 sub _different {
     my $folder = directory() . '/plugins';
@@ -156,11 +235,16 @@ sub _private {
     my ($server) = @_;
     my @workers = $server->worker_pids;
     my $total   = 0;
-    for my $pid (@workers) {
-        open my $in, '<', "/proc/$pid/smaps_rollup" or die "/proc/$pid/smaps_rollup: $!\n";
-        while (<$in>) { $total += $1 * 1024 if /^Private_(?:Clean|Dirty):\s+(\d+) kB/ }
-    }
+    $total += _private_of($_) for @workers;
     return $total / @workers;
+}
+
+sub _private_of {
+    my ($pid) = @_;
+    my $bytes = 0;
+    open my $in, '<', "/proc/$pid/smaps_rollup" or die "/proc/$pid/smaps_rollup: $!\n";
+    while (<$in>) { $bytes += $1 * 1024 if /^Private_(?:Clean|Dirty):\s+(\d+) kB/ }
+    return $bytes;
 }
 
 1;
