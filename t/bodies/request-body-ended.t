@@ -27,7 +27,7 @@ my %ends  = (
 );
 my %passes = (
     unbuffered => "proxy_request_buffering off; proxy_http_version 1.1; proxy_pass http://127.0.0.1:$port;",
-    buffered   => "wasm_request_body stream; proxy_pass http://127.0.0.1:$port;",
+    buffered   => "wasm_request_body stream; proxy_http_version 1.1; proxy_pass http://127.0.0.1:$port;",
 );
 my %pages = ('' => '', '/page' => 'error_page 403 413 503 @page;', '/never' => 'wasm_response_body never;');
 my ($plugins, $locations) = ('', '');
@@ -45,7 +45,7 @@ my $s = start_nginx(
     http_config => "$plugins wasm_plugin held \$TEST_NGINX_PLUGINS/hostcalls.wasm phase=rewrite;",
     config      => <<"E",
         $locations
-        location \@page { client_body_timeout 1ms; proxy_ignore_client_abort on; proxy_pass http://127.0.0.1:$port; }
+        location \@page { client_body_timeout 1ms; proxy_ignore_client_abort on; proxy_http_version 1.0; proxy_pass http://127.0.0.1:$port; }
         location = /held { wasm_pause_timeout 100ms; proxy_wasm held '{"on_request_headers": [["return", "pause"]]}'; return 204; }
         location = /status { wasm_status; }
 E
