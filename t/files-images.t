@@ -74,6 +74,8 @@ subtest 'instances of requests' => sub {
         is files($s, 'held', 'hold /data/a.txt', 'held') =~ s/held: (?:error|not conn).*/held: error/r,
             "read /data/a.txt: hello\nheld: error\nhold /data/a.txt: done\nheld: h\n", "request $round begins without what others held";
     }
+    # The last request ends after its answer.
+    $s->wait_until_asleep(($s->worker_pids)[0]);
     is open_files($s), 0, 'what requests have left open is closed';
     $s->stop;
 };
