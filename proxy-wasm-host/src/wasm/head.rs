@@ -12,6 +12,10 @@ const MOST: u64 = 1 << 20;
 /// The most bytes of a text that is read as a whole: reading one takes longer.
 const MOST_TEXT: u64 = 64 << 10;
 
+/// The most sections that are looked at. Each costs a few calls of the system, and an empty one has two
+/// bytes. Modules have a dozen, and sections of tools.
+const MOST_SECTIONS: u32 = 1000;
+
 /// A binary module's first bytes, with its version.
 const HEADER: usize = 8;
 
@@ -19,7 +23,7 @@ const HEADER: usize = 8;
 const CODE: u8 = 10;
 
 /// Returns a module without code that has the imports and exports of the one in the file; `None` if
-/// the file is too large for that, or not understood.
+/// the file is too large for that, has too many sections, or is not understood.
 ///
 /// # Errors
 /// When the file is not a module, or a part of one; or the system's error.
@@ -34,7 +38,12 @@ pub fn read(file: &mut (impl Read + Seek)) -> io::Result<Result<Option<Vec<u8>>,
     }
     let end = file.seek(SeekFrom::End(0))?;
     let mut at = file.seek(SeekFrom::Start(HEADER as u64))?;
+    let mut sections = 0;
     while at < end {
+        sections += 1;
+        if sections > MOST_SECTIONS {
+            return Ok(Ok(None));
+        }
         let Some((id, size, header)) = section(file)? else { return Ok(Ok(None)) };
         let next = at + header.len() as u64 + size;
         if next > end {
@@ -119,6 +128,30 @@ mod tests {
         let faults = (0..whole.len()).filter(|&length| read_bytes(&whole[..length]).is_err()).count();
         assert!(faults > whole.len() / 2, "{faults}");
         assert!(read_bytes(&whole[..whole.len() - 1]).is_err());
+    }
+
+    /// A file that counts how often it is read.
+    struct Counted<'a>(io::Cursor<&'a [u8]>, usize);
+
+    impl Read for Counted<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.1 += 1;
+            self.0.read(into)
+        }
+    }
+
+    impl Seek for Counted<'_> {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn a_file_of_many_sections_is_read_no_longer_than_others() {
+        let whole = [&b"\0asm\x01\0\0\0"[..], &b"\0\x01\0".repeat(1 << 16)].concat();
+        let mut file = Counted(io::Cursor::new(&whole), 0);
+        assert_eq!(read(&mut file).unwrap().unwrap(), None);
+        assert!(file.1 < 10_000, "{} reads", file.1);
     }
 
     #[test]
