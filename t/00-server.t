@@ -18,6 +18,7 @@ my $s = start_nginx(
         content_by_lua_block { ngx.sleep(0.3) ngx.say("slow done") }
     }
     location /files { alias $TEST_NGINX_HTML_DIR/; }
+    location /request { return 200 "$connection $arg_x"; }
     location /port { return 200 "$TEST_NGINX_SERVER_PORT"; }
 E
     user_files => ">>> a.txt\nfile on port \$TEST_NGINX_SERVER_PORT\n",
@@ -34,6 +35,14 @@ subtest 'requests' => sub {
     is $s->get('/nowhere')->{status}, 404, 'a status of its own';
     is $s->get('/files/a.txt')->{body}, 'file on port ' . $s->port . "\n", 'user_files';
     is $s->get('/port')->{body}, $s->port, 'names of the environment';
+};
+
+subtest 'a response that suits' => sub {
+    my ($first) = $s->get('/request')->{body} =~ /^(\d+)/;
+    my $asked = 0;
+    my $response = $s->get_until(sub { $asked++; return $_[0]{body} =~ /^(\d+)/ && $1 >= $first + 3 }, '/request?x=1');
+    like $response->{body}, qr/^\d+ 1$/, 'is waited for';
+    cmp_ok $asked, '>', 1, 'by asking again';
 };
 
 subtest 'a kept connection' => sub {

@@ -5,20 +5,16 @@ use lib '.';
 use t::ProxyWasm;
 use JSON::PP qw(decode_json);
 use ProxyWasm::Settings ();
+use ProxyWasm::Workers;
 
-# The status of each worker that answers in some tries, by process.
+# The status of each worker.
 sub statuses {
     my ($s, $name) = @_;
-    my %by_pid;
-    for (1 .. 200) {
-        my $status = decode_json($s->get('/status')->{body});
-        $by_pid{ $status->{pid} } = (grep { $_->{name} eq $name } @{ $status->{plugins} })[0];
-        last if keys %by_pid == $s->{conf}{workers};
-    }
-    return \%by_pid;
+    return map { my $pid = $_; grep { $_->{name} eq $name } @{ decode_json(ask_worker($s, $pid, '/status')->{body})->{plugins} } }
+        $s->worker_pids;
 }
 
-sub status { my ($s, $name) = @_; return (values %{ statuses($s, $name) })[0] }
+sub status { my ($s, $name) = @_; return (statuses($s, $name))[0] }
 
 # How many instances were started, and how many restored, in all workers and since the first start.
 sub totals {
@@ -42,17 +38,15 @@ for my $case ([rust => 'rust-headers', 'x-rust', 'auto'], [go => 'go-headers', '
         );
         my $serves = sub {
             my ($conf, $when) = @_;
-            my %got;
-            for (1 .. 12) {
-                $got{ $s->get('/x')->{headers}{$mark} // 'nothing' }++;
-                $got{ $s->get('/y')->{headers}{$mark} // 'nothing' }++;
+            for my $pid ($s->worker_pids) {
+                my @got = map { ask_worker($s, $pid, $_)->{headers}{$mark} } qw(/x /y /x);
+                is_deeply \@got, [$conf, 'other', $conf], "$when serves by its configurations: worker $pid";
             }
-            is_deeply \%got, { $conf => 12, other => 12 }, "$when serves by its configurations";
         };
         $serves->('conf', 'at first');
         is totals($s, $name), '1 started, 2 restored', 'one worker has started it, the others restored it';
-        is grep({ $_->{image}{bytes} } values %{ statuses($s, $name) }), 3, 'each has the image';
-        is grep({ $_->{image}{shared} > $_->{image}{bytes} / 2 } values %{ statuses($s, $name) }), 3,
+        is grep({ $_->{image}{bytes} } statuses($s, $name)), 3, 'each has the image';
+        is grep({ $_->{image}{shared} > $_->{image}{bytes} / 2 } statuses($s, $name)), 3,
             'and has written little of it';
 
         is $s->get('/x', 'X-Panic' => 1)->{status}, 503, 'a panic';
@@ -157,9 +151,8 @@ subtest 'plugins of Lua' => sub {
 CONF
     );
     my $serves = sub {
-        my %got;
-        $got{ $s->get('/x')->{headers}{'x-rust'} // 'nothing' }++ for 1 .. 40;
-        is_deeply \%got, { conf => 40 }, "$_[0]: they serve";
+        my ($when) = @_;
+        is ask_worker($s, $_, '/x')->{headers}{'x-rust'}, 'conf', "$when: worker $_ serves" for $s->worker_pids;
     };
     $serves->('at first');
     is totals($s, 'rust'), '1 started, 1 restored', 'the second worker restores what the first has started';

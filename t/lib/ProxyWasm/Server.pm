@@ -82,6 +82,15 @@ sub get {
     return $self->request('GET', $path, headers => \@headers);
 }
 
+# The first response to a GET that $suits->($response) is true for, asked for again and again, or else the last one. For what not
+# every worker has yet: any of them may answer.
+sub get_until {
+    my ($self, $suits, $path, @headers) = @_;
+    my $response;
+    $self->_wait(sub { $response = $self->get($path, @headers); return $suits->($response) });
+    return $response;
+}
+
 sub post {
     my ($self, $path, $body, @headers) = @_;
     return $self->request('POST', $path, headers => \@headers, body => $body);
