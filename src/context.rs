@@ -105,6 +105,9 @@ pub struct Drivers {
     pub upload: fn(&RequestContext, timed_out: bool),
 }
 
+/// Whether a plugin has seen a subrequest in this process. Only then a pool can have several contexts.
+static SAW_SUBREQUEST: AtomicBool = AtomicBool::new(false);
+
 /// Whether Lua has called a plugin in this process. What only Lua's plugins need costs other requests
 /// one look.
 static CALLED_BY_LUA: AtomicBool = AtomicBool::new(false);
@@ -171,6 +174,9 @@ impl RequestContext {
     }
 
     fn create(request: Request<'_>, drivers: Drivers) -> Result<&Self, AllocError> {
+        if request.is_subrequest() {
+            SAW_SUBREQUEST.store(true, Ordering::Relaxed);
+        }
         let handle = live::enter();
         let ctx = handle.room();
         if let Err(error) = request.pool().on_destroy(destroy, ctx.as_ptr().cast()) {
@@ -434,7 +440,7 @@ impl RequestContext {
     /// Does the same as [`Self::finish`] for a request, in nginx's log phase. A client's request ends with
     /// its subrequests, of which nginx logs none by default.
     pub fn finish_of(request: Request<'_>) {
-        if !request.is_subrequest() {
+        if SAW_SUBREQUEST.load(Ordering::Relaxed) && !request.is_subrequest() {
             let finish = |ctx: NonNull<c_void>| {
                 // SAFETY: what `create` registered with `destroy` is a `RequestContext`.
                 let ctx = unsafe { ctx.cast::<Self>().as_ref() };

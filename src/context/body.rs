@@ -10,65 +10,67 @@ use proxy_wasm_host::abi::Status;
 
 use crate::host_memory::{Held, HostMemory};
 
-/// A body on its way through the plugins of a request.
+/// A body on its way through the plugins of a request. It is moved often, and most bodies are only looked
+/// at: what the others have of their own is in a box.
+#[derive(Default)]
 pub struct Body {
     /// The buffers of nginx in which the body, or its end, came. Empty if the body is a copy.
     source: Chain,
-    data: Data,
+    own: Option<Box<Own>>,
+}
+
+#[derive(Default)]
+struct Own {
+    /// A copy, or what a plugin replaced the body with. Without it the bytes are where nginx has them, in
+    /// memory or in a file.
+    bytes: Option<Vec<u8>>,
     changed: bool,
     /// Counts a copy for the plugin that caused it.
     held: Option<Held>,
 }
 
-enum Data {
-    /// The bytes are where nginx has them, in memory or in a file. They are copied only if a plugin
-    /// needs a copy.
-    Chain,
-    /// The bytes are a copy, or what a plugin replaced the body with.
-    Bytes(Vec<u8>),
-}
-
-impl Default for Body {
-    fn default() -> Self {
-        Self::of(Chain::EMPTY)
-    }
-}
-
 impl Body {
     /// Makes a body of nginx's buffers. The chain must outlive it.
+    #[inline]
     pub fn of(chain: Chain) -> Self {
-        Self { source: chain, data: Data::Chain, changed: false, held: None }
+        Self { source: chain, own: None }
     }
 
     /// Makes a body of copied or replaced bytes.
     pub fn copied(bytes: Vec<u8>, changed: bool) -> Self {
-        Self { source: Chain::EMPTY, data: Data::Bytes(bytes), changed, held: None }
+        Self { source: Chain::EMPTY, own: Some(Box::new(Own { bytes: Some(bytes), changed, held: None })) }
+    }
+
+    /// The bytes, unless they are where nginx has them.
+    #[inline]
+    fn made(&self) -> Option<&Vec<u8>> {
+        self.own.as_ref()?.bytes.as_ref()
+    }
+
+    fn own(&mut self) -> &mut Own {
+        self.own.get_or_insert_default()
     }
 
     /// The length in bytes.
+    #[inline]
     pub fn size(&self) -> usize {
-        match &self.data {
-            Data::Chain => self.source.size(),
-            Data::Bytes(bytes) => bytes.len(),
-        }
+        self.made().map_or_else(|| self.source.size(), Vec::len)
     }
 
     /// The length in bytes, if the bytes are not where nginx has them.
     pub fn made_size(&self) -> usize {
-        match &self.data {
-            Data::Chain => 0,
-            Data::Bytes(bytes) => bytes.len(),
-        }
+        self.made().map_or(0, Vec::len)
     }
 
     /// Whether a plugin changed the body.
+    #[inline]
     pub fn is_changed(&self) -> bool {
-        self.changed
+        self.own.as_ref().is_some_and(|own| own.changed)
     }
 
     /// Marks the body as changed: it is not what its driver has.
     pub fn set_changed(&mut self) {
-        self.changed = true;
+        self.own().changed = true;
     }
 
     /// Fills `into` with the bytes from `start` on. The range must lie inside the body.
@@ -77,9 +79,9 @@ impl Body {
     ///
     /// If the temporary file that nginx keeps the body in cannot be read.
     pub fn read(&self, start: usize, into: &mut [u8]) -> io::Result<()> {
-        match &self.data {
-            Data::Chain => self.source.read(start, into),
-            Data::Bytes(bytes) => {
+        match self.made() {
+            None => self.source.read(start, into),
+            Some(bytes) => {
                 let range = bytes.get(start..start + into.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
                 into.copy_from_slice(range);
                 Ok(())
@@ -98,7 +100,7 @@ impl Body {
     ///
     /// As [`HostMemory::take`].
     pub fn count_for(&mut self, memory: HostMemory, bytes: usize) -> Result<(), Status> {
-        match &mut self.held {
+        match &mut self.own().held {
             Some(held) if held.is_of(memory) => held.set(bytes),
             other => memory.take(bytes).map(|held| *other = Some(held)),
         }
@@ -111,11 +113,11 @@ impl Body {
     /// As [`Self::read`].
     pub fn replace(&mut self, range: Range<usize>, value: &[u8]) -> io::Result<()> {
         if range == (0..self.size()) {
-            self.data = Data::Bytes(value.to_vec());
+            self.own().bytes = Some(value.to_vec());
         } else {
             self.bytes()?.splice(range, value.iter().copied());
         }
-        self.changed = true;
+        self.set_changed();
         Ok(())
     }
 
@@ -129,11 +131,8 @@ impl Body {
         let before = start.len();
         start.resize(before + self.size(), 0);
         self.read(0, &mut start[before..])?;
-        held.changed |= std::mem::take(&mut self.changed);
-        match (&mut held.held, self.held.take()) {
-            (Some(counted), Some(more)) => counted.join(more),
-            (Some(_), None) => {}
-            (none, more) => *none = more,
+        if let Some(more) = self.own.take() {
+            held.own().add(*more);
         }
         held.source = self.source;
         Ok(held)
@@ -145,15 +144,14 @@ impl Body {
     ///
     /// As [`Self::read`].
     pub fn bytes(&mut self) -> io::Result<&mut Vec<u8>> {
-        if let Data::Chain = self.data {
-            let mut bytes = vec![0; self.source.size()];
-            self.source.read(0, &mut bytes)?;
-            self.data = Data::Bytes(bytes);
+        let Self { source, own } = self;
+        let bytes = &mut own.get_or_insert_default().bytes;
+        if bytes.is_none() {
+            let mut copy = vec![0; source.size()];
+            source.read(0, &mut copy)?;
+            *bytes = Some(copy);
         }
-        match &mut self.data {
-            Data::Bytes(bytes) => Ok(bytes),
-            Data::Chain => Err(io::ErrorKind::Other.into()),
-        }
+        Ok(bytes.get_or_insert_default())
     }
 
     /// Copies the body if needed, and gives nginx its buffers back.
@@ -169,7 +167,7 @@ impl Body {
 
     /// Whether nginx's filters can use the body where it is.
     pub fn suits_filters_of(&self, request: Request) -> bool {
-        matches!(self.data, Data::Bytes(_)) || self.source.suits_filters_of(request)
+        self.made().is_some() || self.source.suits_filters_of(request)
     }
 
     /// Gives nginx its buffers back. The body is not used any more.
@@ -179,20 +177,29 @@ impl Body {
 
     /// Returns what is to be sent: our bytes, with their count, or nginx's buffers as they came.
     pub fn into_owned_or_chain(self) -> Result<(Vec<u8>, Option<Held>), Chain> {
-        match self.data {
-            Data::Bytes(bytes) => {
+        match self.own.map(|own| *own) {
+            Some(Own { bytes: Some(bytes), held, .. }) => {
                 self.source.consume();
-                Ok((bytes, self.held))
+                Ok((bytes, held))
             }
-            Data::Chain => Err(self.source),
+            _ => Err(self.source),
         }
     }
 
     /// Returns the copy or the replacement; `None` if the bytes are still where nginx has them.
     pub fn into_bytes(self) -> Option<Vec<u8>> {
-        match self.data {
-            Data::Chain => None,
-            Data::Bytes(bytes) => Some(bytes),
+        self.own?.bytes
+    }
+}
+
+impl Own {
+    /// Adds to a body what the one behind it has, but for its bytes.
+    fn add(&mut self, behind: Self) {
+        self.changed |= behind.changed;
+        match (&mut self.held, behind.held) {
+            (Some(counted), Some(more)) => counted.join(more),
+            (Some(_), None) => {}
+            (none, more) => *none = more,
         }
     }
 }

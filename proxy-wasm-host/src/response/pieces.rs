@@ -21,7 +21,7 @@ pub(super) fn pass<E: Exchange>(exchange: &E, first: usize, mut piece: E::Piece)
     // An end that a plugin has injected is not that of the source.
     response.see_end(piece.is_last() && (first == 0 || response.ended_by.get().is_none()));
     if let Some(aside) = response.take_aside() {
-        piece = join(Some(*aside), piece).map_err(|error| unreadable(exchange, &error))?;
+        piece = aside.join(piece).map_err(|error| unreadable(exchange, &error))?;
     }
     pass_on(exchange, first, piece)
 }
@@ -42,7 +42,9 @@ pub(super) fn pass_on<E: Exchange>(exchange: &E, first: usize, mut piece: E::Pie
             true => (Some(held), None),
             false => (None, Some(held)),
         });
-        piece = join(held, piece).map_err(|error| unreadable(exchange, &error))?;
+        if let Some(held) = held {
+            piece = held.join(piece).map_err(|error| unreadable(exchange, &error))?;
+        }
         // A plugin that failed meanwhile sees nothing any more; what it held goes before this piece.
         if !exchange.sees_body(slot) {
             continue;
@@ -61,7 +63,9 @@ pub(super) fn pass_on<E: Exchange>(exchange: &E, first: usize, mut piece: E::Pie
         let verdict = exchange.on_body(slot, &mut piece);
         response.shows_end_to.set(None);
         let verdict = verdict?;
-        piece = join(before, piece).map_err(|error| unreadable(exchange, &error))?;
+        if let Some(before) = before {
+            piece = before.join(piece).map_err(|error| unreadable(exchange, &error))?;
+        }
         let goes_on = matches!(verdict, Verdict::Continue | Verdict::Pause | Verdict::PauseByWatermark);
         if goes_on && response.is_injecting() && pass_injected(exchange, slot.index())? {
             piece.discard();
