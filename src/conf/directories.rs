@@ -167,7 +167,8 @@ mod tests {
         let expected = "\"wasm_plugin\": plugin \"b\" cannot have the directory /no/such: No such file or directory";
         assert_eq!(missing, (expected.into(), " in c:1".into()));
         assert!(fault(&["a x dir=/etc/passwd"], &[]).0.ends_with("/etc/passwd: it is not a directory"));
-        for path in ["/proc", "/proc/self", "/sys"] {
+        // In a tree of its own, /sys may be a mere directory.
+        for path in ["/proc", "/proc/self", "/sys"].into_iter().filter(|path| fs::read_dir(path).unwrap().count() > 0) {
             assert!(fault(&[], &[("a", path)]).0.contains("there is no plugin"));
             let of_kernel = fault(&[&format!("a x dir={path}")], &[]);
             assert!(of_kernel.0.ends_with("it shows processes or the machine, and not files"), "{}", of_kernel.0);
