@@ -116,7 +116,7 @@ for my $case (@cases) {
             }
             is $r->{headers}{$_}, $case->{headers}{$_}, "$path: $_" for sort keys %{ $case->{headers} || {} };
             if ($case->{log}) {
-                ok $s->wait_for_log($case->{log}, timeout => 2), "$path: log line $case->{log}"
+                ok $s->wait_for_log($case->{log}), "$path: log line $case->{log}"
                     or diag grep { !/\[notice\]/ } split /^/, $s->error_log;
             }
             is $s->get('/t?a=1')->{status}, $case->{then}, "$path: the next request" if $case->{then};

@@ -60,7 +60,7 @@ CONF
 );
 ok $s->wait_for_log(qr/plugin "service" did not start for "wasm_start" in /), 'a start that fails is told';
 is $s->get('/ready')->{body}, 'ok', 'a request of another plugin of the VM';
-ok $s->wait_for_log(qr/log info up -> OK/, timeout => 10), 'and tried again by the back-off';
+ok $s->wait_for_log(qr/log info up -> OK/), 'and tried again by the back-off';
 $s->stop(allow => [qr/\[error\]|\[warn\]/]);
 
 done_testing;

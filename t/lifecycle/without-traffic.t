@@ -22,12 +22,12 @@ my $s = start_nginx(
 E
 );
 
-ok $s->wait_for_log(qr/ticked/, timeout => 3), 'a tick comes without a request';
-ok $s->wait_for_log(qr/called back with [03] headers/, timeout => 3), 'and so does the outcome of a call';
+ok $s->wait_for_log(qr/ticked/), 'a tick comes without a request';
+ok $s->wait_for_log(qr/called back with [03] headers/), 'and so does the outcome of a call';
 
 ok $s->reload, 'after a reload';
 $s->mark_log;
 ok $s->reload, 'and another';
-ok $s->wait_for_log(qr/ticked/, timeout => 3), 'the same in the new worker';
+ok $s->wait_for_log(qr/ticked/), 'the same in the new worker';
 $s->stop;
 done_testing;

@@ -54,7 +54,7 @@ E
 for (@cases) {
     my ($case, $title) = @$_;
     subtest "$title" => sub {
-        my $connection = $zoo->server->connect(timeout => 2);
+        my $connection = $zoo->server->connect;
         for my $kind (qw(response body)) {
             for my $round (1, 2) {
                 my $got = eval { $connection->request('GET', "/$kind-$case") } || { body => $@ };

@@ -25,6 +25,8 @@ use Runner::Curl qw(curl);
 use Runner::Mock;
 use Runner::Request qw(requests_of);
 
+use constant STOP_DEADLINE => 30 * $ProxyWasm::Settings::Patience;
+
 our @EXPORT = (qw(run_tests add_block_preprocessor), @ProxyWasm::Settings::EXPORT);
 
 my (@preprocessors, $nginx, $error_log, $access_log, $previous);
@@ -141,9 +143,9 @@ sub _finish {
     undef $previous;
     return if !$nginx;
     my $name  = $block->name;
-    my $clean = $nginx->stop(ProxyWasm::Settings::timeout());
+    my $clean = $nginx->stop(STOP_DEADLINE);
     Test::More::diag("$name - nginx did not stop by itself within "
-        . ProxyWasm::Settings::timeout() . ' s and was killed') if !$clean;
+        . STOP_DEADLINE . " s and was killed") if !$clean;
 
     check_shutdown_log({ block => $block, name => $name }, $error_log)
         if defined $block->shutdown_error_log || defined $block->no_shutdown_error_log;
