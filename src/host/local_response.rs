@@ -123,8 +123,10 @@ fn has_page(status: u32) -> bool {
 /// Encodes a status message as gRPC does.
 fn percent_encode(message: &[u8]) -> Vec<u8> {
     let mut encoded = Vec::with_capacity(message.len());
-    for &byte in message {
+    for (at, &byte) in message.iter().enumerate() {
         match byte {
+            // A field's value neither begins nor ends in a space.
+            b' ' if at == 0 || at + 1 == message.len() => encoded.extend_from_slice(b"%20"),
             b'%' | 0..0x20 | 0x7f.. => encoded.extend_from_slice(format!("%{byte:02X}").as_bytes()),
             _ => encoded.push(byte),
         }

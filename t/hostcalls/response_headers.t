@@ -668,3 +668,56 @@ hello
 [301, 301, 302]
 --- response_headers eval
 ["Location: /elsewhere", "Location: http://localhost:$ENV{TEST_NGINX_SERVER_PORT}/elsewhere", "Location: /login"]
+
+
+
+=== TEST 33: spaces and tabs around a value are no part of it
+--- config
+    location /t {
+        proxy_wasm hostcalls '{"on_response_headers": [
+            ["add_header_map_value", "response", "X-A", " 1 "],
+            ["replace_header_map_value", "response", "X-B", "\\t2 3\\t"],
+            ["add_header_map_value", "response", "X-C", "  "],
+            ["get_header_map_value", "response", "X-A"]
+        ]}';
+        return 200 "hello";
+    }
+--- request
+GET /t
+--- raw_response_headers_like: X-A: 1\r\nX-B: 2 3\r\nX-C: \r\n
+--- response_body chomp
+hello
+--- error_log eval
+qr/get_header_map_value response X-A -> OK 1(?! )/
+
+
+
+=== TEST 34: nor of a local response's
+--- config
+    location /t {
+        proxy_wasm hostcalls '{"on_request_headers": [
+            ["send_local_response", 403, "no", [["X-A", "\\t1 "], ["X-B", "2"]]]
+        ]}';
+    }
+--- request
+GET /t
+--- error_code: 403
+--- raw_response_headers_like: X-A: 1\r\nX-B: 2\r\n
+
+
+
+=== TEST 35: nor of a request's to the upstream
+--- upstream
+        location /t { return 200 "[$http_x_a][$http_x_b]"; }
+--- config
+    location /t {
+        proxy_wasm hostcalls '{"on_request_headers": [
+            ["add_header_map_value", "request", "X-A", "\\t1\\t"],
+            ["replace_header_map_value", "request", "X-B", " \\t2 3\\t "]
+        ]}';
+        proxy_pass http://127.0.0.1:$TEST_NGINX_UPSTREAM_PORT;
+    }
+--- request
+GET /t
+--- response_body chomp
+[1][2 3]

@@ -1,31 +1,67 @@
 //! What an HTTP field may hold: nothing that could end a line, or begin another field, on the wire.
+//!
+//! Spaces and tabs around a value are no part of it (RFC 9110, 5.5). HTTP/1 lets them be sent, HTTP/2
+//! and HTTP/3 do not: a message with them is malformed there (RFC 9113, 8.2.1). So a value loses
+//! them.
 
 use crate::abi::Status;
-use crate::pairs::Pairs;
+use crate::pairs::{Pairs, PairsBuf};
 
-/// Checks one field. Its name may begin with the colon of a pseudo header.
+/// Checks one field, and returns its value without spaces and tabs around it. Its name may begin with
+/// the colon of a pseudo header.
 ///
 /// # Errors
 /// `BadArgument` for a name that is empty or has a control character, a space or another colon, and
 /// for a value that has CR, LF or NUL.
 #[inline]
-pub fn check(name: &[u8], value: &[u8]) -> Result<(), Status> {
+pub fn check<'a>(name: &[u8], value: &'a [u8]) -> Result<&'a [u8], Status> {
     check_name(name)?;
-    check_value(value)
+    check_value(value)?;
+    // Spaces of a path are escaped.
+    Ok(if name == b":path" { value } else { trim(value) })
 }
 
-/// Checks all fields of a map.
-pub fn check_all(fields: Pairs<'_>) -> Result<(), Status> {
-    fields.iter().try_for_each(|(name, value)| check(name, value))
+/// Checks all fields of a map, and returns them with the values that `check` returns. Where those are
+/// others than the guest's, `changed` holds them.
+pub fn check_all<'a>(fields: Pairs<'a>, changed: &'a mut PairsBuf) -> Result<Pairs<'a>, Status> {
+    check_each(fields, changed, check)
 }
 
-/// Checks gRPC metadata. Values of names that end in `-bin` may be any bytes, as they are encoded
-/// on the wire.
-pub fn check_metadata(metadata: Pairs<'_>) -> Result<(), Status> {
-    metadata.iter().try_for_each(|(name, value)| match name.ends_with(b"-bin") {
-        true => check_name(name),
+/// Checks gRPC metadata like other fields. Values of names that end in `-bin` may be any bytes, as they
+/// are encoded on the wire.
+pub fn check_metadata<'a>(metadata: Pairs<'a>, changed: &'a mut PairsBuf) -> Result<Pairs<'a>, Status> {
+    check_each(metadata, changed, |name, value| match name.ends_with(b"-bin") {
+        true => check_name(name).map(|()| value),
         false => check(name, value),
     })
+}
+
+/// Checks all fields of a map by a function that returns a value or a part of it.
+pub fn check_each<'a>(
+    fields: Pairs<'a>,
+    changed: &'a mut PairsBuf,
+    check: impl for<'v> Fn(&[u8], &'v [u8]) -> Result<&'v [u8], Status>,
+) -> Result<Pairs<'a>, Status> {
+    let mut changes = false;
+    for (name, value) in fields {
+        changes |= check(name, value)?.len() != value.len();
+    }
+    if !changes {
+        return Ok(fields);
+    }
+    for (name, value) in fields {
+        changed.push(name, check(name, value)?);
+    }
+    Ok(changed.as_pairs())
+}
+
+/// Returns a value without spaces and tabs around it.
+#[inline]
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// Checks a name.
@@ -116,7 +152,7 @@ mod tests {
             (b":path", b"/a?b=c:d"),
             (b"caf\xc3\xa9", b"\xff\x80"),
         ] {
-            assert_eq!(check(name, value), Ok(()), "{name:?}");
+            assert_eq!(check(name, value), Ok(value), "{name:?}");
         }
     }
 
@@ -159,15 +195,43 @@ mod tests {
                 assert_eq!(check(&bytes, b"v"), Err(Status::BadArgument), "a name, {at} of {length}");
                 assert_eq!(check(b"a", &bytes), Err(Status::BadArgument), "a value, {at} of {length}");
             }
-            assert_eq!(check(&vec![b'a'; length], &vec![b' '; length]), Ok(()), "{length}");
+            assert_eq!(check(&vec![b'a'; length], &vec![b'!'; length]), Ok(&vec![b'!'; length][..]), "{length}");
         }
     }
 
     #[test]
+    fn a_value_loses_spaces_and_tabs_around_it() {
+        for (value, trimmed) in
+            [(&b" a"[..], &b"a"[..]), (b"a\t", b"a"), (b"\t a \tb \t", b"a \tb"), (b" \t ", b""), (b"", b"")]
+        {
+            assert_eq!(check(b"a", value), Ok(trimmed));
+            assert_eq!(check(b":authority", value), Ok(trimmed));
+            assert_eq!(check(b":path", value), Ok(value));
+        }
+    }
+
+    #[test]
+    fn a_map_is_copied_only_if_a_value_changes() {
+        let (map, mut changed) = (PairsBuf::from_iter([("a", "1"), ("b", "2 3")]), PairsBuf::new());
+        let checked = check_all(map.as_pairs(), &mut changed).unwrap();
+        assert!(checked.iter().eq(map.iter()));
+        assert!(changed.is_empty());
+
+        let map = PairsBuf::from_iter([("a", "1"), ("b", " 2 3\t"), ("c", " ")]);
+        let checked = check_all(map.as_pairs(), &mut changed).unwrap();
+        assert!(checked.iter().eq(PairsBuf::from_iter([("a", "1"), ("b", "2 3"), ("c", "")]).iter()));
+    }
+
+    #[test]
     fn binary_metadata_may_hold_any_byte() {
-        let metadata = |name: &str| PairsBuf::from_iter([(name, b"\0\r\n")]);
-        assert_eq!(check_metadata(metadata("trace-bin").as_pairs()), Ok(()));
-        assert_eq!(check_metadata(metadata("trace").as_pairs()), Err(Status::BadArgument));
-        assert_eq!(check_metadata(metadata("tr ace-bin").as_pairs()), Err(Status::BadArgument));
+        let checked = |name: &str, value: &[u8]| {
+            let (metadata, mut changed) = (PairsBuf::from_iter([(name, value)]), PairsBuf::new());
+            let checked = check_metadata(metadata.as_pairs(), &mut changed)?;
+            Ok(checked.get(name.as_bytes()).unwrap().to_vec())
+        };
+        assert_eq!(checked("trace-bin", b" \0\r\n "), Ok(b" \0\r\n ".to_vec()));
+        assert_eq!(checked("trace", b"\0\r\n"), Err(Status::BadArgument));
+        assert_eq!(checked("tr ace-bin", b"1"), Err(Status::BadArgument));
+        assert_eq!(checked("trace", b" 1 "), Ok(b"1".to_vec()));
     }
 }

@@ -4,6 +4,7 @@ use super::{bounded, fields};
 use crate::abi::Status;
 use crate::host::{GrpcCall, Host};
 use crate::memory::{Guest, Result};
+use crate::pairs::PairsBuf;
 use crate::wasm::memory::{GuestBytes, LinearMemory};
 
 hostcalls! {
@@ -48,9 +49,8 @@ struct Target {
 }
 
 impl Target {
-    fn read<'a>(&self, memory: &'a LinearMemory<'_>) -> Result<GrpcCall<'a>> {
-        let metadata = bounded::map(memory, self.metadata)?;
-        fields::check_metadata(metadata)?;
+    fn read<'a>(&self, memory: &'a LinearMemory<'_>, changed: &'a mut PairsBuf) -> Result<GrpcCall<'a>> {
+        let metadata = fields::check_metadata(bounded::map(memory, self.metadata)?, changed)?;
         let name = |name| bounded::name(memory, name, Status::BadArgument);
         Ok(GrpcCall {
             upstream: name(self.upstream)?,
@@ -71,7 +71,8 @@ fn grpc_call<H: Host>(
     guest.check(return_call_id, 4)?;
     guest.state().obstruct("it called a server while it started");
     let (memory, state) = guest.split();
-    let (call, message) = (target.read(&memory)?, memory.bytes(message)?);
+    let mut changed = PairsBuf::new();
+    let (call, message) = (target.read(&memory, &mut changed)?, memory.bytes(message)?);
     let id = if state.is_rehearsal() {
         state.unmade_call()
     } else {
@@ -87,7 +88,8 @@ fn grpc_stream<H: Host>(guest: &mut Guest<'_, H>, target: Target, return_stream_
     guest.check(return_stream_id, 4)?;
     guest.state().obstruct("it called a server while it started");
     let (memory, state) = guest.split();
-    let call = target.read(&memory)?;
+    let mut changed = PairsBuf::new();
+    let call = target.read(&memory, &mut changed)?;
     let id = if state.is_rehearsal() {
         state.unmade_call()
     } else {

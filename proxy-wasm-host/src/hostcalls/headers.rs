@@ -69,7 +69,8 @@ fn set_header_map_pairs<H: Host>(guest: &mut Guest<'_, H>, map: i32, pairs: Gues
     let map = MapType::try_from(map)?;
     let (memory, state) = guest.split();
     let pairs = bounded::map(&memory, pairs)?;
-    pairs.iter().try_for_each(|(name, value)| check(name, value))?;
+    let mut changed = PairsBuf::new();
+    let pairs = fields::check_each(pairs, &mut changed, check)?;
     Ok(writable(state, map)?.set_headers(map, pairs)?)
 }
 
@@ -129,7 +130,7 @@ fn set_header_map_value<H: Host>(
     if name.is_empty() {
         return Ok(());
     }
-    check(name, value)?;
+    let value = check(name, value)?;
     match change {
         Change::Add => stream.add_header(map, name, value)?,
         Change::Replace => stream.replace_header(map, name, value)?,
@@ -139,8 +140,8 @@ fn set_header_map_value<H: Host>(
 
 /// The host checks these two itself: it escapes characters that a path cannot hold. A method that
 /// has characters which it cannot hold gets a line in the request's log.
-fn check(name: &[u8], value: &[u8]) -> std::result::Result<(), Status> {
-    if matches!(name, b":path" | b":method") { Ok(()) } else { fields::check(name, value) }
+fn check<'a>(name: &[u8], value: &'a [u8]) -> std::result::Result<&'a [u8], Status> {
+    if matches!(name, b":path" | b":method") { Ok(value) } else { fields::check(name, value) }
 }
 
 fn remove_header_map_value<H: Host>(guest: &mut Guest<'_, H>, map: i32, name: GuestBytes) -> Result {
@@ -333,6 +334,17 @@ mod tests {
         let map = probe.put(b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\0\n\0");
         assert_eq!(probe.call("proxy_set_header_map_pairs", &[REQUEST, map[0], map[1]]), Status::BadArgument);
         assert_eq!(fields(&mut probe, REQUEST).len(), 3);
+    }
+
+    #[test]
+    fn spaces_around_a_value_are_no_part_of_it() {
+        let mut probe = Probe::new();
+        assert_eq!(set(&mut probe, "proxy_replace_header_map_value", REQUEST, "x-api", " c\t"), Status::Ok);
+        assert_eq!(set(&mut probe, "proxy_add_header_map_value", REQUEST, "x-api", "\td e "), Status::Ok);
+        assert_eq!(names(&mut probe, REQUEST), "host=example.org x-api=c x-api=d e ");
+        let map = probe.put(b"\x01\0\0\0\x01\0\0\0\x03\0\0\0a\0 b\t\0");
+        assert_eq!(probe.call("proxy_set_header_map_pairs", &[REQUEST, map[0], map[1]]), Status::Ok);
+        assert_eq!(names(&mut probe, REQUEST), "a=b ");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::{bounded, fields};
 use crate::abi::Status;
 use crate::host::{Host, HttpCall};
 use crate::memory::{Guest, Result};
+use crate::pairs::PairsBuf;
 use crate::wasm::memory::GuestBytes;
 
 hostcalls! {
@@ -32,15 +33,14 @@ fn http_call<H: Host>(
     guest.check(return_call_id, 4)?;
     guest.state().obstruct("it called a server while it started");
     let (memory, state) = guest.split();
+    let (mut headers_changed, mut trailers_changed) = (PairsBuf::new(), PairsBuf::new());
     let call = HttpCall {
         upstream: bounded::name(&memory, upstream, Status::BadArgument)?,
-        headers: bounded::map(&memory, headers)?,
+        headers: fields::check_all(bounded::map(&memory, headers)?, &mut headers_changed)?,
         body: memory.bytes(body)?,
-        trailers: bounded::map(&memory, trailers)?,
+        trailers: fields::check_all(bounded::map(&memory, trailers)?, &mut trailers_changed)?,
         timeout_ms,
     };
-    fields::check_all(call.headers)?;
-    fields::check_all(call.trailers)?;
     let id = if state.is_rehearsal() {
         state.unmade_call()
     } else {

@@ -4,6 +4,7 @@ use super::{bounded, fields};
 use crate::abi::Status;
 use crate::host::{Host, LocalResponse, Response};
 use crate::memory::{Guest, Result};
+use crate::pairs::PairsBuf;
 use crate::wasm::memory::GuestBytes;
 
 hostcalls! {
@@ -31,14 +32,14 @@ fn send_local_response<H: Host>(
     grpc_status: i32,
 ) -> Result {
     let (memory, state) = guest.split();
+    let mut changed = PairsBuf::new();
     let response = Response {
         status,
         details: memory.bytes(details)?,
         body: memory.bytes(body)?,
-        headers: bounded::map(&memory, headers)?,
+        headers: fields::check_all(bounded::map(&memory, headers)?, &mut changed)?,
         grpc_status,
     };
-    fields::check_all(response.headers)?;
     let stream = state.stream().map_err(|_| Status::BadArgument)?;
     Ok(stream.send_local_response(response)?)
 }
