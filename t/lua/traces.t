@@ -64,8 +64,9 @@ my @lines = grep { /proxy-wasm\.lua/ } <$traces>;
 close $traces;
 cmp_ok scalar(grep { !/---/ } @lines), '>', 0, 'functions of the library are compiled';
 # A trace that begins in a function of lua-resty-core, which the library calls, ends where that one returns: the library's own traces
-# have that function in them.
+# have that function in them. A loop that ends as it is recorded is recorded again.
 my @given_up = grep { /---/ && (/--- (?:\(\S+\) )?proxy-wasm\.lua:/ || !/-- NYI: return to lower frame at/) } @lines;
+@given_up = grep { !/-- leaving loop in root trace/ } @given_up;
 is join('', @given_up), '', 'and no trace is given up in them' or diag @lines;
 
 done_testing;
