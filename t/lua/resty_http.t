@@ -288,7 +288,7 @@ GET u.test / by lua-resty-http
  "on_http_call_response": [
     ["get_buffer_bytes", "call_response_body"],
     ["add_header_map_value", "request", "x-seen", "${last}"]]}
---- response_body_like: ^(?=.*GET block /block by (?!lua))(?=.*GET 127.0.0.1 /trailer by (?!lua))
+--- response_body_like: ^(?=.*GET block /block by(?! lua))(?=.*GET 127.0.0.1 /trailer by(?! lua))
 --- no_error_log
 [error]
 send http request to
